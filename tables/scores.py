@@ -1,0 +1,108 @@
+"""The one input of this folder: what was measured, as plain frozen records.
+
+Whoever holds results (a database, a JSON file, a test) hands them over in these shapes; nothing here knows
+where they came from.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+CellState = Literal["done", "partial", "failed", "missing"]
+
+
+@dataclass(frozen=True)
+class EpisodeScore:
+    """One episode's result, as the integers that were counted."""
+
+    episode_id: str  # the same id means the same classes, images and label order: results pair by it
+    n_correct: int
+    n_queries: int
+
+    @property
+    def accuracy(self) -> float:
+        """A fraction in [0, 1]."""
+        return self.n_correct / self.n_queries
+
+
+@dataclass(frozen=True)
+class CellScore:
+    """One training evaluated in one setting: one number of the table.
+
+    `partial` has fewer episodes than were asked for; `failed` carries its reason and no episodes that count.
+    """
+
+    variant: str  # the column, e.g. "maml-mtl"
+    n_way: int
+    n_shot: int
+    seed: int
+    key: str  # the cell's identity hash; names it in `bench show`
+    state: CellState
+    reason: str = ""
+    episodes: tuple[EpisodeScore, ...] = ()
+    n_episodes_wanted: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """What one training took, and what it saw."""
+
+    variants: tuple[str, ...]  # the columns that this training serves
+    seed: int
+    key: str
+    state: Literal["finished", "running", "failed", "missing"]
+    trained_on: str  # e.g. "5-way 5-shot" or "base-class batches"
+    iterations: int
+    images_seen: int
+    seconds: float
+    peak_memory_bytes: int
+    device: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One logged point of a training: the mean training loss since the last one."""
+
+    variant: str
+    seed: int
+    iteration: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What all the cells of one table share, in words and numbers fit to be printed."""
+
+    dataset: str  # e.g. "strokes"
+    dataset_note: str  # one plain sentence; says so where the data are synthetic
+    fingerprint: str
+    split: str  # "paper", "ravi", ...
+    n_base_classes: int
+    n_novel_classes: int
+    image_shape: tuple[int, int, int]  # C, H, W
+    images_per_novel_class: int  # the smallest class's
+    protocol: str  # "single" | "matched"
+    protocol_note: str
+    budget: str
+    backbone: str
+    norms: dict[str, str]  # variant -> norm mode
+    n_query: int  # queries per class
+    command: str  # repeats the run
+    facts: dict[str, str] = field(default_factory=dict)  # provenance: commit, versions, hardware, ...
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that a table or a report is made from.
+
+    `variants` and `settings` give the order of columns and rows; every pair of them, for every seed, has a
+    CellScore in `cells` (state "missing" where nothing was stored).
+    """
+
+    experiment: Experiment
+    variants: tuple[str, ...]
+    settings: tuple[tuple[int, int], ...]  # (n_way, n_shot)
+    seeds: tuple[int, ...]
+    cells: tuple[CellScore, ...]
+    trainings: tuple[TrainingCost, ...] = ()
+    curves: tuple[CurvePoint, ...] = ()
