@@ -1,0 +1,127 @@
+"""What a method is: two functions, `step` and `predict`. The loop around them belongs to the runner."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from fewshot_bench.methods.adaptation import Adaptation
+
+
+class Episodes(NamedTuple):
+    """T episodes of one setting, ready on the device. Images are floats in [0, 1].
+
+    The support images stand in a random order, so consecutive slices of them are random mini-batches.
+    """
+
+    support_images: Tensor  # (T, n_way*n_shot, C, H, W)
+    support_labels: Tensor  # (T, n_way*n_shot) int64, 0..n_way-1
+    query_images: Tensor  # (T, n_way*n_query, C, H, W)
+    query_labels: Tensor  # (T, n_way*n_query) int64
+    class_ids: Tensor  # (T, n_way) int64: which class each label stands for, counted within base or novel
+
+    @property
+    def n_way(self) -> int:
+        """Classes in each episode."""
+        return self.class_ids.shape[1]
+
+    def split(self, n_tasks: int) -> "list[Episodes]":
+        """The same episodes in pieces of at most n_tasks."""
+        return [Episodes(*parts) for parts in zip(*(field.split(n_tasks) for field in self), strict=True)]
+
+
+class TaskSource(Protocol):
+    """The base classes, drawn from in two independent seeded streams. A method pulls what it needs."""
+
+    def episodes(self, n_tasks: int, n_way: int, n_shot: int, n_query: int) -> Episodes:
+        """The next n_tasks episodes over the base classes."""
+        ...
+
+    def batch(self, size: int) -> tuple[Tensor, Tensor]:
+        """The next i.i.d. batch: images (size, C, H, W), base-class labels (size,) int64."""
+        ...
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a method is built for; everything here is part of a training's identity."""
+
+    in_channels: int
+    image_size: int  # pixels, square
+    filters: int  # of the Conv-4 backbone
+    n_base_classes: int
+    n_way: int  # classes in a training episode, as `Method.training_setting` resolved it
+    n_shot: int
+    n_query: int  # queries per class in a training episode
+    iterations: int  # outer updates in the whole training: schedules need their end
+    seed: int  # of the initial weights
+
+
+class Method(nn.Module, ABC):
+    """One way to prepare a model for new tasks.
+
+    A subclass registers its parameters and buffers as any module does, puts its optimisers into
+    `self.optimizers`, and implements `step` and `predict`. Checkpoints, budgets and progress are the runner's.
+    """
+
+    Settings: ClassVar[type]  # a frozen dataclass; every default names its source
+    version: ClassVar[int]  # raise it when old results stop being comparable
+    transductive: ClassVar[bool] = False  # True where queries inform each other whatever the settings say
+
+    def __init__(self, problem: Problem, settings: Any) -> None:
+        super().__init__()
+        self.problem = problem
+        self.settings = settings
+        self.iteration = 0  # outer updates done
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.tasks_at_once = 1  # tasks folded into one pass: fastest at 1 on a CPU; never changes the result
+        self.tracks_moments = True  # whether training passes feed the running moments (norm "running")
+
+    @classmethod
+    def training_setting(cls, settings: Any, n_way: int, n_shot: int) -> tuple[int, int]:
+        """The (n_way, n_shot) that this method trains on when the protocol says n_way, n_shot.
+
+        (0, 0) means that it trains without episodes, so one training serves every setting.
+        """
+        return n_way, n_shot
+
+    @abstractmethod
+    def step(self, source: TaskSource) -> dict[str, Tensor]:
+        """One outer update. Returns what to log as 0-dim tensors (no host sync); "loss" is expected."""
+
+    @abstractmethod
+    def predict(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:
+        """Logits (T, n_way*n_query, n_way) for the queries; leaves self bit-identical.
+
+        `adaptation` is the one rule by which every gradient method fits a new task.
+        """
+
+    def generator(self) -> torch.Generator:
+        """A generator for the initial weights, the same on every device."""
+        return torch.Generator().manual_seed(self.problem.seed)
+
+    def training_state(self) -> dict[str, Tensor]:
+        """Everything that the next `step` depends on, as named tensors (shared ones once)."""
+        state = dict(self.named_parameters()) | dict(self.named_buffers())
+        for name, optimizer in self.optimizers.items():
+            for index, slots in optimizer.state_dict()["state"].items():
+                state |= {f"{name}/{index}/{slot}": value for slot, value in slots.items()}
+        state["iteration"] = torch.tensor(self.iteration)
+        return {name: value.detach().cpu().clone() for name, value in state.items()}
+
+    @torch.no_grad()
+    def load_training_state(self, state: dict[str, Tensor]) -> Self:
+        """Continue from `training_state()`. Raises KeyError where a tensor is missing."""
+        for name, tensor in (dict(self.named_parameters()) | dict(self.named_buffers())).items():
+            tensor.copy_(state[name])
+        for name, optimizer in self.optimizers.items():
+            slots: dict[int, dict[str, Tensor]] = {}
+            for key, value in state.items():
+                if key.startswith(f"{name}/"):
+                    _, index, slot = key.split("/")
+                    slots.setdefault(int(index), {})[slot] = value.clone()
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": slots})
+        self.iteration = int(state["iteration"])
+        return self

@@ -1,0 +1,147 @@
+"""Reptile (Nichol, Achiam, Schulman 2018): move the initialisation towards the weights that each task ends at.
+
+As published: 15 shots in a training task whatever the test's, 8 inner steps of Adam with beta1 = 0 on
+mini-batches of 10, 5 tasks in an outer step, and an outer step that falls linearly from 1 to 0.
+Deviations: Adam's second moments persist from one outer step to the next as published, but each of the
+meta-batch's tasks keeps its own (published: one set, used by the tasks in turn), so that tasks do not depend
+on their order; mini-batches run through the task's shuffled images without shuffling them again.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from fewshot_bench.methods.adaptation import Adaptation, Update, adapt, fit_and_predict, sgd, slices
+from fewshot_bench.methods.backbones import Conv4, LinearHead, Moments, Norm, Weights
+from fewshot_bench.methods.interface import Episodes, Method, Problem, TaskSource
+
+ADAM_BETA2, ADAM_EPSILON = 0.999, 1e-8  # Kingma & Ba 2015
+
+
+@dataclass(frozen=True)
+class ReptileSettings:
+    """Settings of Reptile."""
+
+    train_shot: int = 15  # images per class in a training task; published
+    inner_optimizer: Literal["adam", "sgd"] = "adam"  # published: Adam with beta1 = 0
+    inner_lr: float = 1e-3  # published, for Adam
+    inner_steps: int = 8  # published
+    inner_batch: int = 10  # images; published
+    meta_batch: int = 5  # tasks in an outer step; published
+    outer_step: float = 1.0  # at the start; falls linearly to 0; published
+    task_reduction: Literal["mean", "sum"] = "mean"  # "sum" is Algorithm 1, line 8, to the letter
+    norm: Norm = "support"
+
+
+class InnerAdam:
+    """Adam with beta1 = 0 for the inner loop; `slots` are its second moments, changed in place."""
+
+    def __init__(self, lr: float, slots: Weights, steps_before: int) -> None:
+        self.lr, self.slots, self.steps = lr, slots, steps_before
+
+    def __call__(self, weights: Weights, gradients: Weights) -> Weights:
+        """One step for each of T tasks."""
+        self.steps += 1
+        correction = 1 - ADAM_BETA2**self.steps
+        moved = {}
+        for name, gradient in gradients.items():
+            slot = self.slots[name].lerp_(gradient.square(), 1 - ADAM_BETA2)
+            moved[name] = weights[name] - self.lr * gradient / ((slot / correction).sqrt() + ADAM_EPSILON)
+        return moved
+
+
+class Reptile(Method):
+    """Reptile with the published inner Adam, or with plain SGD."""
+
+    Settings: ClassVar[type] = ReptileSettings
+    version: ClassVar[int] = 1
+    settings: ReptileSettings
+
+    def __init__(self, problem: Problem, settings: ReptileSettings) -> None:
+        super().__init__(problem, settings)
+        generator = self.generator()
+        self.trunk = Conv4(problem.in_channels, problem.image_size, problem.filters, generator)
+        self.head = LinearHead(self.trunk.n_features, problem.n_way, generator)
+        # theta + eps*(mean theta_i - theta) is a step of SGD along theta - mean theta_i
+        self.optimizers["outer"] = torch.optim.SGD(self.parameters(), lr=settings.outer_step)
+        self.slots = nn.Module()  # the inner Adam's second moments, a set for each task of the meta-batch
+        for name, weight in self._weights(settings.meta_batch).items():
+            self.slots.register_buffer(name, torch.zeros_like(weight, memory_format=torch.contiguous_format))
+
+    @classmethod
+    def training_setting(cls, settings: ReptileSettings, n_way: int, n_shot: int) -> tuple[int, int]:
+        """Always `train_shot` images per class, whatever the test's shots."""
+        return n_way, settings.train_shot
+
+    def step(self, source: TaskSource) -> dict[str, Tensor]:
+        """One outer update on a meta-batch of tasks."""
+        loss = self.backward(self.draw(source))
+        self.update()
+        self.iteration += 1
+        return {"loss": loss}
+
+    def draw(self, source: TaskSource) -> Episodes:
+        """A meta-batch of training tasks; Reptile has no queries."""
+        return source.episodes(self.settings.meta_batch, self.problem.n_way, self.problem.n_shot, 0)
+
+    def backward(self, episodes: Episodes) -> Tensor:
+        """Set each parameter's gradient to theta - mean theta_i; returns the mean loss after adaptation."""
+        n_tasks = len(episodes.class_ids)
+        divisor = n_tasks if self.settings.task_reduction == "mean" else 1
+        start = dict(self.trunk.named_parameters()) | dict(self.head.named_parameters())
+        for p in start.values():
+            p.grad = torch.zeros_like(p)
+        total = torch.zeros((), device=episodes.support_images.device)
+        for first, some in zip(
+            range(0, n_tasks, self.tasks_at_once), episodes.split(self.tasks_at_once), strict=True
+        ):
+            ends, loss = self._train_tasks(some, first)
+            for name, p in start.items():
+                assert p.grad is not None
+                p.grad += (p.detach() - ends[name].detach()).sum(0) / divisor
+            total += loss.sum()
+        return total / n_tasks
+
+    def update(self) -> None:
+        """One interpolation step; its length falls linearly over the training."""
+        left = 1 - self.iteration / self.problem.iterations
+        for group in self.optimizers["outer"].param_groups:
+            group["lr"] = self.settings.outer_step * left
+        self.optimizers["outer"].step()
+
+    def predict(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:
+        """See `Method.predict`."""
+        n_tasks = len(episodes.class_ids)
+        return fit_and_predict(
+            self.trunk,
+            self.trunk.weights(n_tasks) | self.head.weights_for(episodes.n_way, n_tasks),
+            (episodes.support_images, episodes.support_labels),
+            episodes.query_images,
+            adaptation,
+            self.settings.norm,
+        )
+
+    def _weights(self, n_tasks: int) -> Weights:
+        return self.trunk.weights(n_tasks) | self.head.weights(n_tasks)
+
+    def _train_tasks(self, episodes: Episodes, first: int) -> tuple[Weights, Tensor]:
+        """The weights at which tasks first, first+1, ... of the meta-batch end, and their last loss (T,)."""
+        s = self.settings
+        images, labels = episodes.support_images, episodes.support_labels
+        batches = list(slices(images, labels, s.inner_batch, s.inner_steps))
+        ends, loss = adapt(self.trunk, self._weights(len(images)), batches, self._inner_update(first, len(images)))
+        if s.norm == "running" and self.tracks_moments:
+            observed: Moments = []
+            with torch.no_grad():
+                self.trunk(ends, batches[-1][0], None, observed)
+            self.trunk.track(observed)
+        return ends, loss
+
+    def _inner_update(self, first: int, n_tasks: int) -> Update:
+        s = self.settings
+        if s.inner_optimizer == "sgd":
+            return sgd(s.inner_lr)
+        lanes = {name: slot[first : first + n_tasks] for name, slot in self.slots.named_buffers()}
+        return InnerAdam(s.inner_lr, lanes, self.iteration * s.inner_steps)

@@ -1,0 +1,84 @@
+"""Transfer learning: train one classifier on all base classes, then fine-tune it to the new task.
+
+Eshratifar, Eigen, Pedram 2019: "The base model for transfer learning is trained on all 64 training classes",
+then "copying the initial feature extraction layers, and fine-tuning the resulting model on the target task".
+Deviations: none known; the paper gives no hyper-parameter.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from fewshot_bench.methods.adaptation import Adaptation, fit_and_predict
+from fewshot_bench.methods.backbones import Conv4, LinearHead, Moments, Norm, cross_entropy, linear, zero_head
+from fewshot_bench.methods.interface import Episodes, Method, Problem, TaskSource
+from fewshot_bench.methods.optimizers import OptimizerName, make_optimizer
+
+
+@dataclass(frozen=True)
+class TransferSettings:
+    """Settings of the transfer baseline."""
+
+    lr: float = 1e-3  # Chen et al. 2019, Baseline
+    batch_size: int = 64  # Tian et al. 2020
+    optimizer: OptimizerName = "adam"  # Chen et al. 2019
+    frozen: bool = False  # True: fit a linear head on frozen features, as Chen et al. 2019
+    norm: Norm = "support"
+
+
+class Transfer(Method):
+    """Supervised training over the base classes; a new head of zeros and fine-tuning for each new task."""
+
+    Settings: ClassVar[type] = TransferSettings
+    version: ClassVar[int] = 1
+    settings: TransferSettings
+
+    def __init__(self, problem: Problem, settings: TransferSettings, trunk: Conv4 | None = None) -> None:
+        super().__init__(problem, settings)
+        generator = self.generator()
+        own = Conv4(problem.in_channels, problem.image_size, problem.filters, generator)
+        self.trunk = trunk or own  # meta-transfer shares its trunk; the head's draw is the same either way
+        self.head = LinearHead(self.trunk.n_features, problem.n_base_classes, generator)
+        self.optimizers["outer"] = make_optimizer(settings.optimizer, self, settings.lr)
+
+    @classmethod
+    def training_setting(
+        cls, settings: TransferSettings, n_way: int, n_shot: int
+    ) -> tuple[int, int] | tuple[Literal[0], Literal[0]]:
+        """No episodes: one training serves every setting."""
+        return 0, 0
+
+    def step(self, source: TaskSource) -> dict[str, Tensor]:
+        """One supervised update on an i.i.d. batch of base-class images."""
+        loss = self.backward(*source.batch(self.settings.batch_size))
+        self.optimizers["outer"].step()
+        self.iteration += 1
+        return {"loss": loss}
+
+    def backward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Set the gradients of the mean loss over images (B, C, H, W); labels (B,) are base classes."""
+        self.zero_grad(set_to_none=True)
+        observed: Moments | None = [] if self.settings.norm == "running" else None
+        weights = self.trunk.weights(1) | self.head.weights(1)
+        logits = linear(weights, self.trunk(weights, images[None], None, observed))  # (1, B, n_base_classes)
+        loss = cross_entropy(logits, labels[None]).mean()
+        torch.autograd.backward(loss)
+        if observed:
+            self.trunk.track(observed)
+        return loss.detach()
+
+    def predict(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:
+        """See `Method.predict`."""
+        n_tasks = len(episodes.class_ids)
+        head = zero_head(self.head.head_weight, episodes.n_way, n_tasks)
+        return fit_and_predict(
+            self.trunk,
+            self.trunk.weights(n_tasks) | head,
+            (episodes.support_images, episodes.support_labels),
+            episodes.query_images,
+            adaptation,
+            self.settings.norm,
+            only=tuple(head) if self.settings.frozen else (),
+        )
