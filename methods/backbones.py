@@ -61,6 +61,8 @@ class Conv4(nn.Module):
         """
         n_tasks, n_images = images.shape[:2]
         x = images.transpose(0, 1).flatten(1, 2)  # (N, T*C, H, W)
+        if x.device.type == "cpu" and not torch.is_grad_enabled():
+            x = x.contiguous(memory_format=torch.channels_last)  # twice as fast forwards, slower backwards
         for i in range(4):
             x = F.conv2d(x, weights[f"conv{i}"].flatten(0, 1), padding=1, groups=n_tasks)
             if observed is not None:
@@ -96,6 +98,9 @@ def _normalise(x: Tensor, gamma: Tensor, beta: Tensor, by: int | tuple[Tensor, T
         return F.batch_norm(x, None, None, gamma, beta, training=True, eps=EPSILON)
     if isinstance(by, tuple):
         return F.batch_norm(x, *by, gamma, beta, training=False, eps=EPSILON)
+    if not torch.is_grad_enabled():
+        _, mean, inverse = torch.native_batch_norm(x[:by], gamma, beta, None, None, True, 0.0, EPSILON)
+        return F.batch_norm(x, mean, inverse**-2 - EPSILON, gamma, beta, training=False, eps=EPSILON)
     # written out, because the native operator lets no gradient into given moments
     variance, mean = torch.var_mean(x[:by], (0, 2, 3), correction=0)
     scale = gamma * torch.rsqrt(variance + EPSILON)

@@ -68,7 +68,7 @@ class Method(nn.Module, ABC):
 
     Settings: ClassVar[type]  # a frozen dataclass; every default names its source
     version: ClassVar[int]  # raise it when old results stop being comparable
-    transductive: ClassVar[bool] = False  # True where queries inform each other whatever the settings say
+    adapts: ClassVar[bool] = True  # False where `predict` ignores its `adaptation`
 
     def __init__(self, problem: Problem, settings: Any) -> None:
         super().__init__()

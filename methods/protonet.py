@@ -34,6 +34,7 @@ class ProtoNet(Method):
 
     Settings: ClassVar[type] = ProtoNetSettings
     version: ClassVar[int] = 1
+    adapts: ClassVar[bool] = False
     settings: ProtoNetSettings
 
     def __init__(self, problem: Problem, settings: ProtoNetSettings) -> None:

@@ -1,0 +1,1 @@
+"""Numbers -> statistics -> tables: `summary` averages, `render` prints, `regression` compares."""

@@ -67,6 +67,7 @@ class CurvePoint:
     seed: int
     iteration: int
     loss: float
+    trained_on: str = ""  # as in TrainingCost: tells a variant's trainings apart where it has several
 
 
 @dataclass(frozen=True)

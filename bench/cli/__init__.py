@@ -1,0 +1,55 @@
+"""The command line; only this folder imports click and rich. Commands are thin: options in, one call, lines out."""
+
+import sys
+
+import click
+
+from fewshot_bench import __version__
+from fewshot_bench.cli.inspect import init, list_, show, status
+from fewshot_bench.cli.report import check, report
+from fewshot_bench.cli.run import run
+from fewshot_bench.errors import BenchError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bench")
+def cli() -> None:
+    """Train and compare ways of preparing a model for new image-classification tasks.
+
+    \b
+    bench run -n      what would be done
+    bench run         do what is missing of the grid; run it again after any interruption
+    bench report      tables and plots of what is there
+    """
+
+
+for command in (run, report, check, status, show, list_, init):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; every error of the user's is one line on stderr and an exit code of its own."""
+    try:
+        code = cli.main(prog_name="bench", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.ClickException as error:
+        usage = f" (bench {error.ctx.info_name} --help lists the options)" if _has_context(error) else ""
+        _fail(f"{error.format_message()}{usage}", error.exit_code)
+    except click.exceptions.Exit as ending:
+        sys.exit(ending.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted", 130)
+    except BenchError as error:
+        _fail(" ".join(str(error).split()), error.exit_code)
+    except BrokenPipeError:  # `bench report ... | head`
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _has_context(error: click.ClickException) -> bool:
+    return isinstance(error, click.UsageError) and error.ctx is not None and error.ctx.parent is not None
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"bench: error: {message}", err=True)
+    sys.exit(code)

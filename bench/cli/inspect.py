@@ -1,0 +1,140 @@
+"""`bench status`, `show`, `list` and `init`: looking without computing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fewshot_bench.cli.options import config_file, database
+from fewshot_bench.errors import UsageError
+
+out_option = click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=None, help="Folder of the database."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
+
+
+def _database(out: Path | None) -> str:
+    from fewshot_bench.config import load
+
+    return database(out or Path(load(config_file(None)).run.out))
+
+
+@click.command()
+@out_option
+@click.option("-v", "--verbose", is_flag=True, help="Every cell, with its key.")
+@json_option
+def status(*, out: Path | None, verbose: bool, as_json: bool) -> None:
+    """What the database holds. (What a grid still lacks: bench run -n.)"""
+    from fewshot_bench.store import Reader
+
+    reader = Reader(_database(out))
+    counts, cells = reader.counts(), reader.all_cells()
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(counts) | {"cells": cells}))
+        return
+    states = ", ".join(f"{n} {state}" for state, n in sorted(counts.trainings.items())) or "none"
+    click.echo(f"trainings: {states}")
+    click.echo(f"cells:     {counts.cells - counts.failed_cells} with results, {counts.failed_cells} failed")
+    click.echo(f"episodes:  {counts.episodes}")
+    if last := counts.last_run:
+        ended = f"exit code {last['exit_code']}" if last["exit_code"] is not None else "not ended, or killed"
+        click.echo(f"last run:  {last['started_at']}  {last['command']}  ({ended})")
+    for cell in cells:
+        if verbose or cell["reason"]:
+            name = f"{cell['variant']}-{cell['n_way']}w{cell['n_shot']}s-s{cell['seed']}"
+            state = f"failed: {cell['reason']}" if cell["reason"] else f"{cell['n_episodes']} episodes"
+            where = cell["label"].rsplit(" ", 1)[0]
+            click.echo(f"  {cell['key']}  {name:<28} {where}  {state}")
+
+
+@click.command()
+@click.argument("cell")
+@out_option
+@json_option
+def show(*, cell: str, out: Path | None, as_json: bool) -> None:
+    """Every fact behind one number. CELL is its key, or the beginning of it."""
+    from fewshot_bench.cli.screen import duration, summary
+    from fewshot_bench.store import Reader
+
+    facts = Reader(_database(out)).cell(cell)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(facts)))
+        return
+    row, training, run = facts.cell, facts.training, facts.run
+    lines: list[tuple[str, Any]] = [
+        ("cell", row["key"]),
+        ("variant", f"{row['variant']}, seed {row['seed']}"),
+        ("setting", f"{row['n_way']}-way {row['n_shot']}-shot, {row['n_query']} queries a class"),
+    ]
+    if facts.episodes:
+        mean, error = summary(facts.episodes)
+        spread = "" if error is None else f", standard error {100 * error:.2f}"
+        lines.append(("accuracy", f"{100 * mean:.2f} % over {len(facts.episodes)} episodes{spread}"))
+    if row["reason"]:
+        lines.append(("failed", row["reason"]))
+    lines += [
+        ("episodes", f"SHA-256 {row['sha256']}, {duration(row['seconds'])}"),
+        ("repeat", row["command"]),
+        ("training", f"{training['key']}, {training['state']}, iteration {training['iteration']}"),
+        ("cost", f"{duration(training['seconds'])}, {training['images_seen']} images, "
+                 f"{training['peak_memory_bytes'] / 2**20:.0f} MiB, on {training['device']}"),
+        ("weights", f"SHA-256 {training['checkpoint']}" if training["checkpoint"] else "none"),
+        ("run", f"{run['started_at']}  {run['command']}"),
+        ("code", (run["git_commit"] or "not a checkout") + (" with uncommitted changes" if run["git_dirty"] else "")),
+        *run["facts"].items(),
+    ]  # fmt: skip
+    for name, value in lines:
+        click.echo(f"{name:<14} {value}")
+    click.echo("identity")
+    for name, value in (training["identity"] | {f"test {k}": v for k, v in row["identity"].items()}).items():
+        click.echo(f"  {name:<16} {json.dumps(value)}")
+
+
+@click.command(name="list")
+@click.argument("what", type=click.Choice(["methods", "datasets", "grids"]))
+@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="Configuration file.")
+def list_(*, what: str, config: Path | None) -> None:
+    """The known methods (with every setting), data sets or grids."""
+    from fewshot_bench.config import load
+
+    loaded = load(config_file(config))
+    if what == "methods":
+        from fewshot_bench.grid import variant
+
+        for name in loaded.methods:
+            found = variant(loaded, name)
+            settings = ", ".join(f"{k} = {json.dumps(v)}" for k, v in dataclasses.asdict(found.settings).items())
+            click.echo(f"{name:<22} {found.method}: {settings}")
+    elif what == "datasets":
+        from fewshot_bench.data import FORMATS
+
+        for name, layout in FORMATS.items():
+            click.echo(f"{name:<22} {layout.EXPECTS}")
+    else:
+        for name, grid in loaded.grids.items():
+            size = len(grid.methods) * len(grid.ways) * len(grid.shots) * len(grid.seeds)
+            click.echo(
+                f"{name:<22} {size} cells: {' '.join(grid.methods)}; ways {grid.ways}, shots {grid.shots}, "
+                f"seeds {grid.seeds}, budget {grid.budget or loaded.run.budget}, "
+                f"protocol {grid.protocol or loaded.run.protocol}"
+            )
+
+
+@click.command()
+def init() -> None:
+    """Write bench.toml, every key with its default and a comment, into this folder."""
+    from fewshot_bench.config import packaged_text
+
+    path = Path("bench.toml")
+    if path.exists() or path.is_symlink():
+        raise UsageError(f"{path} exists already; it was left as it is")
+    try:
+        path.write_text(packaged_text(), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+    click.echo(path)

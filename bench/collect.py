@@ -1,0 +1,129 @@
+"""Stored results of the wanted cells -> the one input of tables and reports."""
+
+from fewshot_bench.data.images import ImageSet
+from fewshot_bench.grid import Cell, Request, Training
+from fewshot_bench.records import EpisodeResult, StoredCell, StoredTraining
+from fewshot_bench.store import Reader
+from fewshot_bench.tables.scores import (
+    CellScore,
+    CellState,
+    CurvePoint,
+    EpisodeScore,
+    Experiment,
+    Results,
+    TrainingCost,
+)
+
+PROTOCOL_NOTES = {
+    "single": (
+        "One model a method and seed, trained on small episodes, adapts to all settings; a head whose number of "
+        "classes is not the trained one starts at zero."
+    ),
+    "matched": "For each setting a model of its own, trained with as many classes as it is tested with.",
+}
+
+
+def results(request: Request, images: ImageSet, cells: list[Cell], reader: Reader, command: str) -> Results:
+    """Everything stored of the wanted cells, missing ones marked."""
+    stored_cells, stored_trainings = reader.cells(), reader.trainings()
+    wanted = {cell.key: cell for cell in cells}
+    episodes = reader.episodes(key for key in wanted if key in stored_cells)
+    trainings = {cell.training.key: cell.training for cell in cells}
+    curves = reader.curves(trainings)
+    variants = {
+        key: tuple(dict.fromkeys(c.variant for c in cells if c.training.key == key)) for key in trainings
+    }
+    return Results(
+        experiment=_experiment(request, images, cells, reader, command),
+        variants=request.methods,
+        settings=tuple((way, shot) for way in request.ways for shot in request.shots),
+        seeds=request.seeds,
+        cells=tuple(
+            _score(
+                cell,
+                stored_cells.get(cell.key),
+                stored_trainings.get(cell.training.key),
+                episodes.get(cell.key, ()),
+            )
+            for cell in cells
+        ),
+        trainings=tuple(_cost(t, stored_trainings.get(key), variants[key]) for key, t in trainings.items()),
+        curves=tuple(
+            CurvePoint(variants[key][0], trainings[key].seed, iteration, loss)
+            for key, points in curves.items()
+            for iteration, loss in points
+        ),
+    )
+
+
+def _score(
+    cell: Cell,
+    stored: StoredCell | None,
+    training: StoredTraining | None,
+    results: tuple[EpisodeResult, ...],
+) -> CellScore:
+    # a cell that was extended for a larger grid is shown with what this one asks for
+    shown = results[: cell.n_episodes]
+    reason = (stored.reason if stored else "") or (training.reason if training else "")
+    state: CellState = "done" if len(shown) == cell.n_episodes else "partial" if shown else "missing"
+    if state != "done" and reason:
+        state = "failed"
+    return CellScore(
+        variant=cell.variant,
+        n_way=cell.setting.n_way,
+        n_shot=cell.setting.n_shot,
+        seed=cell.training.seed,
+        key=cell.key,
+        state=state,
+        reason=reason if state == "failed" else "",
+        episodes=() if state == "failed" else tuple(
+            EpisodeScore(r.episode_id, r.n_correct, r.n_queries) for r in shown
+        ),
+        n_episodes_wanted=cell.n_episodes,
+    )
+
+
+def _cost(training: Training, stored: StoredTraining | None, variants: tuple[str, ...]) -> TrainingCost:
+    return TrainingCost(
+        variants=variants,
+        seed=training.seed,
+        key=training.key,
+        state=stored.state if stored else "missing",
+        trained_on=training.trained_on,
+        iterations=stored.iteration if stored else 0,
+        images_seen=stored.images_seen if stored else 0,
+        seconds=stored.seconds if stored else 0.0,
+        peak_memory_bytes=stored.peak_memory_bytes if stored else 0,
+        device=stored.device if stored else "",
+        reason=stored.reason if stored else "",
+    )
+
+
+def _experiment(
+    request: Request, images: ImageSet, cells: list[Cell], reader: Reader, command: str
+) -> Experiment:
+    split = images.split(request.split)
+    _, channels, height, width = images.images.shape
+    run = reader.last_run()
+    facts = dict(run["facts"]) if run else {}
+    if run:
+        dirty = " with uncommitted changes" if run["git_dirty"] else ""
+        facts = {"last run": run["started_at"], "commit": (run["git_commit"] or "not a checkout") + dirty} | facts
+    return Experiment(
+        dataset=images.name,
+        dataset_note=images.note,
+        fingerprint=images.fingerprint,
+        split=split.name,
+        n_base_classes=len(split.base),
+        n_novel_classes=len(split.novel),
+        image_shape=(channels, height, width),
+        images_per_novel_class=min(len(images.images_of_class[c]) for c in split.novel),
+        protocol=request.protocol,
+        protocol_note=PROTOCOL_NOTES[request.protocol],
+        budget=request.budget,
+        backbone=f"Conv-4, {request.config.model.filters} filters",
+        norms={c.variant: c.training.settings.norm for c in cells if hasattr(c.training.settings, "norm")},
+        n_query=request.config.episodes.n_query,
+        command=command,
+        facts=facts,
+    )

@@ -1,0 +1,112 @@
+"""Reads members of .tar, .tar.xz and .tar.gz archives as one stream, straight into memory.
+
+Nothing is ever written to a path that an archive names, so nothing can climb out of a folder. Only regular
+files count: links, devices, folders and sparse files are passed over. Sizes, counts and the ratio of
+unpacked to packed bytes have caps, so that a small hostile file cannot fill the memory or keep the machine
+busy for hours.
+"""
+
+import gzip
+import io
+import lzma
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Self
+
+from fewshot_bench.data.decoding import MAX_IMAGE_BYTES, impostor, reason
+from fewshot_bench.errors import DataError
+
+SUFFIXES = (".tar", ".tar.xz", ".txz", ".tar.gz", ".tgz")
+MAX_MEMBER_BYTES = MAX_IMAGE_BYTES
+MAX_MEMBERS = 1_000_000
+MAX_HEADER_BYTES = 64 << 10  # of long names and key-value records, which tarfile reads in one piece
+MAX_RATIO = 200  # photographs pack 2:1, tiny ones 5:1 because tar pads them to 512 bytes
+ALWAYS_ALLOWED_BYTES = 1 << 30  # below this the ratio does not matter
+
+_LONG_HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the path is a file whose name ends like an archive that can be read here."""
+    return path.name.lower().endswith(SUFFIXES) and path.is_file()
+
+
+def read_members(archive: Path, select: Callable[[str], str | None]) -> Iterator[tuple[str, bytes]]:
+    """Yield (key, content) of the regular files that `select` gives a key for, in the archive's order.
+
+    select: member name -> key, or None to pass over it
+    Raises DataError when the archive is damaged, is no archive, or exceeds a cap.
+    """
+    try:
+        with archive.open("rb") as packed, _unpacked(archive, packed) as stream:
+            capped = _Capped(stream, archive)
+            with tarfile.open(fileobj=capped, mode="r|", tarinfo=_ShortHeaders, encoding="utf-8") as tar:
+                yield from _selected(tar, archive, select)
+            while capped.read(1 << 20):  # to the end, where xz and gzip keep their checksum
+                pass
+    except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
+        raise DataError(f"{archive} is a damaged or incomplete archive ({reason(error)})") from None
+    except OSError as error:
+        raise DataError(f"{archive} cannot be read ({error.strerror or reason(error)})") from None
+
+
+def _selected(
+    tar: tarfile.TarFile, archive: Path, select: Callable[[str], str | None]
+) -> Iterator[tuple[str, bytes]]:
+    for count, member in enumerate(tar):
+        if count >= MAX_MEMBERS:
+            raise DataError(f"{archive} holds more than {MAX_MEMBERS:,} members")
+        if not member.isreg() or member.issparse() or (key := select(member.name)) is None:
+            continue
+        if member.size > MAX_MEMBER_BYTES:
+            raise DataError(f"{archive}: {member.name!r} is larger than {MAX_MEMBER_BYTES >> 20} MiB")
+        content = tar.extractfile(member)
+        if content is not None:
+            yield key, content.read()
+
+
+def _unpacked(archive: Path, packed: IO[bytes]) -> IO[bytes] | gzip.GzipFile:
+    """The stream of the tar itself; what packs it is told by the first bytes, as suffixes are often wrong."""
+    start = packed.read(512)
+    packed.seek(0)
+    if problem := impostor(start):
+        raise DataError(f"{archive} {problem}")
+    if start.startswith(b"\xfd7zXZ\0"):
+        return lzma.open(packed)
+    if start.startswith(b"\x1f\x8b"):
+        return gzip.open(packed)
+    return packed
+
+
+class _Capped(io.BufferedIOBase):
+    """A readable that stops when an archive unpacks to suspiciously many bytes."""
+
+    def __init__(self, stream: IO[bytes] | gzip.GzipFile, archive: Path) -> None:
+        self._stream, self._archive = stream, archive
+        self._left = max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * archive.stat().st_size)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = self._stream.read(-1 if size is None else size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise DataError(f"{self._archive} unpacks to more than {MAX_RATIO} times its size")
+        return data
+
+
+class _ShortHeaders(tarfile.TarInfo):
+    """Refuses extended headers of a size that no honest name needs."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in _LONG_HEADERS and member.size > MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {member.size:,} bytes")
+        return member

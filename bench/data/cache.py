@@ -1,0 +1,163 @@
+"""The cache: each data set decoded once into a memory-mapped array, in a folder of its own.
+
+`<cache>/<digest>/` holds images.npy (n, C, H, W) uint8, class_ids.npy (n,) int64 and meta.json. The digest
+covers the source's state (see `Source.state`), the image size and the layout of this folder, so changed
+data means another folder. A folder appears by one rename and is never changed afterwards. Several processes
+may prepare the same data at once: the first rename wins and the others discard theirs. What a killed
+process leaves behind is removed when a day old. Folders of data that has changed since stay until the user
+deletes them.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+
+from fewshot_bench.data.decoding import RESAMPLER
+from fewshot_bench.data.image_file import ImageFile
+from fewshot_bench.data.images import ImageSet
+from fewshot_bench.data.source import Labels, Progress, Source
+from fewshot_bench.errors import DataError
+
+LAYOUT = 1  # raise it when what lies in a folder of the cache changes
+LEFTOVER_SECONDS = 24 * 3600.0
+
+_TEMPORARY = ".preparing-"
+
+
+def open_cached(cache: Path, source: Source, image_size: int | None, progress: Progress) -> ImageSet:
+    """The decoded data set, from the cache if it is there and intact, otherwise prepared now.
+
+    cache: a folder, created when missing; image_size: side in pixels to resize to, None for as stored
+    Raises DataError for data that cannot be used, and when the cache cannot be written.
+    """
+    state = source.state()
+    resampler = RESAMPLER if image_size else None
+    folder = cache / _digest([LAYOUT, state, image_size, resampler])
+    found = load(folder)
+    if found is not None:
+        return found
+    temporary = cache / f"{_TEMPORARY}{uuid4().hex}"
+    try:
+        _remove_leftovers(cache)
+        temporary.mkdir(parents=True)
+        with ImageFile(temporary / "images.npy") as sink:
+            labels = source.decode(sink, image_size, progress)
+            sink.finish()
+        if source.state() != state:
+            raise DataError(f"{source.where} changed while it was being read: run the command again")
+        _describe(temporary, source, labels, image_size)
+        prepared = load(temporary)
+        if prepared is None:
+            raise DataError(f"{temporary} was written but cannot be read back: is the disk in order?")
+        _publish(temporary, folder)
+    except OSError as error:
+        raise DataError(f"cannot prepare the data set in {cache}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return load(folder) or prepared  # the latter if another process is just repairing the same folder
+
+
+def load(folder: Path) -> ImageSet | None:
+    """The data set in a folder of the cache, its images memory-mapped; None when it is missing or damaged.
+
+    Sizes, types and ranges are checked, not the pixels: reading all of them would take longer than a second.
+    `content_fingerprint` is the check for those.
+    """
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        class_ids = np.load(folder / "class_ids.npy", allow_pickle=False)
+        found = ImageSet(
+            name=str(meta["name"]),
+            note=str(meta["note"]),
+            images=images,
+            class_ids=class_ids,
+            class_names=tuple(str(name) for name in meta["class_names"]),
+            parts={str(part): tuple(int(c) for c in classes) for part, classes in meta["parts"].items()},
+            fingerprint=str(meta["fingerprint"]),
+        )
+        intact = (
+            meta["layout"] == LAYOUT
+            and list(images.shape) == meta["shape"]
+            and hashlib.sha256(class_ids.tobytes()).hexdigest() == meta["class_ids_sha256"]
+            and (images.dtype, class_ids.dtype) == (np.uint8, np.int64)
+            and sorted(sum(found.parts.values(), ())) == list(range(len(found.class_names)))
+        )
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return found if intact else None
+
+
+def content_fingerprint(images: NDArray[np.uint8], labels: Labels) -> str:
+    """SHA-256 over shape, class names, parts, class ids and pixels, and nothing else.
+
+    images: (n, C, H, W) uint8. Two machines, or a folder and an archive of it, give the same fingerprint as
+    long as their JPEG decoders give the same pixels.
+    """
+    head = {"shape": images.shape, "class_names": labels.class_names, "parts": labels.parts}
+    digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+    digest.update(labels.class_ids.astype("<i8").tobytes())
+    for start in range(0, len(images), 1024):
+        digest.update(np.ascontiguousarray(images[start : start + 1024]).data)
+    return digest.hexdigest()
+
+
+def _describe(folder: Path, source: Source, labels: Labels, image_size: int | None) -> None:
+    """Write the class ids and meta.json beside the images. Raises OSError."""
+    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+    if len(labels.class_ids) != len(images) or (np.diff(labels.class_ids) < 0).any():
+        raise RuntimeError(f"{source.where}: {len(images)} images do not fit their class ids")
+    np.save(folder / "class_ids.npy", labels.class_ids)
+    meta: dict[str, Any] = {
+        "layout": LAYOUT,
+        "name": source.name,
+        "note": labels.note,
+        "class_names": labels.class_names,
+        "parts": labels.parts,
+        "fingerprint": content_fingerprint(images, labels),
+        "class_ids_sha256": hashlib.sha256(labels.class_ids.tobytes()).hexdigest(),
+        "shape": images.shape,
+        "image_size": image_size,
+        "resampler": RESAMPLER if image_size else None,
+        "source": source.where,
+        "pillow": PIL.__version__,
+        "numpy": np.__version__,
+    }
+    (folder / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+
+
+def _publish(temporary: Path, folder: Path) -> None:
+    """Give a prepared folder its name, unless another process was first. Raises OSError."""
+    if load(folder) is not None:
+        return
+    with suppress(FileNotFoundError):  # a damaged folder is in the way, as renaming never replaces one
+        aside = folder.rename(folder.parent / f"{_TEMPORARY}{uuid4().hex}")
+        shutil.rmtree(aside, ignore_errors=True)
+    try:
+        temporary.rename(folder)
+    except OSError:
+        if load(folder) is None:
+            raise
+
+
+def _remove_leftovers(cache: Path) -> None:
+    """Remove what preparations that were killed long ago left behind."""
+    for folder in cache.glob(f"{_TEMPORARY}*"):
+        try:
+            if time.time() - folder.stat().st_mtime > LEFTOVER_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+        except FileNotFoundError:  # another process removes it too
+            continue
+
+
+def _digest(key: list[object]) -> str:
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]

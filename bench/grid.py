@@ -1,0 +1,226 @@
+"""config -> trainings and cells, each named by the hash of everything that can change its number. Pure."""
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from fewshot_bench.config import Config, build, choose
+from fewshot_bench.data.images import ImageSet
+from fewshot_bench.episodes import BANK_VERSION, Setting, check_setting
+from fewshot_bench.errors import UsageError, did_you_mean
+from fewshot_bench.methods.adaptation import Adaptation
+from fewshot_bench.methods.interface import Method, Problem
+from fewshot_bench.methods.registry import find_method, method_names
+from fewshot_bench.seeding import digest, derive_seed
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A column of the table: a method under a name, with its settings resolved."""
+
+    name: str
+    method: str
+    settings: Any  # the method's frozen Settings
+
+
+@dataclass(frozen=True)
+class Training:
+    """One model to train. Equal trainings have equal keys, whatever variant or grid asks for them."""
+
+    method: str
+    version: int
+    settings: Any
+    fingerprint: str
+    split: str
+    in_channels: int
+    image_size: int
+    filters: int
+    n_base_classes: int
+    n_way: int  # of its training episodes; 0 where it has none
+    n_shot: int
+    n_query: int
+    iterations: int
+    seed: int
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Everything that can change the trained weights, and nothing else."""
+        return dataclasses.asdict(self) | {"settings": dataclasses.asdict(self.settings), "backbone": "conv4"}
+
+    @cached_property
+    def key(self) -> str:
+        """16 hex digits."""
+        return digest(self.identity)[:16]
+
+    @property
+    def data_identity(self) -> list[str | int]:
+        """What the training data are drawn from: no method, so methods with one seed see the same draws."""
+        return [self.fingerprint, self.split, self.seed]
+
+    @property
+    def problem(self) -> Problem:
+        """What the method is built for. Methods with one seed start from the same trunk."""
+        return Problem(
+            in_channels=self.in_channels,
+            image_size=self.image_size,
+            filters=self.filters,
+            n_base_classes=self.n_base_classes,
+            n_way=self.n_way,
+            n_shot=self.n_shot,
+            n_query=self.n_query,
+            iterations=self.iterations,
+            seed=derive_seed("weights", self.seed),
+        )
+
+    @property
+    def trained_on(self) -> str:
+        """In words, for the report."""
+        return f"{self.n_way}-way {self.n_shot}-shot" if self.n_way else "batches of base classes"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training evaluated in one setting: one number of the table."""
+
+    variant: str
+    training: Training
+    setting: Setting
+    bank_seed: int
+    adaptation: Adaptation | None  # None where the method adapts nothing
+    n_episodes: int  # wanted; more extend the cell, so they are no part of its identity
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Everything that can change an episode's result, and nothing else."""
+        return {
+            "training": self.training.key,
+            "setting": dataclasses.asdict(self.setting),
+            "bank": [BANK_VERSION, self.bank_seed],
+            "adaptation": self.adaptation and dataclasses.asdict(self.adaptation),
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """16 hex digits."""
+        return digest(self.identity)[:16]
+
+    @property
+    def name(self) -> str:
+        """How people say it, and what `-k` matches: maml-5w1s-s0."""
+        return f"{self.variant}-{self.setting.n_way}w{self.setting.n_shot}s-s{self.training.seed}"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for: the configuration with the command line's choices resolved."""
+
+    config: Config
+    grid: str
+    budget: str
+    protocol: str
+    split: str
+    methods: tuple[str, ...]
+    ways: tuple[int, ...]
+    shots: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+
+def resolve(config: Config, grid: str | None = None, **chosen: Any) -> Request:
+    """The request that a grid's name and the options make; empty options leave the grid's choice."""
+    name = grid or config.run.grid
+    defined = choose(name, config.grids, "unknown grid")
+    budget = chosen.get("budget") or defined.budget or config.run.budget
+    choose(budget, config.budgets, "unknown budget")
+    for variant in chosen.get("methods") or ():
+        choose(variant, config.methods, "unknown method")
+    return Request(
+        config=config,
+        grid=name,
+        budget=budget,
+        protocol=chosen.get("protocol") or defined.protocol or config.run.protocol,
+        split=chosen.get("split") or config.data.split,
+        methods=chosen.get("methods") or defined.methods,
+        ways=chosen.get("ways") or defined.ways,
+        shots=chosen.get("shots") or defined.shots,
+        seeds=chosen.get("seeds") or defined.seeds,
+    )
+
+
+def variant(config: Config, name: str) -> Variant:
+    """A variant of bench.toml, with its method found and its settings checked."""
+    table = dict(choose(name, config.methods, "unknown method"))
+    method_name = table.pop("method", None)
+    if method_name is None:
+        raise UsageError(f"[methods.{name}] needs the key 'method'")
+    if method_name not in method_names():
+        raise UsageError(f"[methods.{name}] method = {method_name!r}: {did_you_mean(method_name, method_names())}")
+    settings = build(find_method(method_name).Settings, table, f"methods.{name}")
+    return Variant(name, method_name, settings)
+
+
+def cells(request: Request, images: ImageSet) -> list[Cell]:
+    """Every cell of the request, checked against the data before anything trains. Raises UsageError."""
+    config, split = request.config, images.split(request.split)
+    overrides = config.budgets[request.budget].adaptation
+    adaptation = build(Adaptation, config.adaptation | overrides, f"adaptation, budgets.{request.budget}.adaptation")
+    found = []
+    for way in request.ways:
+        for shot in request.shots:
+            setting = Setting(way, shot, config.episodes.n_query)
+            check_setting(images, split.novel, setting, f"novel classes in split {split.name!r}")
+    for seed in request.seeds:
+        for name in request.methods:
+            chosen = variant(config, name)
+            method = find_method(chosen.method)
+            for way in request.ways:
+                for shot in request.shots:
+                    found.append(
+                        Cell(
+                            variant=name,
+                            training=_training(request, images, chosen, method, (way, shot), seed),
+                            setting=Setting(way, shot, config.episodes.n_query),
+                            bank_seed=config.episodes.bank_seed,
+                            adaptation=adaptation if method.adapts else None,
+                            n_episodes=config.budgets[request.budget].episodes_at(shot),
+                        )
+                    )
+    return found
+
+
+def _training(
+    request: Request,
+    images: ImageSet,
+    chosen: Variant,
+    method: type[Method],
+    tested: tuple[int, int],
+    seed: int,
+) -> Training:
+    """The training that serves a cell tested with (n_way, n_shot)."""
+    config, split = request.config, images.split(request.split)
+    size = config.training
+    wanted = (size.way, size.shot)
+    if request.protocol == "matched":
+        wanted = (tested[0], min(tested[1], size.most_shots))
+    n_way, n_shot = method.training_setting(chosen.settings, *wanted)
+    if n_way:
+        setting = Setting(n_way, n_shot, size.query)
+        what = f"base classes in split {split.name!r} to train {chosen.name} on"
+        check_setting(images, split.base, setting, what)
+    _, channels, height, _ = images.images.shape
+    return Training(
+        method=chosen.method,
+        version=method.version,
+        settings=chosen.settings,
+        fingerprint=images.fingerprint,
+        split=split.name,
+        in_channels=channels,
+        image_size=height,
+        filters=config.model.filters,
+        n_base_classes=len(split.base),
+        n_way=n_way,
+        n_shot=n_shot,
+        n_query=size.query if n_way else 0,
+        iterations=config.budgets[request.budget].iterations_of(chosen.method),
+        seed=seed,
+    )

@@ -1,0 +1,52 @@
+"""What a run produces and what is remembered of it: the plain records that runner, store and plan exchange."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """One evaluated episode."""
+
+    number: int  # in the bank
+    episode_id: str
+    n_correct: int
+    n_queries: int
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """How far a training is and what it has cost so far."""
+
+    iteration: int
+    images_seen: int
+    seconds: float
+    peak_memory_bytes: int
+    device: str
+
+
+@dataclass(frozen=True)
+class StoredTraining:
+    """What the store holds of a training."""
+
+    key: str
+    state: Literal["running", "finished", "failed"]
+    method: str
+    iteration: int
+    iterations: int
+    images_seen: int
+    seconds: float
+    peak_memory_bytes: int
+    device: str
+    checkpoint: str  # SHA-256 of the finished weights' file; empty until then
+    reason: str  # of a failure
+
+
+@dataclass(frozen=True)
+class StoredCell:
+    """What the store holds of a cell."""
+
+    key: str
+    n_episodes: int
+    seconds: float
+    reason: str  # of a failure; empty where there was none

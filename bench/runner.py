@@ -1,0 +1,227 @@
+"""Train one training, evaluate one cell. Yields what happened; knows no database and no screen."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from fewshot_bench.checkpoint import Checkpoints
+from fewshot_bench.data.images import ImageSet
+from fewshot_bench.device import PeakMemory, describe
+from fewshot_bench.episodes import bank
+from fewshot_bench.grid import Cell, Training
+from fewshot_bench.methods.adaptation import Adaptation
+from fewshot_bench.methods.interface import Method
+from fewshot_bench.methods.registry import find_method
+from fewshot_bench.records import EpisodeResult, TrainingProgress
+from fewshot_bench.tasks import BaseClasses, Gallery
+
+SAVE_SECONDS = 20.0  # a kill loses at most this much of a training
+CHUNK_SECONDS = 5.0  # and about this much of an evaluation
+LOG_EVERY = 50  # iterations between points of a curve, at most
+GPU_IMAGES = 16_384  # in one evaluation pass on a GPU: bounds its memory
+
+
+class Stopped(Exception):
+    """The run was asked to stop; everything up to here is saved."""
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """What every training and evaluation of a run shares."""
+
+    images: ImageSet
+    gallery: Gallery
+    checkpoints: Checkpoints
+    device: torch.device
+    should_stop: Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """A point of the training curves: mean losses since the last one."""
+
+    progress: TrainingProgress
+    losses: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The training is over and its weights are stored."""
+
+    progress: TrainingProgress
+    checkpoint: str  # SHA-256
+    method: Method
+
+
+@dataclass(frozen=True)
+class Diverged:
+    """The training stopped at a number that is none."""
+
+    progress: TrainingProgress
+    reason: str
+
+
+def build(training: Training, lab: Laboratory) -> Method:
+    """The method of a training, with its initial weights, on the device."""
+    method = find_method(training.method)(training.problem, training.settings).to(lab.device)
+    if lab.device.type == "cuda":
+        method.tasks_at_once = 64  # launches cost more than memory there: fold whole meta-batches
+    return method
+
+
+def load(training: Training, checkpoint: str, lab: Laboratory) -> Method | None:
+    """The finished method of a stored training; None if its weights are missing or damaged."""
+    state = lab.checkpoints.load_finished(checkpoint)
+    return build(training, lab).load_training_state(state) if state is not None else None
+
+
+def train(training: Training, lab: Laboratory) -> Iterator[Progressed | Finished | Diverged]:
+    """Train from the start, or from where an earlier run was stopped; the result is the same, bit for bit.
+
+    Raises Stopped, with the state saved, soon after `lab.should_stop()` turns true.
+    """
+    method = build(training, lab)
+    source = BaseClasses(
+        lab.images, lab.images.split(training.split).base, lab.gallery, training.data_identity
+    )
+    clock, pending, logged_at = _Clock(lab.device), _Losses(), 0
+    saved = lab.checkpoints.load_partial(training.key)
+    if saved is not None:
+        method.load_training_state(saved)
+        source.load_state(saved)
+        pending.load_state(saved)
+        clock.load_state(saved)
+        logged_at = method.iteration - len(pending)
+    every = max(1, min(LOG_EVERY, training.iterations // 20))
+    saved_at = time.monotonic()
+
+    def progress() -> TrainingProgress:
+        return TrainingProgress(
+            method.iteration, source.images_drawn, clock.seconds(), clock.peak_bytes(), describe(lab.device)
+        )
+
+    while method.iteration < training.iterations:
+        pending.add(method.step(source))
+        stop, last = lab.should_stop(), method.iteration == training.iterations
+        if method.iteration - logged_at >= every or last:
+            bad = pending.first_not_finite()
+            if bad is not None or (last and not _all_finite(method)):
+                step = logged_at + bad + 1 if bad is not None else method.iteration
+                what = "loss" if bad is not None else "weights"
+                yield Diverged(
+                    replace(progress(), iteration=step), f"training diverged: {what} not finite at iteration {step}"
+                )
+                return
+            yield Progressed(progress(), pending.means())
+            pending, logged_at = _Losses(), method.iteration
+        if (stop or time.monotonic() - saved_at > SAVE_SECONDS) and not last:
+            state = method.training_state() | source.state() | pending.state() | clock.state()
+            lab.checkpoints.save_partial(training.key, state)
+            saved_at = time.monotonic()
+        if stop and not last:
+            raise Stopped
+    done = progress()
+    checkpoint = lab.checkpoints.save_finished(training.key, method.training_state())
+    yield Finished(done, checkpoint, method)
+
+
+def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterator[list[EpisodeResult]]:
+    """The cell's episodes from number `first` on, in chunks of a few seconds.
+
+    Raises Stopped between episodes, after yielding what is done; FloatingPointError for logits that are not
+    finite.
+    """
+    setting = cell.setting
+    sampler = bank(lab.images, cell.training.split, setting.n_way, setting.n_query, cell.bank_seed)
+    novel = lab.images.split(cell.training.split).novel
+    class_index = torch.full((len(lab.images.class_names),), -1).index_put(
+        (torch.tensor(novel),), torch.arange(len(novel))
+    )
+    at_once = 1
+    if lab.device.type == "cuda":
+        at_once = max(1, GPU_IMAGES // (setting.n_way * (setting.n_shot + setting.n_query)))
+    adaptation = cell.adaptation or Adaptation()  # a method that adapts nothing ignores it
+    chunk: list[EpisodeResult] = []
+    started = time.monotonic()
+    for start in range(first, cell.n_episodes, at_once):
+        drawn = [sampler.draw(i, setting) for i in range(start, min(start + at_once, cell.n_episodes))]
+        batch = lab.gallery.collate(drawn, class_index.numpy())
+        logits = method.predict(batch, adaptation)  # (T, n_way*n_query, n_way)
+        if not bool(torch.isfinite(logits).all()):
+            yield chunk
+            raise FloatingPointError(f"adaptation diverged: logits not finite in episode {start} or soon after")
+        correct = (logits.argmax(-1) == batch.query_labels).sum(1).tolist()
+        chunk += [
+            EpisodeResult(start + i, e.id, n, len(e.query)) for i, (e, n) in enumerate(zip(drawn, correct, strict=True))
+        ]
+        stop = lab.should_stop() and start + at_once < cell.n_episodes
+        if stop or time.monotonic() - started > CHUNK_SECONDS:
+            yield chunk
+            chunk, started = [], time.monotonic()
+        if stop:
+            raise Stopped
+    if chunk:
+        yield chunk
+
+
+class _Losses:
+    """Losses since the last point of the curves, on the device until someone looks."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[Tensor]] = {}
+
+    def __len__(self) -> int:
+        return max((len(v) for v in self._values.values()), default=0)
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        for name, value in losses.items():
+            self._values.setdefault(name, []).append(value)
+
+    def means(self) -> dict[str, float]:
+        return {name: float(torch.stack(values).mean()) for name, values in self._values.items()}
+
+    def first_not_finite(self) -> int | None:
+        """Index of the first step with a loss that is no number."""
+        bad = [torch.stack(v).isfinite().logical_not().nonzero().flatten() for v in self._values.values()]
+        found = [int(b[0]) for b in bad if len(b)]
+        return min(found) if found else None
+
+    def state(self) -> dict[str, Tensor]:
+        return {f"pending/{name}": torch.stack(values).cpu() for name, values in self._values.items()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        self._values = {
+            key.removeprefix("pending/"): list(value.unbind())
+            for key, value in state.items()
+            if key.startswith("pending/")
+        }
+
+
+class _Clock:
+    """Seconds and peak memory of a training, over all the runs that it took."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._before, self._peak_before = 0.0, 0
+        self._started, self._peak = time.monotonic(), PeakMemory(device)
+
+    def seconds(self) -> float:
+        return self._before + time.monotonic() - self._started
+
+    def peak_bytes(self) -> int:
+        return max(self._peak_before, self._peak.read())
+
+    def state(self) -> dict[str, Tensor]:
+        return {
+            "clock/seconds": torch.tensor(self.seconds(), dtype=torch.float64),
+            "clock/peak": torch.tensor(self.peak_bytes()),
+        }
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        self._before, self._peak_before = float(state["clock/seconds"]), int(state["clock/peak"])
+
+
+def _all_finite(method: Method) -> bool:
+    return all(bool(p.isfinite().all()) for p in method.parameters())

@@ -1,0 +1,154 @@
+"""Opening the results database: which file is ours, which version, and how SQLite must be spoken to.
+
+Rollback journal, not WAL: the SQLite that Debian 12 ships has the WAL-reset bug (fixed in 3.51.3).
+synchronous=FULL, and BEGIN IMMEDIATE for writers: a deferred BEGIN that reads and then writes fails at once
+with "database is locked" when two runs share a file.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import NullPool
+
+from fewshot_bench.errors import DatabaseError, UsageError
+
+APPLICATION_ID = 0x46534231  # "FSB1", in SQLite's header: the file is a results database of ours
+REVISIONS = ("0001",)  # oldest to newest; the last is what `schema.py` describes
+WAIT_SECONDS = 30
+
+
+def open_engine(where: str, *, write: bool) -> Engine:
+    """An engine on a path or a SQLAlchemy URL, its schema up to date (or, for readers, checked).
+
+    Raises DatabaseError for a missing, foreign, damaged or newer database, UsageError for a wrong URL.
+    """
+    path = _sqlite_path(where)
+    engine = _sqlite_engine(path, write) if path is not None else _server_engine(where)
+    with explained(where):
+        _check_or_migrate(engine, where, write)
+    return engine
+
+
+@contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Turn the database driver's errors into one line of ours."""
+    try:
+        yield
+    except DBAPIError as error:
+        said = str(error.orig).strip().splitlines()[0]
+        raise DatabaseError(f"{_without_password(where)}: {_advice(said)}") from error
+
+
+def _advice(said: str) -> str:
+    for symptom, advice in {
+        "locked": f"another process has held it for {WAIT_SECONDS} s; wait for that run or stop it",
+        "full": "the disk is full; make room and run the same command again: what was stored is safe",
+        "readonly": "it cannot be written; check its permissions and its folder's",
+        "unable to open": "it cannot be opened; check that its folder exists and can be written",
+        "not a database": "it is no SQLite database; move it away or name another with BENCH_DB",
+        "malformed": "it is damaged; move it away, or restore a copy",
+    }.items():
+        if symptom in said:
+            return f"{said}: {advice}"
+    return said
+
+
+def _sqlite_path(where: str) -> Path | None:
+    """The file behind a path or a sqlite URL; None for a server."""
+    if "://" not in where:
+        return Path(where)
+    try:
+        url = make_url(where)
+    except ArgumentError:
+        raise UsageError(f"BENCH_DB = {where!r} is neither a path nor a database URL") from None
+    if url.get_backend_name() != "sqlite":
+        return None
+    if not url.database:
+        raise UsageError("BENCH_DB names an SQLite database in memory: results would be lost; name a file")
+    return Path(url.database)
+
+
+def _server_engine(where: str) -> Engine:
+    try:
+        return create_engine(where)
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise UsageError(f"{_without_password(where)}: no driver for it is installed ({error})") from None
+
+
+def _sqlite_engine(path: Path, write: bool) -> Engine:
+    if write:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    elif not path.exists() or not path.stat().st_size:
+        raise DatabaseError(f"{path}: there are no results yet; make some with `bench run`")
+    elif Path(f"{path}-journal").exists():
+        # a killed writer left its journal: SQLite must write once to roll it back, then reading is safe
+        with sqlite3.connect(path, timeout=WAIT_SECONDS) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+        connection.close()
+
+    def connect() -> sqlite3.Connection:
+        uri = f"file:{quote(str(path.absolute()))}?mode={'rwc' if write else 'ro'}"
+        connection = sqlite3.connect(uri, uri=True, timeout=WAIT_SECONDS, isolation_level=None)
+        connection.execute("PRAGMA foreign_keys=ON")
+        if write:
+            connection.execute("PRAGMA journal_mode=DELETE")
+            connection.execute("PRAGMA synchronous=FULL")
+        return connection
+
+    # no pool: a connection lives for one transaction, so none crosses a fork or outlives its error
+    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+def _check_or_migrate(engine: Engine, where: str, write: bool) -> None:
+    with engine.begin() as connection:
+        is_sqlite = connection.dialect.name == "sqlite"
+        tables = inspect(connection).get_table_names()
+        if is_sqlite and tables:
+            identifier = connection.exec_driver_sql("PRAGMA application_id").scalar()
+            if identifier != APPLICATION_ID:
+                raise DatabaseError(f"{where}: it is another program's database; name another with BENCH_DB")
+            verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+            if verdict != "ok":
+                raise DatabaseError(f"{where}: it is damaged ({verdict}); move it away, or restore a copy")
+        revision = None
+        if "alembic_version" in tables:
+            revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        if revision == REVISIONS[-1]:
+            return
+        if revision not in (None, *REVISIONS):
+            raise DatabaseError(
+                f"{_without_password(where)}: a newer version of this program made it (schema {revision}, this one "
+                f"knows {REVISIONS[-1]}); upgrade with `pip install -U fewshot-bench`"
+            )
+        if not write:
+            raise DatabaseError(f"{_without_password(where)}: its schema is old; `bench run` on it upgrades it")
+        _migrate(connection)
+        if is_sqlite:
+            connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
+
+
+def _migrate(connection: Connection) -> None:
+    """To the newest schema, in the caller's transaction: all of it or nothing."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _without_password(where: str) -> str:
+    return str(make_url(where)) if "://" in where else where

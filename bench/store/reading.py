@@ -1,0 +1,146 @@
+"""What reports and plans read, as plain frozen records; no row of the database leaves this folder."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from fewshot_bench.errors import DatabaseError, NothingSelected
+from fewshot_bench.records import EpisodeResult, StoredCell, StoredTraining
+from fewshot_bench.store.engine import explained, open_engine
+from fewshot_bench.store.schema import cells, curves, episodes, runs, trainings
+from fewshot_bench.store.writing import episodes_sha256
+
+
+@dataclass(frozen=True)
+class CellFacts:
+    """Every stored fact behind one number."""
+
+    cell: dict[str, Any]  # the columns of `cells`, its identity parsed
+    training: dict[str, Any]
+    run: dict[str, Any]
+    episodes: tuple[EpisodeResult, ...]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a database holds."""
+
+    runs: int
+    trainings: dict[str, int]  # by state
+    cells: int
+    failed_cells: int
+    episodes: int
+    last_run: dict[str, Any] | None
+
+
+class Reader:
+    """Reads results; changes nothing, and sees everything in one snapshot a call."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._engine = open_engine(where, write=False)
+
+    def trainings(self) -> dict[str, StoredTraining]:
+        """All stored trainings by key."""
+        with explained(self._where), self._engine.begin() as c:
+            rows = c.execute(select(trainings)).mappings().all()
+        names = StoredTraining.__dataclass_fields__
+        return {row["key"]: StoredTraining(**{n: row[n] for n in names}) for row in rows}
+
+    def cells(self) -> dict[str, StoredCell]:
+        """All stored cells by key."""
+        query = select(cells.c.key, cells.c.n_episodes, cells.c.seconds, cells.c.reason)
+        with explained(self._where), self._engine.begin() as c:
+            return {row.key: StoredCell(*row) for row in c.execute(query)}
+
+    def keys_by_label(self) -> dict[str, set[str]]:
+        """Label -> the keys stored under it: more than the wanted one means stale results."""
+        found: dict[str, set[str]] = {}
+        with explained(self._where), self._engine.begin() as c:
+            for label, key in c.execute(select(cells.c.label, cells.c.key)):
+                found.setdefault(label, set()).add(key)
+        return found
+
+    def episodes(self, keys: Iterable[str]) -> dict[str, tuple[EpisodeResult, ...]]:
+        """The episodes of each cell, in order. Raises DatabaseError where they do not match their SHA-256."""
+        wanted = set(keys)
+        query = (
+            select(episodes.c.cell_key, *(episodes.c[n] for n in EpisodeResult.__dataclass_fields__))
+            .where(episodes.c.cell_key.in_(wanted))
+            .order_by(episodes.c.cell_key, episodes.c.number)
+        )
+        found: dict[str, list[EpisodeResult]] = {key: [] for key in wanted}
+        with explained(self._where), self._engine.begin() as c:
+            for key, *row in c.execute(query):
+                found[key].append(EpisodeResult(*row))
+            hashes: Mapping[str, str] = dict(c.execute(select(cells.c.key, cells.c.sha256)).tuples().all())
+        for key, results in found.items():
+            if key in hashes and hashes[key] != episodes_sha256(tuple(vars(r).values()) for r in results):
+                raise DatabaseError(
+                    f"{self._where}: the episodes of cell {key} do not match their checksum: the file was damaged "
+                    "or edited; move it away, or restore a copy"
+                )
+        return {key: tuple(results) for key, results in found.items()}
+
+    def curves(self, keys: Iterable[str]) -> dict[str, list[tuple[int, float]]]:
+        """Training key -> (iteration, loss) points."""
+        found: dict[str, list[tuple[int, float]]] = {key: [] for key in keys}
+        query = select(curves).where(curves.c.name == "loss").order_by(curves.c.iteration)
+        with explained(self._where), self._engine.begin() as c:
+            for row in c.execute(query):
+                if row.training_key in found:
+                    found[row.training_key].append((row.iteration, row.value))
+        return found
+
+    def cell(self, key_or_prefix: str) -> CellFacts:
+        """Everything about one cell. Raises NothingSelected if no or several cells match."""
+        with explained(self._where), self._engine.begin() as c:
+            matches = cells.c.key.startswith(key_or_prefix, autoescape=True)
+            found = c.execute(select(cells).where(matches).limit(2)).mappings().all()
+            if len(found) != 1:
+                what = "no cell's" if not found else "more than one cell's"
+                raise NothingSelected(f"{what} key starts with {key_or_prefix!r}; `bench status` lists the keys")
+            cell = dict(found[0])
+            training = dict(
+                c.execute(select(trainings).where(trainings.c.key == cell["training_key"])).mappings().one()
+            )
+            run = dict(c.execute(select(runs).where(runs.c.id == cell["run_id"])).mappings().one())
+        for row, column in ((cell, "identity"), (training, "identity"), (run, "facts")):
+            row[column] = json.loads(row[column])
+        return CellFacts(cell, training, run, self.episodes([cell["key"]])[cell["key"]])
+
+    def all_cells(self) -> list[dict[str, Any]]:
+        """One short record a cell, in the order they were first stored."""
+        columns = ("key", "variant", "n_way", "n_shot", "seed", "n_episodes", "reason", "label")
+        query = select(*(cells.c[n] for n in columns)).order_by(cells.c.label)
+        with explained(self._where), self._engine.begin() as c:
+            return [dict(row) for row in c.execute(query).mappings()]
+
+    def counts(self) -> Counts:
+        """How much is stored."""
+        with explained(self._where), self._engine.begin() as c:
+            states = dict(
+                c.execute(select(trainings.c.state, func.count()).group_by(trainings.c.state)).tuples().all()
+            )
+            last = c.execute(select(runs).order_by(runs.c.id.desc()).limit(1)).mappings().first()
+            return Counts(
+                runs=_count(c, runs),
+                trainings=states,
+                cells=_count(c, cells),
+                failed_cells=c.execute(select(func.count()).where(cells.c.reason != "")).scalar_one(),
+                episodes=_count(c, episodes),
+                last_run=dict(last) if last else None,
+            )
+
+    def last_run(self) -> dict[str, Any] | None:
+        """The latest run's provenance, its facts parsed."""
+        with explained(self._where), self._engine.begin() as c:
+            row = c.execute(select(runs).order_by(runs.c.id.desc()).limit(1)).mappings().first()
+        return dict(row) | {"facts": json.loads(row["facts"])} if row else None
+
+
+def _count(c: Connection, table: Any) -> int:
+    return int(c.execute(select(func.count()).select_from(table)).scalar_one())

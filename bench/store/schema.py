@@ -1,0 +1,90 @@
+"""The tables of the results database, as they are now; `migrations/` leads here from every earlier version.
+
+Episodes are integers, so that equal results are equal bytes. Rows of episodes are never changed; a cell grows by
+more of them and carries a SHA-256 over all.
+"""
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+runs = Table(  # one invocation of `bench run`: where the rows below come from
+    "runs",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("started_at", String(32), nullable=False),  # ISO 8601, UTC
+    Column("ended_at", String(32)),
+    Column("exit_code", Integer),
+    Column("command", Text, nullable=False),
+    Column("git_commit", String(40), nullable=False),
+    Column("git_dirty", Boolean),
+    Column("facts", Text, nullable=False),  # JSON: versions, hardware, threads
+)
+
+trainings = Table(
+    "trainings",
+    metadata,
+    Column("key", String(16), primary_key=True),
+    Column("identity", Text, nullable=False),  # canonical JSON: what the key is the hash of
+    Column("method", String(100), nullable=False),
+    Column("run_id", Integer, ForeignKey("runs.id"), nullable=False),  # the run that finished it, or is at it
+    Column("state", String(10), nullable=False),  # running, finished, failed
+    Column("iteration", Integer, nullable=False),
+    Column("iterations", Integer, nullable=False),
+    Column("images_seen", Integer, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("peak_memory_bytes", Integer, nullable=False),
+    Column("device", String(100), nullable=False),
+    Column("checkpoint", String(64), nullable=False),  # SHA-256 of the weights' file; empty until finished
+    Column("reason", Text, nullable=False),  # of a failure
+)
+
+cells = Table(
+    "cells",
+    metadata,
+    Column("key", String(16), primary_key=True),
+    Column("identity", Text, nullable=False),
+    Column("training_key", String(16), ForeignKey("trainings.key"), nullable=False, index=True),
+    Column("label", String(300), nullable=False, index=True),  # what was asked for, in names: finds stale cells
+    Column("variant", String(100), nullable=False),
+    Column("n_way", Integer, nullable=False),
+    Column("n_shot", Integer, nullable=False),
+    Column("n_query", Integer, nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("run_id", Integer, ForeignKey("runs.id"), nullable=False),
+    Column("command", Text, nullable=False),  # repeats this one cell
+    Column("n_episodes", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),  # over its episodes
+    Column("seconds", Float, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+episodes = Table(
+    "episodes",
+    metadata,
+    Column("cell_key", String(16), ForeignKey("cells.key"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),  # in the bank
+    Column("episode_id", String(16), nullable=False),
+    Column("n_correct", Integer, nullable=False),
+    Column("n_queries", Integer, nullable=False),
+    Column("run_id", Integer, ForeignKey("runs.id"), nullable=False),
+)
+
+curves = Table(
+    "curves",
+    metadata,
+    Column("training_key", String(16), ForeignKey("trainings.key"), primary_key=True),
+    Column("iteration", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(50), primary_key=True),
+    Column("value", Float, nullable=False),
+)

@@ -1,0 +1,84 @@
+"""Training data for a method: the base classes, in two numbered streams that can be resumed anywhere."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fewshot_bench.data.images import ImageSet
+from fewshot_bench.episodes import Episode, Sampler, Setting
+from fewshot_bench.methods.interface import Episodes
+from fewshot_bench.seeding import Canonical, Stream
+
+
+class Gallery:
+    """All images of a data set, as uint8 on the device; floats are made of the few that are asked for."""
+
+    def __init__(self, images: ImageSet, device: torch.device) -> None:
+        self._images = torch.from_numpy(np.array(images.images)).to(device)  # (n, C, H, W)
+        self._device = device
+
+    def pick(self, indices: NDArray[np.int64]) -> Tensor:
+        """Images (*indices.shape, C, H, W) as floats in [0, 1]."""
+        rows = torch.from_numpy(indices).to(self._device, non_blocking=True)
+        return self._images[rows].float().div_(255)
+
+    def collate(self, episodes: list[Episode], class_index: NDArray[np.int64]) -> Episodes:
+        """T drawn episodes as one batch; class_index maps the image set's classes to 0, 1, ..."""
+
+        def stack(name: str) -> NDArray[np.int64]:
+            return np.stack([getattr(e, name) for e in episodes])
+
+        def labels(array: NDArray[np.int64]) -> Tensor:
+            return torch.from_numpy(array).to(self._device, non_blocking=True)
+
+        return Episodes(
+            self.pick(stack("support")),
+            labels(stack("support_labels")),
+            self.pick(stack("query")),
+            labels(stack("query_labels")),
+            labels(class_index[stack("classes")]),
+        )
+
+
+class BaseClasses:
+    """The methods' TaskSource over one training's base classes. Its state is three counters."""
+
+    def __init__(self, images: ImageSet, classes: tuple[int, ...], gallery: Gallery, identity: Canonical) -> None:
+        self._gallery = gallery
+        self._episodes = Sampler(images, classes, Stream("training episodes", identity))
+        self._batches = Stream("training batches", identity)
+        self._pool = np.concatenate([images.images_of_class[c] for c in classes])
+        self._class_index = np.full(len(images.class_names), -1, dtype=np.int64)
+        self._class_index[list(classes)] = np.arange(len(classes))
+        self._class_of = images.class_ids
+        self.episodes_drawn = self.batches_drawn = self.images_drawn = 0
+
+    def episodes(self, n_tasks: int, n_way: int, n_shot: int, n_query: int) -> Episodes:
+        """The next n_tasks training episodes."""
+        setting = Setting(n_way, n_shot, n_query)
+        drawn = [self._episodes.draw(self.episodes_drawn + i, setting) for i in range(n_tasks)]
+        self.episodes_drawn += n_tasks
+        self.images_drawn += n_tasks * n_way * (n_shot + n_query)
+        return self._gallery.collate(drawn, self._class_index)
+
+    def batch(self, size: int) -> tuple[Tensor, Tensor]:
+        """The next i.i.d. batch over all base-class images."""
+        words = self._batches.words(self.batches_drawn, size)
+        rows = self._pool[(words % np.uint64(len(self._pool))).astype(np.int64)]
+        self.batches_drawn += 1
+        self.images_drawn += size
+        labels = torch.from_numpy(self._class_index[self._class_of[rows]])
+        images = self._gallery.pick(rows)
+        return images, labels.to(images.device)
+
+    def state(self) -> dict[str, Tensor]:
+        """The counters, for a checkpoint."""
+        counters = {"episodes": self.episodes_drawn, "batches": self.batches_drawn, "images": self.images_drawn}
+        return {f"drawn/{name}": torch.tensor(value) for name, value in counters.items()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Continue where `state()` was taken."""
+        self.episodes_drawn = int(state["drawn/episodes"])
+        self.batches_drawn = int(state["drawn/batches"])
+        self.images_drawn = int(state["drawn/images"])

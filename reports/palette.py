@@ -1,0 +1,72 @@
+"""Colours and markers: the same for a variant in every plot, told apart by colour-blind readers and in print.
+
+The hues are Okabe and Ito's, darkened on white and lightened on black until each stands out at 3:1 or more;
+markers repeat the distinction without colour.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Theme:
+    """The colours of a page; `slot` chooses the shade of each hue."""
+
+    name: str
+    background: str
+    text: str
+    faint: str  # grid lines and bars' outlines
+    slot: int
+
+
+LIGHT = Theme("light", "#ffffff", "#1d2126", "#d5d9de", 0)
+DARK = Theme("dark", "#15181c", "#e8eaed", "#3a4048", 1)
+THEMES = (LIGHT, DARK)
+
+_HUES = (  # (on white, on black)
+    ("#5c5c5c", "#c4c4c4"),  # grey
+    ("#008a63", "#2fcf9f"),  # green
+    ("#005f9e", "#4fa3e0"),  # blue
+    ("#3596d1", "#a5dcfa"),  # sky
+    ("#b87400", "#f2b233"),  # orange
+    ("#c9430a", "#ff7f4d"),  # vermillion
+    ("#b0568a", "#e39ac4"),  # purple
+    ("#7a7000", "#e4dc55"),  # olive
+)
+_MARKERS = "osv^DPX*<>phd8H"
+_FIXED = ("transfer", "protonet", "maml", "fomaml", "reptile", "maml-mtl", "reptile-mtl")
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one variant is drawn."""
+
+    colour: str
+    marker: str
+    dashed: bool  # the second time round the hues
+
+
+def styles(variants: Sequence[str], theme: Theme) -> dict[str, Style]:
+    """One style a variant, in their order: built-in names keep theirs, others take the next as they come."""
+    others = [name for name in dict.fromkeys(variants) if name not in _FIXED]
+    places = {name: place for place, name in enumerate((*_FIXED, *others))}
+    return {name: _style(places[name], theme) for name in variants}
+
+
+def _style(place: int, theme: Theme) -> Style:
+    return Style(
+        colour=_HUES[place % len(_HUES)][theme.slot],
+        marker=_MARKERS[place % len(_MARKERS)],
+        dashed=place // len(_HUES) % 2 == 1,
+    )
+
+
+def luminance(red: float, green: float, blue: float) -> float:
+    """Relative luminance, 0 black to 1 white, of sRGB channels in [0, 1] (WCAG 2)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (red, green, blue)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def readable_on(red: float, green: float, blue: float) -> str:
+    """Black or white, whichever contrasts more with the given colour."""
+    return "#000000" if luminance(red, green, blue) > 0.179 else "#ffffff"

@@ -1,0 +1,139 @@
+"""Accuracy as figures: over the shots, and as a heat map. Each in any theme, for a page or a phone."""
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from fewshot_bench.reports.canvas import NARROW, WIDE, themed
+from fewshot_bench.reports.palette import LIGHT, Style, Theme, readable_on, styles
+from fewshot_bench.tables.summary import Cell, Row, Table
+
+_MARKS = {"failed": "✗", "missing": "—", "partial": "—"}
+
+
+def accuracy_against_shots(table: Table, theme: Theme = LIGHT, narrow: bool = False) -> Figure:
+    """Accuracy in percent over the shots, one panel a way; bands are the 95 % intervals of the table."""
+    look = styles(table.variants, theme)
+    panels = [(way, list(rows)) for way, rows in groupby(table.rows, key=lambda row: row.n_way)]
+    with themed(theme):
+        size = (NARROW, 2.9 * len(panels) + 1.2) if narrow else (max(5.0, WIDE * len(panels) / 3), 4.6)
+        figure = Figure(figsize=size, layout="constrained")
+        shape = (len(panels), 1) if narrow else (1, len(panels))
+        grid = figure.subplots(*shape, sharey=True, squeeze=False).flat
+        for axes, (way, rows) in zip(grid, panels, strict=True):
+            _accuracy_panel(axes, sorted(rows, key=lambda row: row.n_shot), look)
+            axes.set_title(f"{way}-way")
+            axes.set_xlabel("shots (images a class)")
+            axes.set_ylabel("accuracy (%)")
+            axes.set_ylim(0, 100)
+            if not narrow:
+                axes.label_outer()
+        figure.legend(
+            handles=_legend(look, theme),
+            labels=[*look, "chance"],
+            loc="outside lower center",
+            ncols=2 if narrow else 4,
+        )
+    return figure
+
+
+def heat_map(table: Table, theme: Theme = LIGHT, narrow: bool = False) -> Figure:
+    """Accuracy in percent of every variant in every setting, coloured from chance to perfect."""
+    columns, rows = len(table.variants), len(table.rows)
+    with themed(theme):
+        width = (
+            max(NARROW, 1.2 + 0.46 * columns)
+            if narrow
+            else max(5.0, min(WIDE, 2.5 + columns), 1.6 + 0.62 * columns)
+        )
+        figure = Figure(figsize=(width, 1.9 + 0.36 * rows), layout="constrained")
+        axes = figure.subplots()
+        shown = [[_above_chance(row, cell) for cell in row.cells] for row in table.rows]
+        colours = matplotlib.colormaps["viridis"].with_extremes(bad=theme.faint)
+        grid = [[math.nan if value is None else value for value in line] for line in shown]
+        image = axes.pcolormesh(
+            grid, cmap=colours, vmin=0, vmax=1, edgecolors=theme.background, linewidth=1.5
+        )
+        for y, row in enumerate(table.rows):
+            for x, (cell, value) in enumerate(zip(row.cells, shown[y], strict=True)):
+                label = axes.text(x + 0.5, y + 0.5, _heat_text(cell, narrow), ha="center", va="center")
+                label.set_color(theme.text if value is None else readable_on(*colours(value)[:3]))
+                label.set_fontweight("bold" if cell.best else "normal")
+                label.set_fontsize(7.5 if narrow else 9)
+        for y in range(1, rows):
+            if table.rows[y].n_way != table.rows[y - 1].n_way:
+                axes.axhline(y, color=theme.background, linewidth=5)
+        names = [f"{row.n_way}-way {row.n_shot}-shot" for row in table.rows]
+        axes.set_xticks(
+            [x + 0.5 for x in range(columns)], table.variants, rotation=40, ha="right", rotation_mode="anchor"
+        )
+        axes.set_yticks([y + 0.5 for y in range(rows)], names)
+        axes.invert_yaxis()
+        axes.grid(False)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        bar = figure.colorbar(image, ax=axes, location="bottom", aspect=40, shrink=0.8)
+        bar.set_label("share of the way from chance (0) to perfect (1)")
+        bar.outline.set_visible(False)
+    return figure
+
+
+def _accuracy_panel(axes: Axes, rows: Sequence[Row], look: dict[str, Style]) -> None:
+    """One line a variant, broken where a cell has no number; a partial cell's marker is hollow."""
+    for column, cell in enumerate(rows[0].cells):
+        style = look[cell.variant]
+        points = [(row.n_shot, row.cells[column]) for row in rows]
+        for measured, run in groupby(points, key=lambda point: point[1].mean is not None):
+            if measured:
+                _accuracy_line(axes, list(run), style)
+    axes.axhline(100 * rows[0].chance, color=axes.xaxis.label.get_color(), linestyle="--", linewidth=1)
+    shots = sorted({row.n_shot for row in rows})
+    axes.set_xscale("log")
+    axes.set_xlim(shots[0] / 1.4, shots[-1] * 1.4)
+    axes.set_xticks(shots, [str(shot) for shot in shots])
+    axes.set_xticks([], minor=True)
+
+
+def _accuracy_line(axes: Axes, points: list[tuple[int, Cell]], style: Style) -> None:
+    shots = [shot for shot, _ in points]
+    means = [100 * (cell.mean or 0.0) for _, cell in points]
+    halves = [100 * (cell.half_width or 0.0) for _, cell in points]
+    low = [mean - half for mean, half in zip(means, halves, strict=True)]
+    high = [mean + half for mean, half in zip(means, halves, strict=True)]
+    axes.plot(shots, means, color=style.colour, linestyle="-." if style.dashed else "-", linewidth=1.4)
+    axes.fill_between(shots, low, high, color=style.colour, alpha=0.18, linewidth=0)
+    axes.vlines(shots, low, high, color=style.colour, alpha=0.5, linewidth=1.4)  # a single point has no band
+    for shot, mean, (_, cell) in zip(shots, means, points, strict=True):
+        fill = style.colour if cell.state == "done" else axes.get_facecolor()
+        axes.plot([shot], [mean], style.marker, color=style.colour, markerfacecolor=fill, markersize=5.5)
+
+
+def _legend(look: dict[str, Style], theme: Theme) -> list[Line2D]:
+    """One handle a variant, then that of the chance line."""
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=style.colour,
+            marker=style.marker,
+            linestyle="-." if style.dashed else "-",
+        )
+        for style in look.values()
+    ]
+    return [*handles, Line2D([], [], color=theme.text, linestyle="--", linewidth=1)]
+
+
+def _above_chance(row: Row, cell: Cell) -> float | None:
+    """0 at chance or below, 1 where every query is right; None where there is no number."""
+    return None if cell.mean is None else max(0.0, (cell.mean - row.chance) / (1 - row.chance))
+
+
+def _heat_text(cell: Cell, narrow: bool) -> str:
+    if cell.mean is None:
+        return _MARKS.get(cell.state, "")
+    return f"{100 * cell.mean:.{0 if narrow else 1}f}" + ("*" if cell.state == "partial" else "")

@@ -1,0 +1,150 @@
+"""Table -> text in one of five formats; each escapes whatever it prints."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from fewshot_bench.tables import escape
+from fewshot_bench.tables.literature import STATEMENT, PublishedTable
+from fewshot_bench.tables.sheet import lay_out, lay_out_published
+from fewshot_bench.tables.summary import Cell, Row, Table
+
+JSON_SCHEMA = 1  # raise it when a reader of the JSON must change
+CSV_COLUMNS = (
+    "variant", "n_way", "n_shot", "seeds", "mean", "half_width", "n_episodes", "state", "reason",
+    "chance", "disjoint_episodes", "best", "keys",
+)  # fmt: skip
+
+
+def render(table: Table, format: str, published: Sequence[PublishedTable] = ()) -> str:
+    """The table as text that ends in a newline; raises ValueError on an unknown format.
+
+    Published tables follow in blocks of their own; csv has none of them.
+    """
+    if format not in RENDERERS:
+        raise ValueError(f"unknown format {format!r}; known: {', '.join(RENDERERS)}")
+    return RENDERERS[format](table, published)
+
+
+def render_published(published: Sequence[PublishedTable]) -> str:
+    """The HTML block of published values alone."""
+    return _html().get_template("published.html.j2").render(_published(published))
+
+
+def _from_template(environment: Callable[[], Environment], name: str) -> Callable[..., str]:
+    def fill(table: Table, published: Sequence[PublishedTable]) -> str:
+        return environment().get_template(name).render(sheet=lay_out(table), **_published(published))
+
+    return fill
+
+
+def _published(published: Sequence[PublishedTable]) -> dict[str, Any]:
+    return {"statement": STATEMENT, "published": [lay_out_published(table) for table in published]}
+
+
+@cache
+def _html() -> Environment:
+    return _environment(autoescape=True)
+
+
+@cache
+def _markdown() -> Environment:
+    return _environment(autoescape=False, finalize=escape.markdown)
+
+
+@cache
+def _latex() -> Environment:
+    return _environment(  # braces and percent signs belong to LaTeX
+        autoescape=False,
+        finalize=escape.latex,
+        block_start_string="((*",
+        block_end_string="*))",
+        variable_start_string="(((",
+        variable_end_string=")))",
+        comment_start_string="((=",
+        comment_end_string="=))",
+    )
+
+
+def _environment(autoescape: bool, **options: Any) -> Environment:
+    return Environment(
+        loader=PackageLoader("fewshot_bench.tables", "templates"),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        **options,
+    )
+
+
+def _csv(table: Table, published: Sequence[PublishedTable]) -> str:
+    """One line a cell; fractions, empty where there is no number."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for row in table.rows:
+        for cell in row.cells:
+            writer.writerow(_csv_line(row, cell))
+    return text.getvalue()
+
+
+def _csv_line(row: Row, cell: Cell) -> list[str | int | float | None]:
+    return [
+        escape.csv_text(cell.variant),
+        cell.n_way,
+        cell.n_shot,
+        " ".join(str(seed.seed) for seed in cell.seeds),
+        cell.mean,
+        cell.half_width,
+        cell.n_episodes,
+        cell.state,
+        escape.csv_text(cell.reason),
+        row.chance,
+        row.disjoint_episodes,
+        int(cell.best),
+        escape.csv_text(" ".join(cell.keys)),
+    ]
+
+
+def _json(table: Table, published: Sequence[PublishedTable]) -> str:
+    """Everything, seed by seed; accuracies are fractions, null where there is no number."""
+    document = {
+        "schema": JSON_SCHEMA,
+        "experiment": asdict(table.experiment),
+        "variants": table.variants,
+        "seeds": table.seeds,
+        "rows": [
+            {
+                "n_way": row.n_way,
+                "n_shot": row.n_shot,
+                "chance": row.chance,
+                "disjoint_episodes": row.disjoint_episodes,
+                "reuses_images": row.reuses_images,
+                "cells": [asdict(cell) for cell in row.cells],
+            }
+            for row in table.rows
+        ],
+        "notes": [asdict(note) for note in lay_out(table).notes],
+        "published": {"statement": STATEMENT, "tables": [asdict(paper) for paper in published]},
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+RENDERERS = MappingProxyType(
+    {
+        "markdown": _from_template(_markdown, "table.md.j2"),
+        "latex": _from_template(_latex, "table.tex.j2"),
+        "csv": _csv,
+        "json": _json,
+        "html": _from_template(_html, "table.html.j2"),
+    }
+)
+FORMATS = tuple(RENDERERS)

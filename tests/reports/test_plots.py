@@ -1,0 +1,187 @@
+"""The figures: drawn from whatever is there, the same bytes each time, no state left behind."""
+
+import io
+import math
+import subprocess
+import sys
+from dataclasses import replace
+
+import matplotlib
+import pytest
+from PIL import Image
+
+from fewshot_bench.reports.canvas import to_png, to_svg
+from fewshot_bench.reports.palette import DARK, LIGHT, THEMES, luminance, readable_on, styles
+from fewshot_bench.reports.plots import accuracy_against_shots, heat_map
+from fewshot_bench.reports.training_plots import training_cost, training_curves
+from fewshot_bench.tables.scores import CurvePoint
+from fewshot_bench.tables.summary import summarise
+
+BUILT_IN = ("transfer", "protonet", "maml", "fomaml", "reptile", "maml-mtl", "reptile-mtl")
+MANY = (*BUILT_IN, *(f"variant-{i}" for i in range(8)))
+
+
+def draw_all(results, theme=LIGHT, narrow=False):
+    table = summarise(results)
+    return [
+        accuracy_against_shots(table, theme, narrow),
+        heat_map(table, theme, narrow),
+        training_curves(results, theme, narrow),
+        training_cost(results, theme, narrow),
+    ]
+
+
+def texts(figure):
+    return {text.get_text() for text in figure.findobj(matplotlib.text.Text)}
+
+
+def rgb(colour):
+    return matplotlib.colors.to_rgb(colour)
+
+
+def contrast(first, second):
+    light, dark = sorted((luminance(*rgb(first)), luminance(*rgb(second))), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+@pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
+def test_same_results_same_bytes(marked, theme, narrow):
+    for first, second in zip(draw_all(marked, theme, narrow), draw_all(marked, theme, narrow), strict=True):
+        svg = to_svg(first, theme)
+        assert svg == to_svg(second, theme)
+        if not narrow:
+            assert to_png(first, theme) == to_png(second, theme)
+        assert b"nan" not in svg.lower()
+        assert b"<dc:date>" not in svg
+
+
+def empty(results):
+    cells = tuple(replace(cell, state="missing", episodes=()) for cell in results.cells)
+    return replace(results, cells=cells, trainings=(), curves=())
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"variants": MANY},
+        {"variants": ("maml",), "settings": ((5, 1),)},
+        {"settings": ((5, 1), (20, 1), (35, 1))},
+        {"settings": ((5, 1), (5, 5), (5, 100))},
+        {"variants": ("maml", "_<b>$x$_^\\frac$"), "seeds": (0, 1, 2), "n": 1},
+    ],
+    ids=["many variants", "one cell", "one shot", "one way", "seeds and a strange name"],
+)
+def test_every_shape_of_results_draws(make_results, shape):
+    full = make_results(**shape)
+    for results, narrow in ((full, False), (full, True), (empty(full), False)):
+        for figure in draw_all(results, narrow=narrow):
+            image = Image.open(io.BytesIO(to_png(figure, LIGHT)))
+            assert min(image.size) > 50
+
+
+def test_names_are_printed_as_they_are(make_results):
+    results = make_results(("_hidden", "$x$"), ((5, 1), (5, 5)))
+    accuracy, heat, *_ = draw_all(results)
+    assert [text.get_text() for text in accuracy.legends[0].get_texts()] == ["_hidden", "$x$", "chance"]
+    assert {"_hidden", "$x$"} <= texts(heat)
+
+
+def test_shots_are_ticks_and_chance_is_drawn(make_results):
+    figure = accuracy_against_shots(summarise(make_results()))
+    assert [axes.get_title() for axes in figure.axes] == ["5-way", "20-way", "35-way"]
+    for axes, chance in zip(figure.axes, (20, 5, 100 / 35), strict=True):
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "5", "100"]
+        dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
+        assert [line.get_ydata()[0] for line in dashed] == [pytest.approx(chance)]
+
+
+def test_line_and_band_are_the_table(make_results):
+    table = summarise(make_results(("maml",), ((5, 1), (5, 5))))
+    [axes] = accuracy_against_shots(table).axes
+    means = [100 * row.cells[0].mean for row in table.rows]
+    halves = [100 * row.cells[0].half_width for row in table.rows]
+    assert list(axes.lines[0].get_ydata()) == pytest.approx(means)
+    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert max(band) == pytest.approx(max(means) + halves[1])
+    assert min(band) == pytest.approx(min(means) - halves[0])
+
+
+def test_lines_have_the_colours_of_the_legend_in_any_order_of_variants(make_results):
+    names = ("maml-mtl", "own", "transfer", "protonet")  # not the order of the palette
+    table = summarise(make_results(names, ((5, 1), (5, 5))))
+    figure = accuracy_against_shots(table)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    handles = figure.legends[0].legend_handles
+    assert labels == [*names, "chance"]
+    for cell, name, handle in zip(table.rows[0].cells, names, handles, strict=False):
+        [line] = [
+            line
+            for line in figure.axes[0].lines
+            if line.get_color() == handle.get_color() and len(line.get_xdata()) > 1
+        ]
+        assert cell.variant == name
+        assert line.get_ydata()[0] == pytest.approx(100 * cell.mean)
+        assert handle.get_color() == styles((name,), LIGHT)[name].colour
+
+
+def test_line_breaks_at_a_failed_cell_and_partial_is_hollow(marked):
+    table = summarise(marked)
+    five, _, thirty_five = accuracy_against_shots(table).axes
+    maml = styles(table.variants, LIGHT)["maml"].colour
+    lines = [line for line in five.lines if line.get_color() == maml and line.get_linestyle() == "-"]
+    assert [list(line.get_xdata()) for line in lines] == [[100]]
+    hollow = [line for line in thirty_five.lines if line.get_markerfacecolor() == thirty_five.get_facecolor()]
+    assert [list(line.get_xdata()) for line in hollow] == [[5]]
+
+
+def test_heat_map_writes_every_cell(marked):
+    shown = texts(heat_map(summarise(marked)))
+    assert {"✗", "—", "47.9", "39.3*"} <= shown
+
+
+def test_diverged_training_is_marked_and_cost_names_the_unfinished(marked):
+    broken = [CurvePoint("maml", 0, i, math.inf if i > 20 else 1.0) for i in (10, 20, 30)]
+    assert "diverged" in texts(training_curves(replace(marked, curves=tuple(broken))))
+    first, *rest = marked.trainings
+    unmeasured = replace(first, state="failed", seconds=0.0, peak_memory_bytes=0)
+    shown = texts(training_cost(replace(marked, trainings=(unmeasured, *rest))))
+    assert {"transfer (failed)", "not measured"} <= shown
+
+
+def test_trainings_of_one_variant_are_separate_lines(marked):
+    points = [CurvePoint("maml", 0, i, 1.0, f"{way}-way") for way in (5, 20) for i in (10, 20)]
+    [axes] = training_curves(replace(marked, curves=tuple(points))).axes
+    assert len(axes.lines) == 2
+
+
+def test_nothing_global_changes(marked, monkeypatch):
+    before = dict(matplotlib.rcParams)
+    plain = [to_svg(figure, LIGHT) for figure in draw_all(marked)]
+    assert dict(matplotlib.rcParams) == before
+    monkeypatch.setitem(matplotlib.rcParams, "axes.facecolor", "red")  # a user's own style
+    monkeypatch.setitem(matplotlib.rcParams, "font.size", 30.0)
+    assert [to_svg(figure, LIGHT) for figure in draw_all(marked)] == plain
+
+
+def test_pyplot_is_never_loaded():
+    code = "import sys, fewshot_bench.reports.report as r; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
+def test_colours_stand_out_and_no_two_variants_look_alike(theme):
+    look = styles(MANY, theme)
+    assert all(contrast(style.colour, theme.background) >= 3 for style in look.values())
+    assert len({(style.colour, style.marker, style.dashed) for style in look.values()}) == len(MANY)
+    assert contrast(theme.text, theme.background) >= 7
+
+
+def test_a_variant_keeps_its_style_whoever_stands_beside_it():
+    assert styles(("reptile",), DARK)["reptile"] == styles(MANY, DARK)["reptile"]
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25, 0.5, 0.75, 1.0])
+def test_numbers_on_the_heat_map_are_readable(value):
+    colour = matplotlib.colormaps["viridis"](value)[:3]
+    assert contrast(readable_on(*colour), colour) >= 4.5

@@ -1,0 +1,186 @@
+"""The report: self-contained, escaped, complete, and written whole or not at all."""
+
+import base64
+import os
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from PIL import Image
+
+from fewshot_bench.reports.opening import facts, opening
+from fewshot_bench.reports.report import report_html, write_report
+from fewshot_bench.tables.summary import summarise
+
+VOID = {"meta", "img", "source", "br", "link"}
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, the visible text, and whether every tag is closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.text, self.open = [], "", []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def html(marked):
+    return report_html(marked)
+
+
+@pytest.fixture(scope="module")
+def page(html):
+    return Page(html)
+
+
+@pytest.fixture(scope="module")
+def small(make_results):
+    return make_results(("maml", "protonet"), ((5, 1), (5, 5)))
+
+
+def test_nothing_is_loaded_from_outside(html, page):
+    assert not {"script", "link", "iframe", "object", "base", "form"} & {tag for tag, _ in page.elements}
+    for _, attributes in page.elements:
+        for name in ("src", "srcset", "href", "action", "data"):
+            assert attributes.get(name, "data:").startswith("data:")
+    assert not re.search(r"https?://|url\(|@import", html)
+    [policy] = [meta["content"] for meta in page.all("meta") if "http-equiv" in meta]
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+
+
+def test_every_picture_is_a_whole_svg_in_four_views(page):
+    assert len(page.all("img")) == 4
+    assert len(page.all("source")) == 3 * 4
+    sources = [img["src"] for img in page.all("img")] + [source["srcset"] for source in page.all("source")]
+    for source in sources:
+        svg = base64.b64decode(source.removeprefix("data:image/svg+xml;base64,"))
+        assert ET.fromstring(svg).tag.endswith("svg")
+        assert b"<image" not in svg.replace(b'<image xlink:href="data:', b"")
+    assert all(img["alt"] for img in page.all("img"))
+    assert all("screen" in source["media"] for source in page.all("source"))  # paper gets the light, wide one
+
+
+def test_tags_are_balanced_and_ids_unique(page):
+    assert page.open == []
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    labels = [
+        attributes["aria-labelledby"] for _, attributes in page.elements if "aria-labelledby" in attributes
+    ]
+    assert set(labels) <= set(ids)
+
+
+def test_it_tells_the_whole_story(page):
+    for words in (
+        "Strokes is synthetic",
+        "Seven ways of preparing a model, compared on strokes",
+        "Not complete: of 63 cells, 1 partial, 2 failed and 1 missing.",
+        "the loss became NaN at step 30",
+        "covers the sampler only",
+        "Published values",
+        "96.56",
+        "bench run --grid full",
+        "499b31c (clean)",
+        "5f1c0de",
+        "80,000",
+        "0.67",
+        "not comparable with the measured table",
+    ):
+        assert words in page.text, words
+    assert page.text.index("47.93") < page.text.index("Cost") < page.text.index("Published values")
+
+
+def test_light_dark_phone_and_print(html):
+    for words in ("prefers-color-scheme: dark", "max-width: 600px", "@media print", 'name="viewport"'):
+        assert words in html
+
+
+def test_hostile_words_are_only_words(make_results):
+    evil = "<script>alert(1)</script>\"'&"
+    results = make_results(
+        ("maml", evil), ((5, 1),), dataset=evil, dataset_note=evil, command=evil, facts={evil: evil}
+    )
+    training = replace(results.trainings[1], device=evil, trained_on=evil, reason=evil, state="failed")
+    page = Page(report_html(replace(results, trainings=(training,))))
+    assert not page.all("script")
+    assert page.text.count(evil) >= 9
+    assert page.open == []
+
+
+def test_files_are_written_and_the_same_again(small, tmp_path):
+    paths = write_report(small, tmp_path / "out")
+    assert [path.relative_to(tmp_path / "out").as_posix() for path in paths] == [
+        "report.html",
+        "table.tex",
+        "table.md",
+        *(f"plots/{n}.{kind}" for n in ("accuracy", "heatmap", "curves", "cost") for kind in ("svg", "png")),
+    ]
+    first = {path: path.read_bytes() for path in paths}
+    assert write_report(small, tmp_path / "out") == paths
+    assert {path: path.read_bytes() for path in paths} == first
+    assert sorted(p for p in (tmp_path / "out").rglob("*") if p.is_file()) == sorted(paths)  # no leftovers
+    for path in paths:
+        if path.suffix == ".png":
+            with Image.open(path) as image:
+                image.verify()
+
+
+def test_a_failing_write_leaves_the_old_file(small, tmp_path, monkeypatch):
+    [report, *_] = write_report(small, tmp_path)
+    old = report.read_bytes()
+
+    def full(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="disk full"):
+        write_report(replace(small, curves=()), tmp_path)
+    assert report.read_bytes() == old
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_without_published_there_is_no_such_block(make_results):
+    assert "Published values" not in Page(report_html(make_results(("maml",), ((5, 1),)), ())).text
+
+
+def test_opening_of_a_small_complete_table(make_results):
+    table = summarise(make_results(("maml", "protonet"), ((5, 1), (5, 5)), n=40))
+    measured, synthetic, outcome = opening(table)
+    assert measured.startswith("Two ways of preparing a model, compared on strokes.")
+    assert "apart 5 classes that it had never seen, from 1 and 5 example images" in measured
+    assert "the mean over 40 tasks" in measured
+    assert synthetic == table.experiment.dataset_note
+    assert outcome.startswith("Highest mean accuracy, of 2 settings: protonet in 2.")
+
+
+def test_opening_names_every_winner_of_a_tie(make_results):
+    results = make_results(("a", "b"), ((5, 1),))
+    same = replace(results.cells[1], episodes=results.cells[0].episodes)
+    text = opening(summarise(replace(results, cells=(results.cells[0], same))))[2]
+    assert text.startswith("Highest mean accuracy, of 1 setting: a in 1 and b in 1.")
+
+
+def test_facts_hold_the_identity(make_results):
+    told = dict(facts(summarise(make_results(seeds=(0, 1)))))
+    assert told["split"] == "paper: 64 base, 36 novel classes"
+    assert told["images"] == "1 × 28 × 28, 150 a novel class"
+    assert told["seeds"] == "0, 1"
+    assert told["torch"] == "2.10.0"

@@ -1,0 +1,186 @@
+"""The statistics, against computations of another kind."""
+
+import math
+import statistics
+from dataclasses import replace
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import stats
+
+from fewshot_bench.tables.interval import Sample, difference_half_width, sample
+from fewshot_bench.tables.scores import CellScore, EpisodeScore
+from fewshot_bench.tables.summary import disjoint_episodes, summarise
+
+fractions = st.lists(st.integers(0, 75).map(lambda correct: correct / 75), min_size=2, max_size=40)
+
+
+def only(results, variant, n_way, n_shot):
+    cells = summarise(results).cells
+    [cell] = [c for c in cells if (c.variant, c.n_way, c.n_shot) == (variant, n_way, n_shot)]
+    return cell
+
+
+def replaced(results, variant, n_way, n_shot, seed=0, **changes):
+    place = (variant, n_way, n_shot, seed)
+    cells = [
+        replace(cell, **changes) if (cell.variant, cell.n_way, cell.n_shot, cell.seed) == place else cell
+        for cell in results.cells
+    ]
+    return replace(results, cells=tuple(cells))
+
+
+def scored(*counts, n_queries=75):
+    return tuple(EpisodeScore(f"e{i}", correct, n_queries) for i, correct in enumerate(counts))
+
+
+@given(fractions)
+def test_interval_is_scipys_t_interval(values):
+    counted = sample(values)
+    assert counted.mean == pytest.approx(statistics.fmean(values), abs=1e-12)
+    error = stats.sem(values, ddof=1)
+    expected = stats.t.ppf(0.975, len(values) - 1) * error
+    assert counted.half_width == pytest.approx(expected, abs=1e-9)
+
+
+@given(fractions, st.randoms(use_true_random=False))
+def test_order_of_episodes_does_not_matter(values, random):
+    shuffled = random.sample(values, len(values))
+    assert sample(shuffled) == sample(values)
+
+
+@given(fractions, fractions)
+def test_difference_is_welchs_interval(first, second):
+    assume(len(set(first)) > 1 and len(set(second)) > 1)  # scipy warns of constant data
+    half_width = difference_half_width(sample(first), sample(second))
+    expected = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    assert half_width == pytest.approx((expected.high - expected.low) / 2, rel=1e-6)
+
+
+def test_constant_values_differ_by_nothing_or_by_the_other_sample():
+    assert difference_half_width(sample([0.5, 0.5]), sample([0.25, 0.25, 0.25])) == 0.0
+    varied = sample([0.2, 0.4, 0.9])
+    assert difference_half_width(varied, sample([0.5, 0.5])) == pytest.approx(varied.half_width)
+
+
+def test_one_episode_has_no_interval_and_none_has_no_mean():
+    assert sample([0.4]) == Sample(0.4, None, 1)
+    assert sample([0.4]).half_width is None
+    assert difference_half_width(sample([0.4]), sample([0.1, 0.2])) is None
+    with pytest.raises(ValueError, match="at least one"):
+        sample([])
+
+
+def test_cell_by_hand(make_results):
+    results = make_results(("maml",), ((5, 1),))
+    cell = only(replaced(results, "maml", 5, 1, episodes=scored(15, 30, 45)), "maml", 5, 1)
+    assert cell.mean == pytest.approx(0.4)
+    assert cell.n_episodes == 3
+    # sd = 0.2, t(0.975, 2) = 4.302653 (a printed t table)
+    assert cell.half_width == pytest.approx(4.302653 * 0.2 / math.sqrt(3), rel=1e-6)
+
+
+def test_several_seeds_are_averaged_episode_by_episode(make_results):
+    results = make_results(("maml",), ((5, 1),), seeds=(0, 1))
+    results = replaced(results, "maml", 5, 1, seed=0, episodes=scored(15, 30, 45))
+    backwards = scored(60, 45, 30)[::-1]  # joined by id, not by position
+    cell = only(replaced(results, "maml", 5, 1, seed=1, episodes=backwards), "maml", 5, 1)
+    assert [seed.mean for seed in cell.seeds] == pytest.approx([0.4, 0.6])
+    assert cell.mean == pytest.approx(0.5)
+    assert cell.half_width == pytest.approx(0.0)  # every episode averages to 37.5 of 75
+    assert cell.keys == ("maml-5-1-0", "maml-5-1-1")
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"), [("failed", "failed"), ("missing", "missing"), ("partial", "partial")]
+)
+def test_worst_seed_decides(make_results, state, expected):
+    results = make_results(("maml", "reptile"), ((5, 1),), seeds=(0, 1))
+    results = replaced(results, "maml", 5, 1, seed=1, state=state, reason="why", episodes=scored(70, 71))
+    results = replaced(results, "maml", 5, 1, seed=0, episodes=scored(75, 75, 75))
+    cell = only(results, "maml", 5, 1)
+    assert (cell.state, cell.reason, cell.best) == (expected, "seed 1: why", False)
+    if state == "partial":
+        assert cell.n_episodes == 2
+    else:  # the surviving seed must not stand for both
+        assert cell.mean is None
+        assert cell.half_width is None
+        assert cell.seeds[0].mean == 1.0
+
+
+def test_failed_seed_is_worse_than_a_missing_one(make_results):
+    results = make_results(("maml",), ((5, 1),), seeds=(0, 1))
+    results = replaced(results, "maml", 5, 1, seed=0, state="failed", reason="NaN at step 3")
+    results = replaced(results, "maml", 5, 1, seed=1, state="missing", episodes=())
+    cell = only(results, "maml", 5, 1)
+    assert (cell.state, cell.reason) == ("failed", "seed 0: NaN at step 3; seed 1: missing")
+
+
+def test_seeds_on_different_episodes_are_not_called_done(make_results):
+    results = make_results(("maml",), ((5, 1),), seeds=(0, 1))
+    other = tuple(EpisodeScore(f"other{i}", 30, 75) for i in range(5))
+    cell = only(replaced(results, "maml", 5, 1, seed=1, episodes=other), "maml", 5, 1)
+    assert (cell.state, cell.mean, cell.reason) == ("partial", None, "the seeds share only 0 episodes")
+
+
+def test_partial_says_how_many_and_counts_them(make_results):
+    results = make_results(("maml",), ((5, 1),))
+    cell = only(replaced(results, "maml", 5, 1, state="partial", episodes=scored(15, 30)), "maml", 5, 1)
+    assert (cell.state, cell.reason, cell.n_episodes) == ("partial", "2 of 40 episodes", 2)
+    assert cell.mean == pytest.approx(0.3)
+
+
+def test_failed_episodes_do_not_count(make_results):
+    results = make_results(("maml",), ((5, 1),))
+    cell = only(replaced(results, "maml", 5, 1, state="failed", reason="NaN"), "maml", 5, 1)
+    assert (cell.mean, cell.n_episodes, cell.seeds[0].mean) == (None, 0, None)
+
+
+def test_best_is_the_highest_done_mean_and_ties_share_it(make_results):
+    results = make_results(("a", "b", "c", "d"), ((5, 1),))
+    for name, state, counts in (
+        ("a", "done", (30, 40)),
+        ("b", "done", (40, 30)),
+        ("c", "partial", (75,)),
+        ("d", "done", (30, 39)),
+    ):
+        results = replaced(results, name, 5, 1, state=state, episodes=scored(*counts))
+    assert [cell.best for cell in summarise(results).rows[0].cells] == [True, True, False, False]
+
+
+def test_nothing_is_best_alone(make_results):
+    results = make_results(("a", "b"), ((5, 1),))
+    results = replaced(results, "b", 5, 1, state="missing", episodes=())
+    assert not any(cell.best for cell in summarise(results).cells)
+
+
+def test_rows_of_a_way_stand_together_in_the_order_given(make_results):
+    settings = ((20, 5), (5, 1), (20, 1))
+    rows = summarise(make_results(("maml",), settings)).rows
+    assert [(row.n_way, row.n_shot) for row in rows] == [(20, 5), (20, 1), (5, 1)]
+    assert rows[0].chance == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("n_way", "n_shot", "capacity"), [(5, 1, 270), (5, 5, 216), (5, 100, 37), (20, 100, 9), (35, 100, 5)]
+)
+def test_disjoint_episodes_of_36_classes_of_600_images(make_results, n_way, n_shot, capacity):
+    experiment = make_results(images_per_novel_class=600).experiment
+    assert disjoint_episodes(experiment, n_way, n_shot) == capacity
+
+
+def test_reuse_is_marked_only_beyond_the_capacity(make_results):
+    settings = ((5, 100),)  # 36 * 150 images allow 9 disjoint episodes
+    assert not summarise(make_results(("maml",), settings, n=9)).rows[0].reuses_images
+    assert summarise(make_results(("maml",), settings, n=10)).rows[0].reuses_images
+
+
+def test_a_cell_left_out_is_missing_and_strays_are_refused(make_results):
+    results = make_results(("maml", "reptile"), ((5, 1),))
+    assert only(replace(results, cells=results.cells[1:]), "maml", 5, 1).state == "missing"
+    stray = CellScore("maml", 7, 1, 0, "k", "done", "", scored(1), 1)
+    with pytest.raises(ValueError, match="outside the table: maml 7-way 1-shot seed 0"):
+        summarise(replace(results, cells=(*results.cells, stray)))
+    with pytest.raises(ValueError, match="two results for maml 5-way 1-shot seed 0"):
+        summarise(replace(results, cells=(*results.cells, results.cells[0])))
