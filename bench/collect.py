@@ -76,9 +76,9 @@ def _score(
         key=cell.key,
         state=state,
         reason=reason if state == "failed" else "",
-        episodes=() if state == "failed" else tuple(
-            EpisodeScore(r.episode_id, r.n_correct, r.n_queries) for r in shown
-        ),
+        episodes=()
+        if state == "failed"
+        else tuple(EpisodeScore(r.episode_id, r.n_correct, r.n_queries) for r in shown),
         n_episodes_wanted=cell.n_episodes,
     )
 
@@ -108,7 +108,10 @@ def _experiment(
     facts = dict(run["facts"]) if run else {}
     if run:
         dirty = " with uncommitted changes" if run["git_dirty"] else ""
-        facts = {"last run": run["started_at"], "commit": (run["git_commit"] or "not a checkout") + dirty} | facts
+        facts = {
+            "last run": run["started_at"],
+            "commit": (run["git_commit"] or "not a checkout") + dirty,
+        } | facts
     return Experiment(
         dataset=images.name,
         dataset_note=images.note,

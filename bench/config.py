@@ -148,7 +148,8 @@ def build(cls: type[T], table: Any, where: str) -> T:
         if name not in table and f.default is dataclasses.MISSING:
             raise UsageError(f"[{where}] needs the key {name!r}")
     values = {
-        key: _value(hints[key], value, f"[{where}] {key}", known[key].metadata) for key, value in table.items()
+        key: _value(hints[key], value, f"[{where}] {key}", known[key].metadata)
+        for key, value in table.items()
     }
     return cls(**values)
 
@@ -247,7 +248,9 @@ def _check_names(config: Config) -> None:
         if grid.budget:
             choose(grid.budget, config.budgets, f"[grids.{name}] budget: unknown budget")
         if grid.protocol not in ("", *typing.get_args(Protocol)):
-            raise UsageError(f"[grids.{name}] protocol = {grid.protocol!r} is not valid: known: matched, single")
+            raise UsageError(
+                f"[grids.{name}] protocol = {grid.protocol!r} is not valid: known: matched, single"
+            )
     choose(config.run.grid, config.grids, "[run] grid: unknown grid")
     choose(config.run.budget, config.budgets, "[run] budget: unknown budget")
 

@@ -15,7 +15,9 @@ def choose_device(name: str) -> torch.device:
     """auto, cpu or cuda as a device. Raises UsageError for a GPU that is not there."""
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
-        raise UsageError("--device cuda: there is no CUDA GPU that this torch can use; use --device auto or cpu")
+        raise UsageError(
+            "--device cuda: there is no CUDA GPU that this torch can use; use --device auto or cpu"
+        )
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 

@@ -12,7 +12,7 @@ from fewshot_bench.errors import UsageError, did_you_mean
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Method, Problem
 from fewshot_bench.methods.registry import find_method, method_names
-from fewshot_bench.seeding import digest, derive_seed
+from fewshot_bench.seeding import derive_seed, digest
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,9 @@ def variant(config: Config, name: str) -> Variant:
     if method_name is None:
         raise UsageError(f"[methods.{name}] needs the key 'method'")
     if method_name not in method_names():
-        raise UsageError(f"[methods.{name}] method = {method_name!r}: {did_you_mean(method_name, method_names())}")
+        raise UsageError(
+            f"[methods.{name}] method = {method_name!r}: {did_you_mean(method_name, method_names())}"
+        )
     settings = build(find_method(method_name).Settings, table, f"methods.{name}")
     return Variant(name, method_name, settings)
 
@@ -163,7 +165,9 @@ def cells(request: Request, images: ImageSet) -> list[Cell]:
     """Every cell of the request, checked against the data before anything trains. Raises UsageError."""
     config, split = request.config, images.split(request.split)
     overrides = config.budgets[request.budget].adaptation
-    adaptation = build(Adaptation, config.adaptation | overrides, f"adaptation, budgets.{request.budget}.adaptation")
+    adaptation = build(
+        Adaptation, config.adaptation | overrides, f"adaptation, budgets.{request.budget}.adaptation"
+    )
     found = []
     for way in request.ways:
         for shot in request.shots:

@@ -89,7 +89,9 @@ def expected_seconds(todo: PlannedTraining, trainings: Mapping[str, StoredTraini
     if todo.stored and todo.stored.state == "finished":
         return 0.0
     rates = [
-        t.seconds / t.iteration for t in trainings.values() if t.method == todo.training.method and t.iteration
+        t.seconds / t.iteration
+        for t in trainings.values()
+        if t.method == todo.training.method and t.iteration
     ]
     done = todo.stored.iteration if todo.stored else 0
     return min(rates) * (todo.training.iterations - done) if rates else None

@@ -112,7 +112,8 @@ def train(training: Training, lab: Laboratory) -> Iterator[Progressed | Finished
                 step = logged_at + bad + 1 if bad is not None else method.iteration
                 what = "loss" if bad is not None else "weights"
                 yield Diverged(
-                    replace(progress(), iteration=step), f"training diverged: {what} not finite at iteration {step}"
+                    replace(progress(), iteration=step),
+                    f"training diverged: {what} not finite at iteration {step}",
                 )
                 return
             yield Progressed(progress(), pending.means())
@@ -152,10 +153,13 @@ def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterato
         logits = method.predict(batch, adaptation)  # (T, n_way*n_query, n_way)
         if not bool(torch.isfinite(logits).all()):
             yield chunk
-            raise FloatingPointError(f"adaptation diverged: logits not finite in episode {start} or soon after")
+            raise FloatingPointError(
+                f"adaptation diverged: logits not finite in episode {start} or soon after"
+            )
         correct = (logits.argmax(-1) == batch.query_labels).sum(1).tolist()
         chunk += [
-            EpisodeResult(start + i, e.id, n, len(e.query)) for i, (e, n) in enumerate(zip(drawn, correct, strict=True))
+            EpisodeResult(start + i, e.id, n, len(e.query))
+            for i, (e, n) in enumerate(zip(drawn, correct, strict=True))
         ]
         stop = lab.should_stop() and start + at_once < cell.n_episodes
         if stop or time.monotonic() - started > CHUNK_SECONDS:

@@ -44,7 +44,9 @@ class Gallery:
 class BaseClasses:
     """The methods' TaskSource over one training's base classes. Its state is three counters."""
 
-    def __init__(self, images: ImageSet, classes: tuple[int, ...], gallery: Gallery, identity: Canonical) -> None:
+    def __init__(
+        self, images: ImageSet, classes: tuple[int, ...], gallery: Gallery, identity: Canonical
+    ) -> None:
         self._gallery = gallery
         self._episodes = Sampler(images, classes, Stream("training episodes", identity))
         self._batches = Stream("training batches", identity)
@@ -74,7 +76,11 @@ class BaseClasses:
 
     def state(self) -> dict[str, Tensor]:
         """The counters, for a checkpoint."""
-        counters = {"episodes": self.episodes_drawn, "batches": self.batches_drawn, "images": self.images_drawn}
+        counters = {
+            "episodes": self.episodes_drawn,
+            "batches": self.batches_drawn,
+            "images": self.images_drawn,
+        }
         return {f"drawn/{name}": torch.tensor(value) for name, value in counters.items()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:

@@ -141,4 +141,6 @@ def linear(weights: Weights, features: Tensor) -> Tensor:
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """(T,): each task's mean cross-entropy of logits (T, N, n_classes) against labels (T, N)."""
-    return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape).mean(1)
+    return (
+        F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape).mean(1)
+    )

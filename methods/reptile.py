@@ -131,7 +131,9 @@ class Reptile(Method):
         s = self.settings
         images, labels = episodes.support_images, episodes.support_labels
         batches = list(slices(images, labels, s.inner_batch, s.inner_steps))
-        ends, loss = adapt(self.trunk, self._weights(len(images)), batches, self._inner_update(first, len(images)))
+        ends, loss = adapt(
+            self.trunk, self._weights(len(images)), batches, self._inner_update(first, len(images))
+        )
         if s.norm == "running" and self.tracks_moments:
             observed: Moments = []
             with torch.no_grad():

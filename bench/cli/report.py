@@ -48,14 +48,25 @@ def report(*, format_: str | None, output: str | None, quiet: bool, **selection:
 
 @click.command()
 @selection_options
-@click.option("--against", metavar="FILE", required=True, type=click.Path(dir_okay=False, path_type=Path),
-              help="The stored accuracies.")
-@click.option("--margin", type=click.FloatRange(min=0), default=0.0, metavar="POINTS",
-              help="Differences up to this many percentage points are within the margin, too.")
+@click.option(
+    "--against",
+    metavar="FILE",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The stored accuracies.",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="POINTS",
+    help="Differences up to this many percentage points are within the margin, too.",
+)
 @click.option("--write", is_flag=True, help="Write the file from the database instead of checking.")
 @click.option("--format", "format_", type=click.Choice(["text", "markdown", "json"]), default="text")
-@click.option("--junit", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
-              help="A JUnit report besides.")
+@click.option(
+    "--junit", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="A JUnit report besides."
+)
 def check(
     *, against: Path, margin: float, write: bool, format_: str, junit: Path | None, **selection: Any
 ) -> int:  # fmt: skip

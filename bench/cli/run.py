@@ -28,13 +28,17 @@ SOME_FAILED = 4
 
 @click.command()
 @selection_options
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.  [default: auto]")
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.  [default: auto]"
+)
 @click.option("--threads", type=click.IntRange(min=0), help="CPU threads; 0 = one a core.")
 @click.option("-n", "--dry-run", is_flag=True, help="Print the plan and stop; writes no result.")
 @click.option("--retry-failed", is_flag=True, help="Try failed cells again.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Losses too, and tracebacks of failures.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a finished cell on stdout; with -n the plan.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object a finished cell on stdout; with -n the plan."
+)
 def run(
     *, device: str | None, threads: int | None, dry_run: bool, retry_failed: bool, quiet: bool, verbose: bool,
     as_json: bool, **selection: Any,
@@ -56,7 +60,11 @@ def run(
             return SOME_FAILED if plan.count("failed") else 0
         settings = chosen.request.config.run
         session = _Session(
-            chosen, screen, device or settings.device, settings.threads if threads is None else threads, as_json
+            chosen,
+            screen,
+            device or settings.device,
+            settings.threads if threads is None else threads,
+            as_json,
         )
         code = session.run(plan)
         if plan.count("failed") and code == 0:
@@ -76,7 +84,9 @@ class _Session:
         self.chosen, self.screen, self._as_json = chosen, screen, as_json
         self._device = machine.choose_device(device)
         used = machine.prepare(self._device, threads)
-        self.writer: Writer = Writer(chosen.database, collect(sys.argv[1:], machine.describe(self._device), used))
+        self.writer: Writer = Writer(
+            chosen.database, collect(sys.argv[1:], machine.describe(self._device), used)
+        )
         self.n_done = self.n_failed = 0
         self.stopped = _StopOnSignal()
 
@@ -200,7 +210,9 @@ class _Session:
         return what if isinstance(error, FloatingPointError) else f"{where}: {type(error).__name__}: {what}"
 
     def _fail(self, planned: PlannedCell, reason: str) -> None:
-        self.writer.fail_cell(planned.cell, label_of(self.chosen, planned), command_of(self.chosen, planned), reason)
+        self.writer.fail_cell(
+            planned.cell, label_of(self.chosen, planned), command_of(self.chosen, planned), reason
+        )
         self.n_failed += 1
         self.screen.warn(f"{planned.cell.name}  failed: {reason}")
         if self._as_json:
@@ -215,7 +227,9 @@ class _Session:
         results = Reader(self.chosen.database).episodes([cell.key])[cell.key]
         mean, error = summary(results)
         spread = "" if error is None else f" ± {196 * error:.2f}"
-        self.screen.line(f"{cell.name:<28} {100 * mean:6.2f}{spread} %  ({len(results)} episodes)  {cell.key}")
+        self.screen.line(
+            f"{cell.name:<28} {100 * mean:6.2f}{spread} %  ({len(results)} episodes)  {cell.key}"
+        )
         if self._as_json:
             facts = {"cell": cell.name, "key": cell.key, "accuracy": mean, "standard_error": error}
             click.echo(json.dumps(facts | {"n_episodes": len(results)}))

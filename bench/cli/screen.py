@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -18,9 +25,9 @@ class HasCounts(Protocol):
     """An episode's result."""
 
     @property
-    def n_correct(self) -> int: ...  # noqa: D102
+    def n_correct(self) -> int: ...
     @property
-    def n_queries(self) -> int: ...  # noqa: D102
+    def n_queries(self) -> int: ...
 
 
 class Screen:
@@ -140,7 +147,11 @@ def print_plan(plan: Plan, expected: dict[str, float | None]) -> None:
 
 def plan_line(plan: Plan) -> str:
     """The plan in one line."""
-    stale = f"; {plan.n_stale} stale (stored under these names by other code, data or settings)" if plan.n_stale else ""
+    stale = (
+        f"; {plan.n_stale} stale (stored under these names by other code, data or settings)"
+        if plan.n_stale
+        else ""
+    )
     return (
         f"{len(plan.cells)} cells: {plan.count('done')} done, {plan.count('partial')} partial, "
         f"{plan.count('failed')} failed, {plan.count('todo')} to do, from {len(plan.todo)} trainings{stale}"

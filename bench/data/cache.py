@@ -8,6 +8,7 @@ process leaves behind is removed when a day old. Folders of data that has change
 deletes them.
 """
 
+import errno
 import hashlib
 import json
 import shutil
@@ -63,7 +64,7 @@ def open_cached(cache: Path, source: Source, image_size: int | None, progress: P
         raise DataError(f"cannot prepare the data set in {cache}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return load(folder) or prepared  # the latter if another process is just repairing the same folder
+    return load(folder) or prepared  # the latter while another process repairs the same folder
 
 
 def load(folder: Path) -> ImageSet | None:
@@ -144,8 +145,8 @@ def _publish(temporary: Path, folder: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
     try:
         temporary.rename(folder)
-    except OSError:
-        if load(folder) is None:
+    except OSError as error:  # a non-empty folder of that name: another process was faster
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
 
 

@@ -12,7 +12,10 @@ from fewshot_bench.errors import UsageError, did_you_mean
 SPLITS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "paper": (("train",), ("val", "test")),  # 64/36: Eshratifar, Eigen, Pedram 2019; nothing left to tune on
     "ravi": (("train",), ("test",)),  # 64/20: Ravi & Larochelle 2017
-    "ravi-val": (("train",), ("val",)),  # 64/16: the classes to tune on, apart from every test class of `ravi`
+    "ravi-val": (
+        ("train",),
+        ("val",),
+    ),  # 64/16: the classes to tune on, apart from every test class of `ravi`
 }
 
 

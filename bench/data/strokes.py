@@ -30,14 +30,17 @@ CLASSES = {"train": 64, "val": 16, "test": 20}  # as many as miniImageNet
 IMAGES_PER_CLASS = 150  # 100 shots + 15 queries, and some to spare
 SIDE = 28  # pixels, as Omniglot is usually used
 
-# What makes the classes hard to tell apart. Lengths are in units of the frame's side. Chosen so that ...
-JITTER = 0.07  # standard deviation of each control point, per image
-ROTATION = 0.10  # standard deviation, radians (as the tangent of the angle)
-SHEAR = 0.10
-SCALE = 0.08
-SHIFT = 0.04
-WIDTH = (0.022, 0.045)  # half the width of the pen
-NOISE = 0.08  # standard deviation of the pixel noise, in units of black to white
+# What makes the classes hard to tell apart. Lengths are in units of the frame's side; the first five are
+# standard deviations. Chosen so that a short training tells methods apart: over 200 episodes on the 36 novel
+# classes, 5-way 1-shot, the nearest image in pixels is right 35 % of the time, an untrained Conv-4 ProtoNet
+# 38 %, and one trained 20-way 61 % after 100 episodes and 70 % after 250 (35-way 1-shot: 25 and 31 %).
+JITTER = 0.08  # of each control point, per image
+ROTATION = 0.20  # radians (as the tangent of the angle)
+SHEAR = 0.15
+SCALE = 0.12  # of each axis
+SHIFT = 0.07
+WIDTH = (0.022, 0.045)  # smallest and largest half width of the pen
+NOISE = 0.10  # standard deviation of the pixel noise, in units of black to white
 
 MARGIN = 0.12  # the control points of a class fill the frame up to this far from the edge
 REACH = 0.4  # before that, a stroke ends at least this far from where it starts

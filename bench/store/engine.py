@@ -133,7 +133,9 @@ def _check_or_migrate(engine: Engine, where: str, write: bool) -> None:
                 f"knows {REVISIONS[-1]}); upgrade with `pip install -U fewshot-bench`"
             )
         if not write:
-            raise DatabaseError(f"{_without_password(where)}: its schema is old; `bench run` on it upgrades it")
+            raise DatabaseError(
+                f"{_without_password(where)}: its schema is old; `bench run` on it upgrades it"
+            )
         _migrate(connection)
         if is_sqlite:
             connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")

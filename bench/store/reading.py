@@ -102,7 +102,9 @@ class Reader:
             found = c.execute(select(cells).where(matches).limit(2)).mappings().all()
             if len(found) != 1:
                 what = "no cell's" if not found else "more than one cell's"
-                raise NothingSelected(f"{what} key starts with {key_or_prefix!r}; `bench status` lists the keys")
+                raise NothingSelected(
+                    f"{what} key starts with {key_or_prefix!r}; `bench status` lists the keys"
+                )
             cell = dict(found[0])
             training = dict(
                 c.execute(select(trainings).where(trainings.c.key == cell["training_key"])).mappings().one()

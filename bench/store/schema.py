@@ -55,7 +55,9 @@ cells = Table(
     Column("key", String(16), primary_key=True),
     Column("identity", Text, nullable=False),
     Column("training_key", String(16), ForeignKey("trainings.key"), nullable=False, index=True),
-    Column("label", String(300), nullable=False, index=True),  # what was asked for, in names: finds stale cells
+    Column(
+        "label", String(300), nullable=False, index=True
+    ),  # what was asked for, in names: finds stale cells
     Column("variant", String(100), nullable=False),
     Column("n_way", Integer, nullable=False),
     Column("n_shot", Integer, nullable=False),

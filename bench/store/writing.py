@@ -42,7 +42,9 @@ class Writer:
     def end_run(self, exit_code: int) -> None:
         """Record how the run ended."""
         with explained(self._where), self._engine.begin() as c:
-            c.execute(update(runs).where(runs.c.id == self.run_id).values(ended_at=now(), exit_code=exit_code))
+            c.execute(
+                update(runs).where(runs.c.id == self.run_id).values(ended_at=now(), exit_code=exit_code)
+            )
 
     def start_training(self, training: Training) -> None:
         """Record that this run is at a training (again, maybe)."""
@@ -77,7 +79,12 @@ class Writer:
                 c,
                 curves,
                 [
-                    {"training_key": training.key, "iteration": progress.iteration, "name": name, "value": value}
+                    {
+                        "training_key": training.key,
+                        "iteration": progress.iteration,
+                        "name": name,
+                        "value": value,
+                    }
                     for name, value in (losses or {}).items()
                 ],
             )
@@ -123,9 +130,7 @@ class Writer:
         """Record why a cell has no (more) results."""
         with explained(self._where), self._engine.begin() as c:
             self._ensure_cell(c, cell, label, command)
-            c.execute(
-                update(cells).where(cells.c.key == cell.key).values(reason=reason, run_id=self.run_id)
-            )
+            c.execute(update(cells).where(cells.c.key == cell.key).values(reason=reason, run_id=self.run_id))
 
     def _ensure_cell(self, c: Connection, cell: Cell, label: str, command: str) -> None:
         row = {
@@ -173,10 +178,7 @@ def _update_training(c: Connection, training: Training, progress: TrainingProgre
 
 def _refuse_conflict(c: Connection, cell: Cell, results: Sequence[EpisodeResult]) -> None:
     """Equal rows may come twice (two runs at once); different ones for one episode may not."""
-    stored = {
-        row.number: row
-        for row in c.execute(select(episodes).where(episodes.c.cell_key == cell.key))
-    }
+    stored = {row.number: row for row in c.execute(select(episodes).where(episodes.c.cell_key == cell.key))}
     for r in results:
         row = stored[r.number]
         if (row.episode_id, row.n_correct, row.n_queries) != (r.episode_id, r.n_correct, r.n_queries):

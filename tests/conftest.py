@@ -1,0 +1,62 @@
+"""What many tests share: a tiny data set in memory, and one thread so that results are the same everywhere."""
+
+import numpy as np
+import pytest
+import torch
+
+from fewshot_bench.data.images import ImageSet
+from fewshot_bench.methods.interface import Episodes
+from fewshot_bench.tasks import BaseClasses
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+def easy_images(n_classes: int = 24, per_class: int = 30, size: int = 16, channels: int = 1) -> ImageSet:
+    """Classes that differ by a fixed pattern under noise: easy for anything that learns at all."""
+    rng = np.random.default_rng(0)
+    patterns = rng.integers(0, 256, (n_classes, 1, channels, size // 4, size // 4))
+    patterns = patterns.repeat(4, axis=-1).repeat(4, axis=-2)  # blocks, which convolutions can see
+    noise = rng.normal(0, 40, (n_classes, per_class, channels, size, size))
+    images = np.clip(patterns + noise, 0, 255).astype(np.uint8).reshape(-1, channels, size, size)
+    part = n_classes // 3
+    return ImageSet(
+        name="easy",
+        note="Random block patterns under noise.",
+        images=images,
+        class_ids=np.arange(n_classes).repeat(per_class).astype(np.int64),
+        class_names=tuple(f"class{i:02d}" for i in range(n_classes)),
+        parts={
+            "train": tuple(range(part)),
+            "val": tuple(range(part, 2 * part)),
+            "test": tuple(range(2 * part, n_classes)),
+        },
+        fingerprint="easy",
+    )
+
+
+@pytest.fixture(scope="session")
+def images() -> ImageSet:
+    return easy_images()
+
+
+class InDouble:
+    """A task source in float64, where the order of summation hides."""
+
+    def __init__(self, source: BaseClasses) -> None:
+        self._source = source
+
+    def episodes(self, n_tasks: int, n_way: int, n_shot: int, n_query: int) -> Episodes:
+        e = self._source.episodes(n_tasks, n_way, n_shot, n_query)
+        return e._replace(support_images=e.support_images.double(), query_images=e.query_images.double())
+
+    def batch(self, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        images, labels = self._source.batch(size)
+        return images.double(), labels
+
+
+@pytest.fixture(scope="session")
+def in_double() -> type[InDouble]:
+    return InDouble

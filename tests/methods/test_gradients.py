@@ -1,0 +1,202 @@
+"""Gradients against slow float64 references written from the papers' formulas, on images with tied pixels."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from fewshot_bench.methods.interface import Episodes, Problem
+from fewshot_bench.methods.maml import Maml, MamlSettings
+from fewshot_bench.methods.reptile import Reptile, ReptileSettings
+
+PROBLEM = Problem(1, 16, 4, 8, 3, 2, 3, 10, 5)
+
+
+def tied_episodes(n_tasks: int = 2, n_query: int = 3) -> Episodes:
+    """Few grey levels, so that pooling windows tie, as they do on real and on drawn images."""
+    g = torch.Generator().manual_seed(0)
+
+    def images(n: int):
+        return torch.randint(0, 3, (n_tasks, n, 1, 16, 16), generator=g).double() / 2
+
+    return Episodes(
+        images(6),
+        torch.tensor([0, 1, 2, 2, 1, 0]).expand(n_tasks, -1),
+        images(3 * n_query),
+        torch.arange(3).repeat(n_query).expand(n_tasks, -1),
+        torch.arange(3).expand(n_tasks, -1),
+    )
+
+
+def reference_logits(w: list, support, queries, norm: str):
+    """One task's network, written out plainly: `w` is [conv, gamma, beta] x 4, head weight, head bias."""
+    n = len(support)
+    x = torch.cat([support, queries]) if queries is not None else support
+    for i in range(4):
+        conv, gamma, beta = w[3 * i : 3 * i + 3]
+        x = F.conv2d(x, conv, padding=1)
+        if queries is None:
+            of = x
+        else:
+            of = x[:n] if norm == "support" else x[n:]
+        mean = of.mean((0, 2, 3), keepdim=True)
+        variance = ((of - mean) ** 2).mean((0, 2, 3), keepdim=True)
+        x = (x - mean) / (variance + 1e-5).sqrt() * gamma[:, None, None] + beta[:, None, None]
+        x = F.max_pool2d(F.relu(x), 2)
+    logits = x.flatten(1) @ w[12].T + w[13]
+    return logits if queries is None else logits[n:]
+
+
+def weights_of(method) -> list:
+    return [p for p in method.trunk.parameters()] + [p for p in method.head.parameters()]
+
+
+def inner_losses(w, episodes, t, steps, lr, create_graph):
+    for _ in range(steps):
+        loss = F.cross_entropy(
+            reference_logits(w, episodes.support_images[t], None, ""), episodes.support_labels[t]
+        )
+        gradients = torch.autograd.grad(loss, w, create_graph=create_graph)
+        w = [p - lr * g for p, g in zip(w, gradients, strict=True)]
+    return w
+
+
+@pytest.mark.parametrize("norm", ["support", "transductive"])
+@pytest.mark.parametrize("first_order", [False, True])
+def test_maml_gradient(first_order, norm):
+    settings = MamlSettings(first_order=first_order, inner_steps=3, inner_lr=0.1, norm=norm, meta_batch=2)
+    method, episodes = Maml(PROBLEM, settings).double(), tied_episodes()
+    method.backward(episodes)
+    start = [p.detach().clone().requires_grad_() for p in weights_of(method)]
+    total = 0.0
+    for t in range(2):
+        w = inner_losses(start, episodes, t, 3, 0.1, create_graph=not first_order)
+        logits = reference_logits(w, episodes.support_images[t], episodes.query_images[t], norm)
+        total = total + F.cross_entropy(logits, episodes.query_labels[t]) / 2
+    for mine, theirs in zip(weights_of(method), torch.autograd.grad(total, start), strict=True):
+        torch.testing.assert_close(mine.grad, theirs, rtol=1e-9, atol=1e-12)
+
+
+def test_second_order_gradient_is_the_slope_of_the_query_loss():
+    """Central differences know nothing of autograd."""
+    method, episodes = (
+        Maml(PROBLEM, MamlSettings(inner_steps=2, inner_lr=0.1, meta_batch=2)).double(),
+        tied_episodes(),
+    )
+    method.backward(episodes)
+    g, step = torch.Generator().manual_seed(3), 1e-6
+    for p in weights_of(method):
+        direction = torch.randn(p.shape, generator=g, dtype=torch.float64)
+        slope = 0.0
+        for sign in (1, -1):
+            moved = copy.deepcopy(method)
+            twin = dict(moved.named_parameters())[next(n for n, q in method.named_parameters() if q is p)]
+            with torch.no_grad():
+                twin += sign * step * direction
+            slope += sign * float(moved.query_loss(episodes).mean().detach()) / (2 * step)
+        torch.testing.assert_close(float((p.grad * direction).sum()), slope, rtol=1e-4, atol=1e-7)
+
+
+def test_first_and_second_order_differ():
+    gradients = []
+    for first_order in (False, True):
+        method = Maml(PROBLEM, MamlSettings(first_order=first_order, inner_lr=0.1)).double()
+        method.backward(tied_episodes())
+        gradients.append(method.trunk.conv0.grad.clone())
+    assert not torch.allclose(gradients[0], gradients[1], rtol=1e-2)
+
+
+def test_maml_without_inner_steps_forward_is_multitask_training():
+    """With inner lr 0 the outer gradient is the plain mean of the tasks' query gradients (S. identities)."""
+    method, episodes = Maml(PROBLEM, MamlSettings(inner_lr=0.0)).double(), tied_episodes()
+    method.backward(episodes)
+    start = [p.detach().clone().requires_grad_() for p in weights_of(method)]
+    total = sum(
+        F.cross_entropy(
+            reference_logits(start, episodes.support_images[t], episodes.query_images[t], "support"),
+            episodes.query_labels[t],
+        )
+        for t in range(2)
+    )
+    for mine, theirs in zip(weights_of(method), torch.autograd.grad(total / 2, start), strict=True):
+        torch.testing.assert_close(mine.grad, theirs, rtol=1e-9, atol=1e-12)
+
+
+def test_reductions_differ_by_the_number_of_tasks():
+    for kind, make in (
+        (Maml, lambda r: MamlSettings(task_reduction=r)),
+        (Reptile, lambda r: ReptileSettings(task_reduction=r, meta_batch=2)),
+    ):
+        gradients = []
+        for reduction in ("mean", "sum"):
+            method = kind(PROBLEM, make(reduction)).double()
+            method.backward(tied_episodes())
+            gradients.append(method.trunk.conv1.grad.clone())
+        torch.testing.assert_close(2 * gradients[0], gradients[1])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_reptile_moves_towards_where_the_tasks_end(optimizer):
+    settings = ReptileSettings(
+        inner_optimizer=optimizer, inner_lr=0.01, inner_steps=4, inner_batch=4, meta_batch=2, outer_step=0.5
+    )
+    method = Reptile(PROBLEM, settings).double()
+    start = [p.detach().clone() for p in weights_of(method)]
+    episodes = tied_episodes()
+    method.backward(episodes)
+    method.update()
+    ends = []
+    for t in range(2):
+        w = [p.clone().requires_grad_() for p in start]
+        # torch's own optimisers as the reference; slices of four run through the six images and start again
+        kind = (
+            torch.optim.SGD(w, lr=0.01)
+            if optimizer == "sgd"
+            else torch.optim.Adam(w, lr=0.01, betas=(0.0, 0.999))
+        )
+        for i in range(4):
+            rows = [(4 * i + j) % 6 for j in range(4)]
+            kind.zero_grad()
+            loss = F.cross_entropy(
+                reference_logits(w, episodes.support_images[t, rows], None, ""),
+                episodes.support_labels[t, rows],
+            )
+            loss.backward()
+            kind.step()
+        ends.append([p.detach() for p in w])
+    for mine, before, *after in zip(weights_of(method), start, *ends, strict=True):
+        expected = before + 0.5 * (sum(after) / 2 - before)
+        torch.testing.assert_close(mine.detach(), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_reptile_with_one_inner_step_of_sgd_is_joint_training():
+    """k = 1: the outer step is SGD on the tasks' mean loss, with rate inner_lr * outer_step."""
+    settings = ReptileSettings(
+        inner_optimizer="sgd", inner_lr=0.1, inner_steps=1, inner_batch=6, meta_batch=2
+    )
+    method, episodes = Reptile(PROBLEM, settings).double(), tied_episodes()
+    start = [p.detach().clone().requires_grad_() for p in weights_of(method)]
+    method.backward(episodes)
+    method.update()
+    loss = sum(
+        F.cross_entropy(
+            reference_logits(start, episodes.support_images[t], None, ""), episodes.support_labels[t]
+        )
+        for t in range(2)
+    )
+    for mine, before, gradient in zip(
+        weights_of(method), start, torch.autograd.grad(loss / 2, start), strict=True
+    ):
+        torch.testing.assert_close(mine.detach(), (before - 0.1 * gradient).detach(), rtol=1e-9, atol=1e-12)
+
+
+def test_reptile_outer_step_falls_to_zero():
+    problem = Problem(1, 16, 4, 8, 3, 2, 0, 4, 5)
+    method = Reptile(problem, ReptileSettings(meta_batch=2))
+    lengths = []
+    for method.iteration in range(4):
+        method.backward(Episodes(*(f.float() if f.is_floating_point() else f for f in tied_episodes())))
+        method.update()
+        lengths.append(method.optimizers["outer"].param_groups[0]["lr"])
+    assert lengths == [1.0, 0.75, 0.5, 0.25]
