@@ -32,7 +32,7 @@ class Training:
     version: int
     settings: Any
     fingerprint: str
-    split: str
+    base_parts: tuple[str, ...]  # of the data set; splits with the same ones share trainings
     in_channels: int
     image_size: int
     filters: int
@@ -56,7 +56,7 @@ class Training:
     @property
     def data_identity(self) -> list[str | int]:
         """What the training data are drawn from: no method, so methods with one seed see the same draws."""
-        return [self.fingerprint, self.split, self.seed]
+        return [self.fingerprint, *self.base_parts, self.seed]
 
     @property
     def problem(self) -> Problem:
@@ -85,6 +85,7 @@ class Cell:
 
     variant: str
     training: Training
+    split: str  # whose novel classes it is tested on
     setting: Setting
     bank_seed: int
     adaptation: Adaptation | None  # None where the method adapts nothing
@@ -95,6 +96,7 @@ class Cell:
         """Everything that can change an episode's result, and nothing else."""
         return {
             "training": self.training.key,
+            "split": self.split,
             "setting": dataclasses.asdict(self.setting),
             "bank": [BANK_VERSION, self.bank_seed],
             "adaptation": self.adaptation and dataclasses.asdict(self.adaptation),
@@ -183,6 +185,7 @@ def cells(request: Request, images: ImageSet) -> list[Cell]:
                         Cell(
                             variant=name,
                             training=_training(request, images, chosen, method, (way, shot), seed),
+                            split=split.name,
                             setting=Setting(way, shot, config.episodes.n_query),
                             bank_seed=config.episodes.bank_seed,
                             adaptation=adaptation if method.adapts else None,
@@ -217,7 +220,7 @@ def _training(
         version=method.version,
         settings=chosen.settings,
         fingerprint=images.fingerprint,
-        split=split.name,
+        base_parts=split.base_parts,
         in_channels=channels,
         image_size=height,
         filters=config.model.filters,

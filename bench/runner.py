@@ -85,7 +85,7 @@ def train(training: Training, lab: Laboratory) -> Iterator[Progressed | Finished
     """
     method = build(training, lab)
     source = BaseClasses(
-        lab.images, lab.images.split(training.split).base, lab.gallery, training.data_identity
+        lab.images, lab.images.classes_of(training.base_parts), lab.gallery, training.data_identity
     )
     clock, pending, logged_at = _Clock(lab.device), _Losses(), 0
     saved = lab.checkpoints.load_partial(training.key)
@@ -136,8 +136,8 @@ def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterato
     finite.
     """
     setting = cell.setting
-    sampler = bank(lab.images, cell.training.split, setting.n_way, setting.n_query, cell.bank_seed)
-    novel = lab.images.split(cell.training.split).novel
+    sampler = bank(lab.images, cell.split, setting.n_way, setting.n_query, cell.bank_seed)
+    novel = lab.images.split(cell.split).novel
     class_index = torch.full((len(lab.images.class_names),), -1).index_put(
         (torch.tensor(novel),), torch.arange(len(novel))
     )

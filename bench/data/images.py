@@ -24,6 +24,7 @@ class ClassSplit:
     """Which classes are trained on and which are new, as indices into `ImageSet.class_names`."""
 
     name: str
+    base_parts: tuple[str, ...]
     base: tuple[int, ...]
     novel: tuple[int, ...]
 
@@ -50,8 +51,12 @@ class ImageSet:
         """The base and novel classes of a named split. Raises UsageError for an unknown name."""
         if name not in SPLITS:
             raise UsageError(f"unknown split {name!r}: {did_you_mean(name, list(SPLITS))}")
-        base, novel = (tuple(c for part in parts for c in self.parts[part]) for parts in SPLITS[name])
-        return ClassSplit(name, base, novel)
+        base, novel = (self.classes_of(parts) for parts in SPLITS[name])
+        return ClassSplit(name, SPLITS[name][0], base, novel)
+
+    def classes_of(self, parts: tuple[str, ...]) -> tuple[int, ...]:
+        """The classes in some parts, in order."""
+        return tuple(c for part in parts for c in self.parts[part])
 
     @cached_property
     def images_of_class(self) -> tuple[NDArray[np.int64], ...]:
