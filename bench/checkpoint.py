@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -26,26 +27,30 @@ class Checkpoints:
         path = self._partial(training_key)
         try:
             content = path.read_bytes()
-        except FileNotFoundError:
+        except OSError:  # a folder that cannot be read cannot be written either: saving will say so
             return None
         # its own hash stands in front: a damaged state must not be trained on, only lost
         if content[:64] != hashlib.sha256(content[64:]).hexdigest().encode():
             return None
         return load(content[64:])
 
-    def save_finished(self, training_key: str, state: dict[str, Tensor]) -> str:
+    def save_finished(self, state: dict[str, Tensor]) -> str:
         """Store finished weights; returns the SHA-256 that names them."""
         content = save(state)
         sha256 = hashlib.sha256(content).hexdigest()
         self._write(self._finished(sha256), content)
-        self._partial(training_key).unlink(missing_ok=True)
         return sha256
+
+    def forget_partial(self, training_key: str) -> None:
+        """Remove the state of a training whose end is recorded: nothing goes on from it any more."""
+        with suppress(OSError):  # a leftover costs room, nothing else
+            self._partial(training_key).unlink()
 
     def load_finished(self, sha256: str) -> dict[str, Tensor] | None:
         """The weights of that SHA-256; None if the file is missing or damaged."""
         try:
             content = self._finished(sha256).read_bytes()
-        except FileNotFoundError:
+        except OSError:
             return None
         if hashlib.sha256(content).hexdigest() != sha256:
             return None
@@ -70,7 +75,8 @@ class Checkpoints:
                 os.fsync(file.fileno())
             temporary.replace(path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
             raise BenchError(
                 f"{path}: cannot be written ({error.strerror}); make room or choose another --out, and run the same "
                 "command again"

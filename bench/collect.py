@@ -35,9 +35,9 @@ def results(request: Request, images: ImageSet, cells: list[Cell], reader: Reade
     }
     return Results(
         experiment=_experiment(request, images, cells, reader, command),
-        variants=request.methods,
-        settings=tuple((way, shot) for way in request.ways for shot in request.shots),
-        seeds=request.seeds,
+        variants=tuple(dict.fromkeys(c.variant for c in cells)),
+        settings=tuple(dict.fromkeys((c.setting.n_way, c.setting.n_shot) for c in cells)),
+        seeds=tuple(dict.fromkeys(c.training.seed for c in cells)),
         cells=tuple(
             _score(
                 cell,
@@ -49,7 +49,7 @@ def results(request: Request, images: ImageSet, cells: list[Cell], reader: Reade
         ),
         trainings=tuple(_cost(t, stored_trainings.get(key), variants[key]) for key, t in trainings.items()),
         curves=tuple(
-            CurvePoint(variants[key][0], trainings[key].seed, iteration, loss)
+            CurvePoint(variants[key][0], trainings[key].seed, iteration, loss, trainings[key].trained_on)
             for key, points in curves.items()
             for iteration, loss in points
         ),

@@ -5,9 +5,11 @@ what it changes. Nothing below the command line sees a dict of it or a path to i
 """
 
 import dataclasses
+import sys
 import tomllib
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -185,9 +187,10 @@ def _scalar(hint: Any, value: Any, where: str, limits: "types.MappingProxyType[s
         raise UsageError(f"{where} = {value!r} must be {words[hint]}")
     if hint is int or hint is float:
         # counts start at 1 and step sizes at 0 unless the field says otherwise
-        low, high = limits.get("min", 1 if hint is int else 0), limits.get("max", float("inf"))
-        if not low <= value <= high:  # also refuses nan
-            bound = f"at least {low}" if high == float("inf") else f"between {low} and {high}"
+        low, high = limits.get("min", 1 if hint is int else 0), limits.get("max", sys.float_info.max)
+        if not low <= value <= high:  # also refuses nan and inf
+            open_end = f"at least {low}" + (" and finite" if hint is float else "")
+            bound = f"between {low} and {high}" if "max" in limits else open_end
             raise UsageError(f"{where} = {value!r} must be {bound}")
     return float(value) if whole_as_float else value
 
@@ -209,6 +212,9 @@ def _config(tables: dict[str, Any]) -> Config:
     for name in tables:
         if name not in known:
             raise UsageError(f"there is no section [{name}]: {did_you_mean(name, list(known))}")
+    for name, section in tables.items():
+        if not isinstance(section, dict):
+            raise UsageError(f"{name} = {section!r} must be a section [{name}]")
     for name in ("budgets", "grids", "methods"):
         for entry, table in tables[name].items():
             if not isinstance(table, dict):
@@ -255,7 +261,7 @@ def _check_names(config: Config) -> None:
     choose(config.run.budget, config.budgets, "[run] budget: unknown budget")
 
 
-def choose(name: str, known: dict[str, T], what: str) -> T:
+def choose(name: str, known: Mapping[str, T], what: str) -> T:
     """known[name], or a UsageError with the nearest name."""
     if name not in known:
         raise UsageError(f"{what} {name!r}: {did_you_mean(name, list(known))}")

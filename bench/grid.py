@@ -10,6 +10,7 @@ from fewshot_bench.data.images import ImageSet
 from fewshot_bench.episodes import BANK_VERSION, Setting, check_setting
 from fewshot_bench.errors import UsageError, did_you_mean
 from fewshot_bench.methods.adaptation import Adaptation
+from fewshot_bench.methods.backbones import SMALLEST
 from fewshot_bench.methods.interface import Method, Problem
 from fewshot_bench.methods.registry import find_method, method_names
 from fewshot_bench.seeding import derive_seed, digest
@@ -159,13 +160,14 @@ def variant(config: Config, name: str) -> Variant:
         raise UsageError(
             f"[methods.{name}] method = {method_name!r}: {did_you_mean(method_name, method_names())}"
         )
-    settings = build(find_method(method_name).Settings, table, f"methods.{name}")
+    settings: Any = build(find_method(method_name).Settings, table, f"methods.{name}")
     return Variant(name, method_name, settings)
 
 
 def cells(request: Request, images: ImageSet) -> list[Cell]:
     """Every cell of the request, checked against the data before anything trains. Raises UsageError."""
     config, split = request.config, images.split(request.split)
+    _check_backbone(images)
     overrides = config.budgets[request.budget].adaptation
     adaptation = build(
         Adaptation, config.adaptation | overrides, f"adaptation, budgets.{request.budget}.adaptation"
@@ -193,6 +195,15 @@ def cells(request: Request, images: ImageSet) -> list[Cell]:
                         )
                     )
     return found
+
+
+def _check_backbone(images: ImageSet) -> None:
+    height, width = images.images.shape[2:]
+    if height != width or height < SMALLEST:
+        raise UsageError(
+            f"{images.name}: its images are {height}x{width} pixels, but Conv-4 needs squares of at least {SMALLEST}: "
+            "set image_size in [data]"
+        )
 
 
 def _training(

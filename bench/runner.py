@@ -125,7 +125,7 @@ def train(training: Training, lab: Laboratory) -> Iterator[Progressed | Finished
         if stop and not last:
             raise Stopped
     done = progress()
-    checkpoint = lab.checkpoints.save_finished(training.key, method.training_state())
+    checkpoint = lab.checkpoints.save_finished(method.training_state())
     yield Finished(done, checkpoint, method)
 
 

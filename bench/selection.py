@@ -13,7 +13,7 @@ def parse(expression: str) -> Predicate:
 
     Raises UsageError for a sentence that is none.
     """
-    words = re.findall(r"[()]|[^\s()]+", expression)
+    words: list[str] = re.findall(r"[()]|[^\s()]+", expression)
     position = 0
 
     def peek() -> str:

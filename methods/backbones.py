@@ -15,6 +15,7 @@ Norm = Literal["support", "transductive", "running"]
 Weights = dict[str, Tensor]  # each with a leading task dimension T
 Moments = list[tuple[Tensor, Tensor]]  # per layer: mean (T*C,), variance (T*C,)
 
+SMALLEST = 16  # pixels: four poolings leave one
 EPSILON = 1e-5
 MOMENTUM = 0.1  # of the running moments; torch's default
 
@@ -28,9 +29,9 @@ class Conv4(nn.Module):
 
     def __init__(self, in_channels: int, image_size: int, filters: int, generator: torch.Generator) -> None:
         super().__init__()
-        if image_size < 16:
-            raise ValueError(f"Conv-4 halves its input four times: {image_size} pixels are fewer than 16")
-        self.n_features = filters * (image_size // 16) ** 2
+        if image_size < SMALLEST:
+            raise ValueError(f"Conv-4 halves its input four times: {image_size} pixels are fewer than {SMALLEST}")
+        self.n_features = filters * (image_size // SMALLEST) ** 2
         channels = in_channels
         for i in range(4):
             spread = math.sqrt(2 / (9 * channels))  # He et al. 2015

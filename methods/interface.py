@@ -29,7 +29,7 @@ class Episodes(NamedTuple):
 
     def split(self, n_tasks: int) -> "list[Episodes]":
         """The same episodes in pieces of at most n_tasks."""
-        return [Episodes(*parts) for parts in zip(*(field.split(n_tasks) for field in self), strict=True)]
+        return [Episodes(*parts) for parts in zip(*(torch.split(field, n_tasks) for field in self), strict=True)]
 
 
 class TaskSource(Protocol):

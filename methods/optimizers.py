@@ -10,5 +10,8 @@ OptimizerName = Literal["adam", "sgd"]
 
 def make_optimizer(name: OptimizerName, module: nn.Module, lr: float) -> torch.optim.Optimizer:
     """An optimiser over a module's parameters."""
-    kind = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[name]
-    return kind(module.parameters(), lr=lr)
+    kinds: dict[str, type[torch.optim.Adam | torch.optim.SGD]] = {
+        "adam": torch.optim.Adam,
+        "sgd": torch.optim.SGD,
+    }
+    return kinds[name](module.parameters(), lr=lr)

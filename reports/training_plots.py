@@ -61,7 +61,7 @@ def training_cost(results: Results, theme: Theme = LIGHT, narrow: bool = False) 
             figure.subplots(*shape, squeeze=False).flat, quantities, strict=True
         ):
             bars = axes.barh(range(len(trainings)), values, color=colours, height=0.7)
-            axes.bar_label(bars, [f"{value:.3g}" if value else "not measured" for value in values], padding=3)
+            axes.bar_label(bars, [_short(value) for value in values], padding=3)
             axes.set_yticks(range(len(trainings)), [_training_name(results, t) for t in trainings])
             axes.invert_yaxis()
             axes.set_xlim(0, 1.25 * max(values) or 1)
@@ -82,6 +82,12 @@ def _curve(axes: Axes, points: Sequence[CurvePoint], style: Style) -> None:
         axes.axvline(broken[0], color=style.colour, linestyle=":")
         label = axes.text(broken[0], 0.98, "diverged", transform=axes.get_xaxis_transform(), fontsize=7)
         label.set(rotation=90, ha="right", va="top")
+
+
+def _short(value: float) -> str:
+    if not value:
+        return "not measured"
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _training_name(results: Results, training: TrainingCost) -> str:

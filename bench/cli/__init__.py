@@ -33,8 +33,8 @@ def main() -> None:
         code = cli.main(prog_name="bench", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
-        usage = f" (bench {error.ctx.info_name} --help lists the options)" if _has_context(error) else ""
-        _fail(f"{error.format_message()}{usage}", error.exit_code)
+        message = " ".join(error.format_message().split())
+        _fail(message + _where_options_are_listed(error), error.exit_code)
     except click.exceptions.Exit as ending:
         sys.exit(ending.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -46,8 +46,11 @@ def main() -> None:
         sys.exit(0)
 
 
-def _has_context(error: click.ClickException) -> bool:
-    return isinstance(error, click.UsageError) and error.ctx is not None and error.ctx.parent is not None
+def _where_options_are_listed(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None or context.parent is None:
+        return ""
+    return f" (bench {context.info_name} --help lists the options)"
 
 
 def _fail(message: str, code: int) -> None:

@@ -58,7 +58,7 @@ def status(*, out: Path | None, verbose: bool, as_json: bool) -> None:
 @json_option
 def show(*, cell: str, out: Path | None, as_json: bool) -> None:
     """Every fact behind one number. CELL is its key, or the beginning of it."""
-    from fewshot_bench.cli.screen import duration, summary
+    from fewshot_bench.cli.screen import accuracy, duration
     from fewshot_bench.store import Reader
 
     facts = Reader(_database(out)).cell(cell)
@@ -72,9 +72,7 @@ def show(*, cell: str, out: Path | None, as_json: bool) -> None:
         ("setting", f"{row['n_way']}-way {row['n_shot']}-shot, {row['n_query']} queries a class"),
     ]
     if facts.episodes:
-        mean, error = summary(facts.episodes)
-        spread = "" if error is None else f", standard error {100 * error:.2f}"
-        lines.append(("accuracy", f"{100 * mean:.2f} % over {len(facts.episodes)} episodes{spread}"))
+        lines.append(("accuracy", f"{accuracy(facts.episodes)} over {len(facts.episodes)} episodes"))
     if row["reason"]:
         lines.append(("failed", row["reason"]))
     lines += [

@@ -19,10 +19,10 @@ if TYPE_CHECKING:  # the commands that need torch import it when they run, not f
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class CommaList(click.ParamType):
+class CommaList(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
     """Several values in one: --way 5,20. The option may be given more than once, too."""
 
-    def __init__(self, item: click.ParamType, name: str) -> None:
+    def __init__(self, item: click.ParamType[Any], name: str) -> None:
         self._item, self.name = item, name
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:

@@ -160,9 +160,11 @@ class _Session:
                         self._show_training(name, training.iterations, progress, losses)
                     case runner.Finished(_, checkpoint, method):
                         self.writer.finish_training(training, progress, checkpoint)
+                        lab.checkpoints.forget_partial(training.key)  # only now: a kill before loses nothing
                         return method, ""
                     case runner.Diverged(_, reason):
                         self.writer.fail_training(training, progress, reason)
+                        lab.checkpoints.forget_partial(training.key)  # a retry starts anew
                         return None, reason
         except (DatabaseError, runner.Stopped):
             raise
@@ -220,19 +222,16 @@ class _Session:
 
     def _tell(self, planned: PlannedCell) -> None:
         """One line for a finished cell, from what the database now holds."""
-        from fewshot_bench.cli.screen import summary
+        from fewshot_bench.cli.screen import accuracy
         from fewshot_bench.store import Reader
 
         cell = planned.cell
         results = Reader(self.chosen.database).episodes([cell.key])[cell.key]
-        mean, error = summary(results)
-        spread = "" if error is None else f" ± {196 * error:.2f}"
-        self.screen.line(
-            f"{cell.name:<28} {100 * mean:6.2f}{spread} %  ({len(results)} episodes)  {cell.key}"
-        )
+        self.screen.line(f"{cell.name:<28} {accuracy(results):>16}  ({len(results)} episodes)  {cell.key}")
         if self._as_json:
-            facts = {"cell": cell.name, "key": cell.key, "accuracy": mean, "standard_error": error}
-            click.echo(json.dumps(facts | {"n_episodes": len(results)}))
+            counts = [[r.n_correct, r.n_queries] for r in results]
+            mean = sum(n / of for n, of in counts) / len(counts)
+            click.echo(json.dumps({"cell": cell.name, "key": cell.key, "accuracy": mean, "episodes": counts}))
 
 
 class _StopOnSignal:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -89,14 +88,13 @@ class Screen:
         self.console.print(text, markup=False, style="yellow")
 
 
-def summary(results: Sequence[HasCounts]) -> tuple[float, float | None]:
-    """(mean accuracy, its standard error) over episodes; no error from fewer than two."""
-    values = [r.n_correct / r.n_queries for r in results]
-    mean = sum(values) / len(values)
-    if len(values) < 2:
-        return mean, None
-    variance = sum((v - mean) ** 2 for v in values) / (len(values) - 1)
-    return mean, math.sqrt(variance / len(values))
+def accuracy(results: Sequence[HasCounts]) -> str:
+    """ "52.31 ± 1.20 %": the mean over episodes and its 95 % t-interval."""
+    from fewshot_bench.tables.interval import sample
+
+    over = sample([r.n_correct / r.n_queries for r in results])
+    spread = "" if over.half_width is None else f" ± {100 * over.half_width:.2f}"
+    return f"{100 * over.mean:.2f}{spread} %"
 
 
 def duration(seconds: float) -> str:

@@ -7,7 +7,7 @@ with "database is locked" when two runs share a file.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -29,20 +29,22 @@ def open_engine(where: str, *, write: bool) -> Engine:
     Raises DatabaseError for a missing, foreign, damaged or newer database, UsageError for a wrong URL.
     """
     path = _sqlite_path(where)
-    engine = _sqlite_engine(path, write) if path is not None else _server_engine(where)
     with explained(where):
+        engine = _sqlite_engine(path, write) if path is not None else _server_engine(where)
         _check_or_migrate(engine, where, write)
     return engine
 
 
 @contextmanager
 def explained(where: str) -> Iterator[None]:
-    """Turn the database driver's errors into one line of ours."""
+    """Turn the errors of the database's driver and of its folder into one line of ours."""
     try:
         yield
-    except DBAPIError as error:
-        said = str(error.orig).strip().splitlines()[0]
+    except (DBAPIError, sqlite3.Error) as error:
+        said = str(error.orig if isinstance(error, DBAPIError) else error).strip().partition("\n")[0]
         raise DatabaseError(f"{_without_password(where)}: {_advice(said)}") from error
+    except OSError as error:
+        raise DatabaseError(f"{error.filename or where}: {error.strerror}; choose another --out") from error
 
 
 def _advice(said: str) -> str:
@@ -67,11 +69,15 @@ def _sqlite_path(where: str) -> Path | None:
         url = make_url(where)
     except ArgumentError:
         raise UsageError(f"BENCH_DB = {where!r} is neither a path nor a database URL") from None
-    if url.get_backend_name() != "sqlite":
+    if url.get_backend_name() == "postgresql":
         return None
-    if not url.database:
+    if url.get_backend_name() != "sqlite":
+        raise UsageError(
+            f"BENCH_DB: a {url.get_backend_name()} database cannot be used: only SQLite, PostgreSQL"
+        )
+    if url.database in (None, "", ":memory:"):
         raise UsageError("BENCH_DB names an SQLite database in memory: results would be lost; name a file")
-    return Path(url.database)
+    return Path(str(url.database))
 
 
 def _server_engine(where: str) -> Engine:
@@ -88,17 +94,19 @@ def _sqlite_engine(path: Path, write: bool) -> Engine:
         raise DatabaseError(f"{path}: there are no results yet; make some with `bench run`")
     elif Path(f"{path}-journal").exists():
         # a killed writer left its journal: SQLite must write once to roll it back, then reading is safe
-        with sqlite3.connect(path, timeout=WAIT_SECONDS) as connection:
+        with closing(sqlite3.connect(path, timeout=WAIT_SECONDS)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master")
-        connection.close()
 
     def connect() -> sqlite3.Connection:
         uri = f"file:{quote(str(path.absolute()))}?mode={'rwc' if write else 'ro'}"
         connection = sqlite3.connect(uri, uri=True, timeout=WAIT_SECONDS, isolation_level=None)
         connection.execute("PRAGMA foreign_keys=ON")
         if write:
-            connection.execute("PRAGMA journal_mode=DELETE")
             connection.execute("PRAGMA synchronous=FULL")
+            if connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,):
+                connection.execute(
+                    "PRAGMA journal_mode=DELETE"
+                )  # a new file has it; a foreign one keeps its own
         return connection
 
     # no pool: a connection lives for one transaction, so none crosses a fork or outlives its error
@@ -115,9 +123,9 @@ def _check_or_migrate(engine: Engine, where: str, write: bool) -> None:
     with engine.begin() as connection:
         is_sqlite = connection.dialect.name == "sqlite"
         tables = inspect(connection).get_table_names()
-        if is_sqlite and tables:
+        if is_sqlite:
             identifier = connection.exec_driver_sql("PRAGMA application_id").scalar()
-            if identifier != APPLICATION_ID:
+            if identifier != APPLICATION_ID and (tables or identifier):
                 raise DatabaseError(f"{where}: it is another program's database; name another with BENCH_DB")
             verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
             if verdict != "ok":

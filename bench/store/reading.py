@@ -1,7 +1,7 @@
 """What reports and plans read, as plain frozen records; no row of the database leaves this folder."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +76,9 @@ class Reader:
         with explained(self._where), self._engine.begin() as c:
             for key, *row in c.execute(query):
                 found[key].append(EpisodeResult(*row))
-            hashes: Mapping[str, str] = dict(c.execute(select(cells.c.key, cells.c.sha256)).tuples().all())
+            hashes: dict[str, str] = {
+                row.key: row.sha256 for row in c.execute(select(cells.c.key, cells.c.sha256))
+            }
         for key, results in found.items():
             if key in hashes and hashes[key] != episodes_sha256(tuple(vars(r).values()) for r in results):
                 raise DatabaseError(
@@ -103,7 +105,7 @@ class Reader:
             if len(found) != 1:
                 what = "no cell's" if not found else "more than one cell's"
                 raise NothingSelected(
-                    f"{what} key starts with {key_or_prefix!r}; `bench status` lists the keys"
+                    f"{what} key starts with {key_or_prefix!r}; `bench status -v` lists the keys"
                 )
             cell = dict(found[0])
             training = dict(
@@ -124,9 +126,8 @@ class Reader:
     def counts(self) -> Counts:
         """How much is stored."""
         with explained(self._where), self._engine.begin() as c:
-            states = dict(
-                c.execute(select(trainings.c.state, func.count()).group_by(trainings.c.state)).tuples().all()
-            )
+            by_state = select(trainings.c.state, func.count()).group_by(trainings.c.state)
+            states: dict[str, int] = {state: n for state, n in c.execute(by_state)}
             last = c.execute(select(runs).order_by(runs.c.id.desc()).limit(1)).mappings().first()
             return Counts(
                 runs=_count(c, runs),

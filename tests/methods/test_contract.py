@@ -34,6 +34,8 @@ def settings_for(name: str, **overrides):
 
 def make(name: str, images, iterations: int = 10, seed: int = 1, **overrides):
     settings = settings_for(name, **overrides)
+    if overrides.get("norm", "support") != "support" and not hasattr(settings, "norm"):
+        pytest.skip(f"{name} has no norm setting")
     method = METHODS[name]
     n_way, n_shot = method.training_setting(settings, WAY, SHOT)
     problem = Problem(1, 16, 8, len(images.parts["train"]), n_way, n_shot, QUERY, iterations, seed)

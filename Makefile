@@ -1,0 +1,53 @@
+# Two commands for users (make bench, make test), one for developers (make check).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TYPES := .build/types
+
+.DEFAULT_GOAL := help
+.PHONY: help bench test check format lint types clean
+
+help:
+	@echo "make bench   set up, run the full grid at the quick budget, render out/report.html"
+	@echo "make test    set up, run all tests"
+	@echo "make check   format, lint, types and tests, as for a change"
+
+bench: $(VENV)/.ready
+	$(BIN)/bench run --grid full
+	$(BIN)/bench report --grid full
+
+test: $(VENV)/.ready
+	$(BIN)/python -m pytest
+
+check: format lint types test
+
+format: $(VENV)/.ready
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+
+# mypy cannot follow the folder map of an editable install, so it reads a plain one
+types: $(VENV)/.ready
+	@rm -rf $(TYPES) build
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --target $(TYPES) .
+	@rm -rf build
+	MYPYPATH=$(TYPES) $(BIN)/mypy -p fewshot_bench
+
+# uv where it is installed, else pip; both check the lock file's hashes
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "make: Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@if command -v uv >/dev/null; then \
+		uv venv --quiet --seed --clear --python $(PYTHON) $(VENV) && \
+		uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock && \
+		uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . ; \
+	else \
+		$(PYTHON) -m venv --clear $(VENV) && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; \
+	fi
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .build build *.egg-info

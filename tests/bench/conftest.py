@@ -1,0 +1,160 @@
+"""A tiny grid on tiny photographs, and the command line, called in this process or in one of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fewshot_bench.cli import main
+from fewshot_bench.data.images import ImageSet
+
+CONFIG = """
+[run]
+grid = "tiny"
+budget = "tiny"
+device = "cpu"
+threads = 1
+[data]
+source = {source!r}
+[episodes]
+n_query = 3
+[model]
+filters = 4
+[training]
+way = 4
+shot = 2
+query = 3
+[adaptation]
+steps = 2
+[budgets.tiny]
+iterations = {{ other = 6, transfer = 6, protonet = 6 }}
+episodes = {{ 1 = 6 }}
+adaptation = {{}}
+[grids.tiny]
+methods = ["transfer", "protonet"]
+ways = [4]
+shots = [1, 5]
+seeds = [0]
+[methods.protonet]
+method = "protonet"
+train_way = 5
+[methods.hopeless]
+method = "maml"
+inner_lr = 1e38
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A folder with a tiny bench.toml."""
+
+    folder: Path
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "out" / "results.sqlite"
+
+    def add(self, toml: str) -> None:
+        """Append to bench.toml."""
+        path = self.folder / "bench.toml"
+        path.write_text(path.read_text() + toml)
+
+    def in_own_process(self, *words: str, before: str = "") -> Ran:
+        """The command in a process of its own, after some Python that may prepare an accident."""
+        code = f"{before}\nimport sys\nfrom fewshot_bench.cli import main\nsys.argv[0] = 'bench'\nmain()\n"
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code, *words],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory) -> Path:
+    """13 classes of 12 grey images of 16 pixels, in miniImageNet's layout; classes differ in brightness."""
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "images").mkdir()
+    rng, number = np.random.default_rng(0), 0
+    for part, n_classes in (("train", 6), ("val", 3), ("test", 4)):
+        rows = ["filename,label"]
+        for _ in range(n_classes):
+            number += 1
+            pattern = rng.integers(0, 200, (16, 16))
+            for i in range(12):
+                name = f"c{number:02d}_{i:02d}.png"
+                pixels = (pattern + rng.integers(0, 56, (16, 16))).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / "images" / name)
+                rows.append(f"{name},class{number:02d}")
+        (folder / f"{part}.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory) -> Path:
+    """One cache for all tests, so that the photographs are decoded once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def place(tmp_path: Path, photos: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
+    """The current folder, with a tiny bench.toml in it and nothing else."""
+    monkeypatch.setenv("BENCH_CACHE", str(cache))
+    monkeypatch.delenv("BENCH_DB", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bench.toml").write_text(CONFIG.format(source=str(photos)))
+    return Workplace(tmp_path)
+
+
+@pytest.fixture
+def bench(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
+    """`bench WORDS...` in this process, as the shell would call it."""
+
+    def call(*words: str) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["bench", *words])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ending:
+            main()
+        out, err = capfd.readouterr()
+        return Ran(ending.value.code, out, err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def full_size() -> ImageSet:
+    """The size of miniImageNet without its content: 64, 16 and 20 classes, 120 images each."""
+    n = 120
+    return ImageSet(
+        name="full",
+        note="Nothing is in these images.",
+        images=np.zeros((100 * n, 1, 16, 16), dtype=np.uint8),
+        class_ids=np.arange(100).repeat(n),
+        class_names=tuple(f"class{i:02d}" for i in range(100)),
+        parts={"train": tuple(range(64)), "val": tuple(range(64, 80)), "test": tuple(range(80, 100))},
+        fingerprint="full",
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _environment():
+    """No colour or width of the terminal that runs the tests may leak into what they compare."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS"):
+        os.environ.pop(name, None)
