@@ -34,6 +34,10 @@ class Checkpoints:
             return None
         return load(content[64:])
 
+    def drop_partial(self, training_key: str) -> None:
+        """Forget the state of a training that failed: what tries again must not start from it."""
+        self._partial(training_key).unlink(missing_ok=True)
+
     def save_finished(self, state: dict[str, Tensor]) -> str:
         """Store finished weights; returns the SHA-256 that names them."""
         content = save(state)
@@ -45,6 +49,10 @@ class Checkpoints:
         """Remove the state of a training whose end is recorded: nothing goes on from it any more."""
         with suppress(OSError):  # a leftover costs room, nothing else
             self._partial(training_key).unlink()
+
+    def has(self, sha256: str) -> bool:
+        """Whether weights of that SHA-256 are stored whole."""
+        return self.load_finished(sha256) is not None
 
     def load_finished(self, sha256: str) -> dict[str, Tensor] | None:
         """The weights of that SHA-256; None if the file is missing or damaged."""
@@ -78,8 +86,8 @@ class Checkpoints:
             with suppress(OSError):
                 temporary.unlink()
             raise BenchError(
-                f"{path}: cannot be written ({error.strerror}); make room or choose another --out, and run the same "
-                "command again"
+                f"{path}: cannot be written ({error.strerror}); make room or choose another --out, and run "
+                "the same command again"
             ) from error
 
 

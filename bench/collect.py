@@ -30,9 +30,7 @@ def results(request: Request, images: ImageSet, cells: list[Cell], reader: Reade
     episodes = reader.episodes(key for key in wanted if key in stored_cells)
     trainings = {cell.training.key: cell.training for cell in cells}
     curves = reader.curves(trainings)
-    variants = {
-        key: tuple(dict.fromkeys(c.variant for c in cells if c.training.key == key)) for key in trainings
-    }
+    variants = {key: tuple(dict.fromkeys(c.variant for c in cells if c.training.key == key)) for key in trainings}
     return Results(
         experiment=_experiment(request, images, cells, reader, command),
         variants=tuple(dict.fromkeys(c.variant for c in cells)),
@@ -99,9 +97,7 @@ def _cost(training: Training, stored: StoredTraining | None, variants: tuple[str
     )
 
 
-def _experiment(
-    request: Request, images: ImageSet, cells: list[Cell], reader: Reader, command: str
-) -> Experiment:
+def _experiment(request: Request, images: ImageSet, cells: list[Cell], reader: Reader, command: str) -> Experiment:
     split = images.split(request.split)
     _, channels, height, width = images.images.shape
     run = reader.last_run()

@@ -35,6 +35,7 @@ class RunConfig:
     protocol: Protocol
     device: Device
     out: str
+    jobs: int = _at_least(0)
     threads: int = _at_least(0)
 
 
@@ -103,7 +104,7 @@ class GridConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """The whole of bench.toml. `methods` and `adaptation` are checked where the methods are known: grid.py."""
+    """The whole of bench.toml. `methods` and `adaptation` are checked where methods are known: grid.py."""
 
     run: RunConfig
     data: DataConfig
@@ -138,7 +139,7 @@ def load(path: Path | None = None) -> Config:
 
 
 def build(cls: type[T], table: Any, where: str) -> T:
-    """A dataclass from a TOML table. Raises UsageError that names section, key, value and what would be valid."""
+    """A dataclass from a TOML table. Raises UsageError naming section, key, value and what would be valid."""
     if not isinstance(table, dict):
         raise UsageError(f"{where} must be a table, not {table!r}")
     hints = typing.get_type_hints(cls)
@@ -149,10 +150,7 @@ def build(cls: type[T], table: Any, where: str) -> T:
     for name, f in known.items():
         if name not in table and f.default is dataclasses.MISSING:
             raise UsageError(f"[{where}] needs the key {name!r}")
-    values = {
-        key: _value(hints[key], value, f"[{where}] {key}", known[key].metadata)
-        for key, value in table.items()
-    }
+    values = {key: _value(hints[key], value, f"[{where}] {key}", known[key].metadata) for key, value in table.items()}
     return cls(**values)
 
 
@@ -196,7 +194,7 @@ def _scalar(hint: Any, value: Any, where: str, limits: "types.MappingProxyType[s
 
 
 def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """`above` laid over `below`, table by table. A variant is replaced whole: half of one is another method."""
+    """`above` laid over `below`, table by table. A variant is replaced whole: half of one is another one."""
     merged = dict(below)
     for key, value in above.items():
         both = isinstance(value, dict) and isinstance(below.get(key), dict)
@@ -254,9 +252,7 @@ def _check_names(config: Config) -> None:
         if grid.budget:
             choose(grid.budget, config.budgets, f"[grids.{name}] budget: unknown budget")
         if grid.protocol not in ("", *typing.get_args(Protocol)):
-            raise UsageError(
-                f"[grids.{name}] protocol = {grid.protocol!r} is not valid: known: matched, single"
-            )
+            raise UsageError(f"[grids.{name}] protocol = {grid.protocol!r} is not valid: known: matched, single")
     choose(config.run.grid, config.grids, "[run] grid: unknown grid")
     choose(config.run.budget, config.budgets, "[run] budget: unknown budget")
 

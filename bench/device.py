@@ -4,6 +4,7 @@ import ctypes
 import os
 import resource
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -15,15 +16,26 @@ def choose_device(name: str) -> torch.device:
     """auto, cpu or cuda as a device. Raises UsageError for a GPU that is not there."""
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
-        raise UsageError(
-            "--device cuda: there is no CUDA GPU that this torch can use; use --device auto or cpu"
-        )
+        raise UsageError("--device cuda: there is no CUDA GPU that this torch can use; use --device auto or cpu")
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
-def prepare(device: torch.device, threads: int) -> int:
-    """Set the numbers of threads (0: one a core) and exact float32; returns the threads used."""
-    threads = threads or os.cpu_count() or 1
+def choose_jobs(device: torch.device, jobs: int, n_cells: int) -> int:
+    """How many worker processes; 0 asks for one a core, or one for a GPU.
+
+    One thread a process: an episode's few images do not keep two busy.
+    """
+    return min(jobs or (1 if device.type == "cuda" else cores()), max(n_cells, 1))
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def prepare(device: torch.device, threads: int, jobs: int = 1) -> int:
+    """Set the number of threads (0: the cores shared out among jobs) and exact float32; returns the threads."""
+    threads = threads or max(1, cores() // jobs)
     torch.set_num_threads(threads)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
@@ -54,10 +66,8 @@ class PeakMemory:
             libc = ctypes.CDLL(None)
             if hasattr(libc, "malloc_trim"):
                 libc.malloc_trim(0)  # what earlier trainings kept is not this one's
-            try:
+            with suppress(OSError):  # a container may forbid it: the peak then covers the whole process
                 Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets VmHWM
-            except OSError:  # a container may forbid it: the peak then covers the whole process
-                pass
 
     def read(self) -> int:
         """Bytes."""

@@ -1,8 +1,8 @@
 """The episode bank: every method faces the same episodes.
 
-Episode i of a setting is a pure function of (data fingerprint, split, n_way, n_query, bank seed, i). Shots are
-nested: the classes, their labels and the query set are the same at 1, 5 and 100 shots, and the 5-shot support
-contains the 1-shot support. More episodes extend the bank and change none.
+Episode i of a setting is a pure function of (data fingerprint, split, n_way, n_query, bank seed, i). Shots
+are nested: the classes, their labels and the query set are the same at 1, 5 and 100 shots, and the 5-shot
+support contains the 1-shot support. More episodes extend the bank and change none.
 """
 
 import hashlib
@@ -59,7 +59,7 @@ class Sampler:
     def draw(self, index: int, setting: Setting) -> Episode:
         """Episode number `index` in a setting that `check_setting` has passed."""
         n_way, n_shot, n_query = setting.n_way, setting.n_shot, setting.n_query
-        # words: one a class to choose classes, one an image to choose images, one a support image for the order
+        # words: one a class to choose classes, one an image to choose images, one a support image for its place
         n_classes = len(self._classes)
         words = self._stream.words(index, n_classes + n_way * (self._most + n_shot))
         chosen = shuffled(words[:n_classes])[:n_way]  # their order is the label permutation

@@ -134,7 +134,10 @@ def resolve(config: Config, grid: str | None = None, **chosen: Any) -> Request:
     name = grid or config.run.grid
     defined = choose(name, config.grids, "unknown grid")
     budget = chosen.get("budget") or defined.budget or config.run.budget
-    choose(budget, config.budgets, "unknown budget")
+    spent = choose(budget, config.budgets, "unknown budget")
+    known = dict.fromkeys(["other", *method_names()])
+    for method in spent.iterations:
+        choose(method, known, f"[budgets.{budget}] iterations: unknown method")
     for variant in chosen.get("methods") or ():
         choose(variant, config.methods, "unknown method")
     return Request(
@@ -157,9 +160,7 @@ def variant(config: Config, name: str) -> Variant:
     if method_name is None:
         raise UsageError(f"[methods.{name}] needs the key 'method'")
     if method_name not in method_names():
-        raise UsageError(
-            f"[methods.{name}] method = {method_name!r}: {did_you_mean(method_name, method_names())}"
-        )
+        raise UsageError(f"[methods.{name}] method = {method_name!r}: {did_you_mean(str(method_name), method_names())}")
     settings: Any = build(find_method(method_name).Settings, table, f"methods.{name}")
     return Variant(name, method_name, settings)
 
@@ -169,9 +170,7 @@ def cells(request: Request, images: ImageSet) -> list[Cell]:
     config, split = request.config, images.split(request.split)
     _check_backbone(images)
     overrides = config.budgets[request.budget].adaptation
-    adaptation = build(
-        Adaptation, config.adaptation | overrides, f"adaptation, budgets.{request.budget}.adaptation"
-    )
+    adaptation = build(Adaptation, config.adaptation | overrides, f"adaptation, budgets.{request.budget}.adaptation")
     found = []
     for way in request.ways:
         for shot in request.shots:

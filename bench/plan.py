@@ -88,10 +88,6 @@ def expected_seconds(todo: PlannedTraining, trainings: Mapping[str, StoredTraini
     """Training time still to come, from stored trainings of the same method; None without history."""
     if todo.stored and todo.stored.state == "finished":
         return 0.0
-    rates = [
-        t.seconds / t.iteration
-        for t in trainings.values()
-        if t.method == todo.training.method and t.iteration
-    ]
+    rates = [t.seconds / t.iteration for t in trainings.values() if t.method == todo.training.method and t.iteration]
     done = todo.stored.iteration if todo.stored else 0
     return min(rates) * (todo.training.iterations - done) if rates else None

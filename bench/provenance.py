@@ -1,4 +1,4 @@
-"""Where a number came from: code, command, versions, hardware. Recorded beside results, no part of identity."""
+"""Where a number came from: code, command, versions, hardware. Recorded beside results, not identity."""
 
 import os
 import platform
@@ -24,7 +24,7 @@ class Provenance:
     facts: dict[str, str]
 
 
-def collect(arguments: list[str], device: str, threads: int) -> Provenance:
+def collect(arguments: list[str], device: str, threads: int, jobs: int) -> Provenance:
     """The provenance of the run that is starting; `arguments` as the user typed them after `bench`."""
     commit, dirty = _git()
     facts = {
@@ -35,6 +35,7 @@ def collect(arguments: list[str], device: str, threads: int) -> Provenance:
         "cores": str(os.cpu_count()),
         "device": device,
         "threads": str(threads),
+        "jobs": str(jobs),
     } | {name: version(name) for name in LIBRARIES}
     return Provenance(now(), shlex.join(["bench", *arguments]), commit, dirty, facts)
 

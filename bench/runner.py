@@ -53,7 +53,6 @@ class Finished:
 
     progress: TrainingProgress
     checkpoint: str  # SHA-256
-    method: Method
 
 
 @dataclass(frozen=True)
@@ -72,10 +71,12 @@ def build(training: Training, lab: Laboratory) -> Method:
     return method
 
 
-def load(training: Training, checkpoint: str, lab: Laboratory) -> Method | None:
-    """The finished method of a stored training; None if its weights are missing or damaged."""
+def load(training: Training, checkpoint: str, lab: Laboratory) -> Method:
+    """The finished method of a stored training. Raises FileNotFoundError if its weights are gone."""
     state = lab.checkpoints.load_finished(checkpoint)
-    return build(training, lab).load_training_state(state) if state is not None else None
+    if state is None:
+        raise FileNotFoundError(f"the weights {checkpoint} are missing or damaged")
+    return build(training, lab).load_training_state(state)
 
 
 def train(training: Training, lab: Laboratory) -> Iterator[Progressed | Finished | Diverged]:
@@ -84,9 +85,7 @@ def train(training: Training, lab: Laboratory) -> Iterator[Progressed | Finished
     Raises Stopped, with the state saved, soon after `lab.should_stop()` turns true.
     """
     method = build(training, lab)
-    source = BaseClasses(
-        lab.images, lab.images.classes_of(training.base_parts), lab.gallery, training.data_identity
-    )
+    source = BaseClasses(lab.images, lab.images.classes_of(training.base_parts), lab.gallery, training.data_identity)
     clock, pending, logged_at = _Clock(lab.device), _Losses(), 0
     saved = lab.checkpoints.load_partial(training.key)
     if saved is not None:
@@ -126,7 +125,7 @@ def train(training: Training, lab: Laboratory) -> Iterator[Progressed | Finished
             raise Stopped
     done = progress()
     checkpoint = lab.checkpoints.save_finished(method.training_state())
-    yield Finished(done, checkpoint, method)
+    yield Finished(done, checkpoint)
 
 
 def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterator[list[EpisodeResult]]:
@@ -153,13 +152,10 @@ def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterato
         logits = method.predict(batch, adaptation)  # (T, n_way*n_query, n_way)
         if not bool(torch.isfinite(logits).all()):
             yield chunk
-            raise FloatingPointError(
-                f"adaptation diverged: logits not finite in episode {start} or soon after"
-            )
+            raise FloatingPointError(f"adaptation diverged: logits not finite in episode {start} or soon after")
         correct = (logits.argmax(-1) == batch.query_labels).sum(1).tolist()
         chunk += [
-            EpisodeResult(start + i, e.id, n, len(e.query))
-            for i, (e, n) in enumerate(zip(drawn, correct, strict=True))
+            EpisodeResult(start + i, e.id, n, len(e.query)) for i, (e, n) in enumerate(zip(drawn, correct, strict=True))
         ]
         stop = lab.should_stop() and start + at_once < cell.n_episodes
         if stop or time.monotonic() - started > CHUNK_SECONDS:

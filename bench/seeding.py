@@ -33,9 +33,7 @@ class Stream:
     def words(self, index: int, count: int) -> NDArray[np.uint64]:
         """`count` raw 64-bit words of draw number `index`."""
         # the index fills the counter's second word, so draws cannot run into each other
-        words: NDArray[np.uint64] = np.random.Philox(key=self._key, counter=[0, index, 0, 0]).random_raw(
-            count
-        )
+        words: NDArray[np.uint64] = np.random.Philox(key=self._key, counter=[0, index, 0, 0]).random_raw(count)
         return words
 
 

@@ -44,9 +44,7 @@ class Gallery:
 class BaseClasses:
     """The methods' TaskSource over one training's base classes. Its state is three counters."""
 
-    def __init__(
-        self, images: ImageSet, classes: tuple[int, ...], gallery: Gallery, identity: Canonical
-    ) -> None:
+    def __init__(self, images: ImageSet, classes: tuple[int, ...], gallery: Gallery, identity: Canonical) -> None:
         self._gallery = gallery
         self._episodes = Sampler(images, classes, Stream("training episodes", identity))
         self._batches = Stream("training batches", identity)

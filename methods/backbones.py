@@ -79,8 +79,7 @@ class Conv4(nn.Module):
         """The moments collected in training, for n_tasks tasks."""
         buffers = dict(self.named_buffers())
         return [
-            (buffers[f"running_mean{i}"].repeat(n_tasks), buffers[f"running_var{i}"].repeat(n_tasks))
-            for i in range(4)
+            (buffers[f"running_mean{i}"].repeat(n_tasks), buffers[f"running_var{i}"].repeat(n_tasks)) for i in range(4)
         ]
 
     @torch.no_grad()
@@ -142,6 +141,4 @@ def linear(weights: Weights, features: Tensor) -> Tensor:
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """(T,): each task's mean cross-entropy of logits (T, N, n_classes) against labels (T, N)."""
-    return (
-        F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape).mean(1)
-    )
+    return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape).mean(1)

@@ -62,9 +62,7 @@ class MetaTransfer(Method):
     version: ClassVar[int] = 1
     settings: MamlMetaTransferSettings | ReptileMetaTransferSettings
 
-    def __init__(
-        self, problem: Problem, settings: MamlMetaTransferSettings | ReptileMetaTransferSettings
-    ) -> None:
+    def __init__(self, problem: Problem, settings: MamlMetaTransferSettings | ReptileMetaTransferSettings) -> None:
         super().__init__(problem, settings)
         self.meta = self.MetaLearner(problem, settings)  # type: ignore[arg-type]  # each subclass pairs them
         supervised = TransferSettings(
@@ -113,9 +111,7 @@ class MetaTransfer(Method):
         labels = torch.cat([episodes.support_labels, episodes.query_labels], 1)  # (T, N+Q) within each task
         return images, episodes.class_ids.gather(1, labels).flatten()
 
-    def _average_parameters(
-        self, episodes: Episodes, images: Tensor, labels: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _average_parameters(self, episodes: Episodes, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Lines 7 to 10 to the letter: two optimisers, two states, and the resulting parameters averaged."""
         beta, trunk = self.settings.beta, list(self.meta.trunk.parameters())
         heads = [(self.meta.head, beta), (self.transfer.head, 1 - beta)]

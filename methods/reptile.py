@@ -94,9 +94,7 @@ class Reptile(Method):
         for p in start.values():
             p.grad = torch.zeros_like(p)
         total = torch.zeros((), device=episodes.support_images.device)
-        for first, some in zip(
-            range(0, n_tasks, self.tasks_at_once), episodes.split(self.tasks_at_once), strict=True
-        ):
+        for first, some in zip(range(0, n_tasks, self.tasks_at_once), episodes.split(self.tasks_at_once), strict=True):
             ends, loss = self._train_tasks(some, first)
             for name, p in start.items():
                 assert p.grad is not None
@@ -131,9 +129,7 @@ class Reptile(Method):
         s = self.settings
         images, labels = episodes.support_images, episodes.support_labels
         batches = list(slices(images, labels, s.inner_batch, s.inner_steps))
-        ends, loss = adapt(
-            self.trunk, self._weights(len(images)), batches, self._inner_update(first, len(images))
-        )
+        ends, loss = adapt(self.trunk, self._weights(len(images)), batches, self._inner_update(first, len(images)))
         if s.norm == "running" and self.tracks_moments:
             observed: Moments = []
             with torch.no_grad():

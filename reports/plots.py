@@ -47,18 +47,14 @@ def heat_map(table: Table, theme: Theme = LIGHT, narrow: bool = False) -> Figure
     columns, rows = len(table.variants), len(table.rows)
     with themed(theme):
         width = (
-            max(NARROW, 1.2 + 0.46 * columns)
-            if narrow
-            else max(5.0, min(WIDE, 2.5 + columns), 1.6 + 0.62 * columns)
+            max(NARROW, 1.2 + 0.46 * columns) if narrow else max(5.0, min(WIDE, 2.5 + columns), 1.6 + 0.62 * columns)
         )
         figure = Figure(figsize=(width, 1.9 + 0.36 * rows), layout="constrained")
         axes = figure.subplots()
         shown = [[_above_chance(row, cell) for cell in row.cells] for row in table.rows]
         colours = matplotlib.colormaps["viridis"].with_extremes(bad=theme.faint)
         grid = [[math.nan if value is None else value for value in line] for line in shown]
-        image = axes.pcolormesh(
-            grid, cmap=colours, vmin=0, vmax=1, edgecolors=theme.background, linewidth=1.5
-        )
+        image = axes.pcolormesh(grid, cmap=colours, vmin=0, vmax=1, edgecolors=theme.background, linewidth=1.5)
         for y, row in enumerate(table.rows):
             for x, (cell, value) in enumerate(zip(row.cells, shown[y], strict=True)):
                 label = axes.text(x + 0.5, y + 0.5, _heat_text(cell, narrow), ha="center", va="center")

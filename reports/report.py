@@ -74,9 +74,7 @@ class Plot:
         return _data_uri(self.svg)
 
 
-def write_report(
-    results: Results, folder: Path, published: Sequence[PublishedTable] | None = None
-) -> tuple[Path, ...]:
+def write_report(results: Results, folder: Path, published: Sequence[PublishedTable] | None = None) -> tuple[Path, ...]:
     """Write report.html, table.tex, table.md, plots/*.{svg,png}; each file is replaced whole or not at all.
 
     Returns the paths, report.html first. `published` defaults to every table of `tables/published/`.
@@ -132,9 +130,7 @@ def _plots(results: Results, table: Table) -> list[Plot]:
             name=name,
             caption=caption,
             svg=svg(draw, LIGHT, False),
-            sources=tuple(
-                Source(media, _data_uri(svg(draw, theme, narrow))) for media, theme, narrow in VIEWS
-            ),
+            sources=tuple(Source(media, _data_uri(svg(draw, theme, narrow))) for media, theme, narrow in VIEWS),
         )
         for name, (caption, draw) in PLOTS.items()
     ]

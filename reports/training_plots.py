@@ -45,9 +45,7 @@ def training_cost(results: Results, theme: Theme = LIGHT, narrow: bool = False) 
     if not trainings:
         return empty("No trainings are stored.", theme, narrow)
     look = styles([*results.variants, *(name for training in trainings for name in training.variants)], theme)
-    colours = [
-        look[training.variants[0]].colour if training.variants else theme.faint for training in trainings
-    ]
+    colours = [look[training.variants[0]].colour if training.variants else theme.faint for training in trainings]
     quantities = [
         ("minutes", [training.seconds / 60 for training in trainings]),
         ("peak memory (MiB)", [training.peak_memory_bytes / 2**20 for training in trainings]),
@@ -57,9 +55,7 @@ def training_cost(results: Results, theme: Theme = LIGHT, narrow: bool = False) 
         size = (NARROW, 2 * height) if narrow else (WIDE, height)
         figure = Figure(figsize=size, layout="constrained")
         shape = (2, 1) if narrow else (1, 2)
-        for axes, (label, values) in zip(
-            figure.subplots(*shape, squeeze=False).flat, quantities, strict=True
-        ):
+        for axes, (label, values) in zip(figure.subplots(*shape, squeeze=False).flat, quantities, strict=True):
             bars = axes.barh(range(len(trainings)), values, color=colours, height=0.7)
             axes.bar_label(bars, [_short(value) for value in values], padding=3)
             axes.set_yticks(range(len(trainings)), [_training_name(results, t) for t in trainings])

@@ -77,9 +77,7 @@ def parse_published(text: str) -> PublishedTable:
     """One table from its TOML; raises ValueError, KeyError or TypeError on a malformed one."""
     document = tomllib.loads(text)
     columns = tuple(
-        PublishedColumn(
-            column["name"], column["variant"], column.get("source", ""), tuple(column.get("protocol", ()))
-        )
+        PublishedColumn(column["name"], column["variant"], column.get("source", ""), tuple(column.get("protocol", ())))
         for column in document["columns"]
     )
     copied = _copied(document)

@@ -95,9 +95,7 @@ def _judge(old: BaselineCell, cell: CellScore | None, min_margin: float) -> Cell
     hindrance = _hindrance(old, cell)
     if cell is None or hindrance:
         mean = None if cell is None else _mean(cell)
-        return CellVerdict(
-            *old.place, "not comparable", hindrance or "not measured", baseline_mean=old.mean, mean=mean
-        )
+        return CellVerdict(*old.place, "not comparable", hindrance or "not measured", baseline_mean=old.mean, mean=mean)
     new = stored_cell(cell)
     if new.episodes_sha256 == old.episodes_sha256:
         return CellVerdict(*old.place, "identical", "", old.mean, new.mean, 0.0)

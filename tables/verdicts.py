@@ -83,9 +83,7 @@ def _junit(report: RegressionReport) -> str:
     )
     for verdict in report.verdicts:
         setting = f"{verdict.n_way}-way {verdict.n_shot}-shot seed {verdict.seed}"
-        case = ET.SubElement(
-            suite, "testcase", classname=escape.one_line(verdict.variant), name=setting, time="0"
-        )
+        case = ET.SubElement(suite, "testcase", classname=escape.one_line(verdict.variant), name=setting, time="0")
         message = escape.one_line(_detail(verdict))
         if verdict.verdict == "worse":
             ET.SubElement(case, "failure", message=message, type="worse")

@@ -25,7 +25,17 @@ def test_the_example_method_passes_the_contract(tmp_path):
         'from fewshot_bench.methods.cosine import Cosine\nMETHODS: dict[str, type[Method]] = {\n    "cosine": Cosine,',
     )
     registry.write_text(text, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/methods/test_contract.py", "-k", "cosine"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "tests/methods/test_contract.py",
+        "-k",
+        "cosine",
+    ]
     done = subprocess.run(
         command,
         cwd=ROOT,

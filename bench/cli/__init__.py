@@ -32,6 +32,9 @@ def main() -> None:
     try:
         code = cli.main(prog_name="bench", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.NoArgsIsHelpError as error:  # plain `bench`
+        error.show()
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         message = " ".join(error.format_message().split())
         _fail(message + _where_options_are_listed(error), error.exit_code)

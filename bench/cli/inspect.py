@@ -106,9 +106,7 @@ def list_(*, what: str, config: Path | None) -> None:
 
         for name in loaded.methods:
             found = variant(loaded, name)
-            settings = ", ".join(
-                f"{k} = {json.dumps(v)}" for k, v in dataclasses.asdict(found.settings).items()
-            )
+            settings = ", ".join(f"{k} = {json.dumps(v)}" for k, v in dataclasses.asdict(found.settings).items())
             click.echo(f"{name:<22} {found.method}: {settings}")
     elif what == "datasets":
         from fewshot_bench.data import FORMATS

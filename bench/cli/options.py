@@ -116,9 +116,7 @@ def choose(
     matches = parse(expression) if expression else None
     # --way 5,20 --way 35 arrives as ((5, 20), (35,))
     flat = {
-        name: tuple(dict.fromkeys(item for items in value for item in items))
-        if isinstance(value, tuple)
-        else value
+        name: tuple(dict.fromkeys(item for items in value for item in items)) if isinstance(value, tuple) else value
         for name, value in chosen.items()
     }
     request = grids.resolve(loaded, grid, **flat)
@@ -130,7 +128,5 @@ def choose(
     if matches:
         cells = [cell for cell in cells if matches(cell.name)]
     if not cells:
-        raise NothingSelected(
-            f"-k {expression!r} matches none of the cells; `bench run -n` lists their names"
-        )
+        raise NothingSelected(f"-k {expression!r} matches none of the cells; `bench run -n` lists their names")
     return Chosen(request, images, cells, out or Path(loaded.run.out), source, used)

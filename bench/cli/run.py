@@ -6,7 +6,6 @@ import json
 import shlex
 import signal
 import sys
-import traceback
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -18,29 +17,26 @@ from fewshot_bench.errors import DatabaseError
 
 if TYPE_CHECKING:
     from fewshot_bench.cli.screen import Screen
-    from fewshot_bench.methods.interface import Method
     from fewshot_bench.plan import Plan, PlannedCell, PlannedTraining
-    from fewshot_bench.runner import Laboratory
-    from fewshot_bench.store import Writer
+    from fewshot_bench.records import TrainingProgress
+    from fewshot_bench.work import Event, Item
+    from fewshot_bench.workers import Workplace
 
 SOME_FAILED = 4
 
 
 @click.command()
 @selection_options
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.  [default: auto]"
-)
-@click.option("--threads", type=click.IntRange(min=0), help="CPU threads; 0 = one a core.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.  [default: auto]")
+@click.option("--jobs", type=click.IntRange(min=0), help="Worker processes; 0 = one a core, or one for a GPU.")
+@click.option("--threads", type=click.IntRange(min=0), help="CPU threads of each; 0 = all cores shared out.")
 @click.option("-n", "--dry-run", is_flag=True, help="Print the plan and stop; writes no result.")
 @click.option("--retry-failed", is_flag=True, help="Try failed cells again.")
-@click.option("-q", "--quiet", is_flag=True, help="Only errors.")
-@click.option("-v", "--verbose", is_flag=True, help="Losses too, and tracebacks of failures.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="One JSON object a finished cell on stdout; with -n the plan."
-)
+@click.option("-q", "--quiet", "verbosity", flag_value=-1, type=int, default=0, help="Only errors.")
+@click.option("-v", "--verbose", "verbosity", flag_value=1, type=int, help="Losses too, and tracebacks of failures.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a finished cell on stdout; with -n the plan.")
 def run(
-    *, device: str | None, threads: int | None, dry_run: bool, retry_failed: bool, quiet: bool, verbose: bool,
+    *, device: str | None, jobs: int | None, threads: int | None, dry_run: bool, retry_failed: bool, verbosity: int,
     as_json: bool, **selection: Any,
 ) -> int:  # fmt: skip
     """Train and evaluate what is missing of the grid.
@@ -49,7 +45,7 @@ def run(
     """
     from fewshot_bench.cli.screen import Screen, plan_line
 
-    with Screen(-1 if quiet else int(verbose)) as screen:
+    with Screen(verbosity) as screen:
         chosen = choose(progress=screen.preparing, **selection)
         plan = _plan(chosen, retry_failed)
         if dry_run:
@@ -59,14 +55,12 @@ def run(
         if not plan.todo:
             return SOME_FAILED if plan.count("failed") else 0
         settings = chosen.request.config.run
-        session = _Session(
-            chosen,
-            screen,
+        session = _Session(chosen, screen, plan, as_json)
+        code = session.run(
             device or settings.device,
             settings.threads if threads is None else threads,
-            as_json,
+            settings.jobs if jobs is None else jobs,
         )
-        code = session.run(plan)
         if plan.count("failed") and code == 0:
             code = SOME_FAILED
         screen.line(_ending(code, session))
@@ -74,34 +68,37 @@ def run(
 
 
 class _Session:
-    """One run under way."""
+    """One run under way: it records and shows what the work reports."""
 
-    def __init__(self, chosen: Chosen, screen: Screen, device: str, threads: int, as_json: bool) -> None:
-        from fewshot_bench import device as machine
-        from fewshot_bench.provenance import collect
-        from fewshot_bench.store import Writer
-
-        self.chosen, self.screen, self._as_json = chosen, screen, as_json
-        self._device = machine.choose_device(device)
-        used = machine.prepare(self._device, threads)
-        self.writer: Writer = Writer(
-            chosen.database, collect(sys.argv[1:], machine.describe(self._device), used)
-        )
-        self.n_done = self.n_failed = 0
+    def __init__(self, chosen: Chosen, screen: Screen, plan: Plan, as_json: bool) -> None:
+        self.chosen, self.screen, self.plan, self._as_json = chosen, screen, plan, as_json
+        self.n_done = self.n_failed = self.n_lost = 0
+        self.n_cells = sum(len(todo.cells) for todo in plan.todo)
+        self._episodes_done: dict[str, int] = {}
         self.stopped = _StopOnSignal()
 
-    def run(self, plan: Plan) -> int:
+    def run(self, device_name: str, threads: int, jobs: int) -> int:
         """Everything to do; returns the exit code. Whatever happens, the run's ending is recorded."""
+        from fewshot_bench import device as machine
+        from fewshot_bench.provenance import collect
         from fewshot_bench.runner import Stopped
+        from fewshot_bench.store import Writer
+        from fewshot_bench.workers import run_here, run_in_workers
 
+        device = machine.choose_device(device_name)
+        jobs = machine.choose_jobs(device, jobs, self.n_cells)
+        place = self._place(device.type, machine.prepare(device, threads, jobs))
+        facts = collect(sys.argv[1:], machine.describe(device), place.threads, jobs)
+        self.writer = Writer(self.chosen.database, facts)
         code = 1
         try:
             with self.stopped:
-                lab = self._laboratory()
-                for todo in plan.todo:
-                    self.screen.bar("grid", "grid", self.n_done + self.n_failed, _n_cells(plan))
-                    self._serve(todo, lab, _n_cells(plan))
-            code = SOME_FAILED if self.n_failed else 0
+                stop = self.stopped.asked
+                events = run_here(self.plan, place, stop) if jobs == 1 else run_in_workers(self.plan, place, stop, jobs)
+                self.screen.bar("grid", "grid", 0, self.n_cells)
+                for event in events:
+                    self._take(event)
+            code = SOME_FAILED if self.n_failed or self.n_lost else 0
         except Stopped:
             code = 128 + (self.stopped.signal or signal.SIGINT)
         except KeyboardInterrupt:
@@ -110,115 +107,87 @@ class _Session:
             self.writer.end_run(code)
         return code
 
-    def _laboratory(self) -> Laboratory:
-        from fewshot_bench.checkpoint import Checkpoints
-        from fewshot_bench.runner import Laboratory
-        from fewshot_bench.tasks import Gallery
+    def _place(self, device: str, threads: int) -> Workplace:
+        from fewshot_bench.cli.options import cache_folder
+        from fewshot_bench.workers import Workplace
 
-        return Laboratory(
-            images=self.chosen.images,
-            gallery=Gallery(self.chosen.images, self._device),
-            checkpoints=Checkpoints(self.chosen.out / "checkpoints"),
-            device=self._device,
-            should_stop=lambda: self.stopped.signal is not None,
+        return Workplace(
+            source=self.chosen.source,
+            cache=cache_folder(),
+            image_size=self.chosen.request.config.data.image_size or None,
+            checkpoints=self.chosen.out / "checkpoints",
+            device=device,
+            threads=threads,
         )
 
-    def _serve(self, todo: PlannedTraining, lab: Laboratory, n_cells: int) -> None:
-        """Train one model (or load it) and evaluate the cells that wait for it."""
-        from fewshot_bench.runner import load
+    def _take(self, event: Event) -> None:
+        """Record an event, then show it."""
+        from fewshot_bench import work
 
-        name = f"{todo.name} s{todo.training.seed}"
-        method = None
-        if todo.stored and todo.stored.state == "finished":
-            method = load(todo.training, todo.stored.checkpoint, lab)
-            if method is None:
-                self.screen.warn(f"{name}: its checkpoint is missing or damaged; training again")
-        if method is None:
-            method, reason = self._train(todo, lab, name)
-            if method is None:
+        match event:
+            case work.Started(todo):
+                self.writer.start_training(todo.training)
+            case work.Progressed(todo, progress, losses):
+                self.writer.record_progress(todo.training, progress, losses)
+                self._show_training(todo, progress, losses)
+            case work.Trained(todo, progress, checkpoint):
+                self.writer.finish_training(todo.training, progress, checkpoint)
+                self.screen.drop(todo.training.key)
+            case work.TrainingFailed(todo, progress, reason, details):
+                self.writer.fail_training(todo.training, progress, reason)
+                self.screen.drop(todo.training.key)
+                self.screen.detail(details)
                 for planned in todo.cells:
                     self._fail(planned, reason)
-                return
-        for planned in todo.cells:
-            self._evaluate(planned, method, lab)
-            self.screen.bar("grid", "grid", self.n_done + self.n_failed, n_cells)
+            case work.Evaluated(planned, results, seconds):
+                self.writer.record_episodes(
+                    planned.cell,
+                    label_of(self.chosen, planned),
+                    command_of(self.chosen, planned),
+                    results,
+                    seconds,
+                )
+                self._show_cell(planned, len(results))
+            case work.CellFinished(planned):
+                self.n_done += 1
+                self._tell(planned)
+            case work.CellFailed(planned, reason, details):
+                self.screen.detail(details)
+                self._fail(planned, reason)
+            case work.WorkerLost(item, exit_code):
+                self._lose(item, exit_code)
+        self.screen.bar("grid", "grid", self.n_done + self.n_failed, self.n_cells)
 
-    def _train(self, todo: PlannedTraining, lab: Laboratory, name: str) -> tuple[Method | None, str]:
-        """The trained method, or None and why there is none."""
-        from fewshot_bench import runner
-        from fewshot_bench.records import TrainingProgress
-
-        training = todo.training
-        self.writer.start_training(training)
-        progress = TrainingProgress(0, 0, 0.0, 0, "")
-        try:
-            for event in runner.train(training, lab):
-                progress = event.progress
-                match event:
-                    case runner.Progressed(_, losses):
-                        self.writer.record_progress(training, progress, losses)
-                        self._show_training(name, training.iterations, progress, losses)
-                    case runner.Finished(_, checkpoint, method):
-                        self.writer.finish_training(training, progress, checkpoint)
-                        lab.checkpoints.forget_partial(training.key)  # only now: a kill before loses nothing
-                        return method, ""
-                    case runner.Diverged(_, reason):
-                        self.writer.fail_training(training, progress, reason)
-                        lab.checkpoints.forget_partial(training.key)  # a retry starts anew
-                        return None, reason
-        except (DatabaseError, runner.Stopped):
-            raise
-        except Exception as error:
-            reason = self._explain(error, f"training broke at iteration {progress.iteration}")
-            self.writer.fail_training(training, progress, reason)
-            return None, reason
-        finally:
-            self.screen.drop("training")
-        raise AssertionError("a training ends in Finished or Diverged")
-
-    def _show_training(self, name: str, iterations: int, progress: Any, losses: dict[str, float]) -> None:
+    def _show_training(self, todo: PlannedTraining, progress: TrainingProgress, losses: dict[str, float]) -> None:
+        name = f"{todo.name} s{todo.training.seed}"
         speed = progress.iteration / progress.seconds
         note = f"loss {losses.get('loss', float('nan')):.3f}, {speed:.1f} it/s"
-        self.screen.bar("training", f"train {name}", progress.iteration, iterations, note)
-        self.screen.detail(f"{name}: iteration {progress.iteration}/{iterations}, {note}")
+        self.screen.bar(todo.training.key, f"train {name}", progress.iteration, todo.training.iterations, note)
+        self.screen.detail(f"{name}: iteration {progress.iteration}/{todo.training.iterations}, {note}")
 
-    def _evaluate(self, planned: PlannedCell, method: Method, lab: Laboratory) -> None:
-        import time
-
-        from fewshot_bench import runner
-
-        cell, n_done, started = planned.cell, planned.n_done, time.monotonic()
-        label, command = label_of(self.chosen, planned), command_of(self.chosen, planned)
-        self.screen.bar("cell", f"test {cell.name}", n_done, cell.n_episodes)
-        try:
-            for chunk in runner.evaluate(cell, method, lab, n_done):
-                self.writer.record_episodes(cell, label, command, chunk, time.monotonic() - started)
-                n_done, started = n_done + len(chunk), time.monotonic()
-                self.screen.bar("cell", f"test {cell.name}", n_done, cell.n_episodes)
-        except (DatabaseError, runner.Stopped):
-            raise
-        except Exception as error:
-            self._fail(planned, self._explain(error, f"evaluation broke in or after episode {n_done}"))
-            return
-        finally:
-            self.screen.drop("cell")
-        self.n_done += 1
-        self._tell(planned)
-
-    def _explain(self, error: Exception, where: str) -> str:
-        """A failure as one line for the database; its traceback on the screen with -v."""
-        self.screen.detail("".join(traceback.format_exception(error)).rstrip())
-        what = " ".join(str(error).split())[:300]
-        return what if isinstance(error, FloatingPointError) else f"{where}: {type(error).__name__}: {what}"
+    def _show_cell(self, planned: PlannedCell, n_more: int) -> None:
+        cell = planned.cell
+        done = self._episodes_done.get(cell.key, planned.n_done) + n_more
+        self._episodes_done[cell.key] = done
+        self.screen.bar(cell.key, f"test {cell.name}", done, cell.n_episodes)
 
     def _fail(self, planned: PlannedCell, reason: str) -> None:
-        self.writer.fail_cell(
-            planned.cell, label_of(self.chosen, planned), command_of(self.chosen, planned), reason
-        )
+        cell = planned.cell
+        self.writer.fail_cell(cell, label_of(self.chosen, planned), command_of(self.chosen, planned), reason)
         self.n_failed += 1
-        self.screen.warn(f"{planned.cell.name}  failed: {reason}")
+        self.screen.drop(cell.key)
+        self.screen.warn(f"{cell.name}  failed: {reason}")
         if self._as_json:
-            click.echo(json.dumps({"cell": planned.cell.name, "key": planned.cell.key, "failed": reason}))
+            click.echo(json.dumps({"cell": cell.name, "key": cell.key, "failed": reason}))
+
+    def _lose(self, item: Item, exit_code: int) -> None:
+        """A worker process died, for want of memory maybe: nothing is recorded against its work."""
+        from fewshot_bench.work import CellJob
+
+        cells = [item.planned] if isinstance(item, CellJob) else list(item.cells)
+        self.n_lost += len(cells)
+        names = " ".join(planned.cell.name for planned in cells)
+        self.screen.warn(f"a worker process died (exit code {exit_code}); not done: {names}")
 
     def _tell(self, planned: PlannedCell) -> None:
         """One line for a finished cell, from what the database now holds."""
@@ -226,6 +195,7 @@ class _Session:
         from fewshot_bench.store import Reader
 
         cell = planned.cell
+        self.screen.drop(cell.key)
         results = Reader(self.chosen.database).episodes([cell.key])[cell.key]
         self.screen.line(f"{cell.name:<28} {accuracy(results):>16}  ({len(results)} episodes)  {cell.key}")
         if self._as_json:
@@ -246,6 +216,10 @@ class _StopOnSignal:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def asked(self) -> bool:
+        """Whether a signal came."""
+        return self.signal is not None
 
     def _note(self, number: int, _: FrameType | None) -> None:
         if self.signal is not None:
@@ -328,12 +302,13 @@ def _print_plan(chosen: Chosen, plan: Plan, as_json: bool) -> None:
     )  # fmt: skip
 
 
-def _n_cells(plan: Plan) -> int:
-    return sum(len(todo.cells) for todo in plan.todo)
-
-
 def _ending(code: int, session: _Session) -> str:
-    done = f"{session.n_done} cells done" + (f", {session.n_failed} failed" if session.n_failed else "")
+    counts = {
+        "done": session.n_done,
+        "failed": session.n_failed,
+        "lost: run the same command again": session.n_lost,
+    }
+    done = ", ".join(f"{count} cells {what}" for what, count in counts.items() if count or what == "done")
     if code in (130, 143):
         return f"stopped; {done}, everything is saved. Go on with: {shlex.join(['bench', *sys.argv[1:]])}"
     return f"{done}. Tables and plots: bench report"

@@ -145,11 +145,7 @@ def print_plan(plan: Plan, expected: dict[str, float | None]) -> None:
 
 def plan_line(plan: Plan) -> str:
     """The plan in one line."""
-    stale = (
-        f"; {plan.n_stale} stale (stored under these names by other code, data or settings)"
-        if plan.n_stale
-        else ""
-    )
+    stale = f"; {plan.n_stale} stale (stored under these names by other code, data or settings)" if plan.n_stale else ""
     return (
         f"{len(plan.cells)} cells: {plan.count('done')} done, {plan.count('partial')} partial, "
         f"{plan.count('failed')} failed, {plan.count('todo')} to do, from {len(plan.todo)} trainings{stale}"

@@ -58,9 +58,7 @@ def read_members(archive: Path, select: Callable[[str], str | None]) -> Iterator
         raise DataError(f"{archive} cannot be read ({error.strerror or reason(error)})") from None
 
 
-def _selected(
-    tar: tarfile.TarFile, archive: Path, select: Callable[[str], str | None]
-) -> Iterator[tuple[str, bytes]]:
+def _selected(tar: tarfile.TarFile, archive: Path, select: Callable[[str], str | None]) -> Iterator[tuple[str, bytes]]:
     for count, member in enumerate(tar):
         if count >= MAX_MEMBERS:
             raise DataError(f"{archive} holds more than {MAX_MEMBERS:,} members")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,4 +64,4 @@ class ImageSet:
         """For each class, the indices of its images, ascending."""
         order = np.argsort(self.class_ids, kind="stable")
         bounds = np.searchsorted(self.class_ids[order], np.arange(len(self.class_names) + 1))
-        return tuple(order[a:b].astype(np.int64) for a, b in zip(bounds, bounds[1:], strict=False))
+        return tuple(order[a:b].astype(np.int64) for a, b in pairwise(bounds))

@@ -72,9 +72,7 @@ def _sqlite_path(where: str) -> Path | None:
     if url.get_backend_name() == "postgresql":
         return None
     if url.get_backend_name() != "sqlite":
-        raise UsageError(
-            f"BENCH_DB: a {url.get_backend_name()} database cannot be used: only SQLite, PostgreSQL"
-        )
+        raise UsageError(f"BENCH_DB: {url.get_backend_name()} cannot be used, only sqlite and postgresql")
     if url.database in (None, "", ":memory:"):
         raise UsageError("BENCH_DB names an SQLite database in memory: results would be lost; name a file")
     return Path(str(url.database))
@@ -103,10 +101,9 @@ def _sqlite_engine(path: Path, write: bool) -> Engine:
         connection.execute("PRAGMA foreign_keys=ON")
         if write:
             connection.execute("PRAGMA synchronous=FULL")
+            # a new file has a rollback journal, and a foreign one keeps what it has
             if connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,):
-                connection.execute(
-                    "PRAGMA journal_mode=DELETE"
-                )  # a new file has it; a foreign one keeps its own
+                connection.execute("PRAGMA journal_mode=DELETE")
         return connection
 
     # no pool: a connection lives for one transaction, so none crosses a fork or outlives its error
@@ -137,13 +134,11 @@ def _check_or_migrate(engine: Engine, where: str, write: bool) -> None:
             return
         if revision not in (None, *REVISIONS):
             raise DatabaseError(
-                f"{_without_password(where)}: a newer version of this program made it (schema {revision}, this one "
-                f"knows {REVISIONS[-1]}); upgrade with `pip install -U fewshot-bench`"
+                f"{_without_password(where)}: a newer version of this program made it (schema {revision}, "
+                f"this one knows {REVISIONS[-1]}); upgrade with `pip install -U fewshot-bench`"
             )
         if not write:
-            raise DatabaseError(
-                f"{_without_password(where)}: its schema is old; `bench run` on it upgrades it"
-            )
+            raise DatabaseError(f"{_without_password(where)}: its schema is old; `bench run` on it upgrades it")
         _migrate(connection)
         if is_sqlite:
             connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")

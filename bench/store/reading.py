@@ -76,14 +76,12 @@ class Reader:
         with explained(self._where), self._engine.begin() as c:
             for key, *row in c.execute(query):
                 found[key].append(EpisodeResult(*row))
-            hashes: dict[str, str] = {
-                row.key: row.sha256 for row in c.execute(select(cells.c.key, cells.c.sha256))
-            }
+            hashes: dict[str, str] = {row.key: row.sha256 for row in c.execute(select(cells.c.key, cells.c.sha256))}
         for key, results in found.items():
             if key in hashes and hashes[key] != episodes_sha256(tuple(vars(r).values()) for r in results):
                 raise DatabaseError(
-                    f"{self._where}: the episodes of cell {key} do not match their checksum: the file was damaged "
-                    "or edited; move it away, or restore a copy"
+                    f"{self._where}: the episodes of cell {key} do not match their checksum: the file was "
+                    "damaged or edited; move it away, or restore a copy"
                 )
         return {key: tuple(results) for key, results in found.items()}
 
@@ -104,9 +102,7 @@ class Reader:
             found = c.execute(select(cells).where(matches).limit(2)).mappings().all()
             if len(found) != 1:
                 what = "no cell's" if not found else "more than one cell's"
-                raise NothingSelected(
-                    f"{what} key starts with {key_or_prefix!r}; `bench status -v` lists the keys"
-                )
+                raise NothingSelected(f"{what} key starts with {key_or_prefix!r}; `bench status -v` lists the keys")
             cell = dict(found[0])
             training = dict(
                 c.execute(select(trainings).where(trainings.c.key == cell["training_key"])).mappings().one()
@@ -126,8 +122,8 @@ class Reader:
     def counts(self) -> Counts:
         """How much is stored."""
         with explained(self._where), self._engine.begin() as c:
-            by_state = select(trainings.c.state, func.count()).group_by(trainings.c.state)
-            states: dict[str, int] = {state: n for state, n in c.execute(by_state)}
+            by_state = select(trainings.c.state, func.count().label("n")).group_by(trainings.c.state)
+            states = {row.state: row.n for row in c.execute(by_state)}
             last = c.execute(select(runs).order_by(runs.c.id.desc()).limit(1)).mappings().first()
             return Counts(
                 runs=_count(c, runs),

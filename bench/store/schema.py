@@ -1,7 +1,7 @@
 """The tables of the results database, as they are now; `migrations/` leads here from every earlier version.
 
-Episodes are integers, so that equal results are equal bytes. Rows of episodes are never changed; a cell grows by
-more of them and carries a SHA-256 over all.
+Episodes are integers, so that equal results are equal bytes. Rows of episodes are never changed; a cell grows
+by more of them and carries a SHA-256 over all.
 """
 
 from sqlalchemy import (
@@ -55,9 +55,7 @@ cells = Table(
     Column("key", String(16), primary_key=True),
     Column("identity", Text, nullable=False),
     Column("training_key", String(16), ForeignKey("trainings.key"), nullable=False, index=True),
-    Column(
-        "label", String(300), nullable=False, index=True
-    ),  # what was asked for, in names: finds stale cells
+    Column("label", String(300), nullable=False, index=True),  # what was asked for, in names: finds stale cells
     Column("variant", String(100), nullable=False),
     Column("n_way", Integer, nullable=False),
     Column("n_shot", Integer, nullable=False),

@@ -42,9 +42,7 @@ class Writer:
     def end_run(self, exit_code: int) -> None:
         """Record how the run ended."""
         with explained(self._where), self._engine.begin() as c:
-            c.execute(
-                update(runs).where(runs.c.id == self.run_id).values(ended_at=now(), exit_code=exit_code)
-            )
+            c.execute(update(runs).where(runs.c.id == self.run_id).values(ended_at=now(), exit_code=exit_code))
 
     def start_training(self, training: Training) -> None:
         """Record that this run is at a training (again, maybe)."""
@@ -183,6 +181,6 @@ def _refuse_conflict(c: Connection, cell: Cell, results: Sequence[EpisodeResult]
         row = stored[r.number]
         if (row.episode_id, row.n_correct, row.n_queries) != (r.episode_id, r.n_correct, r.n_queries):
             raise DatabaseError(
-                f"cell {cell.key} ({cell.name}), episode {r.number}: {r.n_correct}/{r.n_queries} correct now, "
-                f"{row.n_correct}/{row.n_queries} stored; nothing was changed"
+                f"cell {cell.key} ({cell.name}), episode {r.number}: {r.n_correct}/{r.n_queries} correct "
+                f"now, {row.n_correct}/{row.n_queries} stored; nothing was changed"
             )

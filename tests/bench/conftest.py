@@ -9,10 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from fewshot_bench.checkpoint import Checkpoints
 from fewshot_bench.cli import main
 from fewshot_bench.data.images import ImageSet
+from fewshot_bench.grid import Training
+from fewshot_bench.methods.registry import find_method
+from fewshot_bench.runner import Laboratory
+from fewshot_bench.tasks import Gallery
 
 CONFIG = """
 [run]
@@ -151,6 +157,33 @@ def full_size() -> ImageSet:
         parts={"train": tuple(range(64)), "val": tuple(range(64, 80)), "test": tuple(range(80, 100))},
         fingerprint="full",
     )
+
+
+@pytest.fixture
+def make_lab(images: ImageSet, tmp_path: Path) -> Callable[..., Laboratory]:
+    """A laboratory over the easy images, with checkpoints in a folder of the test's own."""
+
+    def make(should_stop: Callable[[], bool] = lambda: False, checkpoints: str = "checkpoints") -> Laboratory:
+        cpu = torch.device("cpu")
+        return Laboratory(images, Gallery(images, cpu), Checkpoints(tmp_path / checkpoints), cpu, should_stop)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_training(images: ImageSet) -> Callable[..., Training]:
+    """A training of a registered method on the easy images, 43 iterations unless told otherwise."""
+
+    def make(name: str, iterations: int = 43, seed: int = 0, **settings) -> Training:
+        method = find_method(name)
+        chosen = method.Settings(**settings)
+        n_way, n_shot = method.training_setting(chosen, 4, 2)
+        return Training(
+            name, method.version, chosen, images.fingerprint, ("train",), 1, 16, 4,
+            len(images.parts["train"]), n_way, n_shot, 3 if n_way else 0, iterations, seed,
+        )  # fmt: skip
+
+    return make
 
 
 @pytest.fixture(scope="session", autouse=True)

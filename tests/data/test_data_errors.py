@@ -74,9 +74,7 @@ FAULTS = {
     "empty image": (_change_file("bee0000.jpg", lambda data: b""), ["bee0000.jpg", "empty"]),
     "html image": (_change_file("bee0000.jpg", lambda data: HTML), ["bee0000.jpg", "web page"]),
     "git lfs": (
-        _change_file(
-            "bee0000.jpg", lambda data: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"
-        ),
+        _change_file("bee0000.jpg", lambda data: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
         ["bee0000.jpg", "Git LFS"],
     ),
     "no image": (_change_file("bee0000.jpg", lambda data: bytes(99)), ["bee0000.jpg", "is not a JPEG, PNG"]),

@@ -51,9 +51,7 @@ def test_every_image_has_ink(images):
 def test_an_image_is_nearer_to_its_own_class_than_to_most_others(images):
     pixels = np.asarray(images.images, np.float64).reshape(100, 150, -1)
     means = pixels[:, 75:].mean(axis=1)  # (100, 784)
-    distances = ((pixels[:, :1] - means) ** 2).sum(
-        axis=2
-    )  # (100 images, 100 classes): the first of each class
+    distances = ((pixels[:, :1] - means) ** 2).sum(axis=2)  # (100 images, 100 classes): the first of each class
     rank = (distances < np.diag(distances)[:, None]).sum(axis=1)
     assert np.median(rank) < 10, "classes must be told apart"
     assert (rank > 0).sum() > 10, "but not by the mean image alone"

@@ -119,12 +119,8 @@ def test_a_query_depends_on_other_queries_only_if_transductive(name, images, nor
         return method.predict(episodes._replace(query_images=images_), RULE)[:, 0]
 
     logits = first_logits(queries)
-    assert not torch.allclose(
-        logits, first_logits(itself_changed), atol=1e-4
-    )  # so that the next line can fail
-    assert torch.allclose(logits, first_logits(others_changed), rtol=1e-4, atol=1e-5) == (
-        norm != "transductive"
-    )
+    assert not torch.allclose(logits, first_logits(itself_changed), atol=1e-4)  # so that the next line can fail
+    assert torch.allclose(logits, first_logits(others_changed), rtol=1e-4, atol=1e-5) == (norm != "transductive")
 
 
 @pytest.mark.parametrize("norm", NORMS)

@@ -36,10 +36,7 @@ def reference_logits(w: list, support, queries, norm: str):
     for i in range(4):
         conv, gamma, beta = w[3 * i : 3 * i + 3]
         x = F.conv2d(x, conv, padding=1)
-        if queries is None:
-            of = x
-        else:
-            of = x[:n] if norm == "support" else x[n:]
+        of = x if queries is None else x[:n] if norm == "support" else x[n:]
         mean = of.mean((0, 2, 3), keepdim=True)
         variance = ((of - mean) ** 2).mean((0, 2, 3), keepdim=True)
         x = (x - mean) / (variance + 1e-5).sqrt() * gamma[:, None, None] + beta[:, None, None]
@@ -49,14 +46,12 @@ def reference_logits(w: list, support, queries, norm: str):
 
 
 def weights_of(method) -> list:
-    return [p for p in method.trunk.parameters()] + [p for p in method.head.parameters()]
+    return [*method.trunk.parameters(), *method.head.parameters()]
 
 
 def inner_losses(w, episodes, t, steps, lr, create_graph):
     for _ in range(steps):
-        loss = F.cross_entropy(
-            reference_logits(w, episodes.support_images[t], None, ""), episodes.support_labels[t]
-        )
+        loss = F.cross_entropy(reference_logits(w, episodes.support_images[t], None, ""), episodes.support_labels[t])
         gradients = torch.autograd.grad(loss, w, create_graph=create_graph)
         w = [p - lr * g for p, g in zip(w, gradients, strict=True)]
     return w
@@ -150,11 +145,7 @@ def test_reptile_moves_towards_where_the_tasks_end(optimizer):
     for t in range(2):
         w = [p.clone().requires_grad_() for p in start]
         # torch's own optimisers as the reference; slices of four run through the six images and start again
-        kind = (
-            torch.optim.SGD(w, lr=0.01)
-            if optimizer == "sgd"
-            else torch.optim.Adam(w, lr=0.01, betas=(0.0, 0.999))
-        )
+        kind = torch.optim.SGD(w, lr=0.01) if optimizer == "sgd" else torch.optim.Adam(w, lr=0.01, betas=(0.0, 0.999))
         for i in range(4):
             rows = [(4 * i + j) % 6 for j in range(4)]
             kind.zero_grad()
@@ -172,22 +163,16 @@ def test_reptile_moves_towards_where_the_tasks_end(optimizer):
 
 def test_reptile_with_one_inner_step_of_sgd_is_joint_training():
     """k = 1: the outer step is SGD on the tasks' mean loss, with rate inner_lr * outer_step."""
-    settings = ReptileSettings(
-        inner_optimizer="sgd", inner_lr=0.1, inner_steps=1, inner_batch=6, meta_batch=2
-    )
+    settings = ReptileSettings(inner_optimizer="sgd", inner_lr=0.1, inner_steps=1, inner_batch=6, meta_batch=2)
     method, episodes = Reptile(PROBLEM, settings).double(), tied_episodes()
     start = [p.detach().clone().requires_grad_() for p in weights_of(method)]
     method.backward(episodes)
     method.update()
     loss = sum(
-        F.cross_entropy(
-            reference_logits(start, episodes.support_images[t], None, ""), episodes.support_labels[t]
-        )
+        F.cross_entropy(reference_logits(start, episodes.support_images[t], None, ""), episodes.support_labels[t])
         for t in range(2)
     )
-    for mine, before, gradient in zip(
-        weights_of(method), start, torch.autograd.grad(loss / 2, start), strict=True
-    ):
+    for mine, before, gradient in zip(weights_of(method), start, torch.autograd.grad(loss / 2, start), strict=True):
         torch.testing.assert_close(mine.detach(), (before - 0.1 * gradient).detach(), rtol=1e-9, atol=1e-12)
 
 

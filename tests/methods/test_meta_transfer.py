@@ -64,10 +64,7 @@ def test_between_them_it_is_neither(kind, images):
 def test_line_ten_is_the_weighted_average_of_two_separate_updates(kind, images):
     joint, joint_settings, _, _ = KINDS[kind]
     beta = 0.3
-    ends = {
-        b: run(joint(PROBLEM, joint_settings(beta=b, meta_batch=2)), images, steps=1)
-        for b in (0.0, beta, 1.0)
-    }
+    ends = {b: run(joint(PROBLEM, joint_settings(beta=b, meta_batch=2)), images, steps=1) for b in (0.0, beta, 1.0)}
     for low, mid, high in zip(*(parameters(ends[b]) for b in (0.0, beta, 1.0)), strict=True):
         torch.testing.assert_close(mid, beta * high + (1 - beta) * low, rtol=1e-6, atol=1e-7)
 

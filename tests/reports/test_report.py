@@ -82,9 +82,7 @@ def test_tags_are_balanced_and_ids_unique(page):
     assert page.open == []
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
-    labels = [
-        attributes["aria-labelledby"] for _, attributes in page.elements if "aria-labelledby" in attributes
-    ]
+    labels = [attributes["aria-labelledby"] for _, attributes in page.elements if "aria-labelledby" in attributes]
     assert set(labels) <= set(ids)
 
 
@@ -115,9 +113,7 @@ def test_light_dark_phone_and_print(html):
 
 def test_hostile_words_are_only_words(make_results):
     evil = "<script>alert(1)</script>\"'&"
-    results = make_results(
-        ("maml", evil), ((5, 1),), dataset=evil, dataset_note=evil, command=evil, facts={evil: evil}
-    )
+    results = make_results(("maml", evil), ((5, 1),), dataset=evil, dataset_note=evil, command=evil, facts={evil: evil})
     training = replace(results.trainings[1], device=evil, trained_on=evil, reason=evil, state="failed")
     page = Page(report_html(replace(results, trainings=(training,))))
     assert not page.all("script")

@@ -44,9 +44,7 @@ def test_same_results_are_identical(make_results):
     assert report.experiment_differences == ()
 
 
-@pytest.mark.parametrize(
-    ("by", "verdict", "code"), [(-8, "worse", 3), (8, "better", 0), (-1, "within margin", 0)]
-)
+@pytest.mark.parametrize(("by", "verdict", "code"), [(-8, "worse", 3), (8, "better", 0), (-1, "within margin", 0)])
 def test_a_shift_is_judged_by_the_margin(make_results, by, verdict, code):
     results = make_results(*ONE)
     report = compare(shifted(results, by), stored(results))
@@ -179,9 +177,7 @@ def test_text_leads_with_the_counts_and_leaves_identical_out(report):
     first, *lines = text.splitlines()
     assert first == "5 cells: 1 identical, 1 within margin, 1 better, 1 worse, 1 not comparable"
     assert len(lines) == 4
-    assert lines[0].startswith(
-        "worse           maml 5-way 1-shot seed 0: 40.07 -> 28.07 % (-12.00 points, margin"
-    )
+    assert lines[0].startswith("worse           maml 5-way 1-shot seed 0: 40.07 -> 28.07 % (-12.00 points, margin")
 
 
 def test_markdown_and_json_hold_every_cell(report):

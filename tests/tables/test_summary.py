@@ -92,9 +92,7 @@ def test_several_seeds_are_averaged_episode_by_episode(make_results):
     assert cell.keys == ("maml-5-1-0", "maml-5-1-1")
 
 
-@pytest.mark.parametrize(
-    ("state", "expected"), [("failed", "failed"), ("missing", "missing"), ("partial", "partial")]
-)
+@pytest.mark.parametrize(("state", "expected"), [("failed", "failed"), ("missing", "missing"), ("partial", "partial")])
 def test_worst_seed_decides(make_results, state, expected):
     results = make_results(("maml", "reptile"), ((5, 1),), seeds=(0, 1))
     results = replaced(results, "maml", 5, 1, seed=1, state=state, reason="why", episodes=scored(70, 71))

@@ -1,0 +1,129 @@
+"""What is wrong in a bench.toml stops everything, in one line that names file, section, key and value."""
+
+import pytest
+
+from fewshot_bench import grid
+from fewshot_bench.config import load
+from fewshot_bench.errors import UsageError
+
+GRID = '[grids.own]\nmethods = ["maml"]\nways = [5]\nshots = [1]\nseeds = [0]\n'
+BUDGET = "[budgets.own]\niterations = { other = 1 }\nepisodes = { 1 = 1 }\nadaptation = {}\n"
+
+# what is written, and what the one line must say
+WRONG = {
+    "unknown section": ("[rum]\nx = 1\n", ["[rum]", "did you mean 'run'"]),
+    "section that is a value": ("run = 5\n", ["run", "5"]),
+    "list of budgets": ("budgets = [1]\n", ["budgets", "[1]"]),
+    "adaptation that is a value": ("adaptation = 0.1\n", ["adaptation", "0.1"]),
+    "methods that are a value": ('methods = "maml"\n', ["methods", "'maml'"]),
+    "variant that is a value": ("[methods]\nmine = 3\n", ["[methods]", "mine", "3", "[methods.mine]"]),
+    "unknown key": ("[run]\nbudgte = 'x'\n", ["[run]", "'budgte'", "did you mean 'budget'"]),
+    "unknown key far from all": ("[model]\nzzz = 1\n", ["[model]", "'zzz'", "known: filters"]),
+    "text for a number": ('[model]\nfilters = "32"\n', ["[model] filters", "'32'", "whole number"]),
+    "fraction for a count": ("[model]\nfilters = 32.0\n", ["[model] filters", "32.0", "whole number"]),
+    "truth for a count": ("[model]\nfilters = true\n", ["[model] filters", "True", "whole number"]),
+    "number for a text": ("[run]\nout = 3\n", ["[run] out", "3", "text"]),
+    "no filters": ("[model]\nfilters = 0\n", ["[model] filters", "0", "at least 1"]),
+    "negative threads": ("[run]\nthreads = -1\n", ["[run] threads", "-1", "at least 0"]),
+    "one way": (GRID.replace("[5]", "[5, 1]"), ["[grids.own] ways", "1", "at least 2"]),
+    "no queries": ("[episodes]\nn_query = 0\n", ["[episodes] n_query", "0", "at least 1"]),
+    "protocol": ('[run]\nprotocol = "singel"\n', ["[run] protocol", "'singel'", "'single'"]),
+    "device": ('[run]\ndevice = "gpgpu"\n', ["[run] device", "'gpgpu'", "auto, cpu, cuda"]),
+    "unknown grid": ('[run]\ngrid = "ful"\n', ["[run] grid", "'ful'", "'full'"]),
+    "unknown budget": ('[run]\nbudget = "quik"\n', ["[run] budget", "'quik'", "'quick'"]),
+    "grid without a key": ("[grids.own]\nways = [5]\n", ["[grids.own]", "'methods'"]),
+    "grid of nothing": (GRID.replace("[1]", "[]"), ["[grids.own] shots", "[]", "at least one"]),
+    "grid of a number": (GRID.replace("[5]", "5"), ["[grids.own] ways", "5", "list"]),
+    "grid with a way twice": (GRID.replace("[5]", "[5, 20, 5]"), ["[grids.own] ways", "[5, 20, 5]", "twice"]),
+    "grid of an unknown variant": (GRID.replace("maml", "mmal"), ["[grids.own] methods", "'mmal'", "'maml'"]),
+    "grid of an unknown budget": (GRID + 'budget = "papre"', ["[grids.own] budget", "'papre'", "'paper'"]),
+    "grid of an unknown protocol": (GRID + 'protocol = "x"', ["[grids.own] protocol", "'x'", "matched"]),
+    "budget without others": (BUDGET.replace("other", "maml"), ["[budgets.own] iterations", "'other'"]),
+    "budget of no iterations": (BUDGET.replace("other = 1", "other = 0"), ["iterations.other", "0"]),
+    "budget without one shot": (BUDGET.replace("1 = 1", "5 = 1"), ["[budgets.own] episodes", "'1'"]),
+    "budget for a shot in words": (BUDGET.replace("1 = 1", "one = 1"), ["[budgets.own] episodes", "'one'"]),
+    "budget that is a number": (BUDGET.replace("{ 1 = 1 }", "600"), ["[budgets.own] episodes", "600"]),
+    "broken TOML": ("[run\n", ["not valid TOML", "line 1"]),
+    "a key twice": ("[run]\nout = 'a'\nout = 'b'\n", ["not valid TOML"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_file_is_one_line(case, tmp_path):
+    text, said = WRONG[case]
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError) as error:
+        load(path)
+    message = str(error.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    assert [words for words in said if words not in message] == [], message
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    (tmp_path / "latin.toml").write_bytes(b"[run]\nout = '\xe9'\n")
+    for name, said in {
+        "none.toml": "No such file",
+        "latin.toml": "not valid TOML",
+        ".": "Is a directory",
+    }.items():
+        with pytest.raises(UsageError, match=said) as error:
+            load(tmp_path / name)
+        assert "\n" not in str(error.value)
+
+
+# settings of methods and of the adaptation are checked where the methods are known
+SETTINGS = {
+    "unknown setting": ("inner_lrr = 0.1", ["[methods.mine]", "'inner_lrr'", "did you mean 'inner_lr'"]),
+    "negative rate": ("lr = -0.1", ["[methods.mine] lr", "-0.1", "at least 0"]),
+    "rate that is no number": ("lr = nan", ["[methods.mine] lr", "nan"]),
+    "infinite rate": ("lr = inf", ["[methods.mine] lr", "inf", "finite"]),
+    "no inner steps": ("inner_steps = 0", ["[methods.mine] inner_steps", "0", "at least 1"]),
+    "norm": ('norm = "suport"', ["[methods.mine] norm", "'suport'", "did you mean 'support'"]),
+    "text for a truth": ('first_order = "yes"', ["[methods.mine] first_order", "'yes'", "true or false"]),
+}
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_a_wrong_setting_is_one_line(case, tmp_path):
+    setting, said = SETTINGS[case]
+    path = tmp_path / "mine.toml"
+    path.write_text(f'[methods.mine]\nmethod = "maml"\n{setting}\n', encoding="utf-8")
+    with pytest.raises(UsageError) as error:
+        grid.variant(load(path), "mine")
+    message = str(error.value)
+    assert "\n" not in message
+    assert [words for words in said if words not in message] == [], message
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lr = 0.1", "needs the key 'method'"),
+        ('method = "mmal"', "did you mean 'maml'"),
+        ("method = 5", "method = 5"),
+    ],
+)
+def test_a_variant_needs_a_known_method(text, said, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(f"[methods.mine]\n{text}\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=said):
+        grid.variant(load(path), "mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[adaptation]\nstpes = 3", "did you mean 'steps'"),
+        ("[adaptation]\nlr = -1", "lr = -1"),
+        ("[budgets.quick]\nadaptation = { steps = 0 }", "steps = 0"),
+        ("[budgets.quick]\niterations = { protonte = 5 }", "did you mean 'protonet'"),
+    ],
+)
+def test_adaptation_and_budgets_are_checked_before_anything_trains(text, said, tmp_path, full_size):
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=said) as error:
+        grid.cells(grid.resolve(load(path), "full"), full_size)
+    assert "\n" not in str(error.value)
