@@ -35,8 +35,9 @@ class Checkpoints:
         return load(content[64:])
 
     def drop_partial(self, training_key: str) -> None:
-        """Forget the state of a training that failed: what tries again must not start from it."""
-        self._partial(training_key).unlink(missing_ok=True)
+        """Forget the state of a training that is recorded as finished or failed: nothing may go on from it."""
+        with suppress(OSError):  # missing; or it cannot be removed, and then it costs room and nothing else
+            self._partial(training_key).unlink()
 
     def save_finished(self, state: dict[str, Tensor]) -> str:
         """Store finished weights; returns the SHA-256 that names them."""
@@ -44,11 +45,6 @@ class Checkpoints:
         sha256 = hashlib.sha256(content).hexdigest()
         self._write(self._finished(sha256), content)
         return sha256
-
-    def forget_partial(self, training_key: str) -> None:
-        """Remove the state of a training whose end is recorded: nothing goes on from it any more."""
-        with suppress(OSError):  # a leftover costs room, nothing else
-            self._partial(training_key).unlink()
 
     def has(self, sha256: str) -> bool:
         """Whether weights of that SHA-256 are stored whole."""

@@ -1,5 +1,7 @@
 """Stored results of the wanted cells -> the one input of tables and reports."""
 
+import dataclasses
+
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.grid import Cell, Request, Training
 from fewshot_bench.records import EpisodeResult, StoredCell, StoredTraining
@@ -100,14 +102,6 @@ def _cost(training: Training, stored: StoredTraining | None, variants: tuple[str
 def _experiment(request: Request, images: ImageSet, cells: list[Cell], reader: Reader, command: str) -> Experiment:
     split = images.split(request.split)
     _, channels, height, width = images.images.shape
-    run = reader.last_run()
-    facts = dict(run["facts"]) if run else {}
-    if run:
-        dirty = " with uncommitted changes" if run["git_dirty"] else ""
-        facts = {
-            "last run": run["started_at"],
-            "commit": (run["git_commit"] or "not a checkout") + dirty,
-        } | facts
     return Experiment(
         dataset=images.name,
         dataset_note=images.note,
@@ -124,5 +118,20 @@ def _experiment(request: Request, images: ImageSet, cells: list[Cell], reader: R
         norms={c.variant: c.training.settings.norm for c in cells if hasattr(c.training.settings, "norm")},
         n_query=request.config.episodes.n_query,
         command=command,
-        facts=facts,
+        facts=_facts(cells, reader),
     )
+
+
+def _facts(cells: list[Cell], reader: Reader) -> dict[str, str]:
+    """How tasks are fitted, and the provenance of all runs behind the cells; several values where they differ."""
+    found: dict[str, list[str]] = {}
+    for rule in dict.fromkeys(cell.adaptation for cell in cells if cell.adaptation):
+        found.setdefault("adaptation at test", []).append(
+            ", ".join(f"{name} {value}" for name, value in dataclasses.asdict(rule).items())
+        )
+    for run in reader.runs_behind(cell.key for cell in cells):
+        commit = (run["git_commit"] or "not a checkout") + (" with uncommitted changes" if run["git_dirty"] else "")
+        for name, value in {"run": run["started_at"], "commit": commit, **run["facts"]}.items():
+            if value not in found.setdefault(name, []):
+                found[name].append(value)
+    return {name: "; ".join(values) for name, values in found.items()}

@@ -22,8 +22,8 @@ Device = Literal["auto", "cpu", "cuda"]
 T = TypeVar("T")
 
 
-def _at_least(minimum: int) -> Any:
-    return field(metadata={"min": minimum})
+def _at_least(minimum: int, at_most: int | None = None) -> Any:
+    return field(metadata={"min": minimum} | ({"max": at_most} if at_most else {}))
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class RunConfig:
     device: Device
     out: str
     jobs: int = _at_least(0)
-    threads: int = _at_least(0)
+    threads: int = _at_least(1)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class GridConfig:
     methods: tuple[str, ...]
     ways: tuple[int, ...] = _at_least(2)
     shots: tuple[int, ...] = _at_least(1)
-    seeds: tuple[int, ...] = _at_least(0)
+    seeds: tuple[int, ...] = _at_least(0, at_most=2**31 - 1)
     budget: str = ""
     protocol: str = ""
 

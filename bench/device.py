@@ -1,7 +1,6 @@
 """The machine that a run computes on: device, threads, memory."""
 
 import ctypes
-import os
 import resource
 import sys
 from contextlib import suppress
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 
 from fewshot_bench.errors import UsageError
+from fewshot_bench.provenance import cores
 
 
 def choose_device(name: str) -> torch.device:
@@ -21,21 +21,12 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_jobs(device: torch.device, jobs: int, n_cells: int) -> int:
-    """How many worker processes; 0 asks for one a core, or one for a GPU.
-
-    One thread a process: an episode's few images do not keep two busy.
-    """
+    """How many worker processes; 0 asks for one a core, or one for a GPU."""
     return min(jobs or (1 if device.type == "cuda" else cores()), max(n_cells, 1))
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def prepare(device: torch.device, threads: int, jobs: int = 1) -> int:
-    """Set the number of threads (0: the cores shared out among jobs) and exact float32; returns the threads."""
-    threads = threads or max(1, cores() // jobs)
+def prepare(device: torch.device, threads: int) -> None:
+    """Set this process's threads, exact float32 and, on Linux, how it keeps memory."""
     torch.set_num_threads(threads)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
@@ -47,7 +38,6 @@ def prepare(device: torch.device, threads: int, jobs: int = 1) -> int:
         if hasattr(libc, "mallopt"):  # glibc
             libc.mallopt(m_mmap_threshold, 1 << 30)
             libc.mallopt(m_trim_threshold, (1 << 31) - 1)
-    return threads
 
 
 def describe(device: torch.device) -> str:

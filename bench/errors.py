@@ -5,6 +5,7 @@ BenchError                 exit 1
 │   └── DataError          exit 2   a data set that cannot be used, naming the file
 ├── NothingSelected        exit 5   filters or tables that match nothing, nothing comparable
 └── DatabaseError          exit 6   a conflict, a foreign or newer database, a full or read-only disk
+    └── NoResultsYet       exit 6   there is no database, or nothing in it
 """
 
 
@@ -34,6 +35,10 @@ class DatabaseError(BenchError):
     """The results database cannot be used as it is."""
 
     exit_code = 6
+
+
+class NoResultsYet(DatabaseError):
+    """There is nothing to read yet."""
 
 
 def did_you_mean(name: str, known: list[str]) -> str:

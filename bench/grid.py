@@ -11,7 +11,7 @@ from fewshot_bench.episodes import BANK_VERSION, Setting, check_setting
 from fewshot_bench.errors import UsageError, did_you_mean
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.backbones import SMALLEST
-from fewshot_bench.methods.interface import Method, Problem
+from fewshot_bench.methods.interface import CORE_VERSION, Method, Problem
 from fewshot_bench.methods.registry import find_method, method_names
 from fewshot_bench.seeding import derive_seed, digest
 
@@ -30,7 +30,7 @@ class Training:
     """One model to train. Equal trainings have equal keys, whatever variant or grid asks for them."""
 
     method: str
-    version: int
+    versions: tuple[int, ...]  # of the method, what it is made of, the shared core and the sampler
     settings: Any
     fingerprint: str
     base_parts: tuple[str, ...]  # of the data set; splits with the same ones share trainings
@@ -227,7 +227,7 @@ def _training(
     _, channels, height, _ = images.images.shape
     return Training(
         method=chosen.method,
-        version=method.version,
+        versions=(*method.versions(), CORE_VERSION, BANK_VERSION),
         settings=chosen.settings,
         fingerprint=images.fingerprint,
         base_parts=split.base_parts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -84,10 +85,18 @@ def make_plan(
     return Plan(tuple(planned), todo, n_stale)
 
 
+SAME_PACE = ("method", "settings", "filters", "image_size", "in_channels", "n_way", "n_shot", "n_query")
+
+
 def expected_seconds(todo: PlannedTraining, trainings: Mapping[str, StoredTraining]) -> float | None:
-    """Training time still to come, from stored trainings of the same method; None without history."""
+    """Training time still to come, from stored trainings with the same work a step; None without history."""
     if todo.stored and todo.stored.state == "finished":
         return 0.0
-    rates = [t.seconds / t.iteration for t in trainings.values() if t.method == todo.training.method and t.iteration]
+    mine = todo.training.identity
+    rates = [
+        t.seconds / t.iteration
+        for t in trainings.values()
+        if t.iteration and all(t.identity.get(name) == mine[name] for name in SAME_PACE)
+    ]
     done = todo.stored.iteration if todo.stored else 0
-    return min(rates) * (todo.training.iterations - done) if rates else None
+    return statistics.median(rates) * (todo.training.iterations - done) if rates else None

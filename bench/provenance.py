@@ -32,7 +32,7 @@ def collect(arguments: list[str], device: str, threads: int, jobs: int) -> Prove
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "cores": str(os.cpu_count()),
+        "cores": str(cores()),
         "device": device,
         "threads": str(threads),
         "jobs": str(jobs),
@@ -43,6 +43,11 @@ def collect(arguments: list[str], device: str, threads: int, jobs: int) -> Prove
 def now() -> str:
     """The time, ISO 8601 in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _git() -> tuple[str, bool | None]:

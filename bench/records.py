@@ -1,7 +1,7 @@
 """What a run produces and what is remembered of it: the plain records that runner, store and plan exchange."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class StoredTraining:
     key: str
     state: Literal["running", "finished", "failed"]
     method: str
+    identity: dict[str, Any]  # what the key is the hash of
     iteration: int
     iterations: int
     images_seen: int

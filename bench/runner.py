@@ -82,7 +82,8 @@ def load(training: Training, checkpoint: str, lab: Laboratory) -> Method:
 def train(training: Training, lab: Laboratory) -> Iterator[Progressed | Finished | Diverged]:
     """Train from the start, or from where an earlier run was stopped; the result is the same, bit for bit.
 
-    Raises Stopped, with the state saved, soon after `lab.should_stop()` turns true.
+    Raises Stopped, with the state saved, soon after `lab.should_stop()` turns true. The partial state stays on disk
+    until the caller has recorded the end and drops it, so that a kill in between loses nothing.
     """
     method = build(training, lab)
     source = BaseClasses(lab.images, lab.images.classes_of(training.base_parts), lab.gallery, training.data_identity)

@@ -12,16 +12,19 @@ from fewshot_bench.seeding import Canonical, Stream
 
 
 class Gallery:
-    """All images of a data set, as uint8 on the device; floats are made of the few that are asked for."""
+    """All images of a data set, as uint8; floats are made, on the device, of the few that are asked for."""
 
     def __init__(self, images: ImageSet, device: torch.device) -> None:
-        self._images = torch.from_numpy(np.array(images.images)).to(device)  # (n, C, H, W)
+        self._array = images.images  # (n, C, H, W); on a CPU it stays the memory map that all processes share
+        self._tensor = torch.from_numpy(np.array(images.images)).to(device) if device.type != "cpu" else None
         self._device = device
 
     def pick(self, indices: NDArray[np.int64]) -> Tensor:
         """Images (*indices.shape, C, H, W) as floats in [0, 1]."""
+        if self._tensor is None:
+            return torch.from_numpy(self._array[indices]).float().div_(255)
         rows = torch.from_numpy(indices).to(self._device, non_blocking=True)
-        return self._images[rows].float().div_(255)
+        return self._tensor[rows].float().div_(255)
 
     def collate(self, episodes: list[Episode], class_index: NDArray[np.int64]) -> Episodes:
         """T drawn episodes as one batch; class_index maps the image set's classes to 0, 1, ..."""

@@ -2,11 +2,13 @@
 
 import multiprocessing
 import os
-import queue
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import torch
 from fewshot_bench import device as machine
 from fewshot_bench.checkpoint import Checkpoints
 from fewshot_bench.data import open_images
-from fewshot_bench.errors import BenchError
+from fewshot_bench.errors import BenchError, DataError
 from fewshot_bench.plan import Plan, PlannedTraining
 from fewshot_bench.runner import Laboratory, Stopped
 from fewshot_bench.tasks import Gallery
@@ -33,12 +35,15 @@ class Workplace:
     checkpoints: Path
     device: str
     threads: int  # of each process
+    fingerprint: str  # of the data that was planned for
 
     def open(self, should_stop: Callable[[], bool]) -> Laboratory:
         """The laboratory, in this process."""
         device = torch.device(self.device)
         machine.prepare(device, self.threads)
         images = open_images(self.source, self.cache, self.image_size)
+        if images.fingerprint != self.fingerprint:
+            raise DataError(f"{self.source} has changed since this run began; start it again")
         return Laboratory(images, Gallery(images, device), Checkpoints(self.checkpoints), device, should_stop)
 
 
@@ -82,92 +87,108 @@ def run_here(plan: Plan, place: Workplace, should_stop: Callable[[], bool]) -> I
 def run_in_workers(plan: Plan, place: Workplace, should_stop: Callable[[], bool], jobs: int) -> Iterator[Event]:
     """Do everything in `jobs` processes. Raises Stopped, when asked to, after they have saved their state."""
     context = multiprocessing.get_context("spawn")
-    events, stop = context.Queue(), context.Event()
+    stop = context.Event()
     left = Queue(plan, Checkpoints(place.checkpoints))
-    workers = [_Worker(context, number, place, events, stop) for number in range(jobs)]
-    by_number = {w.number: w for w in workers}
+    workers = [_Worker(context, place, stop) for _ in range(jobs)]
+    ended: list[Exception] = []
     try:
         while left or any(w.item for w in workers):
-            if should_stop():
+            if should_stop() or ended:
                 stop.set()
             for worker in workers:
                 if left and worker.item is None and not stop.is_set():
                     worker.give(left.next(cells_first=False))
             if stop.is_set() and not any(w.item for w in workers):
-                raise Stopped
-            try:
-                number, event = events.get(timeout=0.2)
-            except queue.Empty:
-                for worker in workers:
-                    if (lost := worker.lost()) is not None:
-                        yield lost
-                continue
-            if event is None:  # the worker is free
-                by_number[number].item = None
-                continue
-            if isinstance(event, BenchError):
-                raise event
-            if isinstance(event, Trained):
-                left.trained(event.todo, event.checkpoint)
-            yield event
+                break
+            for event in _received(workers, restart=not stop.is_set()):
+                if isinstance(event, Exception):  # Stopped with its work in hand, or what ends the whole run
+                    ended.append(event)
+                    continue
+                if isinstance(event, Trained):
+                    left.trained(event.todo, event.checkpoint)
+                yield event
+        if ended or stop.is_set():
+            raise next((e for e in ended if isinstance(e, BenchError)), Stopped())
     finally:
         for worker in workers:
             worker.process.kill()
             worker.process.join()
 
 
-class _Worker:
-    """One worker process, and what it has in hand."""
+def _received(workers: "list[_Worker]", *, restart: bool) -> Iterator[Event | Exception]:
+    """What the workers say within a moment; a dead one's work is reported lost."""
+    ready = wait([w.connection for w in workers if w.item], timeout=0.2)
+    for worker in workers:
+        if worker.connection not in ready:
+            continue
+        try:
+            event = worker.connection.recv()
+        except (EOFError, OSError):
+            yield worker.lose(restart=restart)
+            continue
+        if event is None:  # it is free
+            worker.item = None
+        else:
+            yield event
 
-    def __init__(self, context: Any, number: int, place: Workplace, events: Any, stop: Any) -> None:
-        self.number = number
+
+class _Worker:
+    """One worker process, and what it has in hand. A pipe each: one that dies leaves no lock behind."""
+
+    def __init__(self, context: SpawnContext, place: Workplace, stop: Any) -> None:
         self.item: Item | None = None
-        self._context, self._place, self._events, self._stop = context, place, events, stop
+        self._context, self._place, self._stop = context, place, stop
         self._start()
 
     def _start(self) -> None:
-        self._items = self._context.Queue()
+        self.connection, its_end = self._context.Pipe()
         self.process: BaseProcess = self._context.Process(
-            target=_work, args=(self.number, self._place, self._items, self._events, self._stop), daemon=True
+            target=_work, args=(self._place, its_end, self._stop), daemon=True
         )
-        self.process.start()
+        # Ctrl-C reaches the whole process group, while a worker still imports its libraries, too: it inherits deafness
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            self.process.start()
+        finally:
+            signal.signal(signal.SIGINT, before)
+        its_end.close()
 
     def give(self, item: Item) -> None:
         self.item = item
-        self._items.put(item)
+        with suppress(OSError):  # it is dead: the next `_received` finds out
+            self.connection.send(item)
 
-    def lost(self) -> WorkerLost | None:
-        """What it had in hand if it died; a new process takes its place."""
-        if self.item is None or self.process.is_alive():
-            return None
+    def lose(self, *, restart: bool) -> WorkerLost:
+        """Its work is lost; a new process takes its place."""
+        self.process.join()
+        assert self.item is not None
         lost = WorkerLost(self.item, self.process.exitcode or 0)
         self.item = None
-        self._start()
+        if restart:
+            self._start()
         return lost
 
 
-def _work(number: int, place: Workplace, items: Any, events: Any, stop: Any) -> None:
-    """A worker process: items in, events out, until it is killed. The main process alone heeds signals."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _work(place: Workplace, connection: "Connection[Any, Any]", stop: Any) -> None:
+    """A worker process: items in, events out, until the main process ends. That one alone heeds signals."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     main = os.getppid()
 
     def should_stop() -> bool:
-        return bool(stop.is_set()) or os.getppid() != main  # the main process may have been killed
+        if os.getppid() != main:  # it was killed: to save a state now could lose what it has not recorded before it
+            os._exit(1)
+        return bool(stop.is_set())
 
-    lab = place.open(should_stop)
-    while True:
-        try:
-            item = items.get(timeout=1)
-        except queue.Empty:
-            if os.getppid() != main:
-                return
-            continue
-        try:
-            for event in do(item, lab):
-                events.put((number, event))
-        except Stopped:
-            pass
-        except BenchError as error:
-            events.put((number, error))
-        events.put((number, None))
+    lab: Laboratory | None = None
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            item = connection.recv()
+            try:
+                lab = lab or place.open(should_stop)
+                for event in do(item, lab):
+                    connection.send(event)
+            except (Stopped, BenchError) as error:
+                connection.send(error)
+            except Exception as error:  # what `do` does not explain is the worker's own set-up
+                connection.send(BenchError(f"a worker process could not start: {type(error).__name__}: {error}"))
+            connection.send(None)

@@ -1,5 +1,6 @@
 """The one inner loop: gradient steps on a support set, in training and at test, for every gradient method."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -16,16 +17,23 @@ Update = Callable[[Weights, Weights], Weights]  # (weights, gradients) -> new we
 class Adaptation:
     """How a trained network is fitted to a new task: the same rule for every gradient method.
 
-    Full-batch gradient steps while the support set fits, mini-batch SGD beyond. The paper says only "regular
-    stochastic gradient descent will be used"; full-batch steps are Finn et al. 2017 (10 at test). The values
-    were chosen on validation classes (split `ravi-val`), never on novel ones: docs/adaptation.md.
+    The paper says only that "regular stochastic gradient descent will be used". This is the published test rule of
+    MAML (Finn et al. 2017, code): full-batch steps, whose rate grows with the ways because the loss is summed over
+    them. It was not tuned. Beyond `full_batch` images, where nothing is published, mini-batch SGD at the same rate.
     """
 
-    lr: float = 0.05  # in units of mean cross-entropy
+    lr_per_way: float = 0.01  # times n_way: the rate in units of mean cross-entropy
     steps: int = 10  # full-batch steps
     full_batch: int = 200  # images: the largest support set that is used whole
     batch_size: int = 64  # images in a mini-batch, beyond that
-    batches: int = 50  # mini-batch steps, beyond that
+    batches: int = 50  # mini-batch steps, beyond that; at least
+    epochs: int = 2  # through the support set, beyond that; at least
+
+    def schedule(self, n_support: int) -> tuple[int, int]:
+        """(images in a step, steps) for a support set of n_support images."""
+        if n_support <= self.full_batch:
+            return n_support, self.steps
+        return self.batch_size, max(self.batches, math.ceil(self.epochs * n_support / self.batch_size))
 
 
 def sgd(lr: float) -> Update:
@@ -109,15 +117,10 @@ def fit_and_predict(
 ) -> Tensor:
     """Logits (T, Q, n_way) for the queries after fitting T copies of the weights to T support sets."""
     images, labels = support
-    whole = images.shape[1] <= rule.full_batch
-    batches = slices(
-        images,
-        labels,
-        images.shape[1] if whole else rule.batch_size,
-        rule.steps if whole else rule.batches,
-    )
+    n_way = weights["head_bias"].shape[1]
+    batches = slices(images, labels, *rule.schedule(images.shape[1]))
     copies = {name: w.detach().clone().requires_grad_() for name, w in weights.items()}
     fixed = trunk.running_moments(images.shape[0]) if norm == "running" else None
-    fitted, _ = adapt(trunk, copies, batches, sgd(rule.lr), statistics=fixed, only=only)
+    fitted, _ = adapt(trunk, copies, batches, sgd(rule.lr_per_way * n_way), statistics=fixed, only=only)
     with torch.no_grad():
         return query_logits(trunk, fitted, images, queries, norm)

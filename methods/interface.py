@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from fewshot_bench.methods.adaptation import Adaptation
 
+# Raise it when backbones, adaptation or optimisers change what every method computes: all results become stale.
+CORE_VERSION = 1
+
 
 class Episodes(NamedTuple):
     """T episodes of one setting, ready on the device. Images are floats in [0, 1].
@@ -76,7 +79,7 @@ class Method(nn.Module, ABC):
         self.settings = settings
         self.iteration = 0  # outer updates done
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
-        self.tasks_at_once = 1  # tasks folded into one pass: fastest at 1 on a CPU; never changes the result
+        self.tasks_at_once = 1  # tasks folded into one pass: fastest at 1 on a CPU; changes rounding only
         self.tracks_moments = True  # whether training passes feed the running moments (norm "running")
 
     @classmethod
@@ -86,6 +89,11 @@ class Method(nn.Module, ABC):
         (0, 0) means that it trains without episodes, so one training serves every setting.
         """
         return n_way, n_shot
+
+    @classmethod
+    def versions(cls) -> list[int]:
+        """What a training's identity carries: the versions of everything that the method is made of."""
+        return [cls.version]
 
     @abstractmethod
     def step(self, source: TaskSource) -> dict[str, Tensor]:

@@ -1,14 +1,14 @@
 """MAML (Finn, Abbeel, Levine 2017): an initialisation from which a few gradient steps learn a new task.
 
 The outer gradient goes through the inner steps exactly; with `first_order` (FOMAML) the inner gradients count
-as constants. Hyper-parameters as in the published code: inner_lr there is 0.01 on a loss summed over classes,
-which is 0.05 for 5 ways in the units used here, the mean cross-entropy.
+as constants. Hyper-parameters as in the published code, whose inner rate of 0.01 is on a loss summed over the
+classes: 0.01 times n_way in the units used here, the mean cross-entropy.
 Deviations: every parameter is adapted, batch-norm's scale and shift too (the published code has no scale and
 does not adapt the shift; re-implementations do); by default batch-norm takes its moments from the support set,
 not from the queries (`norm = "transductive"` is the published way).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
@@ -27,13 +27,13 @@ class MamlSettings:
     """Settings of MAML and FOMAML."""
 
     first_order: bool = False
-    inner_lr: float = 0.05  # published 0.01 x 5 ways, in mean cross-entropy
+    inner_lr_per_way: float = 0.01  # times n_way: the rate in units of mean cross-entropy; published code
     inner_steps: int = 5  # published code
     inner_batch: int = 200  # images in a sub-batch, where the support set is larger (Algorithm 1, line 5)
     meta_batch: int = 4  # tasks in an outer update; published code
     lr: float = 1e-3  # published code
     optimizer: OptimizerName = "adam"  # published code
-    clip: float = 10.0  # largest absolute value of a gradient's entry; published code
+    clip: float = field(default=10.0, metadata={"min": 1e-6})  # largest entry of a gradient; published code
     task_reduction: Reduction = "mean"  # "sum" is Algorithm 1, line 7, to the letter
     norm: Norm = "support"
 
@@ -83,7 +83,7 @@ class Maml(Method):
             self.trunk,
             self.trunk.weights(len(images)) | self.head.weights(len(images)),
             slices(images, labels, min(s.inner_batch, images.shape[1]), s.inner_steps),
-            sgd(s.inner_lr),
+            sgd(s.inner_lr_per_way * self.problem.n_way),
             second_order=not s.first_order,
         )
         observed: Moments | None = [] if s.norm == "running" else None

@@ -11,7 +11,7 @@ sizes, so each has its own; and running moments (norm "running") are fed by the 
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
@@ -29,7 +29,8 @@ from fewshot_bench.methods.transfer import Transfer, TransferSettings
 class JointSettings:
     """The choices that Algorithm 1 adds to its meta-learner's."""
 
-    beta: float = 0.5  # "weighted average of these two update vectors"; no value is given
+    # "weighted average of these two update vectors"; no value is given
+    beta: float = field(default=0.5, metadata={"max": 1})
     # "all instances in the sampled tasks are used for the task-specific optimization" (tasks), or "defined over
     # the entire base model's training dataset" (iid)
     supervised_data: Literal["tasks", "iid"] = "tasks"
@@ -39,7 +40,8 @@ class JointSettings:
     # line 9 takes the gradient at theta, before line 7 (old), or after it (new)
     supervised_at: Literal["old", "new"] = "old"
     # line 10 averages parameters (parameters); "two gradient updates are computed independently from these two
-    # loss functions, and the model is updated using the weighted average of these" by one optimiser (gradients)
+    # loss functions, and the model is updated using the weighted average of these" by one optimiser (gradients):
+    # the supervised one, at its rate; the meta-learner's own optimiser, rate, clip and outer step are then unused
     average: Literal["parameters", "gradients"] = "parameters"
     # each head has one loss alone: line 10 to the letter scales its update by beta or 1 - beta (literal)
     head_step: Literal["literal", "full"] = "literal"
@@ -88,6 +90,11 @@ class MetaTransfer(Method):
     ) -> tuple[int, int]:
         """As the meta-learner."""
         return cls.MetaLearner.training_setting(settings, n_way, n_shot)  # type: ignore[arg-type]
+
+    @classmethod
+    def versions(cls) -> list[int]:
+        """Its own, and those of the two methods that it is made of."""
+        return [cls.version, cls.MetaLearner.version, Transfer.version]
 
     def step(self, source: TaskSource) -> dict[str, Tensor]:
         """One iteration of Algorithm 1."""

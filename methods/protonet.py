@@ -2,8 +2,9 @@
 
 Trained on episodes with more ways than the test's, scored by squared Euclidean distance; nothing is fitted at
 test. Batch-norm as published: support and queries together in training, running moments at test.
-Deviations: the learning rate is halved every `halve_every` episodes as in the published code, but there are no
-validation classes to stop on, so the last iterate is used.
+Deviations: 20 ways in training for every shot (published: 30 for 1-shot, 20 for 5-shot); the learning rate is
+halved every `halve_every` episodes as in the published code, but there are no validation classes to stop on, so the
+last iterate is used.
 """
 
 from dataclasses import dataclass

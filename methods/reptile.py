@@ -4,7 +4,10 @@ As published: 15 shots in a training task whatever the test's, 8 inner steps of 
 mini-batches of 10, 5 tasks in an outer step, and an outer step that falls linearly from 1 to 0.
 Deviations: Adam's second moments persist from one outer step to the next as published, but each of the
 meta-batch's tasks keeps its own (published: one set, used by the tasks in turn), so that tasks do not depend
-on their order; mini-batches run through the task's shuffled images without shuffling them again.
+on their order; mini-batches run through the task's shuffled images without shuffling them again, so that with many
+ways 8 batches of 10 do not see them all. At test the initialisation is fitted by the rule that all gradient methods
+share, plain SGD (published: 50 more steps of the inner Adam): the paper compared here says "regular stochastic
+gradient descent".
 """
 
 from dataclasses import dataclass
@@ -87,7 +90,7 @@ class Reptile(Method):
         return source.episodes(self.settings.meta_batch, self.problem.n_way, self.problem.n_shot, 0)
 
     def backward(self, episodes: Episodes) -> Tensor:
-        """Set each parameter's gradient to theta - mean theta_i; returns the mean loss after adaptation."""
+        """Set each parameter's gradient to theta - mean theta_i; returns the mean loss of the last mini-batches."""
         n_tasks = len(episodes.class_ids)
         divisor = n_tasks if self.settings.task_reduction == "mean" else 1
         start = dict(self.trunk.named_parameters()) | dict(self.head.named_parameters())

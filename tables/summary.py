@@ -100,8 +100,8 @@ class Table:
 
 def disjoint_episodes(experiment: Experiment, n_way: int, n_shot: int) -> int:
     """At most how many episodes of a setting can be drawn from the novel classes without sharing an image."""
-    images = experiment.n_novel_classes * experiment.images_per_novel_class
-    return images // (n_way * (n_shot + experiment.n_query))
+    uses_of_a_class = experiment.images_per_novel_class // (n_shot + experiment.n_query)
+    return experiment.n_novel_classes * uses_of_a_class // n_way
 
 
 def summarise(results: Results) -> Table:

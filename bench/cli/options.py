@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +34,9 @@ class CommaList(click.ParamType):  # type: ignore[type-arg]  # generic only in n
 
 
 NAMES = CommaList(click.STRING, "name")
-WAYS = CommaList(click.IntRange(min=2), "int")
-SHOTS = CommaList(click.IntRange(min=1), "int")
-SEEDS = CommaList(click.IntRange(min=0), "int")
+WAYS = CommaList(click.IntRange(min=2, max=2**31 - 1), "int")
+SHOTS = CommaList(click.IntRange(min=1, max=2**31 - 1), "int")
+SEEDS = CommaList(click.IntRange(min=0, max=2**31 - 1), "int")
 
 
 def selection_options(command: F) -> F:
@@ -73,6 +74,30 @@ class Chosen:
     out: Path
     source: str  # the data set as it was named
     config: Path | None  # the configuration file that was used
+    expression: str | None
+
+    def command(self, cell: Cell | None = None) -> str:
+        """The command that repeats this selection, or one cell of it."""
+        r = self.request
+        grid = r.config.grids[r.grid]
+        words = ["bench", "run", "--grid", r.grid, "--data", self.source, "--split", r.split]
+        words += ["--budget", r.budget, "--protocol", r.protocol]
+        narrowed = {
+            "--method": (r.methods, grid.methods),
+            "--way": (r.ways, grid.ways),
+            "--shot": (r.shots, grid.shots),
+            "--seed": (r.seeds, grid.seeds),
+        }
+        if cell:
+            chosen = (cell.variant, cell.setting.n_way, cell.setting.n_shot, cell.training.seed)
+            words += [str(word) for pair in zip(narrowed, chosen, strict=True) for word in pair]
+        else:
+            for option, (now, whole) in narrowed.items():
+                words += [option, ",".join(map(str, now))] if now != whole else []
+            words += ["-k", self.expression] if self.expression else []
+        words += ["--config", str(self.config)] if self.config not in (None, config_file(None)) else []
+        words += ["--out", str(self.out)] if self.out != Path(r.config.run.out) else []
+        return shlex.join(words)
 
     @property
     def database(self) -> str:
@@ -129,4 +154,4 @@ def choose(
         cells = [cell for cell in cells if matches(cell.name)]
     if not cells:
         raise NothingSelected(f"-k {expression!r} matches none of the cells; `bench run -n` lists their names")
-    return Chosen(request, images, cells, out or Path(loaded.run.out), source, used)
+    return Chosen(request, images, cells, out or Path(loaded.run.out), source, used, expression)

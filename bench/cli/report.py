@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +34,12 @@ def report(*, format_: str | None, output: str | None, quiet: bool, **selection:
     if not format_:
         from fewshot_bench.reports.report import write_report
 
-        for path in write_report(results, chosen.out):
-            if not quiet:
-                click.echo(path, err=True)
+        try:
+            written = write_report(results, chosen.out)
+        except OSError as error:
+            raise UsageError(f"{error.filename}: cannot be written: {error.strerror}") from None
+        if not quiet:
+            click.echo("\n".join(map(str, written)), err=True)
         return
     text = _rendered(results, format_)
     if output in (None, "-"):
@@ -57,7 +59,7 @@ def report(*, format_: str | None, output: str | None, quiet: bool, **selection:
 )
 @click.option(
     "--margin",
-    type=click.FloatRange(min=0),
+    type=float,
     default=0.0,
     metavar="POINTS",
     help="Differences up to this many percentage points are within the margin, too.",
@@ -78,6 +80,8 @@ def check(
     from fewshot_bench.tables.regression import compare
     from fewshot_bench.tables.verdicts import render_verdicts
 
+    if not 0 <= margin <= 100:  # nan, too
+        raise UsageError(f"--margin {margin} must be between 0 and 100 percentage points")
     chosen = choose(**selection)
     results = _results(chosen)
     if write:
@@ -102,25 +106,7 @@ def _results(chosen: Chosen) -> Results:
     from fewshot_bench.collect import results
     from fewshot_bench.store import Reader
 
-    return results(chosen.request, chosen.images, chosen.cells, Reader(chosen.database), _command(chosen))
-
-
-def _command(chosen: Chosen) -> str:
-    """The command that repeats the table."""
-    r = chosen.request
-    grid = r.config.grids[r.grid]
-    words = ["bench", "run", "--grid", r.grid, "--data", chosen.source, "--split", r.split]
-    words += ["--budget", r.budget, "--protocol", r.protocol]
-    narrowed = {
-        "--method": (r.methods, grid.methods),
-        "--way": (r.ways, grid.ways),
-        "--shot": (r.shots, grid.shots),
-        "--seed": (r.seeds, grid.seeds),
-    }
-    for option, (now, whole) in narrowed.items():
-        if now != whole:
-            words += [option, ",".join(str(value) for value in now)]
-    return shlex.join(words)
+    return results(chosen.request, chosen.images, chosen.cells, Reader(chosen.database), chosen.command())
 
 
 def _rendered(results: Results, format_: str) -> str:

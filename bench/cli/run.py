@@ -6,19 +6,19 @@ import json
 import shlex
 import signal
 import sys
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fewshot_bench.cli.options import Chosen, choose, selection_options
-from fewshot_bench.errors import DatabaseError
+from fewshot_bench.errors import NoResultsYet
 
 if TYPE_CHECKING:
     from fewshot_bench.cli.screen import Screen
     from fewshot_bench.plan import Plan, PlannedCell, PlannedTraining
     from fewshot_bench.records import TrainingProgress
+    from fewshot_bench.store import Reader
     from fewshot_bench.work import Event, Item
     from fewshot_bench.workers import Workplace
 
@@ -29,7 +29,7 @@ SOME_FAILED = 4
 @selection_options
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.  [default: auto]")
 @click.option("--jobs", type=click.IntRange(min=0), help="Worker processes; 0 = one a core, or one for a GPU.")
-@click.option("--threads", type=click.IntRange(min=0), help="CPU threads of each; 0 = all cores shared out.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each.  [default: 1]")
 @click.option("-n", "--dry-run", is_flag=True, help="Print the plan and stop; writes no result.")
 @click.option("--retry-failed", is_flag=True, help="Try failed cells again.")
 @click.option("-q", "--quiet", "verbosity", flag_value=-1, type=int, default=0, help="Only errors.")
@@ -82,14 +82,15 @@ class _Session:
         from fewshot_bench import device as machine
         from fewshot_bench.provenance import collect
         from fewshot_bench.runner import Stopped
-        from fewshot_bench.store import Writer
+        from fewshot_bench.store import Reader, Writer
         from fewshot_bench.workers import run_here, run_in_workers
 
         device = machine.choose_device(device_name)
         jobs = machine.choose_jobs(device, jobs, self.n_cells)
-        place = self._place(device.type, machine.prepare(device, threads, jobs))
-        facts = collect(sys.argv[1:], machine.describe(device), place.threads, jobs)
+        place = self._place(device.type, threads)
+        facts = collect(sys.argv[1:], machine.describe(device), threads, jobs)
         self.writer = Writer(self.chosen.database, facts)
+        self.reader = Reader(self.chosen.database)
         code = 1
         try:
             with self.stopped:
@@ -118,11 +119,13 @@ class _Session:
             checkpoints=self.chosen.out / "checkpoints",
             device=device,
             threads=threads,
+            fingerprint=self.chosen.images.fingerprint,
         )
 
     def _take(self, event: Event) -> None:
         """Record an event, then show it."""
         from fewshot_bench import work
+        from fewshot_bench.checkpoint import Checkpoints
 
         match event:
             case work.Started(todo):
@@ -132,6 +135,7 @@ class _Session:
                 self._show_training(todo, progress, losses)
             case work.Trained(todo, progress, checkpoint):
                 self.writer.finish_training(todo.training, progress, checkpoint)
+                Checkpoints(self.chosen.out / "checkpoints").drop_partial(todo.training.key)  # only now: see `train`
                 self.screen.drop(todo.training.key)
             case work.TrainingFailed(todo, progress, reason, details):
                 self.writer.fail_training(todo.training, progress, reason)
@@ -140,13 +144,9 @@ class _Session:
                 for planned in todo.cells:
                     self._fail(planned, reason)
             case work.Evaluated(planned, results, seconds):
-                self.writer.record_episodes(
-                    planned.cell,
-                    label_of(self.chosen, planned),
-                    command_of(self.chosen, planned),
-                    results,
-                    seconds,
-                )
+                cell = planned.cell
+                label = label_of(self.chosen, planned)
+                self.writer.record_episodes(cell, label, self.chosen.command(cell), results, seconds)
                 self._show_cell(planned, len(results))
             case work.CellFinished(planned):
                 self.n_done += 1
@@ -173,7 +173,7 @@ class _Session:
 
     def _fail(self, planned: PlannedCell, reason: str) -> None:
         cell = planned.cell
-        self.writer.fail_cell(cell, label_of(self.chosen, planned), command_of(self.chosen, planned), reason)
+        self.writer.fail_cell(cell, label_of(self.chosen, planned), self.chosen.command(cell), reason)
         self.n_failed += 1
         self.screen.drop(cell.key)
         self.screen.warn(f"{cell.name}  failed: {reason}")
@@ -192,11 +192,10 @@ class _Session:
     def _tell(self, planned: PlannedCell) -> None:
         """One line for a finished cell, from what the database now holds."""
         from fewshot_bench.cli.screen import accuracy
-        from fewshot_bench.store import Reader
 
         cell = planned.cell
         self.screen.drop(cell.key)
-        results = Reader(self.chosen.database).episodes([cell.key])[cell.key]
+        results = self.reader.episodes([cell.key])[cell.key]
         self.screen.line(f"{cell.name:<28} {accuracy(results):>16}  ({len(results)} episodes)  {cell.key}")
         if self._as_json:
             counts = [[r.n_correct, r.n_queries] for r in results]
@@ -233,21 +232,6 @@ def label_of(chosen: Chosen, planned: PlannedCell) -> str:
     return " ".join([chosen.images.name, request.split, request.protocol, request.budget, planned.cell.name])
 
 
-def command_of(chosen: Chosen, planned: PlannedCell) -> str:
-    """The command that repeats one cell."""
-    from fewshot_bench.cli.options import config_file
-
-    cell, request = planned.cell, chosen.request
-    words = [
-        "bench", "run", "--grid", request.grid, "--data", chosen.source, "--split", request.split,
-        "--budget", request.budget, "--protocol", request.protocol, "--method", cell.variant,
-        "--way", str(cell.setting.n_way), "--shot", str(cell.setting.n_shot), "--seed", str(cell.training.seed),
-    ]  # fmt: skip
-    if (path := chosen.config) is not None and path != config_file(None):
-        words += ["--config", str(path)]
-    return shlex.join(words)
-
-
 def _plan(chosen: Chosen, retry_failed: bool) -> Plan:
     from fewshot_bench.plan import make_plan
 
@@ -260,17 +244,13 @@ def _plan(chosen: Chosen, retry_failed: bool) -> Plan:
     return type(plan)(plan.cells, plan.todo, n_stale)
 
 
-def _reader_if_any(database: str) -> Any:
+def _reader_if_any(database: str) -> Reader | None:
     from fewshot_bench.store import Reader
 
-    if "://" not in database and not Path(database).exists():
-        return None
     try:
         return Reader(database)
-    except DatabaseError as error:
-        if "no results yet" in str(error):
-            return None
-        raise
+    except NoResultsYet:
+        return None
 
 
 def _print_plan(chosen: Chosen, plan: Plan, as_json: bool) -> None:

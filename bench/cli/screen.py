@@ -107,6 +107,8 @@ def duration(seconds: float) -> str:
 def print_plan(plan: Plan, expected: dict[str, float | None]) -> None:
     """The plan as tables on stdout."""
     console = Console(highlight=False)
+    if not console.is_terminal:  # a pipe has no width to keep to
+        console.width = 1000
     if plan.todo:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for title, side in (

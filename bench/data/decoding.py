@@ -6,7 +6,6 @@ ignore them too, and the pixel array should be what the file stores. Of an anima
 """
 
 import io
-import os
 import warnings
 from collections import deque
 from collections.abc import Iterable
@@ -21,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from fewshot_bench.data.source import ImageSink, Progress
 from fewshot_bench.errors import DataError
+from fewshot_bench.provenance import cores
 
 # What the scripts use that made the published miniImageNet files: resize((84, 84), resample=Image.LANCZOS)
 RESAMPLER = "lanczos"
@@ -106,8 +106,7 @@ def decode_into(
     nothing to pickle and nothing to guard in the caller's main module. Two threads bring photographs of
     500×375 pixels to 84×84 in 0.54 of one thread's time; on 32×32 pixels they gain nothing.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(8, cores)
+    workers = min(8, cores())
     store = _Store(sink, total, progress)
     source = iter(files)
     waiting: deque[Future[list[Decoded]]] = deque()

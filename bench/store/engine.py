@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
-from fewshot_bench.errors import DatabaseError, UsageError
+from fewshot_bench.errors import DatabaseError, NoResultsYet, UsageError
 
 APPLICATION_ID = 0x46534231  # "FSB1", in SQLite's header: the file is a results database of ours
 REVISIONS = ("0001",)  # oldest to newest; the last is what `schema.py` describes
@@ -78,9 +78,10 @@ def _sqlite_path(where: str) -> Path | None:
     return Path(str(url.database))
 
 
+# no pool: a connection lives for one transaction, so none crosses a fork or outlives its error
 def _server_engine(where: str) -> Engine:
     try:
-        return create_engine(where)
+        return create_engine(where, poolclass=NullPool)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise UsageError(f"{_without_password(where)}: no driver for it is installed ({error})") from None
 
@@ -89,7 +90,7 @@ def _sqlite_engine(path: Path, write: bool) -> Engine:
     if write:
         path.parent.mkdir(parents=True, exist_ok=True)
     elif not path.exists() or not path.stat().st_size:
-        raise DatabaseError(f"{path}: there are no results yet; make some with `bench run`")
+        raise NoResultsYet(f"{path}: there are no results yet; make some with `bench run`")
     elif Path(f"{path}-journal").exists():
         # a killed writer left its journal: SQLite must write once to roll it back, then reading is safe
         with closing(sqlite3.connect(path, timeout=WAIT_SECONDS)) as connection:
@@ -106,7 +107,6 @@ def _sqlite_engine(path: Path, write: bool) -> Engine:
                 connection.execute("PRAGMA journal_mode=DELETE")
         return connection
 
-    # no pool: a connection lives for one transaction, so none crosses a fork or outlives its error
     engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
 
     @event.listens_for(engine, "begin")
@@ -124,7 +124,7 @@ def _check_or_migrate(engine: Engine, where: str, write: bool) -> None:
             identifier = connection.exec_driver_sql("PRAGMA application_id").scalar()
             if identifier != APPLICATION_ID and (tables or identifier):
                 raise DatabaseError(f"{where}: it is another program's database; name another with BENCH_DB")
-            verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+            verdict = " ".join(str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()).split())
             if verdict != "ok":
                 raise DatabaseError(f"{where}: it is damaged ({verdict}); move it away, or restore a copy")
         revision = None
@@ -137,6 +137,8 @@ def _check_or_migrate(engine: Engine, where: str, write: bool) -> None:
                 f"{_without_password(where)}: a newer version of this program made it (schema {revision}, "
                 f"this one knows {REVISIONS[-1]}); upgrade with `pip install -U fewshot-bench`"
             )
+        if not write and not tables:
+            raise NoResultsYet(f"{_without_password(where)}: there are no results yet; make some with `bench run`")
         if not write:
             raise DatabaseError(f"{_without_password(where)}: its schema is old; `bench run` on it upgrades it")
         _migrate(connection)

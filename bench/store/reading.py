@@ -48,7 +48,8 @@ class Reader:
         with explained(self._where), self._engine.begin() as c:
             rows = c.execute(select(trainings)).mappings().all()
         names = StoredTraining.__dataclass_fields__
-        return {row["key"]: StoredTraining(**{n: row[n] for n in names}) for row in rows}
+        parsed = [dict(row) | {"identity": json.loads(row["identity"])} for row in rows]
+        return {row["key"]: StoredTraining(**{n: row[n] for n in names}) for row in parsed}
 
     def cells(self) -> dict[str, StoredCell]:
         """All stored cells by key."""
@@ -134,11 +135,18 @@ class Reader:
                 last_run=dict(last) if last else None,
             )
 
-    def last_run(self) -> dict[str, Any] | None:
-        """The latest run's provenance, its facts parsed."""
+    def runs_behind(self, cell_keys: Iterable[str]) -> list[dict[str, Any]]:
+        """The runs that made some cells and their trainings, oldest first, their facts parsed."""
+        wanted = set(cell_keys)
+        of_cells = select(episodes.c.run_id).where(episodes.c.cell_key.in_(wanted))
+        of_trainings = (
+            select(trainings.c.run_id)
+            .join(cells, cells.c.training_key == trainings.c.key)
+            .where(cells.c.key.in_(wanted))
+        )
+        query = select(runs).where(runs.c.id.in_(of_cells.union(of_trainings))).order_by(runs.c.id)
         with explained(self._where), self._engine.begin() as c:
-            row = c.execute(select(runs).order_by(runs.c.id.desc()).limit(1)).mappings().first()
-        return dict(row) | {"facts": json.loads(row["facts"])} if row else None
+            return [dict(row) | {"facts": json.loads(row["facts"])} for row in c.execute(query).mappings()]
 
 
 def _count(c: Connection, table: Any) -> int:

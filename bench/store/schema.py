@@ -5,6 +5,7 @@ by more of them and carries a SHA-256 over all.
 """
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -41,9 +42,9 @@ trainings = Table(
     Column("state", String(10), nullable=False),  # running, finished, failed
     Column("iteration", Integer, nullable=False),
     Column("iterations", Integer, nullable=False),
-    Column("images_seen", Integer, nullable=False),
+    Column("images_seen", BigInteger, nullable=False),
     Column("seconds", Float, nullable=False),
-    Column("peak_memory_bytes", Integer, nullable=False),
+    Column("peak_memory_bytes", BigInteger, nullable=False),
     Column("device", String(100), nullable=False),
     Column("checkpoint", String(64), nullable=False),  # SHA-256 of the weights' file; empty until finished
     Column("reason", Text, nullable=False),  # of a failure

@@ -88,8 +88,16 @@ class Writer:
             )
 
     def finish_training(self, training: Training, progress: TrainingProgress, checkpoint: str) -> None:
-        """Record the finished weights' SHA-256."""
+        """Record the finished weights' SHA-256. Raises DatabaseError if other weights are recorded already."""
         with explained(self._where), self._engine.begin() as c:
+            row = c.execute(
+                select(trainings.c.state, trainings.c.checkpoint).where(trainings.c.key == training.key)
+            ).one()
+            if row.state == "finished" and row.checkpoint != checkpoint:
+                raise DatabaseError(
+                    f"training {training.key}: its weights, made again, differ from those that its results come from "
+                    "(another machine, device or --threads?); bring their file back, or use another --out"
+                )
             _update_training(c, training, progress, state="finished", checkpoint=checkpoint)
 
     def fail_training(self, training: Training, progress: TrainingProgress, reason: str) -> None:

@@ -1,5 +1,6 @@
 """A tiny grid on tiny photographs, and the command line, called in this process or in one of its own."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -15,9 +16,14 @@ from PIL import Image
 from fewshot_bench.checkpoint import Checkpoints
 from fewshot_bench.cli import main
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.grid import Training
+from fewshot_bench.episodes import Setting
+from fewshot_bench.grid import Cell, Training
+from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.registry import find_method
+from fewshot_bench.provenance import Provenance
+from fewshot_bench.records import EpisodeResult
 from fewshot_bench.runner import Laboratory
+from fewshot_bench.store import Writer
 from fewshot_bench.tasks import Gallery
 
 CONFIG = """
@@ -26,6 +32,7 @@ grid = "tiny"
 budget = "tiny"
 device = "cpu"
 threads = 1
+jobs = 1
 [data]
 source = {source!r}
 [episodes]
@@ -37,7 +44,7 @@ way = 4
 shot = 2
 query = 3
 [adaptation]
-steps = 2
+{adaptation}
 [budgets.tiny]
 iterations = {{ other = 6, transfer = 6, protonet = 6 }}
 episodes = {{ 1 = 6 }}
@@ -52,7 +59,7 @@ method = "protonet"
 train_way = 5
 [methods.hopeless]
 method = "maml"
-inner_lr = 1e38
+inner_lr_per_way = 1e38
 """
 
 
@@ -125,7 +132,10 @@ def place(tmp_path: Path, photos: Path, cache: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("BENCH_CACHE", str(cache))
     monkeypatch.delenv("BENCH_DB", raising=False)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "bench.toml").write_text(CONFIG.format(source=str(photos)))
+    # written out, so that no change of the packaged defaults changes what is tested here
+    rule = dataclasses.asdict(Adaptation()) | {"steps": 2, "batches": 2}
+    adaptation = "\n".join(f"{name} = {value}" for name, value in rule.items())
+    (tmp_path / "bench.toml").write_text(CONFIG.format(source=str(photos), adaptation=adaptation))
     return Workplace(tmp_path)
 
 
@@ -184,6 +194,48 @@ def make_training(images: ImageSet) -> Callable[..., Training]:
         )  # fmt: skip
 
     return make
+
+
+@pytest.fixture
+def training(make_training) -> Training:
+    return make_training("transfer")
+
+
+@pytest.fixture
+def cell(training) -> Cell:
+    return Cell("transfer", training, "paper", Setting(4, 1, 3), 0, Adaptation(), 6)
+
+
+@pytest.fixture
+def other_cell(training) -> Cell:
+    return Cell("transfer", training, "paper", Setting(4, 5, 3), 0, Adaptation(), 6)
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> str:
+    """The path of a database that is not there yet."""
+    return str(tmp_path / "results.sqlite")
+
+
+@pytest.fixture
+def provenance() -> Provenance:
+    return Provenance("2026-01-01T00:00:00+00:00", "bench run", "", None, {"torch": "2"})
+
+
+@pytest.fixture
+def writer(where: str, provenance: Provenance) -> Writer:
+    return Writer(where, provenance)
+
+
+@pytest.fixture
+def store_cell(cell: Cell) -> Callable[..., None]:
+    """Write episodes of a cell, and its training first, as a run does."""
+
+    def store(writer: Writer, results: list[EpisodeResult], of: Cell = cell) -> None:
+        writer.start_training(of.training)
+        writer.record_episodes(of, "label", "bench run ...", results, 1.5)
+
+    return store
 
 
 @pytest.fixture(scope="session", autouse=True)

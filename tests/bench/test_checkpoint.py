@@ -37,11 +37,11 @@ def test_a_partial_state_comes_back_and_is_replaced(checkpoints, tmp_path):
     assert only_file(tmp_path).name == "key.partial"  # nothing temporary is left
 
 
-def test_a_forgotten_partial_state_is_gone(checkpoints):
+def test_a_dropped_partial_state_is_gone(checkpoints):
     checkpoints.save_partial("key", STATE)
-    checkpoints.forget_partial("key")
+    checkpoints.drop_partial("key")
     assert checkpoints.load_partial("key") is None
-    checkpoints.forget_partial("key")  # twice is no error
+    checkpoints.drop_partial("key")  # twice is no error
 
 
 def test_finished_weights_are_named_by_their_content(checkpoints, tmp_path):
@@ -49,10 +49,12 @@ def test_finished_weights_are_named_by_their_content(checkpoints, tmp_path):
     path = only_file(tmp_path)
     assert path.name == f"{sha256}.safetensors"
     assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+    assert checkpoints.has(sha256)
     assert same(checkpoints.load_finished(sha256), STATE)
     assert checkpoints.save_finished(dict(reversed(STATE.items()))) == sha256
     assert checkpoints.save_finished(OTHER) != sha256
     assert checkpoints.load_finished("0" * 64) is None
+    assert not checkpoints.has("0" * 64)
 
 
 @pytest.mark.parametrize("kind", ["partial", "finished"])

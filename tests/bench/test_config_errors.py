@@ -24,7 +24,9 @@ WRONG = {
     "truth for a count": ("[model]\nfilters = true\n", ["[model] filters", "True", "whole number"]),
     "number for a text": ("[run]\nout = 3\n", ["[run] out", "3", "text"]),
     "no filters": ("[model]\nfilters = 0\n", ["[model] filters", "0", "at least 1"]),
-    "negative threads": ("[run]\nthreads = -1\n", ["[run] threads", "-1", "at least 0"]),
+    "negative threads": ("[run]\nthreads = -1\n", ["[run] threads", "-1", "at least 1"]),
+    "negative jobs": ("[run]\njobs = -1\n", ["[run] jobs", "-1", "at least 0"]),
+    "a seed beyond all": (GRID.replace("[0]", "[2147483648]"), ["[grids.own] seeds", "between 0 and 2147483647"]),
     "one way": (GRID.replace("[5]", "[5, 1]"), ["[grids.own] ways", "1", "at least 2"]),
     "no queries": ("[episodes]\nn_query = 0\n", ["[episodes] n_query", "0", "at least 1"]),
     "protocol": ('[run]\nprotocol = "singel"\n', ["[run] protocol", "'singel'", "'single'"]),
@@ -75,7 +77,7 @@ def test_files_that_cannot_be_read(tmp_path):
 
 # settings of methods and of the adaptation are checked where the methods are known
 SETTINGS = {
-    "unknown setting": ("inner_lrr = 0.1", ["[methods.mine]", "'inner_lrr'", "did you mean 'inner_lr'"]),
+    "unknown setting": ("inner_stps = 1", ["[methods.mine]", "'inner_stps'", "did you mean 'inner_steps'"]),
     "negative rate": ("lr = -0.1", ["[methods.mine] lr", "-0.1", "at least 0"]),
     "rate that is no number": ("lr = nan", ["[methods.mine] lr", "nan"]),
     "infinite rate": ("lr = inf", ["[methods.mine] lr", "inf", "finite"]),
@@ -116,7 +118,7 @@ def test_a_variant_needs_a_known_method(text, said, tmp_path):
     ("text", "said"),
     [
         ("[adaptation]\nstpes = 3", "did you mean 'steps'"),
-        ("[adaptation]\nlr = -1", "lr = -1"),
+        ("[adaptation]\nlr_per_way = -1", "lr_per_way = -1"),
         ("[budgets.quick]\nadaptation = { steps = 0 }", "steps = 0"),
         ("[budgets.quick]\niterations = { protonte = 5 }", "did you mean 'protonet'"),
     ],

@@ -15,8 +15,8 @@ N = 7
 
 @pytest.fixture
 def method(make_training, make_lab) -> Method:
-    training = make_training("protonet", iterations=5, train_way=5)
-    return list(runner.train(training, make_lab()))[-1].method
+    training, lab = make_training("protonet", iterations=5, train_way=5), make_lab()
+    return runner.load(training, list(runner.train(training, lab))[-1].checkpoint, lab)
 
 
 @pytest.fixture
@@ -27,6 +27,18 @@ def cell(make_training) -> Cell:
 
 def results_of(cell, method, lab, first=0) -> list[EpisodeResult]:
     return [result for chunk in runner.evaluate(cell, method, lab, first) for result in chunk]
+
+
+def until(kind: type[Exception], chunks, said: str = "") -> list[EpisodeResult]:
+    """The results before it raises."""
+    done = []
+    while True:
+        try:
+            done += next(chunks)
+        except kind as error:
+            if said not in str(error):
+                raise
+            return done
 
 
 def test_every_episode_of_the_bank_is_judged(cell, method, make_lab, images):
@@ -80,10 +92,7 @@ def test_it_goes_on_from_any_episode(first, cell, method, make_lab):
 
 def test_a_stop_loses_nothing(cell, method, make_lab):
     answers = iter([False, False, True])
-    done = []
-    with pytest.raises(runner.Stopped):
-        for chunk in runner.evaluate(cell, method, make_lab(lambda: next(answers)), 0):
-            done += chunk
+    done = until(runner.Stopped, runner.evaluate(cell, method, make_lab(lambda: next(answers)), 0))
     assert [r.number for r in done] == [0, 1, 2]
     assert done + results_of(cell, method, make_lab(), 3) == results_of(cell, method, make_lab())
 
@@ -104,10 +113,7 @@ def test_logits_that_are_none_fail_after_what_was_done_before(bad, cell, method,
         return logits
 
     monkeypatch.setattr(method, "predict", broken)
-    done = []
-    with pytest.raises(FloatingPointError, match="adaptation diverged: logits not finite in episode 4"):
-        for chunk in runner.evaluate(cell, method, make_lab(), 0):
-            done += chunk
+    done = until(FloatingPointError, runner.evaluate(cell, method, make_lab(), 0), "not finite in episode 4 ")
     assert done == expected[:4]
 
 

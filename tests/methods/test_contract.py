@@ -13,7 +13,7 @@ from fewshot_bench.tasks import BaseClasses, Gallery
 
 CPU = torch.device("cpu")
 WAY, SHOT, QUERY = 4, 3, 5
-RULE = Adaptation(lr=0.1, steps=4, full_batch=20, batch_size=8, batches=6)
+RULE = Adaptation(lr_per_way=0.025, steps=4, full_batch=20, batch_size=8, batches=6)
 NORMS = ["support", "transductive", "running"]
 
 
@@ -155,7 +155,7 @@ def test_folding_tasks_does_not_change_a_step(name, images, in_double):
 
 
 def test_beats_chance_on_an_easy_set(name, images):
-    lr = {"inner_lr": 0.1} if name in ("maml", "maml-mtl") else {}
+    lr = {"inner_lr_per_way": 0.025} if name in ("maml", "maml-mtl") else {}
     method = trained(name, images, iterations=60, **lr)
     episodes = episodes_of(images, 20)
     accuracy = (method.predict(episodes, RULE).argmax(-1) == episodes.query_labels).float().mean()

@@ -60,7 +60,7 @@ def inner_losses(w, episodes, t, steps, lr, create_graph):
 @pytest.mark.parametrize("norm", ["support", "transductive"])
 @pytest.mark.parametrize("first_order", [False, True])
 def test_maml_gradient(first_order, norm):
-    settings = MamlSettings(first_order=first_order, inner_steps=3, inner_lr=0.1, norm=norm, meta_batch=2)
+    settings = MamlSettings(first_order=first_order, inner_steps=3, inner_lr_per_way=0.1 / 3, norm=norm, meta_batch=2)
     method, episodes = Maml(PROBLEM, settings).double(), tied_episodes()
     method.backward(episodes)
     start = [p.detach().clone().requires_grad_() for p in weights_of(method)]
@@ -76,7 +76,7 @@ def test_maml_gradient(first_order, norm):
 def test_second_order_gradient_is_the_slope_of_the_query_loss():
     """Central differences know nothing of autograd."""
     method, episodes = (
-        Maml(PROBLEM, MamlSettings(inner_steps=2, inner_lr=0.1, meta_batch=2)).double(),
+        Maml(PROBLEM, MamlSettings(inner_steps=2, inner_lr_per_way=0.1 / 3, meta_batch=2)).double(),
         tied_episodes(),
     )
     method.backward(episodes)
@@ -96,7 +96,7 @@ def test_second_order_gradient_is_the_slope_of_the_query_loss():
 def test_first_and_second_order_differ():
     gradients = []
     for first_order in (False, True):
-        method = Maml(PROBLEM, MamlSettings(first_order=first_order, inner_lr=0.1)).double()
+        method = Maml(PROBLEM, MamlSettings(first_order=first_order, inner_lr_per_way=0.1 / 3)).double()
         method.backward(tied_episodes())
         gradients.append(method.trunk.conv0.grad.clone())
     assert not torch.allclose(gradients[0], gradients[1], rtol=1e-2)
@@ -104,7 +104,7 @@ def test_first_and_second_order_differ():
 
 def test_maml_without_inner_steps_forward_is_multitask_training():
     """With inner lr 0 the outer gradient is the plain mean of the tasks' query gradients (S. identities)."""
-    method, episodes = Maml(PROBLEM, MamlSettings(inner_lr=0.0)).double(), tied_episodes()
+    method, episodes = Maml(PROBLEM, MamlSettings(inner_lr_per_way=0.0)).double(), tied_episodes()
     method.backward(episodes)
     start = [p.detach().clone().requires_grad_() for p in weights_of(method)]
     total = sum(

@@ -1,0 +1,170 @@
+"""The command line from an empty folder to a table: what each command does, prints and leaves behind."""
+
+import json
+import re
+import sqlite3
+
+import pytest
+
+from fewshot_bench.config import packaged_text
+
+NAMES = ["transfer-4w1s-s0", "transfer-4w5s-s0", "protonet-4w1s-s0", "protonet-4w5s-s0"]
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def rows(place, query: str) -> list:
+    connection = sqlite3.connect(place.database)
+    found = connection.execute(query).fetchall()
+    connection.close()
+    return found
+
+
+def test_a_dry_run_says_everything_and_touches_nothing(place, bench):
+    before = sorted(place.folder.rglob("*"))
+    ran = bench("run", "-n")
+    assert (ran.code, ran.err) == (0, "")
+    assert all(name in ran.out for name in NAMES)
+    assert "4 cells: 0 done, 0 partial, 0 failed, 4 to do, from 2 trainings" in ran.out
+    assert sorted(place.folder.rglob("*")) == before
+
+
+def test_a_dry_run_as_json(place, bench):
+    plan = json.loads(bench("run", "-n", "--json").out)
+    assert [(c["cell"], c["state"], c["wanted"]) for c in plan["cells"]] == [(n, "todo", 6) for n in NAMES]
+    assert [(t["serves"], t["iterations"]) for t in plan["trainings"]] == [("transfer", 6), ("protonet", 6)]
+
+
+def test_a_run_fills_the_grid_and_running_again_does_nothing(place, bench):
+    first = bench("run")
+    assert (first.code, first.out) == (0, "")
+    for name in NAMES:
+        assert len(re.findall(rf"^{name} +\d+\.\d+ ± \d+\.\d+ %", first.err, re.M)) == 1
+    assert "4 cells done" in first.err
+    stored = rows(place, "SELECT * FROM episodes ORDER BY 1, 2")
+    assert len(stored) == 4 * 6
+    folder = place.folder / "out" / "checkpoints"
+    assert sorted(p.suffix for p in folder.iterdir()) == [".safetensors"] * 2  # nothing partial is left
+
+    again = bench("run")
+    assert again.code == 0
+    assert "4 cells: 4 done, 0 partial, 0 failed, 0 to do, from 0 trainings" in again.err
+    assert rows(place, "SELECT * FROM episodes ORDER BY 1, 2") == stored
+    assert rows(place, "SELECT exit_code FROM runs") == [(0,)]  # nothing ran, so no run is recorded
+
+
+def test_a_larger_grid_does_only_what_is_missing(place, bench):
+    assert bench("run", "--method", "transfer", "--shot", "1").code == 0
+    trained = rows(place, "SELECT key, checkpoint, seconds FROM trainings")
+    ran = bench("run", "--method", "transfer")
+    assert "2 cells: 1 done, 0 partial, 0 failed, 1 to do, from 1 trainings" in ran.err
+    assert rows(place, "SELECT key, checkpoint, seconds FROM trainings") == trained
+    place.add("\n[budgets.more]\niterations = { other = 6 }\nepisodes = { 1 = 9 }\nadaptation = {}\n")
+    ran = bench("run", "--method", "transfer", "--shot", "1", "--budget", "more")
+    assert "1 partial" in ran.err
+    assert [n for (n,) in rows(place, "SELECT n_episodes FROM cells ORDER BY n_shot")] == [9, 6]
+
+
+def test_filters_and_lists(place, bench):
+    ran = bench("run", "-n", "--json", "-k", "transfer and not 5s", "--way", "2,3", "--way", "3", "--seed", "0,7")
+    names = [c["cell"] for c in json.loads(ran.out)["cells"]]
+    assert sorted(names) == sorted(f"transfer-{way}w1s-s{seed}" for way in (2, 3) for seed in (0, 7))
+
+
+def test_results_as_json_lines(place, bench):
+    ran = bench("run", "--json", "-q", "--shot", "1")
+    cells = [json.loads(line) for line in ran.out.splitlines()]
+    assert [c["cell"] for c in cells] == [NAMES[0], NAMES[2]]
+    assert all(0 <= c["accuracy"] <= 1 for c in cells)
+    assert ran.err == ""
+
+
+def test_status_and_show(place, bench):
+    bench("run", "--shot", "1")
+    status = bench("status").out
+    assert "trainings: 2 finished" in status
+    assert "episodes:  12" in status
+    assert "exit code 0" in status
+    found = json.loads(bench("status", "--json").out)
+    key = next(cell["key"] for cell in found["cells"] if cell["variant"] == "protonet")
+    assert key in bench("status", "-v").out
+    shown = bench("show", key[:8]).out
+    for fact in (key, "protonet, seed 0", "4-way 1-shot", "SHA-256", "bench run --grid tiny", "torch", "cpu"):
+        assert fact in shown, fact
+    facts = json.loads(bench("show", key, "--json").out)
+    assert len(facts["episodes"]) == 6
+    assert facts["training"]["identity"]["settings"]["train_way"] == 5
+
+
+def test_the_command_that_show_names_repeats_the_cell(place, bench):
+    bench("run", "--shot", "1", "--method", "protonet")
+    (command, key, sha256), *_ = rows(place, "SELECT command, key, sha256 FROM cells")
+    place.database.unlink()
+    assert bench(*command.split()[1:]).code == 0
+    assert rows(place, "SELECT key, sha256 FROM cells") == [(key, sha256)]
+
+
+def test_stale_results_are_told(place, bench):
+    bench("run", "--shot", "1", "--method", "transfer")
+    place.add('[methods.transfer]\nmethod = "transfer"\nlr = 0.01\n')
+    assert "1 stale" in bench("run", "-n", "--shot", "1", "--method", "transfer").out
+
+
+def test_lists(place, bench):
+    methods = bench("list", "methods").out
+    assert re.search(r"^maml +maml: first_order = false, inner_lr_per_way = ", methods, re.M)
+    assert re.search(r"^fomaml +maml: first_order = true", methods, re.M)
+    assert "strokes" in bench("list", "datasets").out
+    assert re.search(r"^tiny +4 cells: transfer protonet", bench("list", "grids").out, re.M)
+
+
+def test_init_writes_the_packaged_file_once(place, bench):
+    (place.folder / "bench.toml").unlink()
+    assert bench("init").code == 0
+    assert (place.folder / "bench.toml").read_text(encoding="utf-8") == packaged_text()
+    again = bench("init")
+    assert (again.code, "exists already" in again.err) == (2, True)
+
+
+COMMANDS = ["run", "report", "check", "status", "show", "list", "init"]
+
+
+@pytest.mark.parametrize("words", [[], *([command] for command in COMMANDS)])
+def test_help_names_everything(words, bench):
+    ran = bench(*words, "--help")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("Usage: bench")
+    if not words:
+        assert all(re.search(rf"^  {command} ", ran.out, re.M) for command in COMMANDS)
+    else:  # every option says what it does
+        for line in re.findall(r"^  (-.*)$", ran.out, re.M):
+            assert re.search(r"  \S", line) or line in ran.out.replace("\n" + " " * 10, ""), line
+
+
+def test_nothing_is_asked_for_and_help_is_shown(bench):
+    ran = bench()
+    assert ran.code == 2
+    assert ran.err.startswith("Usage: bench [OPTIONS] COMMAND")
+
+
+def test_a_pipe_gets_plain_text(place, bench, monkeypatch):
+    """No colours, cursor moves or progress bars where nobody looks at a screen."""
+    for words in (["run", "-n"], ["run", "--shot", "1"], ["status"], ["report", "--format", "markdown"]):
+        ran = bench(*words)
+        assert CONTROL.findall(ran.out + ran.err) == [], words
+
+
+def test_a_pipe_is_not_wrapped(place, bench):
+    out = bench("run", "-n").out
+    for cell in json.loads(bench("run", "-n", "--json").out)["cells"]:
+        assert re.search(rf"^{cell['cell']} +{cell['key']} +todo +0/6$", out, re.M)
+        assert cell["training"] in out  # whole, not cut to fit a terminal that is not there
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+def test_no_color_is_heeded(no_color, place, bench, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    if no_color:
+        monkeypatch.setenv("NO_COLOR", "1")
+    ran = bench("run", "--method", "hopeless", "--shot", "1")
+    assert "failed" in ran.err
+    assert bool(re.search(r"\x1b\[[0-9;]*3[1-7]m", ran.err)) != no_color

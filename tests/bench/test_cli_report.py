@@ -1,0 +1,145 @@
+"""`bench report` and `bench check`: stored results as documents and verdicts."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import sqlite3
+import xml.etree.ElementTree as ET
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Where the first test leaves its results for the others."""
+    return tmp_path_factory.mktemp("finished") / "out"
+
+
+@pytest.fixture
+def run(place, bench, finished):
+    """The tiny grid, finished."""
+    if finished.exists():
+        shutil.copytree(finished, place.folder / "out")
+    else:
+        assert bench("run", "-q").code == 0
+        shutil.copytree(place.folder / "out", finished)
+    return place
+
+
+def test_a_report_is_written_whole(run, bench):
+    ran = bench("report")
+    assert (ran.code, ran.out) == (0, "")
+    out = run.folder / "out"
+    for name in ("report.html", "table.tex", "table.md", "plots/accuracy.svg", "plots/accuracy.png"):
+        assert (out / name).stat().st_size > 0
+        assert name in ran.err
+    assert "transfer" in (out / "report.html").read_text(encoding="utf-8")
+    assert bench("report", "-q").err == ""
+
+
+@pytest.mark.parametrize("kind", ["html", "latex", "markdown", "csv", "json"])
+def test_every_format_goes_to_stdout_or_a_file(kind, run, bench):
+    printed = bench("report", "--format", kind)
+    assert (printed.code, printed.err) == (0, "")
+    assert bench("report", "--format", kind, "-o", "-").out == printed.out
+    assert bench("report", "--format", kind, "-o", "deep/table.x").code == 0
+    written = (run.folder / "deep" / "table.x").read_bytes().decode()
+    assert written == printed.out
+    assert "protonet" in written
+
+
+def test_the_table_tells_what_the_database_holds(run, bench):
+    table = list(csv.DictReader(io.StringIO(bench("report", "--format", "csv").out)))
+    assert len(table) == 4
+    connection = sqlite3.connect(run.database)
+    counted = "SELECT SUM(n_correct * 1.0 / n_queries) / COUNT(*) FROM episodes WHERE cell_key = ?"
+    for row in table:
+        (mean,) = connection.execute(counted, (row["keys"],)).fetchone()
+        assert float(row["mean"]) == pytest.approx(mean)
+        assert (row["state"], row["n_episodes"]) == ("done", "6")
+    connection.close()
+
+
+def test_what_is_missing_is_marked(run, bench):
+    table = csv.DictReader(io.StringIO(bench("report", "--format", "csv", "--shot", "1,2").out))
+    assert [(row["n_shot"], row["state"]) for row in table] == [
+        ("1", "done"), ("1", "done"), ("2", "missing"), ("2", "missing"),
+    ]  # fmt: skip
+
+
+def test_a_filtered_report_has_only_what_was_asked_for(run, bench):
+    ran = bench("report", "--format", "csv", "-k", "protonet")
+    assert [row["variant"] for row in csv.DictReader(io.StringIO(ran.out))] == ["protonet"] * 2
+    ran = bench("report", "--format", "markdown", "-k", "protonet or 4w5s")  # not a rectangle
+    assert ran.code == 0, ran.err
+
+
+def test_a_report_repeats_byte_for_byte(run, bench):
+    assert bench("report", "--format", "json").out == bench("report", "--format", "json").out
+
+
+def baseline(run, bench, change=None):
+    """A file of stored accuracies, changed maybe."""
+    assert bench("check", "--against", "base.json", "--write").code == 0
+    path = run.folder / "base.json"
+    document = json.loads(path.read_text())
+    for cell in document["cells"]:
+        if change:
+            cell |= change(cell)
+    path.write_text(json.dumps(document))
+
+
+def test_check_finds_identical_results(run, bench):
+    baseline(run, bench)
+    ran = bench("check", "--against", "base.json")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("4 cells: 4 identical")
+
+
+def test_check_finds_worse_results(run, bench):
+    baseline(run, bench, lambda cell: {"mean": 0.99, "deviation": 0.01, "episodes_sha256": "0" * 64})
+    ran = bench("check", "--against", "base.json", "--junit", "check.xml")
+    assert ran.code == 3
+    assert "4 worse" in ran.out
+    assert "->" in ran.out
+    suite = ET.parse(run.folder / "check.xml").getroot().find("testsuite")
+    assert (suite.get("tests"), suite.get("failures")) == ("4", "4")
+    assert bench("check", "--against", "base.json", "--margin", "99").code == 0
+
+
+def test_check_does_not_compare_other_experiments(run, bench):
+    baseline(run, bench, lambda cell: {"key": "0" * 16})
+    ran = bench("check", "--against", "base.json", "--junit", "check.xml")
+    assert ran.code == 5
+    assert "another experiment" in ran.out
+    suite = ET.parse(run.folder / "check.xml").getroot().find("testsuite")
+    assert (suite.get("skipped"), suite.get("failures")) == ("4", "0")
+
+
+def test_check_speaks_markdown_and_json(run, bench):
+    baseline(run, bench)
+    document = json.loads(bench("check", "--against", "base.json", "--format", "json").out)
+    assert (document["exit_code"], document["counts"]["identical"]) == (0, 4)
+    assert re.search(r"^\| Cell", bench("check", "--against", "base.json", "--format", "markdown").out, re.M)
+
+
+def test_check_writes_nothing_of_nothing(run, bench):
+    ran = bench("check", "--against", "none.json", "--write", "--shot", "2")
+    assert ran.code == 5
+    assert "no finished cell" in ran.err
+    assert not (run.folder / "none.json").exists()
+
+
+def test_an_edited_database_makes_no_table(run, bench):
+    connection = sqlite3.connect(run.database)
+    connection.execute("UPDATE episodes SET n_correct = 12 WHERE number = 0")
+    connection.commit()
+    connection.close()
+    for words in (["report"], ["report", "--format", "csv"], ["check", "--against", "x.json", "--write"]):
+        ran = bench(*words)
+        assert ran.code == 6
+        assert "do not match their checksum" in ran.err
+        assert ran.out == ""
+    assert not (run.folder / "out" / "report.html").exists()
