@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,12 +12,18 @@ from torch import Tensor
 
 from fewshot_bench.errors import BenchError
 
+LEFTOVER_SECONDS = 3600.0  # no write takes as long
+
 
 class Checkpoints:
     """The folder of one results database's checkpoints."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        for leftover in folder.glob("*.tmp"):  # of a process that was killed while it wrote
+            with suppress(OSError):
+                if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
+                    leftover.unlink()
 
     def save_partial(self, training_key: str, state: dict[str, Tensor]) -> None:
         """Replace the state that an interrupted training goes on from."""

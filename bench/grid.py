@@ -165,12 +165,25 @@ def variant(config: Config, name: str) -> Variant:
     return Variant(name, method_name, settings)
 
 
+def adaptation_of(request: Request) -> Adaptation:
+    """The rule of [adaptation], with the budget's overrides."""
+    overrides = request.config.budgets[request.budget].adaptation
+    where = f"adaptation, budgets.{request.budget}.adaptation" if overrides else "adaptation"
+    return build(Adaptation, request.config.adaptation | overrides, where)
+
+
+def check_settings(request: Request) -> None:
+    """Raise UsageError for a wrong setting of a variant or of the adaptation; needs no data."""
+    for name in request.methods:
+        variant(request.config, name)
+    adaptation_of(request)
+
+
 def cells(request: Request, images: ImageSet) -> list[Cell]:
     """Every cell of the request, checked against the data before anything trains. Raises UsageError."""
     config, split = request.config, images.split(request.split)
     _check_backbone(images)
-    overrides = config.budgets[request.budget].adaptation
-    adaptation = build(Adaptation, config.adaptation | overrides, f"adaptation, budgets.{request.budget}.adaptation")
+    adaptation = adaptation_of(request)
     found = []
     for way in request.ways:
         for shot in request.shots:

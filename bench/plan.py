@@ -86,17 +86,41 @@ def make_plan(
 
 
 SAME_PACE = ("method", "settings", "filters", "image_size", "in_channels", "n_way", "n_shot", "n_query")
+Expected = dict[str, tuple[float | None, float | None]]  # training key -> (training, testing) seconds to come
 
 
-def expected_seconds(todo: PlannedTraining, trainings: Mapping[str, StoredTraining]) -> float | None:
-    """Training time still to come, from stored trainings with the same work a step; None without history."""
+def expected(
+    plan: Plan, stored_cells: Mapping[str, StoredCell], stored_trainings: Mapping[str, StoredTraining]
+) -> Expected:
+    """How long each training and its cells may take, from this database's history; None where it has none."""
+    return {
+        todo.training.key: (_training_seconds(todo, stored_trainings), _testing_seconds(todo, stored_cells))
+        for todo in plan.todo
+    }
+
+
+def _training_seconds(todo: PlannedTraining, stored: Mapping[str, StoredTraining]) -> float | None:
+    """From trainings with the same work a step."""
     if todo.stored and todo.stored.state == "finished":
         return 0.0
     mine = todo.training.identity
     rates = [
         t.seconds / t.iteration
-        for t in trainings.values()
+        for t in stored.values()
         if t.iteration and all(t.identity.get(name) == mine[name] for name in SAME_PACE)
     ]
     done = todo.stored.iteration if todo.stored else 0
     return statistics.median(rates) * (todo.training.iterations - done) if rates else None
+
+
+def _testing_seconds(todo: PlannedTraining, stored: Mapping[str, StoredCell]) -> float | None:
+    """From cells of the same name, whatever their training."""
+    total = 0.0
+    for planned in todo.cells:
+        setting = planned.cell.setting
+        pace = (planned.cell.variant, setting.n_way, setting.n_shot)
+        rates = [c.seconds / c.n_episodes for c in stored.values() if c.pace == pace and c.n_episodes]
+        if not rates:
+            return None
+        total += statistics.median(rates) * (planned.cell.n_episodes - planned.n_done)
+    return total

@@ -51,3 +51,4 @@ class StoredCell:
     n_episodes: int
     seconds: float
     reason: str  # of a failure; empty where there was none
+    pace: tuple[str, int, int]  # (variant, n_way, n_shot): cells alike in these take alike long

@@ -91,6 +91,7 @@ def run_in_workers(plan: Plan, place: Workplace, should_stop: Callable[[], bool]
     left = Queue(plan, Checkpoints(place.checkpoints))
     workers = [_Worker(context, place, stop) for _ in range(jobs)]
     ended: list[Exception] = []
+    lost = False
     try:
         while left or any(w.item for w in workers):
             if should_stop() or ended:
@@ -106,8 +107,9 @@ def run_in_workers(plan: Plan, place: Workplace, should_stop: Callable[[], bool]
                     continue
                 if isinstance(event, Trained):
                     left.trained(event.todo, event.checkpoint)
+                lost = lost or isinstance(event, WorkerLost)
                 yield event
-        if ended or stop.is_set():
+        if ended or (stop.is_set() and (left or lost)):
             raise next((e for e in ended if isinstance(e, BenchError)), Stopped())
     finally:
         for worker in workers:

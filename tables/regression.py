@@ -31,7 +31,7 @@ class CellVerdict:
     n_shot: int
     seed: int
     verdict: Verdict
-    reason: str = ""  # why it is not comparable
+    reason: str = ""  # why it is not comparable, or worse without a number
     baseline_mean: float | None = None
     mean: float | None = None
     margin: float | None = None  # differences up to this much decide nothing
@@ -92,6 +92,8 @@ def compare(results: Results, baseline: Mapping[str, Any], min_margin: float = 0
 
 
 def _judge(old: BaselineCell, cell: CellScore | None, min_margin: float) -> CellVerdict:
+    if cell is not None and cell.state == "failed" and cell.key == old.key:
+        return CellVerdict(*old.place, "worse", f"failed: {cell.reason}", baseline_mean=old.mean)
     hindrance = _hindrance(old, cell)
     if cell is None or hindrance:
         mean = None if cell is None else _mean(cell)

@@ -28,7 +28,7 @@ def _detail(verdict: CellVerdict) -> str:
     """What the verdict rests on, in percent and percentage points."""
     if verdict.verdict == "identical":
         return f"{percent(verdict.mean)} %, every episode the same"
-    if verdict.verdict == "not comparable":
+    if verdict.reason:
         return verdict.reason
     difference, margin = verdict.difference or 0.0, verdict.margin or 0.0
     return (

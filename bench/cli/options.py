@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fewshot_bench.errors import NothingSelected
+from fewshot_bench.errors import NothingSelected, UsageError
 
 if TYPE_CHECKING:  # the commands that need torch import it when they run, not for --help
     from fewshot_bench.data.images import ImageSet
@@ -145,8 +145,10 @@ def choose(
         for name, value in chosen.items()
     }
     request = grids.resolve(loaded, grid, **flat)
-    for name in request.methods:
-        grids.variant(loaded, name)  # a wrong setting must not wait for the data to be decoded
+    try:  # a wrong setting must not wait for the data to be decoded
+        grids.check_settings(request)
+    except UsageError as error:
+        raise UsageError(f"{used or 'bench.toml'}: {error}") from None
     source = data or loaded.data.source
     images = open_images(source, cache_folder(), loaded.data.image_size or None, progress)
     cells = grids.cells(request, images)

@@ -6,12 +6,12 @@ import json
 import shlex
 import signal
 import sys
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fewshot_bench.cli.options import Chosen, choose, selection_options
+from fewshot_bench.cli.signals import StopOnSignal
 from fewshot_bench.errors import NoResultsYet
 
 if TYPE_CHECKING:
@@ -43,13 +43,14 @@ def run(
 
     Results are stored as they are made: the same command goes on after any interruption.
     """
-    from fewshot_bench.cli.screen import Screen, plan_line
+    from fewshot_bench.cli.dry_run import plan_line
+    from fewshot_bench.cli.screen import Screen
 
     with Screen(verbosity) as screen:
         chosen = choose(progress=screen.preparing, **selection)
         plan = _plan(chosen, retry_failed)
         if dry_run:
-            _print_plan(chosen, plan, as_json)
+            _show_plan(chosen, plan, as_json)
             return 0
         screen.line(plan_line(plan))
         if not plan.todo:
@@ -75,7 +76,7 @@ class _Session:
         self.n_done = self.n_failed = self.n_lost = 0
         self.n_cells = sum(len(todo.cells) for todo in plan.todo)
         self._episodes_done: dict[str, int] = {}
-        self.stopped = _StopOnSignal()
+        self.stopped = StopOnSignal()
 
     def run(self, device_name: str, threads: int, jobs: int) -> int:
         """Everything to do; returns the exit code. Whatever happens, the run's ending is recorded."""
@@ -203,29 +204,6 @@ class _Session:
             click.echo(json.dumps({"cell": cell.name, "key": cell.key, "accuracy": mean, "episodes": counts}))
 
 
-class _StopOnSignal:
-    """Ctrl-C or SIGTERM once: stop at the next safe point. Twice: at once; what was stored is safe anyway."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    def __enter__(self) -> None:
-        self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def asked(self) -> bool:
-        """Whether a signal came."""
-        return self.signal is not None
-
-    def _note(self, number: int, _: FrameType | None) -> None:
-        if self.signal is not None:
-            raise KeyboardInterrupt
-        self.signal = number
-
-
 def label_of(chosen: Chosen, planned: PlannedCell) -> str:
     """What was asked for, in names: equal labels with different keys are stale results."""
     request = chosen.request
@@ -244,6 +222,15 @@ def _plan(chosen: Chosen, retry_failed: bool) -> Plan:
     return type(plan)(plan.cells, plan.todo, n_stale)
 
 
+def _show_plan(chosen: Chosen, plan: Plan, as_json: bool) -> None:
+    from fewshot_bench.cli.dry_run import print_plan
+    from fewshot_bench.plan import expected
+
+    reader = _reader_if_any(chosen.database)
+    history = expected(plan, reader.cells(), reader.trainings()) if reader else expected(plan, {}, {})
+    print_plan(plan, history, as_json)
+
+
 def _reader_if_any(database: str) -> Reader | None:
     from fewshot_bench.store import Reader
 
@@ -251,35 +238,6 @@ def _reader_if_any(database: str) -> Reader | None:
         return Reader(database)
     except NoResultsYet:
         return None
-
-
-def _print_plan(chosen: Chosen, plan: Plan, as_json: bool) -> None:
-    from fewshot_bench.cli.screen import print_plan
-    from fewshot_bench.plan import expected_seconds
-
-    reader = _reader_if_any(chosen.database)
-    history = reader.trainings() if reader else {}
-    expected = {todo.training.key: expected_seconds(todo, history) for todo in plan.todo}
-    if not as_json:
-        print_plan(plan, expected)
-        return
-    click.echo(
-        json.dumps(
-            {
-                "cells": [
-                    {"cell": p.cell.name, "key": p.cell.key, "training": p.cell.training.key, "state": p.state,
-                     "episodes": p.n_done, "wanted": p.cell.n_episodes, "reason": p.reason}
-                    for p in plan.cells
-                ],
-                "trainings": [
-                    {"key": t.training.key, "serves": t.name, "iterations": t.training.iterations,
-                     "at": t.stored.iteration if t.stored else 0, "expected_seconds": expected[t.training.key]}
-                    for t in plan.todo
-                ],
-                "stale": plan.n_stale,
-            }
-        )
-    )  # fmt: skip
 
 
 def _ending(code: int, session: _Session) -> str:

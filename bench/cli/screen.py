@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -14,10 +14,6 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.table import Table
-
-if TYPE_CHECKING:
-    from fewshot_bench.plan import Plan
 
 
 class HasCounts(Protocol):
@@ -102,53 +98,3 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-def print_plan(plan: Plan, expected: dict[str, float | None]) -> None:
-    """The plan as tables on stdout."""
-    console = Console(highlight=False)
-    if not console.is_terminal:  # a pipe has no width to keep to
-        console.width = 1000
-    if plan.todo:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for title, side in (
-            ("training", "left"), ("serves", "left"), ("trained on", "left"), ("iterations", "right"),
-            ("state", "left"), ("cells to do", "right"), ("training takes", "right"),
-        ):  # fmt: skip
-            table.add_column(title, justify=side)  # type: ignore[arg-type]  # rich's literal
-        for todo in plan.todo:
-            stored = todo.stored
-            state = "new"
-            if stored:
-                at = f"at {stored.iteration}" if stored.iteration else "started"
-                state = {"finished": "trained", "running": at, "failed": "failed"}[stored.state]
-            seconds = expected[todo.training.key]
-            table.add_row(
-                todo.training.key,
-                f"{todo.name} s{todo.training.seed}",
-                todo.training.trained_on,
-                str(todo.training.iterations),
-                state,
-                str(len(todo.cells)),
-                "?" if seconds is None else duration(seconds),
-            )
-        console.print(table)
-        console.print()
-    cells = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("cell", "key", "state", "episodes"):
-        cells.add_column(title, justify="right" if title == "episodes" else "left")
-    for p in plan.cells:
-        state = f"{p.state}: {p.reason}" if p.reason else p.state
-        cells.add_row(p.cell.name, p.cell.key, state, f"{p.n_done}/{p.cell.n_episodes}")
-    console.print(cells)
-    console.print()
-    console.print(plan_line(plan))
-
-
-def plan_line(plan: Plan) -> str:
-    """The plan in one line."""
-    stale = f"; {plan.n_stale} stale (stored under these names by other code, data or settings)" if plan.n_stale else ""
-    return (
-        f"{len(plan.cells)} cells: {plan.count('done')} done, {plan.count('partial')} partial, "
-        f"{plan.count('failed')} failed, {plan.count('todo')} to do, from {len(plan.todo)} trainings{stale}"
-    )

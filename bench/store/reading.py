@@ -53,9 +53,10 @@ class Reader:
 
     def cells(self) -> dict[str, StoredCell]:
         """All stored cells by key."""
-        query = select(cells.c.key, cells.c.n_episodes, cells.c.seconds, cells.c.reason)
+        names = ("key", "n_episodes", "seconds", "reason", "variant", "n_way", "n_shot")
+        query = select(*(cells.c[name] for name in names))
         with explained(self._where), self._engine.begin() as c:
-            return {row.key: StoredCell(*row) for row in c.execute(query)}
+            return {row.key: StoredCell(*row[:4], pace=tuple(row[4:])) for row in c.execute(query)}
 
     def keys_by_label(self) -> dict[str, set[str]]:
         """Label -> the keys stored under it: more than the wanted one means stale results."""

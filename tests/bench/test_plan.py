@@ -6,7 +6,7 @@ import pytest
 
 from fewshot_bench.config import load
 from fewshot_bench.grid import Cell, cells, resolve
-from fewshot_bench.plan import expected_seconds, make_plan
+from fewshot_bench.plan import expected, make_plan
 from fewshot_bench.records import StoredCell, StoredTraining
 
 
@@ -18,8 +18,12 @@ def wanted(full_size) -> list[Cell]:
     return cells(request, full_size)
 
 
+def pace_of(cell: Cell) -> tuple[str, int, int]:
+    return cell.variant, cell.setting.n_way, cell.setting.n_shot
+
+
 def stored_cell(cell: Cell, n_episodes: int, reason: str = "") -> dict[str, StoredCell]:
-    return {cell.key: StoredCell(cell.key, n_episodes, 1.0, reason)}
+    return {cell.key: StoredCell(cell.key, n_episodes, 1.0, reason, pace_of(cell))}
 
 
 def stored_training(cell: Cell, state="finished", iteration=150, reason="") -> dict[str, StoredTraining]:
@@ -95,10 +99,19 @@ def test_equal_variants_are_done_once(wanted):
 
 
 def test_time_is_expected_from_trainings_of_the_same_work_a_step(wanted):
-    todo = make_plan(wanted, {}, stored_training(wanted[0], "running", 50)).todo
     history = stored_training(wanted[0], "running", 50)  # 30 s for 50 of 150 iterations
-    assert expected_seconds(todo[0], history) == pytest.approx(60)
-    assert expected_seconds(todo[1], history) is None  # fomaml does other work a step
-    assert expected_seconds(todo[0], {}) is None
-    finished = make_plan(wanted, {}, stored_training(wanted[0])).todo[0]
-    assert expected_seconds(finished, {}) == 0
+    plan = make_plan(wanted, {}, history)
+    known, other = (expected(plan, {}, history)[t.training.key][0] for t in plan.todo)
+    assert known == pytest.approx(60)
+    assert other is None  # fomaml does other work a step
+    finished = make_plan(wanted, {}, stored_training(wanted[0]))
+    assert expected(finished, {}, {})[wanted[0].training.key][0] == 0
+
+
+def test_testing_time_is_expected_from_cells_of_the_same_name(wanted):
+    plan = make_plan(wanted, {}, {})
+    first = plan.todo[0]
+    half = {c.key: StoredCell(f"old{c.key}", 10, 5.0, "", pace_of(c)) for c in (p.cell for p in first.cells)}
+    (_, seconds), (_, unknown) = expected(plan, half, {}).values()
+    assert seconds == pytest.approx(sum(0.5 * p.cell.n_episodes for p in first.cells))
+    assert unknown is None

@@ -89,7 +89,6 @@ def test_hash_ignores_order_but_nothing_else():
     ("change", "reason"),
     [
         ({"state": "missing", "episodes": ()}, "missing"),
-        ({"state": "failed", "reason": "NaN at step 3"}, "failed: NaN at step 3"),
         ({"state": "partial", "reason": "7 of 40 episodes"}, "partial: 7 of 40 episodes"),
         ({"key": "other"}, "another experiment: key other, baseline maml-5-1-0"),
         ({"episodes": ()}, "no episodes stored"),
@@ -152,6 +151,16 @@ def test_malformed_baselines_are_refused(make_results):
         compare(results, good, min_margin=3)
 
 
+def test_a_cell_that_fails_now_is_worse(make_results):
+    results = make_results(*ONE)
+    broken = replace(results.cells[0], state="failed", reason="NaN at step 3", episodes=())
+    report = compare(replace(results, cells=(broken,)), stored(results))
+    assert (report.verdicts[0].verdict, report.verdicts[0].reason) == ("worse", "failed: NaN at step 3")
+    assert report.exit_code == 3
+    for format in ("text", "markdown", "junit"):
+        assert "failed: NaN at step 3" in render_verdicts(report, format)
+
+
 @pytest.fixture
 def report(make_results):
     """One cell of each kind, with a name that tries to break out."""
@@ -159,7 +168,7 @@ def report(make_results):
     results = make_results(names, ((5, 1),))
     baseline = stored(results)
     results = shifted(shifted(shifted(results, -9, "maml"), 9, "reptile"), 1, "transfer")
-    odd = replace(results.cells[2], state="failed", reason="<x> & \x01 |\n y")
+    odd = replace(results.cells[2], state="partial", reason="<x> & \x01 |\n y")
     return compare(replace(results, cells=(*results.cells[:2], odd, *results.cells[3:])), baseline)
 
 
@@ -169,7 +178,7 @@ def test_junit_parses_and_counts(report):
     assert suite.attrib["failures"] == str(len(suite.findall("testcase/failure"))) == "1"
     assert suite.attrib["skipped"] == str(len(suite.findall("testcase/skipped"))) == "1"
     assert "margin" in suite.find("testcase/failure").attrib["message"]
-    assert suite.find("testcase/skipped").attrib["message"] == "failed: <x> & | y"
+    assert suite.find("testcase/skipped").attrib["message"] == "partial: <x> & | y"
 
 
 def test_text_leads_with_the_counts_and_leaves_identical_out(report):

@@ -161,7 +161,8 @@ def test_rows_of_a_way_stand_together_in_the_order_given(make_results):
 
 
 @pytest.mark.parametrize(
-    ("n_way", "n_shot", "capacity"), [(5, 1, 266), (5, 5, 216), (5, 100, 36), (20, 1, 66), (20, 5, 54), (20, 100, 9), (35, 1, 38), (35, 100, 5)]
+    ("n_way", "n_shot", "capacity"),
+    [(5, 1, 266), (5, 5, 216), (5, 100, 36), (20, 1, 66), (20, 5, 54), (20, 100, 9), (35, 1, 38), (35, 100, 5)],
 )
 def test_disjoint_episodes_of_36_classes_of_600_images(make_results, n_way, n_shot, capacity):
     experiment = make_results(images_per_novel_class=600).experiment

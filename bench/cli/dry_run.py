@@ -1,0 +1,95 @@
+"""`bench run -n`: the plan on stdout, as tables or as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from fewshot_bench.cli.screen import duration
+
+if TYPE_CHECKING:
+    from fewshot_bench.plan import Expected, Plan
+
+
+def print_plan(plan: Plan, expected: Expected, as_json: bool) -> None:
+    """Trainings and cells, what is done, and how long the rest may take (one job, this database's history)."""
+    if as_json:
+        click.echo(json.dumps(_document(plan, expected)))
+    else:
+        _print_tables(plan, expected)
+
+
+def plan_line(plan: Plan) -> str:
+    """The plan in one line."""
+    stale = f"; {plan.n_stale} stale (stored under these names by other code, data or settings)" if plan.n_stale else ""
+    return (
+        f"{len(plan.cells)} cells: {plan.count('done')} done, {plan.count('partial')} partial, "
+        f"{plan.count('failed')} failed, {plan.count('todo')} to do, from {len(plan.todo)} trainings{stale}"
+    )
+
+
+def _document(plan: Plan, expected: Expected) -> dict[str, object]:
+    return {
+        "cells": [
+            {"cell": p.cell.name, "key": p.cell.key, "training": p.cell.training.key, "state": p.state,
+             "episodes": p.n_done, "wanted": p.cell.n_episodes, "reason": p.reason}
+            for p in plan.cells
+        ],
+        "trainings": [
+            {"key": t.training.key, "serves": t.name, "iterations": t.training.iterations,
+             "at": t.stored.iteration if t.stored else 0,
+             "expected_seconds": expected[t.training.key][0],
+             "expected_test_seconds": expected[t.training.key][1]}
+            for t in plan.todo
+        ],
+        "stale": plan.n_stale,
+    }  # fmt: skip
+
+
+def _print_tables(plan: Plan, expected: Expected) -> None:
+    console = Console(highlight=False)
+    if not console.is_terminal:  # a pipe has no width to keep to
+        console.width = 1000
+    if plan.todo:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for title, side in (
+            ("training", "left"), ("serves", "left"), ("trained on", "left"), ("iterations", "right"),
+            ("state", "left"), ("training takes", "right"), ("cells to do", "right"), ("testing takes", "right"),
+        ):  # fmt: skip
+            table.add_column(title, justify=side)  # type: ignore[arg-type]  # rich's literal
+        for todo in plan.todo:
+            stored = todo.stored
+            state = "new"
+            if stored:
+                at = f"at {stored.iteration}" if stored.iteration else "started"
+                state = {"finished": "trained", "running": at, "failed": "failed"}[stored.state]
+            training_seconds, testing_seconds = expected[todo.training.key]
+            table.add_row(
+                todo.training.key,
+                f"{todo.name} s{todo.training.seed}",
+                todo.training.trained_on,
+                str(todo.training.iterations),
+                state,
+                _told(training_seconds),
+                str(len(todo.cells)),
+                _told(testing_seconds),
+            )
+        console.print(table)
+        console.print()
+    cells = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("cell", "key", "state", "episodes"):
+        cells.add_column(title, justify="right" if title == "episodes" else "left")
+    for p in plan.cells:
+        state = f"{p.state}: {p.reason}" if p.reason else p.state
+        cells.add_row(p.cell.name, p.cell.key, state, f"{p.n_done}/{p.cell.n_episodes}")
+    console.print(cells)
+    console.print()
+    console.print(plan_line(plan))
+
+
+def _told(seconds: float | None) -> str:
+    return "?" if seconds is None else duration(seconds)

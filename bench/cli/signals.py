@@ -1,0 +1,27 @@
+"""Stopping a run by a signal."""
+
+import signal
+from types import FrameType
+
+
+class StopOnSignal:
+    """Ctrl-C or SIGTERM once: stop at the next safe point. Twice: at once; what was stored is safe anyway."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __enter__(self) -> None:
+        self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def asked(self) -> bool:
+        """Whether a signal came."""
+        return self.signal is not None
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
