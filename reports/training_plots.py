@@ -83,7 +83,7 @@ def _curve(axes: Axes, points: Sequence[CurvePoint], style: Style) -> None:
 def _short(value: float) -> str:
     if not value:
         return "not measured"
-    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+    return f"{value:.0f}" if value >= 10 else f"{value:.2f}"
 
 
 def _training_name(results: Results, training: TrainingCost) -> str:

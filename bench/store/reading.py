@@ -56,7 +56,10 @@ class Reader:
         names = ("key", "n_episodes", "seconds", "reason", "variant", "n_way", "n_shot")
         query = select(*(cells.c[name] for name in names))
         with explained(self._where), self._engine.begin() as c:
-            return {row.key: StoredCell(*row[:4], pace=tuple(row[4:])) for row in c.execute(query)}
+            return {
+                r.key: StoredCell(r.key, r.n_episodes, r.seconds, r.reason, (r.variant, r.n_way, r.n_shot))
+                for r in c.execute(query)
+            }
 
     def keys_by_label(self) -> dict[str, set[str]]:
         """Label -> the keys stored under it: more than the wanted one means stale results."""
