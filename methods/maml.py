@@ -14,9 +14,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from fewshot_bench.methods.adaptation import Adaptation, adapt, fit_and_predict, query_logits, sgd, slices
-from fewshot_bench.methods.backbones import Conv4, LinearHead, Moments, Norm, cross_entropy
-from fewshot_bench.methods.interface import Episodes, Method, Problem, TaskSource
+from fewshot_bench.methods.adaptation import adapt, query_logits, sgd, slices
+from fewshot_bench.methods.backbones import Moments, Norm, cross_entropy
+from fewshot_bench.methods.interface import Episodes, Problem, TaskSource
+from fewshot_bench.methods.meta_learner import MetaLearner
 from fewshot_bench.methods.optimizers import OptimizerName, make_optimizer
 
 Reduction = Literal["mean", "sum"]
@@ -38,7 +39,7 @@ class MamlSettings:
     norm: Norm = "support"
 
 
-class Maml(Method):
+class Maml(MetaLearner):
     """Second-order MAML, or first-order with `first_order`."""
 
     Settings: ClassVar[type] = MamlSettings
@@ -47,17 +48,7 @@ class Maml(Method):
 
     def __init__(self, problem: Problem, settings: MamlSettings) -> None:
         super().__init__(problem, settings)
-        generator = self.generator()
-        self.trunk = Conv4(problem.in_channels, problem.image_size, problem.filters, generator)
-        self.head = LinearHead(self.trunk.n_features, problem.n_way, generator)
         self.optimizers["outer"] = make_optimizer(settings.optimizer, self, settings.lr)
-
-    def step(self, source: TaskSource) -> dict[str, Tensor]:
-        """One outer update on a meta-batch of episodes."""
-        loss = self.backward(self.draw(source))
-        self.update()
-        self.iteration += 1
-        return {"loss": loss}
 
     def draw(self, source: TaskSource) -> Episodes:
         """A meta-batch of training episodes."""
@@ -81,7 +72,7 @@ class Maml(Method):
         images, labels = episodes.support_images, episodes.support_labels
         weights, _ = adapt(
             self.trunk,
-            self.trunk.weights(len(images)) | self.head.weights(len(images)),
+            self.initial_weights(len(images)),
             slices(images, labels, min(s.inner_batch, images.shape[1]), s.inner_steps),
             sgd(s.inner_lr_per_way * self.problem.n_way),
             second_order=not s.first_order,
@@ -96,15 +87,3 @@ class Maml(Method):
         """One step of the outer optimiser along the gradients that `backward` set."""
         torch.nn.utils.clip_grad_value_(self.parameters(), self.settings.clip)
         self.optimizers["outer"].step()
-
-    def predict(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:
-        """See `Method.predict`."""
-        n_tasks = len(episodes.class_ids)
-        return fit_and_predict(
-            self.trunk,
-            self.trunk.weights(n_tasks) | self.head.weights_for(episodes.n_way, n_tasks),
-            (episodes.support_images, episodes.support_labels),
-            episodes.query_images,
-            adaptation,
-            self.settings.norm,
-        )

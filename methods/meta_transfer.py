@@ -20,6 +20,7 @@ from torch import Tensor
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Episodes, Method, Problem, TaskSource
 from fewshot_bench.methods.maml import Maml, MamlSettings
+from fewshot_bench.methods.meta_learner import MetaLearner
 from fewshot_bench.methods.optimizers import OptimizerName, make_optimizer
 from fewshot_bench.methods.reptile import Reptile, ReptileSettings
 from fewshot_bench.methods.transfer import Transfer, TransferSettings
@@ -58,15 +59,15 @@ class ReptileMetaTransferSettings(JointSettings, ReptileSettings):
 
 
 class MetaTransfer(Method):
-    """Algorithm 1 over a meta-learner that has `draw`, `backward` and `update`."""
+    """Algorithm 1 over a meta-learner."""
 
-    MetaLearner: ClassVar[type[Maml] | type[Reptile]]
+    Learner: ClassVar[type[MetaLearner]]
     version: ClassVar[int] = 1
     settings: MamlMetaTransferSettings | ReptileMetaTransferSettings
 
     def __init__(self, problem: Problem, settings: MamlMetaTransferSettings | ReptileMetaTransferSettings) -> None:
         super().__init__(problem, settings)
-        self.meta = self.MetaLearner(problem, settings)  # type: ignore[arg-type]  # each subclass pairs them
+        self.meta = self.Learner(problem, settings)
         supervised = TransferSettings(
             lr=settings.supervised_lr,
             batch_size=settings.supervised_batch,
@@ -89,12 +90,12 @@ class MetaTransfer(Method):
         cls, settings: MamlMetaTransferSettings | ReptileMetaTransferSettings, n_way: int, n_shot: int
     ) -> tuple[int, int]:
         """As the meta-learner."""
-        return cls.MetaLearner.training_setting(settings, n_way, n_shot)  # type: ignore[arg-type]
+        return cls.Learner.training_setting(settings, n_way, n_shot)
 
     @classmethod
     def versions(cls) -> list[int]:
         """Its own, and those of the two methods that it is made of."""
-        return [cls.version, cls.MetaLearner.version, Transfer.version]
+        return [cls.version, cls.Learner.version, Transfer.version]
 
     def step(self, source: TaskSource) -> dict[str, Tensor]:
         """One iteration of Algorithm 1."""
@@ -159,14 +160,14 @@ class MamlMetaTransfer(MetaTransfer):
     """Meta-transfer with MAML as its meta-learner."""
 
     Settings: ClassVar[type] = MamlMetaTransferSettings
-    MetaLearner = Maml
+    Learner = Maml
 
 
 class ReptileMetaTransfer(MetaTransfer):
     """Meta-transfer with Reptile as its meta-learner."""
 
     Settings: ClassVar[type] = ReptileMetaTransferSettings
-    MetaLearner = Reptile
+    Learner = Reptile
 
 
 def _copies(parameters: Iterable[Tensor]) -> list[Tensor]:

@@ -16,9 +16,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from fewshot_bench.methods.adaptation import Adaptation, Update, adapt, fit_and_predict, sgd, slices
-from fewshot_bench.methods.backbones import Conv4, LinearHead, Moments, Norm, Weights
-from fewshot_bench.methods.interface import Episodes, Method, Problem, TaskSource
+from fewshot_bench.methods.adaptation import Update, adapt, sgd, slices
+from fewshot_bench.methods.backbones import Moments, Norm, Weights
+from fewshot_bench.methods.interface import Episodes, Problem, TaskSource
+from fewshot_bench.methods.meta_learner import MetaLearner
 
 ADAM_BETA2, ADAM_EPSILON = 0.999, 1e-8  # Kingma & Ba 2015
 
@@ -55,7 +56,7 @@ class InnerAdam:
         return moved
 
 
-class Reptile(Method):
+class Reptile(MetaLearner):
     """Reptile with the published inner Adam, or with plain SGD."""
 
     Settings: ClassVar[type] = ReptileSettings
@@ -64,26 +65,16 @@ class Reptile(Method):
 
     def __init__(self, problem: Problem, settings: ReptileSettings) -> None:
         super().__init__(problem, settings)
-        generator = self.generator()
-        self.trunk = Conv4(problem.in_channels, problem.image_size, problem.filters, generator)
-        self.head = LinearHead(self.trunk.n_features, problem.n_way, generator)
         # theta + eps*(mean theta_i - theta) is a step of SGD along theta - mean theta_i
         self.optimizers["outer"] = torch.optim.SGD(self.parameters(), lr=settings.outer_step)
         self.slots = nn.Module()  # the inner Adam's second moments, a set for each task of the meta-batch
-        for name, weight in self._weights(settings.meta_batch).items():
+        for name, weight in self.initial_weights(settings.meta_batch).items():
             self.slots.register_buffer(name, torch.zeros_like(weight, memory_format=torch.contiguous_format))
 
     @classmethod
     def training_setting(cls, settings: ReptileSettings, n_way: int, n_shot: int) -> tuple[int, int]:
         """Always `train_shot` images per class, whatever the test's shots."""
         return n_way, settings.train_shot
-
-    def step(self, source: TaskSource) -> dict[str, Tensor]:
-        """One outer update on a meta-batch of tasks."""
-        loss = self.backward(self.draw(source))
-        self.update()
-        self.iteration += 1
-        return {"loss": loss}
 
     def draw(self, source: TaskSource) -> Episodes:
         """A meta-batch of training tasks; Reptile has no queries."""
@@ -112,27 +103,14 @@ class Reptile(Method):
             group["lr"] = self.settings.outer_step * left
         self.optimizers["outer"].step()
 
-    def predict(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:
-        """See `Method.predict`."""
-        n_tasks = len(episodes.class_ids)
-        return fit_and_predict(
-            self.trunk,
-            self.trunk.weights(n_tasks) | self.head.weights_for(episodes.n_way, n_tasks),
-            (episodes.support_images, episodes.support_labels),
-            episodes.query_images,
-            adaptation,
-            self.settings.norm,
-        )
-
-    def _weights(self, n_tasks: int) -> Weights:
-        return self.trunk.weights(n_tasks) | self.head.weights(n_tasks)
-
     def _train_tasks(self, episodes: Episodes, first: int) -> tuple[Weights, Tensor]:
         """The weights at which tasks first, first+1, ... of the meta-batch end, and their last loss (T,)."""
         s = self.settings
         images, labels = episodes.support_images, episodes.support_labels
         batches = list(slices(images, labels, s.inner_batch, s.inner_steps))
-        ends, loss = adapt(self.trunk, self._weights(len(images)), batches, self._inner_update(first, len(images)))
+        ends, loss = adapt(
+            self.trunk, self.initial_weights(len(images)), batches, self._inner_update(first, len(images))
+        )
         if s.norm == "running" and self.tracks_moments:
             observed: Moments = []
             with torch.no_grad():
