@@ -21,7 +21,6 @@ class Theme:
 
 LIGHT = Theme("light", "#ffffff", "#1d2126", "#d5d9de", 0)
 DARK = Theme("dark", "#15181c", "#e8eaed", "#3a4048", 1)
-THEMES = (LIGHT, DARK)
 
 _HUES = (  # (on white, on black)
     ("#5c5c5c", "#c4c4c4"),  # grey

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -16,7 +15,7 @@ from fewshot_bench.reports.palette import DARK, LIGHT, Theme
 from fewshot_bench.reports.plots import accuracy_against_shots, heat_map
 from fewshot_bench.reports.training_plots import training_cost, training_curves
 from fewshot_bench.tables.literature import PublishedTable, load_published
-from fewshot_bench.tables.render import render, render_published
+from fewshot_bench.tables.render import environment, render, render_published
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.summary import Table, summarise
 
@@ -102,15 +101,8 @@ def report_html(results: Results, published: Sequence[PublishedTable] | None = N
 
 
 def _document(results: Results, table: Table, drawn: Sequence[Plot], papers: Sequence[PublishedTable]) -> str:
-    environment = Environment(
-        loader=PackageLoader("fewshot_bench.reports", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("report.html.j2").render(
+    templates = environment("fewshot_bench.reports", autoescape=True)
+    return templates.get_template("report.html.j2").render(
         experiment=results.experiment,
         opening=opening(table),
         table_html=Markup(render(table, "html")),  # escaped by its own template

@@ -51,17 +51,18 @@ def _published(published: Sequence[PublishedTable]) -> dict[str, Any]:
 
 @cache
 def _html() -> Environment:
-    return _environment(autoescape=True)
+    return environment("fewshot_bench.tables", autoescape=True)
 
 
 @cache
 def _markdown() -> Environment:
-    return _environment(autoescape=False, finalize=escape.markdown)
+    return environment("fewshot_bench.tables", autoescape=False, finalize=escape.markdown)
 
 
 @cache
 def _latex() -> Environment:
-    return _environment(  # braces and percent signs belong to LaTeX
+    return environment(  # braces and percent signs belong to LaTeX
+        package="fewshot_bench.tables",
         autoescape=False,
         finalize=escape.latex,
         block_start_string="((*",
@@ -73,9 +74,10 @@ def _latex() -> Environment:
     )
 
 
-def _environment(autoescape: bool, **options: Any) -> Environment:
+def environment(package: str, autoescape: bool, **options: Any) -> Environment:
+    """The jinja2 environment of a package's templates; `autoescape` must be on for HTML."""
     return Environment(
-        loader=PackageLoader("fewshot_bench.tables", "templates"),
+        loader=PackageLoader(package, "templates"),
         autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,

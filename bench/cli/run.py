@@ -59,7 +59,7 @@ def run(
         session = _Session(chosen, screen, plan, as_json)
         code = session.run(
             device or settings.device,
-            settings.threads if threads is None else threads,
+            threads or settings.threads,
             settings.jobs if jobs is None else jobs,
         )
         if plan.count("failed") and code == 0:
@@ -81,6 +81,7 @@ class _Session:
     def run(self, device_name: str, threads: int, jobs: int) -> int:
         """Everything to do; returns the exit code. Whatever happens, the run's ending is recorded."""
         from fewshot_bench import device as machine
+        from fewshot_bench.checkpoint import Checkpoints
         from fewshot_bench.provenance import collect
         from fewshot_bench.runner import Stopped
         from fewshot_bench.store import Reader, Writer
@@ -89,6 +90,7 @@ class _Session:
         device = machine.choose_device(device_name)
         jobs = machine.choose_jobs(device, jobs, self.n_cells)
         place = self._place(device.type, threads)
+        self.checkpoints = Checkpoints(place.checkpoints)
         facts = collect(sys.argv[1:], machine.describe(device), threads, jobs)
         self.writer = Writer(self.chosen.database, facts)
         self.reader = Reader(self.chosen.database)
@@ -126,7 +128,6 @@ class _Session:
     def _take(self, event: Event) -> None:
         """Record an event, then show it."""
         from fewshot_bench import work
-        from fewshot_bench.checkpoint import Checkpoints
 
         match event:
             case work.Started(todo):
@@ -136,7 +137,7 @@ class _Session:
                 self._show_training(todo, progress, losses)
             case work.Trained(todo, progress, checkpoint):
                 self.writer.finish_training(todo.training, progress, checkpoint)
-                Checkpoints(self.chosen.out / "checkpoints").drop_partial(todo.training.key)  # only now: see `train`
+                self.checkpoints.drop_partial(todo.training.key)  # only now: see `train`
                 self.screen.drop(todo.training.key)
             case work.TrainingFailed(todo, progress, reason, details):
                 self.writer.fail_training(todo.training, progress, reason)
