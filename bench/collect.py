@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from fewshot_bench.confusion import Classes, confusion
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.grid import Cell, Request, Training
 from fewshot_bench.records import EpisodeResult, StoredCell, StoredTraining
@@ -9,6 +10,7 @@ from fewshot_bench.store import Reader
 from fewshot_bench.tables.scores import (
     CellScore,
     CellState,
+    ClassConfusion,
     CurvePoint,
     EpisodeScore,
     Experiment,
@@ -29,7 +31,8 @@ def results(request: Request, images: ImageSet, cells: list[Cell], reader: Reade
     """Everything stored of the wanted cells, missing ones marked."""
     stored_cells, stored_trainings = reader.cells(), reader.trainings()
     wanted = {cell.key: cell for cell in cells}
-    episodes = reader.episodes(key for key in wanted if key in stored_cells)
+    held = [key for key in wanted if key in stored_cells]
+    episodes, answers, classes = reader.episodes(held), reader.answers(held), Classes(images)
     trainings = {cell.training.key: cell.training for cell in cells}
     curves = reader.curves(trainings)
     variants = {key: tuple(dict.fromkeys(c.variant for c in cells if c.training.key == key)) for key in trainings}
@@ -43,7 +46,8 @@ def results(request: Request, images: ImageSet, cells: list[Cell], reader: Reade
                 cell,
                 stored_cells.get(cell.key),
                 stored_trainings.get(cell.training.key),
-                episodes.get(cell.key, ()),
+                episodes.get(cell.key, ())[: cell.n_episodes],
+                confusion(cell, answers.get(cell.key, {}), classes),
             )
             for cell in cells
         ),
@@ -60,10 +64,9 @@ def _score(
     cell: Cell,
     stored: StoredCell | None,
     training: StoredTraining | None,
-    results: tuple[EpisodeResult, ...],
+    shown: tuple[EpisodeResult, ...],  # a cell that a larger grid extended is shown with what this one asks for
+    confused: ClassConfusion | None,
 ) -> CellScore:
-    # a cell that was extended for a larger grid is shown with what this one asks for
-    shown = results[: cell.n_episodes]
     reason = (stored.reason if stored else "") or (training.reason if training else "")
     state: CellState = "done" if len(shown) == cell.n_episodes else "partial" if shown else "missing"
     if state != "done" and reason:
@@ -78,8 +81,15 @@ def _score(
         reason=reason if state == "failed" else "",
         episodes=()
         if state == "failed"
-        else tuple(EpisodeScore(r.episode_id, r.n_correct, r.n_queries) for r in shown),
+        else tuple(EpisodeScore(r.episode_id, r.n_correct, r.n_queries, r.number) for r in shown),
         n_episodes_wanted=cell.n_episodes,
+        lineage=cell.lineage,
+        backbone="{backbone}, {filters} filters, {in_channels}x{image_size}x{image_size}".format(**training.identity)
+        if training
+        else "",
+        seconds=stored.seconds if stored else 0.0,
+        weights=training.checkpoint if training else "",
+        confusion=confused if state != "failed" else None,
     )
 
 

@@ -56,6 +56,10 @@ class Sampler:
         self._most = max(len(i) for i in self._images_of)
         self._stream = stream
 
+    def draw_classes(self, index: int, n_way: int) -> NDArray[np.int64]:
+        """The places among the sampler's classes (n_way,) of episode number `index`: label j is the j-th."""
+        return shuffled(self._stream.words(index, len(self._classes)))[:n_way]
+
     def draw(self, index: int, setting: Setting) -> Episode:
         """Episode number `index` in a setting that `check_setting` has passed."""
         n_way, n_shot, n_query = setting.n_way, setting.n_shot, setting.n_query

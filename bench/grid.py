@@ -109,6 +109,12 @@ class Cell:
         return digest(self.identity)[:16]
 
     @property
+    def lineage(self) -> str:
+        """16 hex digits, the same for whatever version of the code made the result."""
+        training = {name: value for name, value in self.training.identity.items() if name != "versions"}
+        return digest(self.identity | {"training": training, "bank": self.bank_seed})[:16]
+
+    @property
     def name(self) -> str:
         """How people say it, and what `-k` matches: maml-5w1s-s0."""
         return f"{self.variant}-{self.setting.n_way}w{self.setting.n_shot}s-s{self.training.seed}"

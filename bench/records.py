@@ -1,7 +1,10 @@
 """What a run produces and what is remembered of it: the plain records that runner, store and plan exchange."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, NewType
+
+# The label given to each query of an episode, query by query: a byte each, or two (little-endian) beyond 256 ways.
+Answers = NewType("Answers", bytes)
 
 
 @dataclass(frozen=True)
@@ -12,6 +15,8 @@ class EpisodeResult:
     episode_id: str
     n_correct: int
     n_queries: int
+    # empty where they are not needed or were not kept; results are compared by what was counted
+    answers: Answers = field(default=Answers(b""), compare=False, repr=False)
 
 
 @dataclass(frozen=True)

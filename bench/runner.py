@@ -4,13 +4,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fewshot_bench.checkpoint import Checkpoints
+from fewshot_bench.confusion import pack_answers
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.device import PeakMemory, describe
-from fewshot_bench.episodes import bank
+from fewshot_bench.episodes import Episode, bank
 from fewshot_bench.grid import Cell, Training
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Method
@@ -154,10 +157,8 @@ def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterato
         if not bool(torch.isfinite(logits).all()):
             yield chunk
             raise FloatingPointError(f"adaptation diverged: logits not finite in episode {start} or soon after")
-        correct = (logits.argmax(-1) == batch.query_labels).sum(1).tolist()
-        chunk += [
-            EpisodeResult(start + i, e.id, n, len(e.query)) for i, (e, n) in enumerate(zip(drawn, correct, strict=True))
-        ]
+        answers = logits.argmax(-1).cpu().numpy()  # (T, n_way*n_query)
+        chunk += [_result(start + i, e, answers[i]) for i, e in enumerate(drawn)]
         stop = lab.should_stop() and start + at_once < cell.n_episodes
         if stop or time.monotonic() - started > CHUNK_SECONDS:
             yield chunk
@@ -166,6 +167,11 @@ def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterato
             raise Stopped
     if chunk:
         yield chunk
+
+
+def _result(number: int, episode: Episode, answers: NDArray[np.int64]) -> EpisodeResult:
+    n_correct = int((answers == episode.query_labels).sum())
+    return EpisodeResult(number, episode.id, n_correct, len(answers), pack_answers(answers, len(episode.classes)))
 
 
 class _Losses:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fewshot_bench.tables.interval import Sample, sample
 from fewshot_bench.tables.scores import CellScore, EpisodeScore, Experiment, Results
+from fewshot_bench.tables.statistics.sampler import Sample, sample
 
 SCHEMA = 1
 IDENTITY = (

@@ -13,8 +13,8 @@ from fewshot_bench.tables.baseline import (
     read_baseline,
     stored_cell,
 )
-from fewshot_bench.tables.interval import difference_half_width
 from fewshot_bench.tables.scores import CellScore, Results
+from fewshot_bench.tables.statistics.sampler import difference_half_width
 
 __all__ = ["VERDICTS", "CellVerdict", "RegressionReport", "Verdict", "compare", "make_baseline"]
 

@@ -7,21 +7,37 @@ where they came from.
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 CellState = Literal["done", "partial", "failed", "missing"]
 
 
 @dataclass(frozen=True)
 class EpisodeScore:
-    """One episode's result, as the integers that were counted."""
+    """One episode's result, as the integers that were counted.
+
+    Episodes of one way with the same number have the same classes and queries at every shot; only the support
+    differs.
+    """
 
     episode_id: str  # the same id means the same classes, images and label order: results pair by it
     n_correct: int
     n_queries: int
+    number: int  # in the episode bank
 
     @property
     def accuracy(self) -> float:
         """A fraction in [0, 1]."""
         return self.n_correct / self.n_queries
+
+
+@dataclass(frozen=True, eq=False)
+class ClassConfusion:
+    """Which novel classes a cell's episodes took for which: integers (C, C), C novel classes."""
+
+    answered: NDArray[np.int64]  # [i, j]: queries of class i that were given class j
+    asked: NDArray[np.int64]  # [i, j]: queries of class i in episodes that have class j, too
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,11 @@ class CellScore:
     reason: str = ""
     episodes: tuple[EpisodeScore, ...] = ()
     n_episodes_wanted: int = 0
+    lineage: str = ""  # equal for cells that differ in nothing but the version of the code that made them
+    backbone: str = ""  # e.g. "conv4, 32 filters", as stored
+    seconds: float = 0.0  # that evaluating all stored episodes took
+    weights: str = ""  # SHA-256 of the training's checkpoint
+    confusion: ClassConfusion | None = None  # of the episodes above; None where no answers were kept
 
 
 @dataclass(frozen=True)

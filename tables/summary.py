@@ -3,8 +3,8 @@
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
-from fewshot_bench.tables.interval import sample
 from fewshot_bench.tables.scores import CellScore, CellState, Experiment, Results
+from fewshot_bench.tables.statistics.sampler import sample
 
 # Of several seeds the worst state decides: a mean over the seeds that happened to survive would flatter.
 WORST_LAST: tuple[CellState, ...] = ("done", "partial", "missing", "failed")

@@ -86,7 +86,7 @@ class Screen:
 
 def accuracy(results: Sequence[HasCounts]) -> str:
     """ "52.31 ± 1.20 %": the mean over episodes and its 95 % t-interval."""
-    from fewshot_bench.tables.interval import sample
+    from fewshot_bench.tables.statistics.sampler import sample
 
     over = sample([r.n_correct / r.n_queries for r in results])
     spread = "" if over.half_width is None else f" ± {100 * over.half_width:.2f}"

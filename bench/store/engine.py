@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 from fewshot_bench.errors import DatabaseError, NoResultsYet, UsageError
 
 APPLICATION_ID = 0x46534231  # "FSB1", in SQLite's header: the file is a results database of ours
-REVISIONS = ("0001",)  # oldest to newest; the last is what `schema.py` describes
+REVISIONS = ("0001", "0002")  # oldest to newest; the last is what `schema.py` describes
 WAIT_SECONDS = 30
 
 

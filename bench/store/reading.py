@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from fewshot_bench.errors import DatabaseError, NothingSelected
-from fewshot_bench.records import EpisodeResult, StoredCell, StoredTraining
+from fewshot_bench.records import Answers, EpisodeResult, StoredCell, StoredTraining
 from fewshot_bench.store.engine import explained, open_engine
-from fewshot_bench.store.schema import cells, curves, episodes, runs, trainings
-from fewshot_bench.store.writing import episodes_sha256
+from fewshot_bench.store.schema import answers, cells, curves, episodes, runs, trainings
+from fewshot_bench.store.writing import COUNTED, counts, episodes_sha256
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Reader:
         """The episodes of each cell, in order. Raises DatabaseError where they do not match their SHA-256."""
         wanted = set(keys)
         query = (
-            select(episodes.c.cell_key, *(episodes.c[n] for n in EpisodeResult.__dataclass_fields__))
+            select(episodes.c.cell_key, *(episodes.c[n] for n in COUNTED))
             .where(episodes.c.cell_key.in_(wanted))
             .order_by(episodes.c.cell_key, episodes.c.number)
         )
@@ -83,12 +83,21 @@ class Reader:
                 found[key].append(EpisodeResult(*row))
             hashes: dict[str, str] = {row.key: row.sha256 for row in c.execute(select(cells.c.key, cells.c.sha256))}
         for key, results in found.items():
-            if key in hashes and hashes[key] != episodes_sha256(tuple(vars(r).values()) for r in results):
+            if key in hashes and hashes[key] != episodes_sha256(tuple(counts(r).values()) for r in results):
                 raise DatabaseError(
                     f"{self._where}: the episodes of cell {key} do not match their checksum: the file was "
                     "damaged or edited; move it away, or restore a copy"
                 )
         return {key: tuple(results) for key, results in found.items()}
+
+    def answers(self, keys: Iterable[str]) -> dict[str, dict[int, Answers]]:
+        """Cell key -> episode number -> the label given to each query, where they were kept."""
+        found: dict[str, dict[int, Answers]] = {key: {} for key in keys}
+        query = select(answers).where(answers.c.cell_key.in_(found))
+        with explained(self._where), self._engine.begin() as c:
+            for row in c.execute(query):
+                found[row.cell_key][row.number] = Answers(row.labels)
+        return found
 
     def curves(self, keys: Iterable[str]) -> dict[str, list[tuple[int, float]]]:
         """Training key -> (iteration, loss) points."""

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -79,6 +80,14 @@ episodes = Table(
     Column("n_correct", Integer, nullable=False),
     Column("n_queries", Integer, nullable=False),
     Column("run_id", Integer, ForeignKey("runs.id"), nullable=False),
+)
+
+answers = Table(  # apart from `episodes`, so that tables are read without them
+    "answers",
+    metadata,
+    Column("cell_key", String(16), ForeignKey("cells.key"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("labels", LargeBinary, nullable=False),  # see records.Answers
 )
 
 curves = Table(

@@ -14,10 +14,12 @@ from fewshot_bench.errors import DatabaseError
 from fewshot_bench.provenance import Provenance, now
 from fewshot_bench.records import EpisodeResult, TrainingProgress
 from fewshot_bench.store.engine import explained, open_engine
-from fewshot_bench.store.schema import cells, curves, episodes, runs, trainings
+from fewshot_bench.store.schema import answers, cells, curves, episodes, runs, trainings
 
 if TYPE_CHECKING:  # reading results must not import torch
     from fewshot_bench.grid import Cell, Training
+
+COUNTED = ("number", "episode_id", "n_correct", "n_queries")  # of an EpisodeResult, in the table `episodes`
 
 
 class Writer:
@@ -111,10 +113,12 @@ class Writer:
         """Append a chunk of episodes to a cell. Raises DatabaseError if other results stand there already."""
         with explained(self._where), self._engine.begin() as c:
             self._ensure_cell(c, cell, label, command)
-            rows = [{"cell_key": cell.key, "run_id": self.run_id} | vars(r) for r in results]
+            rows = [{"cell_key": cell.key, "run_id": self.run_id} | counts(r) for r in results]
             n_new = _insert_new(c, episodes, rows)
             if n_new < len(rows):
                 _refuse_conflict(c, cell, results)
+            kept = [{"cell_key": cell.key, "number": r.number, "labels": r.answers} for r in results if r.answers]
+            _insert_new(c, answers, kept)
             stored = c.execute(
                 select(episodes.c.number, episodes.c.episode_id, episodes.c.n_correct, episodes.c.n_queries)
                 .where(episodes.c.cell_key == cell.key)
@@ -157,6 +161,11 @@ class Writer:
             "reason": "",
         }
         _insert_new(c, cells, [row])
+
+
+def counts(result: EpisodeResult) -> dict[str, int | str]:
+    """What the table `episodes` keeps of a result."""
+    return {name: getattr(result, name) for name in COUNTED}
 
 
 def episodes_sha256(rows: Iterable[Sequence[Any]]) -> str:

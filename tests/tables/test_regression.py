@@ -78,10 +78,10 @@ def test_equal_accuracies_from_other_counts_are_not_identical(make_results):
 
 
 def test_hash_ignores_order_but_nothing_else():
-    episodes = (EpisodeScore("a", 3, 75), EpisodeScore("b", 4, 75))
+    episodes = (EpisodeScore("a", 3, 75, 0), EpisodeScore("b", 4, 75, 1))
     known = episodes_sha256(episodes)
     assert episodes_sha256(episodes[::-1]) == known
-    for changed in (EpisodeScore("c", 3, 75), EpisodeScore("a", 2, 75), EpisodeScore("a", 3, 70)):
+    for changed in (EpisodeScore("c", 3, 75, 0), EpisodeScore("a", 2, 75, 0), EpisodeScore("a", 3, 70, 0)):
         assert episodes_sha256((changed, episodes[1])) != known
 
 

@@ -9,8 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from fewshot_bench.tables.interval import Sample, difference_half_width, sample
 from fewshot_bench.tables.scores import CellScore, EpisodeScore
+from fewshot_bench.tables.statistics.sampler import Sample, difference_half_width, sample
 from fewshot_bench.tables.summary import disjoint_episodes, summarise
 
 fractions = st.lists(st.integers(0, 75).map(lambda correct: correct / 75), min_size=2, max_size=40)
@@ -32,7 +32,7 @@ def replaced(results, variant, n_way, n_shot, seed=0, **changes):
 
 
 def scored(*counts, n_queries=75):
-    return tuple(EpisodeScore(f"e{i}", correct, n_queries) for i, correct in enumerate(counts))
+    return tuple(EpisodeScore(f"e{i}", correct, n_queries, i) for i, correct in enumerate(counts))
 
 
 @given(fractions)
@@ -117,7 +117,7 @@ def test_failed_seed_is_worse_than_a_missing_one(make_results):
 
 def test_seeds_on_different_episodes_are_not_called_done(make_results):
     results = make_results(("maml",), ((5, 1),), seeds=(0, 1))
-    other = tuple(EpisodeScore(f"other{i}", 30, 75) for i in range(5))
+    other = tuple(EpisodeScore(f"other{i}", 30, 75, i) for i in range(5))
     cell = only(replaced(results, "maml", 5, 1, seed=1, episodes=other), "maml", 5, 1)
     assert (cell.state, cell.mean, cell.reason) == ("partial", None, "the seeds share only 0 episodes")
 

@@ -1,0 +1,1 @@
+"""Sentences of papers with their readings, as data."""

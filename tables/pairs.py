@@ -1,0 +1,126 @@
+"""Two variants on the same episodes: paired differences, their test, and Holm's correction over a family."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+
+from fewshot_bench.tables.scores import CellScore, Results
+from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Values, of_episodes, of_seeds_and_episodes
+from fewshot_bench.tables.statistics.families import holm
+
+COUNTED = ("done", "partial")  # states of cells whose episodes count
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """first minus second in one setting; accuracies are fractions.
+
+    One seed: two checkpoints were compared. Several: two methods were, and the seeds' variance is in the error.
+    """
+
+    first: str
+    second: str
+    n_way: int
+    n_shot: int
+    seeds: tuple[int, ...]  # that both have
+    n_episodes: int  # shared by all of them
+    mean: float | None  # of the differences; None where no episode is shared
+    estimate: Estimate | None  # None where fewer than two episodes are shared
+    effect: float | None  # Cohen's d_z: the mean difference over the standard deviation of the episodes' differences
+    p: float | None  # two-sided, of this comparison alone
+    p_holm: float | None = None  # corrected for the family it is shown in
+
+    @property
+    def significant(self) -> bool:
+        """Whether the difference stands after Holm's correction."""
+        return self.p_holm is not None and self.p_holm <= ALPHA
+
+
+def differences(first: Sequence[CellScore], second: Sequence[CellScore]) -> tuple[tuple[int, ...], Values]:
+    """The seeds that both have, and (S, E) differences on the episodes that all these cells share, by their ids."""
+    a, b = ({cell.seed: _accuracies(cell) for cell in cells if cell.state in COUNTED} for cells in (first, second))
+    seeds = tuple(sorted(a.keys() & b.keys()))
+    columns = [side[seed] for side in (a, b) for seed in seeds]
+    shared = [name for name in columns[0] if all(name in column for column in columns)] if columns else []
+    rows = [[a[seed][name] - b[seed][name] for name in shared] for seed in seeds]
+    return seeds, np.array(rows, dtype=float).reshape(len(seeds), len(shared))
+
+
+def compare(first: Sequence[CellScore], second: Sequence[CellScore]) -> Comparison:
+    """Two variants' cells of one setting, a cell a seed."""
+    seeds, values = differences(first, second)
+    estimate = estimate_of(values, quantum(first)) if values.size else None
+    return Comparison(
+        first=first[0].variant,
+        second=second[0].variant,
+        n_way=first[0].n_way,
+        n_shot=first[0].n_shot,
+        seeds=seeds,
+        n_episodes=values.shape[1],
+        mean=float(values.mean()) if values.size else None,
+        estimate=estimate,
+        effect=_effect(values),
+        p=estimate.p_value() if estimate else None,
+    )
+
+
+def estimate_of(values: Values, step: float) -> Estimate | None:
+    """Of differences or accuracies (S, E): over episodes with one seed, over both with several."""
+    return of_episodes(values[0], step) if len(values) == 1 else of_seeds_and_episodes(values, step)
+
+
+def quantum(cells: Sequence[CellScore]) -> float:
+    """The smallest step of an episode's accuracy, averaged over the seeds."""
+    most = max((episode.n_queries for cell in cells for episode in cell.episodes), default=0)
+    return 1 / (most * len(cells)) if most else 0.0
+
+
+def as_family(comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
+    """The same with Holm-corrected p-values over all that have one (Holm 1979)."""
+    listed = list(comparisons)
+    corrected = iter(holm([c.p for c in listed if c.p is not None]))
+    return tuple(c if c.p is None else replace(c, p_holm=next(corrected)) for c in listed)
+
+
+def compare_variants(results: Results, first: str, second: str) -> tuple[Comparison, ...]:
+    """Two variants in every setting; the family is the settings. Raises KeyError for an unknown variant."""
+    places = cells_by_place(results)
+    return as_family(
+        compare(places[first, n_way, n_shot], places[second, n_way, n_shot]) for n_way, n_shot in results.settings
+    )
+
+
+def compare_all(results: Results) -> tuple[Comparison, ...]:
+    """Every pair of variants in every setting; the family is all of them.
+
+    A mark "not significantly worse than the best" needs this family: the best is chosen from the same data, so that
+    correcting only for the comparisons with it would find too much.
+    """
+    places = cells_by_place(results)
+    return as_family(
+        compare(places[first, n_way, n_shot], places[second, n_way, n_shot])
+        for n_way, n_shot in results.settings
+        for first, second in combinations(results.variants, 2)
+    )
+
+
+def cells_by_place(results: Results) -> dict[tuple[str, int, int], list[CellScore]]:
+    """(variant, n_way, n_shot) -> its cells, a cell a seed, in the order of the seeds."""
+    places: dict[tuple[str, int, int], list[CellScore]] = {}
+    for cell in results.cells:
+        places.setdefault((cell.variant, cell.n_way, cell.n_shot), []).append(cell)
+    return places
+
+
+def _accuracies(cell: CellScore) -> dict[str, float]:
+    return {episode.episode_id: episode.accuracy for episode in cell.episodes}
+
+
+def _effect(values: Values) -> float | None:
+    if values.shape[0] == 0 or values.shape[1] < 2:
+        return None
+    by_episode = values.mean(axis=0)
+    deviation = float(np.std(by_episode, ddof=1))
+    return float(by_episode.mean()) / deviation if deviation else None
