@@ -87,7 +87,7 @@ def _score(
         backbone="{backbone}, {filters} filters, {in_channels}x{image_size}x{image_size}".format(**training.identity)
         if training
         else "",
-        seconds=stored.seconds if stored else 0.0,
+        seconds_per_episode=stored.seconds / max(1, stored.n_episodes) if stored else 0.0,
         weights=training.checkpoint if training else "",
         confusion=confused if state != "failed" else None,
     )

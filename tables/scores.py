@@ -58,7 +58,7 @@ class CellScore:
     n_episodes_wanted: int = 0
     lineage: str = ""  # equal for cells that differ in nothing but the version of the code that made them
     backbone: str = ""  # e.g. "conv4, 32 filters", as stored
-    seconds: float = 0.0  # that evaluating all stored episodes took
+    seconds_per_episode: float = 0.0  # that evaluating took, on the machine that did
     weights: str = ""  # SHA-256 of the training's checkpoint
     confusion: ClassConfusion | None = None  # of the episodes above; None where no answers were kept
 

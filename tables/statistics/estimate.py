@@ -1,4 +1,4 @@
-"""An estimate with its standard error and degrees of freedom: the one shape of every interval and test here."""
+"""An estimate with its sources of error: the one shape of every interval and test here."""
 
 import math
 from dataclasses import dataclass
@@ -8,41 +8,73 @@ import numpy as np
 from numpy.typing import NDArray
 
 CONFIDENCE = 0.95  # of every interval that is printed
-ALPHA = 1 - CONFIDENCE  # of every test
+ALPHA = 0.05  # of every test
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class Source:
+    """One source of random error: its share of the standard error, and how well that is known."""
+
+    error: float  # > 0
+    degrees: float  # of freedom
+
+
+@dataclass(frozen=True)
 class Estimate:
-    """A mean (a fraction, or a difference of two), its standard error and the t distribution it refers to."""
+    """A mean (a fraction, or a difference of two) with its sources of error: at least one.
+
+    With one source the interval is Student's. With several each widens it by its own t quantile,
+    half² = sum (t_i error_i)² (Howe 1974): a source known from two values must not borrow the certainty of one that
+    is known from hundreds.
+    """
 
     mean: float
-    error: float  # > 0
-    degrees: float  # of freedom; > 0
+    sources: tuple[Source, ...]
+
+    @property
+    def error(self) -> float:
+        """The standard error."""
+        return math.hypot(*(source.error for source in self.sources))
 
     def half_width(self, confidence: float = CONFIDENCE) -> float:
-        """Half of the two-sided t-interval."""
-        from scipy.special import stdtrit  # type: ignore[import-untyped]  # here: scipy takes 0.2 s to import
-
-        return float(stdtrit(self.degrees, 0.5 + confidence / 2)) * self.error
+        """Half of the two-sided interval."""
+        return self._half_width((1 - confidence) / 2)
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
-        """The two-sided t-interval."""
+        """The two-sided interval."""
         half = self.half_width(confidence)
         return self.mean - half, self.mean + half
 
     def p_value(self, null: float = 0.0, alternative: Literal["two-sided", "greater", "less"] = "two-sided") -> float:
-        """Of the t-test that the mean is `null`; "greater" asks whether it is above."""
+        """Of the test that the mean is `null`, as the intervals decide it; "greater" asks whether it is above."""
+        distance = self.mean - null
+        tail = self._tail(abs(distance))
+        if alternative == "two-sided":
+            return min(1.0, 2 * tail)
+        return tail if (distance > 0) == (alternative == "greater") else 1 - tail
+
+    def _half_width(self, tail: float) -> float:
+        from scipy.special import stdtrit  # type: ignore[import-untyped]  # here: scipy takes 0.2 s to import
+
+        # from the lower tail, where floating point resolves probabilities below 1e-16
+        return math.hypot(*(float(stdtrit(source.degrees, tail)) * source.error for source in self.sources))
+
+    def _tail(self, distance: float) -> float:
+        """The tail probability whose interval just reaches `distance`."""
         from scipy.special import stdtr
 
-        t = (self.mean - null) / self.error
-        if alternative == "two-sided":
-            return min(1.0, 2 * float(stdtr(self.degrees, -abs(t))))
-        return float(stdtr(self.degrees, -t if alternative == "greater" else t))
+        if len(self.sources) == 1:
+            return float(stdtr(self.sources[0].degrees, -distance / self.sources[0].error))
+        low, high = -745.0, math.log(0.5)  # of log(tail); half_width falls as it rises
+        for _ in range(100):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self._half_width(math.exp(middle)) > distance else (low, middle)
+        return math.exp(high)
 
 
 def of_episodes(values: Values, quantum: float = 0.0) -> Estimate | None:
-    """The mean of values (E,), one an episode; None for fewer than two (Student 1908).
+    """The mean of values (E,), one an episode (Student 1908); None for fewer than two, or without any variance.
 
     `quantum` is the smallest step that a value can make. A few episodes can agree by chance to the last query, and
     a standard deviation of zero would make anything significant: it counts as at least that of rounding,
@@ -52,39 +84,31 @@ def of_episodes(values: Values, quantum: float = 0.0) -> Estimate | None:
     if n < 2:
         return None
     deviation = max(float(np.std(values, ddof=1)), quantum / math.sqrt(12))
-    return Estimate(_mean(values), deviation / math.sqrt(n), n - 1) if deviation else None
+    return Estimate(mean_of(values), (Source(deviation / math.sqrt(n), n - 1),)) if deviation else None
 
 
 def of_seeds_and_episodes(values: Values, quantum: float = 0.0) -> Estimate | None:
     """The mean of values (S, E): S training seeds, each tested on the same E episodes; None when S or E < 2.
 
-    Seeds and episodes are both random, and crossed: var = (MS_seeds + MS_episodes - MS_rest) / (S E), never less than
-    either source alone, with the degrees of freedom of Satterthwaite (1946). A two-level bootstrap has the same
-    variance in the limit, but its percentile interval with three seeds covers far less than 95 %
-    (docs/statistics.md has the measured coverage).
+    Seeds and episodes are both random, and crossed; the mean squares of the two-way layout (Searle, Casella and
+    McCulloch 1992, ch. 4) give a source each: (MS_seeds - MS_rest) / (S E), not below zero, with S - 1 degrees of
+    freedom, and MS_episodes / (S E) with E - 1. A two-level bootstrap has the same variance in the limit, but with
+    three seeds its percentile interval covers far less than it says (docs/statistics.md).
     """
     n_seeds, n_episodes = values.shape
     if n_seeds < 2 or n_episodes < 2:
         return None
-    mean = _mean(values)
+    mean = mean_of(values)
     by_seed, by_episode = values.mean(axis=1), values.mean(axis=0)
     rest = values - by_seed[:, None] - by_episode[None, :] + mean
-    df = np.array([n_seeds - 1, n_episodes - 1, (n_seeds - 1) * (n_episodes - 1)], dtype=float)
-    squares = np.array(
-        [n_episodes * np.var(by_seed) * n_seeds, n_seeds * np.var(by_episode) * n_episodes, np.sum(rest**2)]
-    )
-    of_seeds, of_episodes_, of_rest = squares / df
-    of_episodes_ = max(of_episodes_, n_seeds * quantum**2 / 12)
-    sources = [(of_seeds, df[0])] if of_seeds > of_episodes_ else [(of_episodes_, df[1])]
-    if of_seeds + of_episodes_ - of_rest > max(of_seeds, of_episodes_):
-        sources = [(of_seeds, df[0]), (of_episodes_, df[1]), (-of_rest, df[2])]
-    variance = sum(ms for ms, _ in sources)
-    if variance <= 0:
-        return None
-    degrees = variance**2 / sum(ms**2 / d for ms, d in sources)
-    return Estimate(mean, math.sqrt(variance / values.size), float(degrees))
+    ms_seeds = n_episodes * float(np.var(by_seed, ddof=1))
+    ms_episodes = max(n_seeds * float(np.var(by_episode, ddof=1)), n_seeds * quantum**2 / 12)
+    ms_rest = float(np.sum(rest**2)) / ((n_seeds - 1) * (n_episodes - 1))
+    shares = ((ms_seeds - ms_rest, n_seeds - 1), (ms_episodes, n_episodes - 1))
+    sources = tuple(Source(math.sqrt(share / values.size), degrees) for share, degrees in shares if share > 0)
+    return Estimate(mean, sources) if sources else None
 
 
-def _mean(values: Values) -> float:
-    """Independent of the order of the values."""
+def mean_of(values: Values) -> float:
+    """The mean, independent of the order of the values."""
     return math.fsum(values.ravel().tolist()) / values.size
