@@ -60,6 +60,26 @@ def results(request: Request, images: ImageSet, cells: list[Cell], reader: Reade
     )
 
 
+def stored_scores(reader: Reader) -> dict[tuple[str, int, int], list[CellScore]]:
+    """(variant, n_way, n_shot) -> its cells, one a seed, from the database alone; of several the latest run's."""
+    latest = {
+        (row["variant"], row["n_way"], row["n_shot"], row["seed"]): row
+        for row in sorted(reader.all_cells(), key=lambda row: int(row["run_id"]))
+        if row["n_episodes"]
+    }
+    episodes = reader.episodes(row["key"] for row in latest.values())
+    scores: dict[tuple[str, int, int], list[CellScore]] = {}
+    for (variant, n_way, n_shot, seed), row in latest.items():
+        counted = _counted(episodes[row["key"]])
+        score = CellScore(variant, n_way, n_shot, seed, row["key"], "done", "", counted, len(counted))
+        scores.setdefault((variant, n_way, n_shot), []).append(score)
+    return scores
+
+
+def _counted(results: tuple[EpisodeResult, ...]) -> tuple[EpisodeScore, ...]:
+    return tuple(EpisodeScore(r.episode_id, r.n_correct, r.n_queries, r.number) for r in results)
+
+
 def _score(
     cell: Cell,
     stored: StoredCell | None,
@@ -79,9 +99,7 @@ def _score(
         key=cell.key,
         state=state,
         reason=reason if state == "failed" else "",
-        episodes=()
-        if state == "failed"
-        else tuple(EpisodeScore(r.episode_id, r.n_correct, r.n_queries, r.number) for r in shown),
+        episodes=() if state == "failed" else _counted(shown),
         n_episodes_wanted=cell.n_episodes,
         lineage=cell.lineage,
         backbone="{backbone}, {filters} filters, {in_channels}x{image_size}x{image_size}".format(**training.identity)

@@ -15,7 +15,7 @@ from fewshot_bench.reports.palette import DARK, LIGHT, Theme
 from fewshot_bench.reports.plots import accuracy_against_shots, heat_map
 from fewshot_bench.reports.training_plots import training_cost, training_curves
 from fewshot_bench.tables.literature import PublishedTable, load_published
-from fewshot_bench.tables.render import environment, render, render_published
+from fewshot_bench.tables.render import environment, render, render_cells, render_published
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.summary import Table, summarise
 
@@ -109,6 +109,7 @@ def _document(results: Results, table: Table, drawn: Sequence[Plot], papers: Seq
         published_html=Markup(render_published(papers) if papers else ""),
         plots=drawn,
         trainings=results.trainings,
+        cells_html=Markup(render_cells(table)),
         facts=facts(table),
     )
 

@@ -20,7 +20,10 @@ _LATEX = str.maketrans(
         "±": r"$\pm$",
         "×": r"$\times$",
         "✗": r"$\times$",
+        "†": r"$\dagger$",
         "‡": r"$\ddagger$",
+        "§": r"\textsection{}",
+        "¶": r"\textparagraph{}",
         "°": r"$^\circ$",
         "β": r"$\beta$",
         "θ": r"$\theta$",
@@ -46,7 +49,11 @@ def one_line(value: object) -> str:
 
 def latex(value: object) -> str:
     """Text that LaTeX prints as it is; replaced in one pass, so that no replacement is escaped again."""
-    return one_line(value).translate(_LATEX)
+    return one_line(value) if isinstance(value, Comment) else one_line(value).translate(_LATEX)
+
+
+class Comment(str):
+    """What follows a % in LaTeX: not printed, so not escaped; one line, so that it cannot end."""
 
 
 def markdown(value: object) -> str:

@@ -103,6 +103,7 @@ def compare_all(results: Results) -> tuple[Comparison, ...]:
         compare(places[first, n_way, n_shot], places[second, n_way, n_shot])
         for n_way, n_shot in results.settings
         for first, second in combinations(results.variants, 2)
+        if (first, n_way, n_shot) in places and (second, n_way, n_shot) in places
     )
 
 

@@ -13,13 +13,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fewshot_bench.tables import escape
 from fewshot_bench.tables.literature import STATEMENT, PublishedTable
-from fewshot_bench.tables.sheet import lay_out, lay_out_published
+from fewshot_bench.tables.sheet import lay_out, lay_out_cells, lay_out_published
 from fewshot_bench.tables.summary import Cell, Row, Table
 
 JSON_SCHEMA = 1  # raise it when a reader of the JSON must change
 CSV_COLUMNS = (
-    "variant", "n_way", "n_shot", "seeds", "mean", "half_width", "n_episodes", "state", "reason",
-    "chance", "disjoint_episodes", "best", "keys",
+    "variant", "n_way", "n_shot", "seeds", "mean", "deviation", "half_width", "data_half_width", "seed_half_width",
+    "n_episodes", "state", "reason", "chance", "disjoint_episodes", "best", "near_best", "keys",
 )  # fmt: skip
 
 
@@ -38,9 +38,15 @@ def render_published(published: Sequence[PublishedTable]) -> str:
     return _html().get_template("published.html.j2").render(_published(published))
 
 
+def render_cells(table: Table) -> str:
+    """The HTML block that each number of the table links to: its intervals and where it is stored."""
+    return _html().get_template("cells.html.j2").render(cells=lay_out_cells(table))
+
+
 def _from_template(environment: Callable[[], Environment], name: str) -> Callable[..., str]:
     def fill(table: Table, published: Sequence[PublishedTable]) -> str:
-        return environment().get_template(name).render(sheet=lay_out(table), **_published(published))
+        template = environment().get_template(name)
+        return template.render(sheet=lay_out(table), comment=escape.Comment, **_published(published))
 
     return fill
 
@@ -105,13 +111,17 @@ def _csv_line(row: Row, cell: Cell) -> list[str | int | float | None]:
         cell.n_shot,
         " ".join(str(seed.seed) for seed in cell.seeds),
         cell.mean,
+        cell.deviation,
         cell.half_width,
+        cell.data_half_width,
+        cell.seed_half_width,
         cell.n_episodes,
         cell.state,
         escape.csv_text(cell.reason),
         row.chance,
         row.disjoint_episodes,
         int(cell.best),
+        int(cell.near_best),
         escape.csv_text(" ".join(cell.keys)),
     ]
 

@@ -4,11 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from fewshot_bench.tables.literature import PublishedTable, PublishedValue
+from fewshot_bench.tables import facts
+from fewshot_bench.tables.literature import PublishedRow, PublishedTable, PublishedValue
+from fewshot_bench.tables.notes import (
+    DATA_MARK,
+    NEAR_MARK,
+    REUSE_MARK,
+    SEED_MARK,
+    Note,
+    caption,
+    general_notes,
+    percent,
+    span,
+)
 from fewshot_bench.tables.scores import CellState
 from fewshot_bench.tables.summary import Cell, Row, Table
 
-REUSE_MARK = "‡"
 COPIED_MARK = "°"
 
 
@@ -19,8 +30,11 @@ class Entry:
     value: str  # percent; empty where there is no number
     half_width: str  # percentage points; empty where there is none
     state: CellState
+    marks: str = ""  # what the notes explain, e.g. "†§"
     note: str = ""  # the letter of its footnote
     best: bool = False
+    place: str = ""  # fit for an anchor, e.g. "maml-5-way-1-shot"
+    facts: str = ""  # see facts.py
 
 
 @dataclass(frozen=True)
@@ -32,6 +46,7 @@ class Line:
     n_episodes: str
     disjoint_episodes: str
     reuse_mark: str
+    facts: str
 
 
 @dataclass(frozen=True)
@@ -44,14 +59,6 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Note:
-    """A footnote; `mark` is empty where it is about the whole table."""
-
-    mark: str
-    text: str
-
-
-@dataclass(frozen=True)
 class Sheet:
     """A measured table as printed."""
 
@@ -60,6 +67,7 @@ class Sheet:
     variants: tuple[str, ...]
     groups: tuple[Group, ...]
     notes: tuple[Note, ...]
+    facts: str
 
 
 @dataclass(frozen=True)
@@ -72,24 +80,23 @@ class PublishedEntry:
 
 
 @dataclass(frozen=True)
+class PublishedLine:
+    """One setting of a paper's table as printed."""
+
+    label: str
+    entries: tuple[PublishedEntry, ...]
+    facts: str
+
+
+@dataclass(frozen=True)
 class PublishedSheet:
     """A paper's table as printed."""
 
     label: str
     title: str
     columns: tuple[str, ...]
-    groups: tuple[tuple[str, tuple[tuple[str, tuple[PublishedEntry, ...]], ...]], ...]  # way, (shot, entries)
+    groups: tuple[tuple[str, tuple[PublishedLine, ...]], ...]  # way, its lines
     notes: tuple[str, ...]
-
-
-def percent(fraction: float | None) -> str:
-    """Two decimals, as papers print; empty for None."""
-    return "" if fraction is None else f"{100 * fraction:.2f}"
-
-
-def span(low: int, high: int) -> str:
-    """ "600", or "5 to 600"."""
-    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def shots(n_shot: int) -> str:
@@ -104,14 +111,48 @@ def lay_out(table: Table) -> Sheet:
         Group(f"{way}-way", f"chance {percent(1 / way)} %", tuple(_line(row, letters) for row in rows))
         for way, rows in groupby(table.rows, key=lambda row: row.n_way)
     )
-    notes = [*_general_notes(table), *(Note(letter, text) for text, letter in letters.items())]
-    return Sheet(anchor(table.experiment.dataset), _caption(table), table.variants, groups, tuple(notes))
+    notes = [*general_notes(table), *(Note(letter, text) for text, letter in letters.items())]
+    name = anchor(table.experiment.dataset)
+    return Sheet(name, caption(table), table.variants, groups, tuple(notes), facts.of_table(table.experiment))
+
+
+@dataclass(frozen=True)
+class CellLine:
+    """All that is known of one cell, as printed."""
+
+    place: str  # the anchor that the table links to
+    name: str
+    mean: str
+    n: int
+    deviation: str
+    sampler: str  # the half-widths of the three intervals, percentage points
+    data: str
+    seeds: str
+    keys: tuple[tuple[int, str], ...]  # by seed
+
+
+def lay_out_cells(table: Table) -> tuple[CellLine, ...]:
+    """One line a cell, row by row."""
+    return tuple(
+        CellLine(
+            place=place_of(cell),
+            name=f"{cell.variant} {cell.n_way}-way {cell.n_shot}-shot",
+            mean=percent(cell.mean),
+            n=cell.n_episodes,
+            deviation=percent(cell.deviation),
+            sampler=percent(cell.half_width),
+            data=percent(cell.data_half_width),
+            seeds=percent(cell.seed_half_width),
+            keys=tuple((seed.seed, seed.key) for seed in cell.seeds),
+        )
+        for cell in table.cells
+    )
 
 
 def lay_out_published(table: PublishedTable) -> PublishedSheet:
     """A paper's table, with all that must be known beside it."""
     groups = tuple(
-        (f"{way}-way", tuple((shots(row.n_shot), tuple(map(_published_entry, row.values))) for row in rows))
+        (f"{way}-way", tuple(_published_line(table.id, row) for row in rows))
         for way, rows in groupby(table.rows, key=lambda row: row.n_way)
     )
     return PublishedSheet(
@@ -129,57 +170,6 @@ def anchor(text: str) -> str:
     return kept.strip("-") or "table"
 
 
-def _caption(table: Table) -> str:
-    experiment = table.experiment
-    low, high = table.n_episodes
-    count = f"n = {span(low, high)} episodes a cell" if high else "nothing measured yet"
-    seeds = f", {len(table.seeds)} seeds" if len(table.seeds) > 1 else ""
-    return (
-        f"Accuracy (%) on the novel classes of {experiment.dataset}: mean ± 95 % t-interval over episodes; "
-        f"{count}{seeds}, {experiment.n_query} queries a class; protocol {experiment.protocol}, "
-        f"split {experiment.split}, budget {experiment.budget}, {experiment.backbone}."
-    )
-
-
-def _general_notes(table: Table) -> list[Note]:
-    interval = (
-        "The interval is over episodes: it covers the sampler only, not another training seed, other classes "
-        "or other images."
-    )
-    if len(table.seeds) > 1:
-        interval += (
-            f" Each episode's accuracy is first averaged over the {len(table.seeds)} seeds; "
-            "the worst state among the seeds is the cell's."
-        )
-    texts = [interval, "Bold: the highest mean of the row among complete cells; not a test of significance."]
-    norms = _norms(table)
-    if norms:
-        texts.append(f"Normalisation at test: {norms}.")
-    states = {cell.state for cell in table.cells}
-    legend = {"partial": "* fewer episodes than asked for", "failed": "✗ failed", "missing": "— not measured"}
-    shown = [words for state, words in legend.items() if state in states]
-    if shown:
-        texts.append("; ".join(shown) + ".")
-    notes = [Note("", text) for text in texts]
-    notes.append(Note("", "disjoint: at most how many episodes the data allow without using an image twice."))
-    if any(row.reuses_images for row in table.rows):
-        notes.append(
-            Note(
-                REUSE_MARK,
-                "more episodes than can be disjoint: the interval is narrower than the data can support.",
-            )
-        )
-    return notes
-
-
-def _norms(table: Table) -> str:
-    by_norm: dict[str, list[str]] = {}
-    for variant in table.variants:
-        if variant in table.experiment.norms:
-            by_norm.setdefault(table.experiment.norms[variant], []).append(variant)
-    return "; ".join(f"{norm} ({', '.join(variants)})" for norm, variants in by_norm.items())
-
-
 def _letters(cells: Sequence[Cell]) -> dict[str, str]:
     """One letter for each different thing to say about a cell."""
     texts = dict.fromkeys(f"{cell.state}: {cell.reason}" for cell in cells if cell.reason)
@@ -193,19 +183,46 @@ def _letter(number: int) -> str:
 
 
 def _line(row: Row, letters: dict[str, str]) -> Line:
-    entries = tuple(
-        Entry(
-            value=percent(cell.mean),
-            half_width=percent(cell.half_width),
-            state=cell.state,
-            note=letters.get(f"{cell.state}: {cell.reason}", ""),
-            best=cell.best,
-        )
-        for cell in row.cells
-    )
     low, high = row.n_episodes
-    mark = REUSE_MARK if row.reuses_images else ""
-    return Line(shots(row.n_shot), entries, span(low, high), str(row.disjoint_episodes), mark)
+    counts = (span(low, high), str(row.disjoint_episodes))
+    return Line(
+        shots(row.n_shot),
+        tuple(_entry(cell, letters) for cell in row.cells),
+        *counts,
+        reuse_mark=REUSE_MARK if row.reuses_images else "",
+        facts=facts.of_row(row, *counts),
+    )
+
+
+def _entry(cell: Cell, letters: dict[str, str]) -> Entry:
+    value, half_width = percent(cell.mean), percent(cell.half_width)
+    marked = ((cell.near_best, NEAR_MARK), (cell.data_is_wide, DATA_MARK), (cell.seeds_are_wide, SEED_MARK))
+    return Entry(
+        value=value,
+        half_width=half_width,
+        state=cell.state,
+        marks="".join(mark for holds, mark in marked if holds),
+        note=letters.get(f"{cell.state}: {cell.reason}", ""),
+        best=cell.best,
+        place=place_of(cell),
+        facts=facts.of_cell(cell, _joined(value, half_width)),
+    )
+
+
+def place_of(cell: Cell) -> str:
+    """A cell's name, fit for an anchor: "maml-5-way-1-shot"."""
+    return anchor(f"{cell.variant}-{cell.n_way}-way-{cell.n_shot}-shot")
+
+
+def _joined(value: str, half_width: str) -> str:
+    """ "31.91 ± 2.00"."""
+    return f"{value} ± {half_width}" if half_width else value
+
+
+def _published_line(table_id: str, row: PublishedRow) -> PublishedLine:
+    entries = tuple(map(_published_entry, row.values))
+    shown = [_joined(entry.value, entry.half_width) + entry.copied_mark for entry in entries]
+    return PublishedLine(shots(row.n_shot), entries, facts.of_published(table_id, row.n_way, row.n_shot, shown))
 
 
 def _published_entry(value: PublishedValue) -> PublishedEntry:

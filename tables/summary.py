@@ -1,15 +1,21 @@
 """Results -> Table: rows are settings grouped by way, columns are variants; accuracies stay fractions."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from fewshot_bench.tables.pairs import Comparison, compare_all
 from fewshot_bench.tables.scores import CellScore, CellState, Experiment, Results
-from fewshot_bench.tables.statistics.sampler import sample
+from fewshot_bench.tables.statistics.classes import of_classes
+from fewshot_bench.tables.statistics.estimate import Estimate, Values, mean_of, of_episodes, of_seeds_and_episodes
 
 # Of several seeds the worst state decides: a mean over the seeds that happened to survive would flatter.
 WORST_LAST: tuple[CellState, ...] = ("done", "partial", "missing", "failed")
 # Means this close are one value that was rounded on different ways: far below what one image could change.
 TIE = 1e-12
+WIDE = 2.0  # times the sampler's interval: beyond that, the table says so at the cell
 
 
 @dataclass(frozen=True)
@@ -35,10 +41,24 @@ class Cell:
     state: CellState  # the worst of its seeds
     reason: str
     mean: float | None  # over episodes, each first averaged over the seeds; None when failed or missing
-    half_width: float | None  # of the 95 % t-interval over episodes; None when n_episodes < 2
+    deviation: float | None  # of the episodes' accuracies, ddof = 1; None when n_episodes < 2
+    half_width: float | None  # 95 %, sampler: other episodes on the same images; None when n_episodes < 2
+    data_half_width: float | None  # 95 %, data: new classes like these; None where no answers were kept
+    seed_half_width: float | None  # 95 %, other training seeds and episodes; None with one seed
     n_episodes: int  # shared by all seeds
     seeds: tuple[SeedScore, ...]
     best: bool = False  # the highest mean of its row among at least two done cells, or tied with it
+    near_best: bool = False  # not the best, but not significantly worse either
+
+    @property
+    def data_is_wide(self) -> bool:
+        """Whether other classes could change the number much more than other episodes."""
+        return _wide(self.data_half_width, self.half_width)
+
+    @property
+    def seeds_are_wide(self) -> bool:
+        """Whether another training seed could change the number much more than other episodes."""
+        return _wide(self.seed_half_width, self.half_width)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -80,6 +100,7 @@ class Table:
     variants: tuple[str, ...]
     seeds: tuple[int, ...]
     rows: tuple[Row, ...]  # rows of one way stand together
+    comparisons: tuple[Comparison, ...]  # every pair of variants in every setting, as one family
 
     @property
     def ways(self) -> tuple[int, ...]:
@@ -106,14 +127,15 @@ def disjoint_episodes(experiment: Experiment, n_way: int, n_shot: int) -> int:
 
 def summarise(results: Results) -> Table:
     """Average, count and judge every cell; raises ValueError on a cell that is doubled or has no place."""
-    scores = _by_place(results)
+    scores, comparisons = _by_place(results), compare_all(results)
     ways = list(dict.fromkeys(n_way for n_way, _ in results.settings))
     rows = []
     for n_way, n_shot in sorted(results.settings, key=lambda setting: ways.index(setting[0])):
         cells = tuple(_cell(scores[variant, n_way, n_shot]) for variant in results.variants)
         capacity = disjoint_episodes(results.experiment, n_way, n_shot)
-        rows.append(Row(n_way, n_shot, capacity, _mark_best(cells)))
-    return Table(results.experiment, results.variants, results.seeds, tuple(rows))
+        tests = [c for c in comparisons if (c.n_way, c.n_shot) == (n_way, n_shot)]
+        rows.append(Row(n_way, n_shot, capacity, _mark_near_best(_mark_best(cells), tests)))
+    return Table(results.experiment, results.variants, results.seeds, tuple(rows), comparisons)
 
 
 def _by_place(results: Results) -> dict[tuple[str, int, int], list[CellScore]]:
@@ -141,23 +163,40 @@ def _cell(scores: list[CellScore]) -> Cell:
     seeds = tuple(_seed_score(score) for score in scores)
     state = max((seed.state for seed in seeds), key=WORST_LAST.index)
     reason = _reason(seeds)
-    accuracies: list[float] = []
+    values = np.empty((0, 0))
     if state in ("done", "partial"):
-        accuracies = _mean_over_seeds(scores)
-        if len(accuracies) < max(seed.n_episodes for seed in seeds) and state == "done":
-            state, reason = "partial", f"the seeds share only {len(accuracies)} episodes"
-    counted = sample(accuracies) if accuracies else None
+        values = _accuracies(scores)
+        if values.shape[1] < max(seed.n_episodes for seed in seeds) and state == "done":
+            state, reason = "partial", f"the seeds share only {values.shape[1]} episodes"
+    by_episode = values.mean(axis=0) if values.size else np.empty(0)
     return Cell(
         variant=scores[0].variant,
         n_way=scores[0].n_way,
         n_shot=scores[0].n_shot,
         state=state,
         reason=reason,
-        mean=counted.mean if counted else None,
-        half_width=counted.half_width if counted else None,
-        n_episodes=counted.n if counted else 0,
+        mean=mean_of(by_episode) if by_episode.size else None,
+        deviation=float(np.std(by_episode, ddof=1)) if by_episode.size > 1 else None,
+        half_width=_half_width(of_episodes(by_episode)) if by_episode.size > 1 else None,
+        data_half_width=_data_half_width(scores) if by_episode.size else None,
+        seed_half_width=_half_width(of_seeds_and_episodes(values)) if len(values) > 1 else None,
+        n_episodes=by_episode.size,
         seeds=seeds,
     )
+
+
+def _data_half_width(scores: list[CellScore]) -> float | None:
+    """From the seeds' confusions of classes, added up; None unless every seed has its own."""
+    kept = [score.confusion for score in scores if score.confusion is not None]
+    if len(kept) < len(scores):
+        return None
+    answered, asked = np.stack([c.answered for c in kept]), np.stack([c.asked for c in kept])
+    return _half_width(of_classes(answered.sum(axis=0), asked.sum(axis=0)))
+
+
+def _half_width(estimate: Estimate | None) -> float:
+    """Zero where nothing varies."""
+    return estimate.half_width() if estimate else 0.0
 
 
 def _seed_score(score: CellScore) -> SeedScore:
@@ -167,7 +206,7 @@ def _seed_score(score: CellScore) -> SeedScore:
     reason = score.reason
     if state == "partial" and not reason:
         reason = f"{len(accuracies)} of {score.n_episodes_wanted} episodes"
-    mean = sample(accuracies).mean if accuracies else None
+    mean = mean_of(np.array(accuracies)) if accuracies else None
     return SeedScore(score.seed, score.key, state, reason, mean, len(accuracies), score.n_episodes_wanted)
 
 
@@ -179,11 +218,11 @@ def _reason(seeds: tuple[SeedScore, ...]) -> str:
     return "; ".join(f"seed {seed}: {why}" for seed, why in told)
 
 
-def _mean_over_seeds(scores: list[CellScore]) -> list[float]:
-    """The accuracy of each episode that every seed has, averaged over the seeds."""
+def _accuracies(scores: list[CellScore]) -> Values:
+    """(S, E): the accuracy of each episode that every seed has."""
     by_seed = [{episode.episode_id: episode.accuracy for episode in score.episodes} for score in scores]
     shared = [name for name in by_seed[0] if all(name in seed for seed in by_seed)]
-    return [sample([seed[name] for seed in by_seed]).mean for name in shared]
+    return np.array([[seed[name] for name in shared] for seed in by_seed], dtype=float).reshape(len(scores), -1)
 
 
 def _mark_best(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
@@ -194,3 +233,19 @@ def _mark_best(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
         replace(cell, best=cell.state == "done" and cell.mean is not None and cell.mean >= max(done) - TIE)
         for cell in cells
     )
+
+
+def _mark_near_best(cells: tuple[Cell, ...], tests: Sequence[Comparison]) -> tuple[Cell, ...]:
+    """Cells whose difference from every best one is not significant, with Holm's correction over the whole table."""
+    best = {cell.variant for cell in cells if cell.best}
+    near = {
+        variant
+        for test in tests
+        for variant, other in ((test.first, test.second), (test.second, test.first))
+        if other in best and test.p is not None and not test.significant
+    }
+    return tuple(replace(cell, near_best=cell.state == "done" and cell.variant in near - best) for cell in cells)
+
+
+def _wide(half_width: float | None, sampler: float | None) -> bool:
+    return half_width is not None and sampler is not None and half_width > WIDE * sampler

@@ -128,7 +128,7 @@ class Reader:
 
     def all_cells(self) -> list[dict[str, Any]]:
         """One short record a cell, in the order they were first stored."""
-        columns = ("key", "variant", "n_way", "n_shot", "seed", "n_episodes", "reason", "label")
+        columns = ("key", "variant", "n_way", "n_shot", "seed", "n_episodes", "reason", "label", "run_id")
         query = select(*(cells.c[n] for n in columns)).order_by(cells.c.label)
         with explained(self._where), self._engine.begin() as c:
             return [dict(row) for row in c.execute(query).mappings()]

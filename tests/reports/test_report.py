@@ -55,10 +55,18 @@ def small(make_results):
     return make_results(("maml", "protonet"), ((5, 1), (5, 5)))
 
 
+def test_every_number_links_to_its_facts(page):
+    places = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    links = [attributes["href"] for attributes in page.all("a")]
+    assert len(places) == len(set(places))
+    assert len(links) >= 63
+    assert {link.removeprefix("#") for link in links} <= set(places)
+
+
 def test_nothing_is_loaded_from_outside(html, page):
     assert not {"script", "link", "iframe", "object", "base", "form"} & {tag for tag, _ in page.elements}
     for _, attributes in page.elements:
-        for name in ("src", "srcset", "href", "action", "data"):
+        for name in ("src", "srcset", "action", "data"):
             assert attributes.get(name, "data:").startswith("data:")
     assert not re.search(r"https?://|url\(|@import", html)
     [policy] = [meta["content"] for meta in page.all("meta") if "http-equiv" in meta]

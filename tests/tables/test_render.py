@@ -35,8 +35,14 @@ def hostile(make_results):
     return summarise(replace(results, cells=(first, *results.cells[1:])))
 
 
+def without_comments(text):
+    """The lines that LaTeX reads; comments carry facts and may hold anything but a line break."""
+    return "\n".join(line for line in text.split("\n") if not line.startswith("%"))
+
+
 def check_latex(text):
     """Balanced braces and environments, and in each tabular the same number of columns in every row."""
+    text = without_comments(text)
     bare = re.sub(r"(?<!\\)%.*", "", text.replace(r"\\", "\n"))
     depth = 0
     for brace in re.findall(r"(?<!\\)[{}]", bare):
@@ -190,7 +196,7 @@ def test_html_escapes(hostile):
 
 
 def test_latex_and_markdown_print_hostile_names_as_they_are(hostile):
-    text = render(hostile, "latex")
+    text = without_comments(render(hostile, "latex"))
     assert r"50\%\_a\&b\#c\$d\{e\}f\textasciitilde{}g\textasciicircum{}h\textbackslash{}i" in text
     assert r"\input{x}" not in text
     assert "<script>" not in render(hostile, "markdown")

@@ -1,0 +1,73 @@
+"""`bench compare`: paired comparisons of variants, or of two databases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fewshot_bench.cli.options import choose, selection_options
+from fewshot_bench.errors import NothingSelected, UsageError
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[A B]")
+@selection_options
+@click.option("--json", "as_json", is_flag=True, help="As JSON, unrounded.")
+def compare(*, names: tuple[str, ...], as_json: bool, **selection: Any) -> int:
+    """Compare two variants, or two databases, on the episodes that they share.
+
+    \b
+    bench compare maml-mtl maml            A minus B in every setting
+    bench compare old.sqlite new.sqlite    the same cells in two databases
+    bench compare                          ranks of all variants over the settings
+    """
+    if len(names) not in (0, 2):
+        raise UsageError(f"compare takes two variants, two databases or nothing, not {len(names)} names")
+    if not names:
+        text = _ranks(as_json, selection)
+    elif all(Path(name).exists() for name in names):
+        text = _databases(*names, as_json)
+    else:
+        text = _variants(*names, as_json, selection)
+    click.echo(text, nl=False)
+    return 0
+
+
+def _variants(first: str, second: str, as_json: bool, selection: dict[str, Any]) -> str:
+    from fewshot_bench.tables.comparison_text import render_comparisons
+    from fewshot_bench.tables.pairs import compare_variants
+
+    if first == second:
+        raise UsageError(f"{first!r} compared with itself is no comparison")
+    for name in (first, second):
+        if name.endswith((".sqlite", ".db")) or "/" in name:
+            raise UsageError(f"{name}: no such file")
+    chosen = choose(**selection | {"methods": ((first, second),)})
+    comparisons = compare_variants(chosen.results(), first, second)
+    if not any(c.n_episodes for c in comparisons):
+        raise NothingSelected(f"{first} and {second} share no stored episode; `bench run` makes them")
+    return render_comparisons(comparisons, "json" if as_json else "text")
+
+
+def _databases(first: str, second: str, as_json: bool) -> str:
+    from fewshot_bench.collect import stored_scores
+    from fewshot_bench.store import Reader
+    from fewshot_bench.tables.comparison_text import render_comparisons
+    from fewshot_bench.tables.pairs import as_family, compare
+
+    ours, theirs = stored_scores(Reader(first)), stored_scores(Reader(second))
+    shared = sorted(ours.keys() & theirs.keys())
+    if not shared:
+        raise NothingSelected(f"{first} and {second} have no cell of one variant and setting in common")
+    comparisons = as_family(
+        replace(compare(ours[place], theirs[place]), first=f"{place[0]} in {first}", second=f"in {second}")
+        for place in shared
+    )
+    return render_comparisons(comparisons, "json" if as_json else "text")
+
+
+def _ranks(as_json: bool, selection: dict[str, Any]) -> str:
+    raise NotImplementedError

@@ -1,0 +1,82 @@
+"""Comparisons -> text for a terminal, or JSON. Differences are printed in percentage points."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from fewshot_bench.tables.pairs import Comparison
+from fewshot_bench.tables.statistics.estimate import ALPHA
+
+
+def render_comparisons(comparisons: Sequence[Comparison], format: str) -> str:
+    """ "text" or "json"; the comparisons are one family."""
+    return _json(comparisons) if format == "json" else _text(comparisons)
+
+
+def verdict(comparison: Comparison) -> str:
+    """higher, lower or not separated; "no shared episodes" where nothing could be compared."""
+    if comparison.mean is None:
+        return "no shared episodes"
+    if comparison.estimate is None:
+        return "too few episodes"
+    if not comparison.significant:
+        return "not separated"
+    return "higher" if comparison.mean > 0 else "lower"
+
+
+def _text(comparisons: Sequence[Comparison]) -> str:
+    names = list(dict.fromkeys((c.first, c.second) for c in comparisons))
+    tested = sum(c.p is not None for c in comparisons)
+    lines = [_headline(comparisons), ""]
+    head = f"{'':<16}{'n':>5}  {'difference':>10}  {'95 % interval':>17}  {'p':>8}  {'p (Holm)':>8}  {'d_z':>6}"
+    for name in names:
+        lines += [f"{name[0]} minus {name[1]}", head]
+        lines += [_line(c) for c in comparisons if (c.first, c.second) == name]
+        lines.append("")
+    lines.append(
+        f"Paired t-tests on shared episodes; the intervals are of one difference each, Holm's correction covers all "
+        f"{tested} tests shown.\nhigher, lower: significant at {100 * ALPHA:.0f} % after the correction. "
+        "Words and formulas: docs/statistics.md"
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _headline(comparisons: Sequence[Comparison]) -> str:
+    seeds = {len(c.seeds) for c in comparisons if c.n_episodes}
+    if not seeds:
+        return "Nothing to compare: no episode is stored for both."
+    if seeds == {1}:
+        return "Two checkpoints each, not two methods: with one training seed, another seed may turn the order."
+    fewest = min(seeds)
+    if fewest == 1:
+        return "Where both have several training seeds, methods are compared; else only two checkpoints."
+    return f"Methods compared over {fewest} training seeds or more; the seeds' variance is in the intervals."
+
+
+def _line(c: Comparison) -> str:
+    setting = f"  {c.n_way}-way {c.n_shot}-shot"
+    if c.mean is None or c.estimate is None:
+        return f"{setting:<16}{c.n_episodes:>5}  {verdict(c)}"
+    low, high = c.estimate.interval()
+    interval = f"{100 * low:+.2f} to {100 * high:+.2f}"
+    effect = "" if c.effect is None else f"{c.effect:+.2f}"
+    return (
+        f"{setting:<16}{c.n_episodes:>5}  {100 * c.mean:>+10.2f}  {interval:>17}  {_p(c.p):>8}  {_p(c.p_holm):>8}  "
+        f"{effect:>6}  {verdict(c)}"
+    )
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def _json(comparisons: Sequence[Comparison]) -> str:
+    """Fractions, unrounded; null where there is no number."""
+    listed = []
+    for c in comparisons:
+        low, high = c.estimate.interval() if c.estimate else (None, None)
+        listed.append(asdict(c) | {"low": low, "high": high, "verdict": verdict(c)})
+    document = {"schema": 1, "alpha": ALPHA, "comparisons": listed}
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

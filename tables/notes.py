@@ -1,0 +1,99 @@
+"""What stands above and below a measured table in words: its caption and its notes, and how numbers are written."""
+
+from dataclasses import dataclass
+
+from fewshot_bench.tables.summary import Table
+
+REUSE_MARK = "‡"
+NEAR_MARK = "†"
+DATA_MARK = "§"
+SEED_MARK = "¶"
+
+
+@dataclass(frozen=True)
+class Note:
+    """A footnote; `mark` is empty where it is about the whole table."""
+
+    mark: str
+    text: str
+
+
+def percent(fraction: float | None) -> str:
+    """Two decimals, as papers print; empty for None."""
+    return "" if fraction is None else f"{100 * fraction:.2f}"
+
+
+def span(low: int, high: int) -> str:
+    """ "600", or "5 to 600"."""
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def caption(table: Table) -> str:
+    """What was measured, how often, and under which protocol."""
+    experiment = table.experiment
+    low, high = table.n_episodes
+    count = f"n = {span(low, high)} episodes a cell" if high else "nothing measured yet"
+    seeds = f", {len(table.seeds)} seeds" if len(table.seeds) > 1 else ""
+    return (
+        f"Accuracy (%) on the novel classes of {experiment.dataset}: mean ± 95 % t-interval over episodes; "
+        f"{count}{seeds}, {experiment.n_query} queries a class; protocol {experiment.protocol}, "
+        f"split {experiment.split}, budget {experiment.budget}, {experiment.backbone}."
+    )
+
+
+def general_notes(table: Table) -> list[Note]:
+    """What the intervals, bold and every mark in this table mean."""
+    interval = (
+        "The interval is over episodes: it covers the sampler only, not another training seed, other classes "
+        "or other images."
+    )
+    if len(table.seeds) > 1:
+        interval += (
+            f" Each episode's accuracy is first averaged over the {len(table.seeds)} seeds; "
+            "the worst state among the seeds is the cell's."
+        )
+    notes = [Note("", interval), *_test_notes(table)]
+    norms = _norms(table)
+    if norms:
+        notes.append(Note("", f"Normalisation at test: {norms}."))
+    states = {cell.state for cell in table.cells}
+    legend = {"partial": "* fewer episodes than asked for", "failed": "✗ failed", "missing": "— not measured"}
+    shown = [words for state, words in legend.items() if state in states]
+    if shown:
+        notes.append(Note("", "; ".join(shown) + "."))
+    notes.append(Note("", "disjoint: at most how many episodes the data allow without using an image twice."))
+    meanings = (
+        (REUSE_MARK, any(row.reuses_images for row in table.rows), _REUSED),
+        (DATA_MARK, any(cell.data_is_wide for cell in table.cells), _DATA_IS_WIDE),
+        (SEED_MARK, any(cell.seeds_are_wide for cell in table.cells), _SEEDS_ARE_WIDE),
+    )
+    return notes + [Note(mark, text) for mark, holds, text in meanings if holds]
+
+
+def _test_notes(table: Table) -> list[Note]:
+    """What bold and the mark beside it mean, and which family of tests they come from."""
+    best = Note("", "Bold: the highest mean of the row among complete cells.")
+    tested = sum(comparison.p is not None for comparison in table.comparisons)
+    if not tested:
+        return [best]
+    compared = "methods were compared over training seeds" if len(table.seeds) > 1 else _CHECKPOINTS
+    near = (
+        "not significantly worse than the row's best on the same episodes (paired t-test, Holm's correction over all "
+        f"{tested} pairs in the table, 5 %); {compared}. A complete cell that is neither bold nor marked is "
+        "significantly worse."
+    )
+    return [best, Note(NEAR_MARK, near)]
+
+
+_CHECKPOINTS = "one training seed, so checkpoints were compared, not methods"
+_REUSED = "more episodes than can be disjoint: the interval is narrower than the data can support."
+_DATA_IS_WIDE = "for other classes like these, the 95 % interval is more than twice as wide."
+_SEEDS_ARE_WIDE = "for other training seeds, the 95 % interval is more than twice as wide."
+
+
+def _norms(table: Table) -> str:
+    by_norm: dict[str, list[str]] = {}
+    for variant in table.variants:
+        if variant in table.experiment.norms:
+            by_norm.setdefault(table.experiment.norms[variant], []).append(variant)
+    return "; ".join(f"{norm} ({', '.join(variants)})" for norm, variants in by_norm.items())
