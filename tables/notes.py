@@ -37,8 +37,18 @@ def caption(table: Table) -> str:
     return (
         f"Accuracy (%) on the novel classes of {experiment.dataset}: mean ± 95 % t-interval over episodes; "
         f"{count}{seeds}, {experiment.n_query} queries a class; protocol {experiment.protocol}, "
-        f"split {experiment.split}, budget {experiment.budget}, {experiment.backbone}."
+        f"split {experiment.split}, budget {experiment.budget}, {experiment.backbone}.{_wider(table)}"
     )
+
+
+def _wider(table: Table) -> str:
+    """What else could change a marked number, and by more than the interval beside it."""
+    sources = (
+        (DATA_MARK, "new classes drawn as these were", any(cell.data_is_wide for cell in table.cells)),
+        (SEED_MARK, "other training seeds", any(cell.seeds_are_wide for cell in table.cells)),
+    )
+    told = [f"{mark} for {what}" for mark, what, holds in sources if holds]
+    return f" The 95 % interval is more than twice as wide: {', '.join(told)}." if told else ""
 
 
 def general_notes(table: Table) -> list[Note]:
@@ -62,12 +72,10 @@ def general_notes(table: Table) -> list[Note]:
     if shown:
         notes.append(Note("", "; ".join(shown) + "."))
     notes.append(Note("", "disjoint: at most how many episodes the data allow without using an image twice."))
-    meanings = (
-        (REUSE_MARK, any(row.reuses_images for row in table.rows), _REUSED),
-        (DATA_MARK, any(cell.data_is_wide for cell in table.cells), _DATA_IS_WIDE),
-        (SEED_MARK, any(cell.seeds_are_wide for cell in table.cells), _SEEDS_ARE_WIDE),
-    )
-    return notes + [Note(mark, text) for mark, holds, text in meanings if holds]
+    if any(row.reuses_images for row in table.rows):
+        reused = "more episodes than can be disjoint: the interval is narrower than the data can support."
+        notes.append(Note(REUSE_MARK, reused))
+    return notes
 
 
 def _test_notes(table: Table) -> list[Note]:
@@ -86,9 +94,6 @@ def _test_notes(table: Table) -> list[Note]:
 
 
 _CHECKPOINTS = "one training seed, so checkpoints were compared, not methods"
-_REUSED = "more episodes than can be disjoint: the interval is narrower than the data can support."
-_DATA_IS_WIDE = "for other classes like these, the 95 % interval is more than twice as wide."
-_SEEDS_ARE_WIDE = "for other training seeds, the 95 % interval is more than twice as wide."
 
 
 def _norms(table: Table) -> str:

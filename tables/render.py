@@ -144,6 +144,7 @@ def _json(table: Table, published: Sequence[PublishedTable]) -> str:
             }
             for row in table.rows
         ],
+        "comparisons": [asdict(comparison) for comparison in table.comparisons],
         "notes": [asdict(note) for note in lay_out(table).notes],
         "published": {"statement": STATEMENT, "tables": [asdict(paper) for paper in published]},
     }
