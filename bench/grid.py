@@ -133,6 +133,7 @@ class Request:
     ways: tuple[int, ...]
     shots: tuple[int, ...]
     seeds: tuple[int, ...]
+    episodes: int | None = None  # of every cell; None: the budget's
 
 
 def resolve(config: Config, grid: str | None = None, **chosen: Any) -> Request:
@@ -156,6 +157,7 @@ def resolve(config: Config, grid: str | None = None, **chosen: Any) -> Request:
         ways=chosen.get("ways") or defined.ways,
         shots=chosen.get("shots") or defined.shots,
         seeds=chosen.get("seeds") or defined.seeds,
+        episodes=chosen.get("episodes"),
     )
 
 
@@ -209,7 +211,7 @@ def cells(request: Request, images: ImageSet) -> list[Cell]:
                             setting=Setting(way, shot, config.episodes.n_query),
                             bank_seed=config.episodes.bank_seed,
                             adaptation=adaptation if method.adapts else None,
-                            n_episodes=config.budgets[request.budget].episodes_at(shot),
+                            n_episodes=request.episodes or config.budgets[request.budget].episodes_at(shot),
                         )
                     )
     return found

@@ -13,8 +13,10 @@ from fewshot_bench.reports.canvas import to_png, to_svg
 from fewshot_bench.reports.opening import facts, opening
 from fewshot_bench.reports.palette import DARK, LIGHT, Theme
 from fewshot_bench.reports.plots import accuracy_against_shots, heat_map
+from fewshot_bench.reports.ranks_plot import critical_differences
 from fewshot_bench.reports.training_plots import training_cost, training_curves
 from fewshot_bench.tables.literature import PublishedTable, load_published
+from fewshot_bench.tables.ranks import CAUTION
 from fewshot_bench.tables.render import environment, render, render_cells, render_published
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.summary import Table, summarise
@@ -32,6 +34,11 @@ PLOTS: dict[str, tuple[str, Draw]] = {
         "perfect, so that settings with different numbers of classes can be seen side by side. Bold: the "
         "highest of its row.",
         lambda results, table, theme, narrow: heat_map(table, theme, narrow),
+    ),
+    "ranks": (
+        "Mean ranks over the settings, 1 is best. A bar joins methods that so few settings cannot separate "
+        f"(Nemenyi, 5 %). {CAUTION}",
+        lambda results, table, theme, narrow: critical_differences(table, theme, narrow),
     ),
     "curves": (
         "Training loss over iterations. Methods minimise different losses: compare shapes, not heights.",

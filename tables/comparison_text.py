@@ -3,14 +3,27 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from textwrap import fill
 
 from fewshot_bench.tables.pairs import Comparison
+from fewshot_bench.tables.ranks import CAUTION, Ranking
 from fewshot_bench.tables.statistics.estimate import ALPHA
 
 
 def render_comparisons(comparisons: Sequence[Comparison], format: str) -> str:
     """ "text" or "json"; the comparisons are one family."""
     return _json(comparisons) if format == "json" else _text(comparisons)
+
+
+def render_ranking(ranking: Ranking, format: str) -> str:
+    """ "text" or "json"."""
+    if format == "json":
+        document = {"schema": 1, "alpha": ALPHA} | asdict(ranking) | {"groups": ranking.groups}
+        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    lines = [f"{'':<24}mean rank  p against the first (Holm)"]
+    for i, ranked in enumerate(ranking.ranked):
+        lines.append(f"  {ranked.variant:<22}{ranked.mean_rank:>9.2f}  {_p(ranked.p) if i else ''}".rstrip())
+    return "\n".join(["\n".join(lines), "", *(fill(text, 100) for text in (ranking.words, CAUTION))]) + "\n"
 
 
 def verdict(comparison: Comparison) -> str:

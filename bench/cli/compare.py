@@ -70,4 +70,14 @@ def _databases(first: str, second: str, as_json: bool) -> str:
 
 
 def _ranks(as_json: bool, selection: dict[str, Any]) -> str:
-    raise NotImplementedError
+    from fewshot_bench.tables.comparison_text import render_ranking
+    from fewshot_bench.tables.ranks import FEWEST_SETTINGS, FEWEST_VARIANTS, rank
+    from fewshot_bench.tables.summary import summarise
+
+    ranking = rank(summarise(choose(**selection).results()))
+    if ranking is None:
+        raise NothingSelected(
+            f"ranks need {FEWEST_SETTINGS} settings in which each of {FEWEST_VARIANTS} variants or more is done; "
+            "`bench compare A B` compares two variants in any setting"
+        )
+    return render_ranking(ranking, "json" if as_json else "text")

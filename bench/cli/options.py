@@ -16,6 +16,7 @@ from fewshot_bench.errors import NothingSelected, UsageError
 if TYPE_CHECKING:  # the commands that need torch import it when they run, not for --help
     from fewshot_bench.data.images import ImageSet
     from fewshot_bench.grid import Cell, Request
+    from fewshot_bench.tables.scores import Results
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,6 +55,8 @@ def selection_options(command: F) -> F:
         click.option("--way", "ways", type=WAYS, multiple=True, help="Only these numbers of classes."),
         click.option("--shot", "shots", type=SHOTS, multiple=True, help="Only these numbers of examples a class."),
         click.option("--seed", "seeds", type=SEEDS, multiple=True, help="Only these training seeds."),
+        click.option("--episodes", type=click.IntRange(min=1, max=2**31 - 1), metavar="N",
+                     help="Test episodes of every cell, whatever the budget says."),
         click.option("-k", "expression", metavar="EXPR",
                      help="Only cells whose name (maml-5w1s-s0) matches, e.g. 'maml and not 35w'."),
         click.option("--out", type=click.Path(file_okay=False, path_type=Path),
@@ -95,9 +98,17 @@ class Chosen:
             for option, (now, whole) in narrowed.items():
                 words += [option, ",".join(map(str, now))] if now != whole else []
             words += ["-k", self.expression] if self.expression else []
+        words += ["--episodes", str(r.episodes)] if r.episodes else []
         words += ["--config", str(self.config)] if self.config not in (None, config_file(None)) else []
         words += ["--out", str(self.out)] if self.out != Path(r.config.run.out) else []
         return shlex.join(words)
+
+    def results(self) -> Results:
+        """What is stored of these cells. Raises DatabaseError where there is no database."""
+        from fewshot_bench.collect import results
+        from fewshot_bench.store import Reader
+
+        return results(self.request, self.images, self.cells, Reader(self.database), self.command())
 
     @property
     def database(self) -> str:

@@ -1,42 +1,53 @@
-"""`bench run`: the one place where plan, runner and store meet."""
+"""`bench run`: do what is missing of the grid."""
 
 from __future__ import annotations
 
-import json
-import shlex
-import signal
-import sys
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import click
 
-from fewshot_bench.cli.options import Chosen, choose, selection_options
-from fewshot_bench.cli.signals import StopOnSignal
-from fewshot_bench.errors import NoResultsYet
+from fewshot_bench.cli.options import Chosen, F, choose, selection_options
+from fewshot_bench.cli.session import SOME_FAILED, Means, Session, ending, plan_of, reader_if_any
+from fewshot_bench.cli.session import label_of as label_of
+from fewshot_bench.errors import UsageError
 
-if TYPE_CHECKING:
-    from fewshot_bench.cli.screen import Screen
-    from fewshot_bench.plan import Plan, PlannedCell, PlannedTraining
-    from fewshot_bench.records import TrainingProgress
-    from fewshot_bench.store import Reader
-    from fewshot_bench.work import Event, Item
-    from fewshot_bench.workers import Workplace
 
-SOME_FAILED = 4
+def means_options(command: F) -> Callable[..., Any]:
+    """Add the options that say what computes; the command gets them as one `means`."""
+
+    @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.  [default: auto]")
+    @click.option("--jobs", type=click.IntRange(min=0), help="Worker processes; 0 = one a core, or one for a GPU.")
+    @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each.  [default: 1]")
+    @functools.wraps(command)
+    def wrapped(*, device: str | None, jobs: int | None, threads: int | None, **others: Any) -> Any:
+        return command(means=Means(device, threads, jobs), **others)
+
+    return wrapped
 
 
 @click.command()
 @selection_options
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.  [default: auto]")
-@click.option("--jobs", type=click.IntRange(min=0), help="Worker processes; 0 = one a core, or one for a GPU.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each.  [default: 1]")
+@means_options
+@click.option(
+    "--until",
+    type=click.Choice(["separated"]),
+    help="Then add episodes, look by look, until every pair of variants is told apart or --max-episodes is reached.",
+)
+@click.option(
+    "--max-episodes",
+    type=click.IntRange(min=2, max=2**31 - 1),
+    metavar="N",
+    help="Most episodes of a cell with --until.  [default: 8 times the first look's]",
+)
 @click.option("-n", "--dry-run", is_flag=True, help="Print the plan and stop; writes no result.")
 @click.option("--retry-failed", is_flag=True, help="Try failed cells again.")
 @click.option("-q", "--quiet", "verbosity", flag_value=-1, type=int, default=0, help="Only errors.")
 @click.option("-v", "--verbose", "verbosity", flag_value=1, type=int, help="Losses too, and tracebacks of failures.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a finished cell on stdout; with -n the plan.")
 def run(
-    *, device: str | None, jobs: int | None, threads: int | None, dry_run: bool, retry_failed: bool, verbosity: int,
+    *, means: Means, until: str | None, max_episodes: int | None, dry_run: bool, retry_failed: bool, verbosity: int,
     as_json: bool, **selection: Any,
 ) -> int:  # fmt: skip
     """Train and evaluate what is missing of the grid.
@@ -45,209 +56,37 @@ def run(
     """
     from fewshot_bench.cli.dry_run import plan_line
     from fewshot_bench.cli.screen import Screen
+    from fewshot_bench.cli.until import Separation
 
+    if max_episodes and not until:
+        raise UsageError("--max-episodes needs --until separated")
     with Screen(verbosity) as screen:
         chosen = choose(progress=screen.preparing, **selection)
-        plan = _plan(chosen, retry_failed)
+        separation = Separation(chosen, max_episodes) if until else None
         if dry_run:
-            _show_plan(chosen, plan, as_json)
+            _show_plan(chosen, retry_failed, as_json)
+            if separation:
+                separation.show_looks(as_json)
             return 0
+        if separation:
+            return separation.run(means, screen, retry_failed=retry_failed, as_json=as_json)
+        plan = plan_of(chosen, retry_failed)
         screen.line(plan_line(plan))
         if not plan.todo:
             return SOME_FAILED if plan.count("failed") else 0
-        settings = chosen.request.config.run
-        session = _Session(chosen, screen, plan, as_json)
-        code = session.run(
-            device or settings.device,
-            threads or settings.threads,
-            settings.jobs if jobs is None else jobs,
-        )
+        session = Session(chosen, plan, screen, as_json)
+        code = session.run(means)
         if plan.count("failed") and code == 0:
             code = SOME_FAILED
-        screen.line(_ending(code, session))
+        screen.line(ending(code, session))
         return code
 
 
-class _Session:
-    """One run under way: it records and shows what the work reports."""
-
-    def __init__(self, chosen: Chosen, screen: Screen, plan: Plan, as_json: bool) -> None:
-        self.chosen, self.screen, self.plan, self._as_json = chosen, screen, plan, as_json
-        self.n_done = self.n_failed = self.n_lost = 0
-        self.n_cells = sum(len(todo.cells) for todo in plan.todo)
-        self._episodes_done: dict[str, int] = {}
-        self.stopped = StopOnSignal()
-
-    def run(self, device_name: str, threads: int, jobs: int) -> int:
-        """Everything to do; returns the exit code. Whatever happens, the run's ending is recorded."""
-        from fewshot_bench import device as machine
-        from fewshot_bench.checkpoint import Checkpoints
-        from fewshot_bench.provenance import collect
-        from fewshot_bench.runner import Stopped
-        from fewshot_bench.store import Reader, Writer
-        from fewshot_bench.workers import run_here, run_in_workers
-
-        device = machine.choose_device(device_name)
-        jobs = machine.choose_jobs(device, jobs, self.n_cells)
-        place = self._place(device.type, threads)
-        self.checkpoints = Checkpoints(place.checkpoints)
-        facts = collect(sys.argv[1:], machine.describe(device), threads, jobs)
-        self.writer = Writer(self.chosen.database, facts)
-        self.reader = Reader(self.chosen.database)
-        code = 1
-        try:
-            with self.stopped:
-                stop = self.stopped.asked
-                events = run_here(self.plan, place, stop) if jobs == 1 else run_in_workers(self.plan, place, stop, jobs)
-                self.screen.bar("grid", "grid", 0, self.n_cells)
-                for event in events:
-                    self._take(event)
-            code = SOME_FAILED if self.n_failed or self.n_lost else 0
-        except Stopped:
-            code = 128 + (self.stopped.signal or signal.SIGINT)
-        except KeyboardInterrupt:
-            code = 130
-        finally:
-            self.writer.end_run(code)
-        return code
-
-    def _place(self, device: str, threads: int) -> Workplace:
-        from fewshot_bench.cli.options import cache_folder
-        from fewshot_bench.workers import Workplace
-
-        return Workplace(
-            source=self.chosen.source,
-            cache=cache_folder(),
-            image_size=self.chosen.request.config.data.image_size or None,
-            checkpoints=self.chosen.out / "checkpoints",
-            device=device,
-            threads=threads,
-            fingerprint=self.chosen.images.fingerprint,
-        )
-
-    def _take(self, event: Event) -> None:
-        """Record an event, then show it."""
-        from fewshot_bench import work
-
-        match event:
-            case work.Started(todo):
-                self.writer.start_training(todo.training)
-            case work.Progressed(todo, progress, losses):
-                self.writer.record_progress(todo.training, progress, losses)
-                self._show_training(todo, progress, losses)
-            case work.Trained(todo, progress, checkpoint):
-                self.writer.finish_training(todo.training, progress, checkpoint)
-                self.checkpoints.drop_partial(todo.training.key)  # only now: see `train`
-                self.screen.drop(todo.training.key)
-            case work.TrainingFailed(todo, progress, reason, details):
-                self.writer.fail_training(todo.training, progress, reason)
-                self.screen.drop(todo.training.key)
-                self.screen.detail(details)
-                for planned in todo.cells:
-                    self._fail(planned, reason)
-            case work.Evaluated(planned, results, seconds):
-                cell = planned.cell
-                label = label_of(self.chosen, planned)
-                self.writer.record_episodes(cell, label, self.chosen.command(cell), results, seconds)
-                self._show_cell(planned, len(results))
-            case work.CellFinished(planned):
-                self.n_done += 1
-                self._tell(planned)
-            case work.CellFailed(planned, reason, details):
-                self.screen.detail(details)
-                self._fail(planned, reason)
-            case work.WorkerLost(item, exit_code):
-                self._lose(item, exit_code)
-        self.screen.bar("grid", "grid", self.n_done + self.n_failed, self.n_cells)
-
-    def _show_training(self, todo: PlannedTraining, progress: TrainingProgress, losses: dict[str, float]) -> None:
-        name = f"{todo.name} s{todo.training.seed}"
-        speed = progress.iteration / progress.seconds
-        note = f"loss {losses.get('loss', float('nan')):.3f}, {speed:.1f} it/s"
-        self.screen.bar(todo.training.key, f"train {name}", progress.iteration, todo.training.iterations, note)
-        self.screen.detail(f"{name}: iteration {progress.iteration}/{todo.training.iterations}, {note}")
-
-    def _show_cell(self, planned: PlannedCell, n_more: int) -> None:
-        cell = planned.cell
-        done = self._episodes_done.get(cell.key, planned.n_done) + n_more
-        self._episodes_done[cell.key] = done
-        self.screen.bar(cell.key, f"test {cell.name}", done, cell.n_episodes)
-
-    def _fail(self, planned: PlannedCell, reason: str) -> None:
-        cell = planned.cell
-        self.writer.fail_cell(cell, label_of(self.chosen, planned), self.chosen.command(cell), reason)
-        self.n_failed += 1
-        self.screen.drop(cell.key)
-        self.screen.warn(f"{cell.name}  failed: {reason}")
-        if self._as_json:
-            click.echo(json.dumps({"cell": cell.name, "key": cell.key, "failed": reason}))
-
-    def _lose(self, item: Item, exit_code: int) -> None:
-        """A worker process died, for want of memory maybe: nothing is recorded against its work."""
-        from fewshot_bench.work import CellJob
-
-        cells = [item.planned] if isinstance(item, CellJob) else list(item.cells)
-        self.n_lost += len(cells)
-        names = " ".join(planned.cell.name for planned in cells)
-        self.screen.warn(f"a worker process died (exit code {exit_code}); not done: {names}")
-
-    def _tell(self, planned: PlannedCell) -> None:
-        """One line for a finished cell, from what the database now holds."""
-        from fewshot_bench.cli.screen import accuracy
-
-        cell = planned.cell
-        self.screen.drop(cell.key)
-        results = self.reader.episodes([cell.key])[cell.key]
-        self.screen.line(f"{cell.name:<28} {accuracy(results):>16}  ({len(results)} episodes)  {cell.key}")
-        if self._as_json:
-            counts = [[r.n_correct, r.n_queries] for r in results]
-            mean = sum(n / of for n, of in counts) / len(counts)
-            click.echo(json.dumps({"cell": cell.name, "key": cell.key, "accuracy": mean, "episodes": counts}))
-
-
-def label_of(chosen: Chosen, planned: PlannedCell) -> str:
-    """What was asked for, in names: equal labels with different keys are stale results."""
-    request = chosen.request
-    return " ".join([chosen.images.name, request.split, request.protocol, request.budget, planned.cell.name])
-
-
-def _plan(chosen: Chosen, retry_failed: bool) -> Plan:
-    from fewshot_bench.plan import make_plan
-
-    reader = _reader_if_any(chosen.database)
-    if reader is None:
-        return make_plan(chosen.cells, {}, {})
-    plan = make_plan(chosen.cells, reader.cells(), reader.trainings(), retry_failed=retry_failed)
-    stored = reader.keys_by_label()
-    n_stale = sum(len(stored.get(label_of(chosen, p), set()) - {p.cell.key}) for p in plan.cells)
-    return type(plan)(plan.cells, plan.todo, n_stale)
-
-
-def _show_plan(chosen: Chosen, plan: Plan, as_json: bool) -> None:
+def _show_plan(chosen: Chosen, retry_failed: bool, as_json: bool) -> None:
     from fewshot_bench.cli.dry_run import print_plan
     from fewshot_bench.plan import expected
 
-    reader = _reader_if_any(chosen.database)
+    plan = plan_of(chosen, retry_failed)
+    reader = reader_if_any(chosen.database)
     history = expected(plan, reader.cells(), reader.trainings()) if reader else expected(plan, {}, {})
     print_plan(plan, history, as_json)
-
-
-def _reader_if_any(database: str) -> Reader | None:
-    from fewshot_bench.store import Reader
-
-    try:
-        return Reader(database)
-    except NoResultsYet:
-        return None
-
-
-def _ending(code: int, session: _Session) -> str:
-    counts = {
-        "done": session.n_done,
-        "failed": session.n_failed,
-        "lost: run the same command again": session.n_lost,
-    }
-    done = ", ".join(f"{count} cells {what}" for what, count in counts.items() if count or what == "done")
-    if code in (130, 143):
-        return f"stopped; {done}, everything is saved. Go on with: {shlex.join(['bench', *sys.argv[1:]])}"
-    return f"{done}. Tables and plots: bench report"

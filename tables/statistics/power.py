@@ -81,9 +81,12 @@ def smallest_difference(
 
 
 def _t_power(effect: float, n: int, alpha: float, two_sided: bool) -> float:
-    power = float(_t_test().power(effect, nobs=n, alpha=alpha, alternative="two-sided" if two_sided else "larger"))
-    # Of an effect far out in the tail the noncentral t comes back as nan: by then nothing can be missed.
-    return 1.0 if math.isnan(power) else min(1.0, max(0.0, power))
+    test, tail = _t_test(), alpha / 2 if two_sided else alpha
+    power = float(test.power(effect, nobs=n, alpha=tail, alternative="larger"))
+    if two_sided:  # and of finding the wrong sign, which scipy gives as nan where it is too small for it
+        wrong = float(test.power(effect, nobs=n, alpha=tail, alternative="smaller"))
+        power += 0.0 if math.isnan(wrong) else wrong
+    return min(1.0, power)
 
 
 def _power_with_seeds(episodes: Source, difference: float, seeds: Source, alpha: float, two_sided: bool) -> float:

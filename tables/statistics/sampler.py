@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-CONFIDENCE = 0.95  # of every interval and margin that is printed
+from fewshot_bench.tables.statistics.estimate import CONFIDENCE, Estimate, Source
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,18 @@ def t_quantile(degrees_of_freedom: float) -> float:
     return float(stdtrit(degrees_of_freedom, 0.5 + CONFIDENCE / 2))
 
 
-def difference_half_width(first: Sample, second: Sample) -> float | None:
-    """Half of the 95 % interval of a difference of two unpaired means (Welch); None when either n < 2."""
-    if first.deviation is None or second.deviation is None:
+def difference(before: Sample, after: Sample, quantum: float = 0.0) -> Estimate | None:
+    """After minus before, where no episodes can be paired (Welch 1947); None when either n < 2, or without variance.
+
+    `quantum` as in `of_episodes`: a deviation counts as at least quantum / sqrt(12).
+    """
+    if before.deviation is None or after.deviation is None:
         return None
-    a, b = first.deviation**2 / first.n, second.deviation**2 / second.n
+    least = quantum / math.sqrt(12)
+    a, b = (max(side.deviation or 0.0, least) ** 2 / side.n for side in (before, after))
     if a + b == 0.0:
-        return 0.0
+        return None
     # Scaled by their sum, so that tiny variances do not underflow when squared.
     share_a, share_b = a / (a + b), b / (a + b)
-    degrees = 1.0 / (share_a**2 / (first.n - 1) + share_b**2 / (second.n - 1))
-    return t_quantile(degrees) * math.sqrt(a + b)
+    degrees = 1.0 / (share_a**2 / (before.n - 1) + share_b**2 / (after.n - 1))
+    return Estimate(after.mean - before.mean, (Source(math.sqrt(a + b), degrees),))

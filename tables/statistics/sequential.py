@@ -94,7 +94,7 @@ def _crossed_with(share: float, before: _Density, fraction: float) -> float:
 
 def _continued(before: _Density | None, fraction: float, boundary: float) -> _Density:
     """The density at this look below its boundary."""
-    points, weights = np.polynomial.legendre.leggauss(NODES)
+    points, weights = _nodes()
     low, high = -FAR * math.sqrt(fraction), min(boundary, FAR) * math.sqrt(fraction)
     at = (low + high) / 2 + points * (high - low) / 2
     if before is None:
@@ -103,6 +103,11 @@ def _continued(before: _Density | None, fraction: float, boundary: float) -> _De
         step = math.sqrt(fraction - before.fraction)
         density = _normal(at[:, None] - before.at[None, :], step) @ before.mass
     return _Density(fraction, at, density * weights * (high - low) / 2)
+
+
+@cache
+def _nodes() -> tuple[Values, Values]:
+    return np.polynomial.legendre.leggauss(NODES)
 
 
 def _normal(x: Values, deviation: float) -> Values:
@@ -116,19 +121,16 @@ def as_z(p: float) -> float:
     return -float(ndtri(p / 2))
 
 
-def separated(
-    z: Sequence[Sequence[float]], fractions: Sequence[tuple[float, ...]], family: int | None = None
-) -> list[bool]:
+def separated(z: Sequence[Sequence[float]], fractions: Sequence[tuple[float, ...]]) -> list[bool]:
     """Which pairs are separated by the looks taken so far.
 
-    z[i] holds |z| of pair i at the looks taken, fractions[i] all that were planned for it; `family` counts the pairs,
-    those without a result too (default: these). The chance that any pair without a difference is ever separated, at
-    whatever look of whatever pair one stops, is at most ALPHA.
+    z[i] holds |z| of pair i at the looks taken (0 where there was no result), fractions[i] all that were planned for
+    it. The chance that any pair without a difference is ever separated, at whatever look of whatever pair one stops,
+    is at most ALPHA.
     """
-    n_all = len(z) if family is None else family
     found = [False] * len(z)
     while True:
-        alpha = ALPHA / max(1, n_all - sum(found))
+        alpha = ALPHA / max(1, len(z) - sum(found))
         now = [_beyond(taken, boundaries(planned, alpha)) for taken, planned in zip(z, fractions, strict=True)]
         if now == found:
             return found

@@ -1,0 +1,167 @@
+"""What `bench run --until separated` says: before and after each look, at the end, and beforehand with -n."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fewshot_bench.cli.dry_run import plan_line
+from fewshot_bench.cli.screen import duration
+from fewshot_bench.tables.power import hidden_by_seeds
+from fewshot_bench.tables.separation import Contest, Place
+from fewshot_bench.tables.statistics.estimate import ALPHA
+from fewshot_bench.tables.statistics.sequential import boundaries, fractions_of
+from fewshot_bench.tables.summary import disjoint_episodes
+
+if TYPE_CHECKING:
+    from fewshot_bench.plan import Plan
+    from fewshot_bench.tables.scores import Experiment, Results
+
+WIDTH = 105
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def before(number: int, plan: Plan) -> str:
+    """What a look needs."""
+    return f"look {number}: {plan_line(plan)}"
+
+
+def after(number: int, contests: Sequence[Contest]) -> str:
+    """What a look has shown: of every setting looked at, the shorter list of separated and undecided pairs."""
+    lines = [f"look {number}:"]
+    for place, pairs in by_place(contests).items():
+        if len(pairs[0].estimates) < number:  # it needed fewer looks
+            continue
+        separated, undecided = [c for c in pairs if c.separated], [c for c in pairs if c.undecided]
+        told = f"{len(separated)} of {len(pairs)} pairs separated"
+        if 0 < len(separated) <= len(undecided):
+            told += f": {_names(separated)}"
+        elif separated and undecided:
+            told += f", not {_names(undecided)}"
+        lines.append(_wrapped(place, f"{pairs[0].n_episodes} episodes: {told}"))
+    return "\n".join(lines)
+
+
+def ending(contests: Sequence[Contest], results: Results) -> str:
+    """What was decided, and what that means."""
+    lines = ["result:"]
+    lines += [_wrapped(place, _outcome(pairs, results.experiment)) for place, pairs in by_place(contests).items()]
+    n_seeds = len(results.seeds)
+    about = (
+        "One training seed: this tells checkpoints apart, not methods."
+        if n_seeds == 1
+        else f"{n_seeds} training seeds: this tells methods apart; how seeds differ is part of the error."
+    )
+    notes = [
+        f"{about} At most {100 * ALPHA:g} % of such runs separate any pair that does not differ (Holm over "
+        f"{len(contests)} pairs, O'Brien-Fleming-type spending over the looks). That holds for the looks as they "
+        "were planned: another --max-episodes, chosen because of this outcome, is another test.",
+        "Tables show as many episodes as the budget says; bench report --episodes N shows N of them (of one setting: "
+        "--way and --shot).",
+    ]
+    return "\n".join([*lines, *(textwrap.fill(note, WIDTH) for note in notes)])
+
+
+def planned(contests: Sequence[Contest], seconds: float | None) -> str:
+    """The looks of every setting, and how long they may take."""
+    lines = [f"--until separated: {len(contests)} pairs, error rate {ALPHA:g} for all of them and all looks together"]
+    lines.append(f"  {'':<16} {'episodes at each look':<28} |z| that separates the first pair (its t-test's p as z)")
+    for place, pairs in by_place(contests).items():
+        limits = boundaries(fractions_of(pairs[0].looks), ALPHA / len(contests))
+        looks = " ".join(f"{n:>5}" for n in pairs[0].looks)
+        lines.append(f"  {_name(place):<16} {looks:<28} {' '.join(f'{limit:6.2f}' for limit in limits)}")
+    if seconds is not None:
+        lines.append(f"testing takes at most {duration(seconds)} to the last look (one job, this database's history)")
+    return "\n".join(lines)
+
+
+def planned_document(contests: Sequence[Contest]) -> dict[str, Any]:
+    """The same as JSON."""
+    return {
+        "until": "separated",
+        "alpha": ALPHA,
+        "pairs": len(contests),
+        "looks": [
+            {"n_way": place[0], "n_shot": place[1], "episodes": list(pairs[0].looks)}
+            for place, pairs in by_place(contests).items()
+        ],
+    }
+
+
+def document(number: int, contests: Iterable[Contest], experiment: Experiment) -> dict[str, Any]:
+    """One look as JSON; `separated` is null where a variant has no results."""
+    return {
+        "look": number,
+        "pairs": [
+            {
+                "first": c.first,
+                "second": c.second,
+                "n_way": c.place[0],
+                "n_shot": c.place[1],
+                "episodes": c.n_episodes,
+                "disjoint_episodes": disjoint_episodes(experiment, *c.place),
+                "difference": c.estimate.mean if c.estimate else None,
+                "separated": c.separated if c.comparable else None,
+            }
+            for c in contests
+        ],
+    }
+
+
+def by_place(contests: Iterable[Contest]) -> dict[Place, list[Contest]]:
+    """The pairs of each setting."""
+    places: dict[Place, list[Contest]] = {}
+    for contest in contests:
+        places.setdefault(contest.place, []).append(contest)
+    return places
+
+
+def verdict(contest: Contest) -> str:
+    """ "maml > reptile" where they are separated, else "maml/reptile"."""
+    if not contest.separated or contest.estimate is None:
+        return f"{contest.first}/{contest.second}"
+    first, second = contest.first, contest.second
+    return f"{first} > {second}" if contest.estimate.mean > 0 else f"{second} > {first}"
+
+
+def _outcome(pairs: Sequence[Contest], experiment: Experiment) -> str:
+    """Of one setting."""
+    n, disjoint = pairs[0].n_episodes, disjoint_episodes(experiment, *pairs[0].place)
+    undecided = [c for c in pairs if c.undecided]
+    lost = sum(not c.comparable for c in pairs)
+    without = f"; {lost} pairs without results" if lost else ""
+    if not undecided:
+        scope = f" (on these images: at most {disjoint} disjoint episodes)" if n > disjoint else ""
+        return f"separated with {n} episodes{scope}{without}: {_order(pairs)}" if lost < len(pairs) else "no results"
+    scope = "undecidable within this data: " if n > disjoint else ""
+    hidden = [c for c in undecided if c.estimate and hidden_by_seeds(c.estimate)]
+    seeds = f"; more seeds, not episodes, could separate {_names(hidden)}" if hidden else ""
+    return (
+        f"not separated with {n} episodes ({scope}at most {disjoint} disjoint episodes): "
+        f"{len(undecided)} of {len(pairs)} pairs{without}: {_names(undecided)}{seeds}"
+    )
+
+
+def _order(pairs: Sequence[Contest]) -> str:
+    """All variants of separated pairs, the best first."""
+    wins = {name: 0 for c in pairs if c.separated for name in (c.first, c.second)}
+    for c in pairs:
+        if c.separated and c.estimate is not None:
+            wins[c.first if c.estimate.mean > 0 else c.second] += 1
+    return " > ".join(sorted(wins, key=lambda name: -wins[name]))
+
+
+def _names(contests: Iterable[Contest]) -> str:
+    """Pairs in a row; a line does not break within one."""
+    return ", ".join(verdict(c).replace(" ", NO_BREAK) for c in contests)
+
+
+def _wrapped(place: Place, text: str) -> str:
+    whole = f"  {_name(place):<15} {text}"
+    filled = textwrap.fill(whole, WIDTH, subsequent_indent=" " * 18, break_on_hyphens=False)
+    return filled.replace(NO_BREAK, " ")
+
+
+def _name(place: Place) -> str:
+    return f"{place[0]}-way {place[1]}-shot"

@@ -1,0 +1,81 @@
+"""Table -> how the variants rank over its settings. Blocks are settings, never episodes: those overlap."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fewshot_bench.tables.statistics.estimate import ALPHA
+from fewshot_bench.tables.statistics.ranks import against_first, critical_difference, friedman_p, mean_ranks
+from fewshot_bench.tables.summary import Table
+
+FEWEST_SETTINGS, FEWEST_VARIANTS = 3, 3
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One variant."""
+
+    variant: str
+    mean_rank: float  # 1 is best
+    p: float  # against the best-ranked, Holm's correction over all pairs
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """All variants, the best-ranked first."""
+
+    ranked: tuple[Ranked, ...]
+    settings: tuple[tuple[int, int], ...]  # the blocks: (n_way, n_shot) where every variant has a number
+    friedman_p: float
+    critical_difference: float  # in ranks (Nemenyi)
+
+    @property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """Neighbours in the order of ranks whose ends the critical difference does not separate; the longest ones."""
+        ranks = [r.mean_rank for r in self.ranked]
+        spans = [
+            (first, max(last for last, rank in enumerate(ranks) if rank - ranks[first] <= self.critical_difference))
+            for first in range(len(ranks))
+        ]
+        longest = [span for i, span in enumerate(spans) if span[1] > span[0] and (not i or span[1] > spans[i - 1][1])]
+        return tuple(tuple(r.variant for r in self.ranked[first : last + 1]) for first, last in longest)
+
+    @property
+    def separates(self) -> bool:
+        """Whether any two variants are separated."""
+        return self.friedman_p <= ALPHA and self.groups != (tuple(r.variant for r in self.ranked),)
+
+    @property
+    def words(self) -> str:
+        """What the ranks say, and how little so few blocks can say."""
+        n, k = len(self.settings), len(self.ranked)
+        told = f"Mean ranks over {n} settings. Friedman: p = {self.friedman_p:.2g}. "
+        if self.friedman_p > ALPHA:
+            return told + f"{n} settings do not show that the {k} variants rank differently at all."
+        told += f"Ranks closer than {self.critical_difference:.2f} are not separated by {n} settings (Nemenyi, 5 %). "
+        return (
+            told if self.separates else told + f"That is so for every pair: no two of the {k} variants are separated."
+        )
+
+
+CAUTION = (
+    "Settings of one table share novel classes, and under one protocol checkpoints: they are fewer independent blocks "
+    "than they look, so these tests err towards finding too much."
+)
+
+
+def rank(table: Table) -> Ranking | None:
+    """The ranking over the settings in which every variant is done; None for fewer than three of either."""
+    rows = [row for row in table.rows if all(cell.state == "done" and cell.mean is not None for cell in row.cells)]
+    if len(rows) < FEWEST_SETTINGS or len(table.variants) < FEWEST_VARIANTS:
+        return None
+    values = np.array([[cell.mean for cell in row.cells] for row in rows], dtype=float)
+    ranks = mean_ranks(values).tolist()
+    p_values = against_first(ranks, len(rows))
+    listed = [Ranked(*each) for each in zip(table.variants, ranks, p_values, strict=True)]
+    return Ranking(
+        ranked=tuple(sorted(listed, key=lambda r: r.mean_rank)),
+        settings=tuple((row.n_way, row.n_shot) for row in rows),
+        friedman_p=friedman_p(values),
+        critical_difference=critical_difference(len(listed), len(rows)),
+    )

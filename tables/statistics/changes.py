@@ -1,0 +1,73 @@
+"""How many more queries are right than before: the change of one cell, and of several cells together."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Source, of_episodes
+
+FEWEST = 5  # episodes (or clusters of them) that an equivalence needs
+TIE = 1e-12  # fractions this close are one that was rounded on different ways
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """One cell before and after, on the episodes that both have: integers (E,) each."""
+
+    n_way: int
+    numbers: Integers  # of the episodes in the bank
+    before: Integers  # queries that were right
+    after: Integers  # queries that are right
+    n_queries: Integers
+
+    @property
+    def gained(self) -> Integers:
+        """(E,): queries right now less queries right before."""
+        return self.after - self.before
+
+
+def of_change(change: Change) -> Estimate | None:
+    """The mean over episodes of the change in accuracy; None for fewer than two episodes."""
+    return of_episodes(change.gained / change.n_queries, 1 / int(change.n_queries.max()))
+
+
+def of_changes(changes: Sequence[Change]) -> Estimate | None:
+    """The change of several cells together, every query counting once; None for fewer than two clusters.
+
+    Episodes of one way with the same number have the same classes and queries in every cell, so that they are not
+    independent: they are one cluster, and what a cluster gained is summed before anything is tested. The mean is all
+    that was gained by all queries, a ratio estimate; its error is that of a sample of G clusters with G - 1 degrees
+    of freedom (Cochran 1977, ch. 6; statsmodels' cluster-robust weighted mean is the same). A cluster's sum is
+    an integer and deviates by at least its rounding, 1 / sqrt(12).
+    """
+    ways = np.concatenate([np.full(len(change.numbers), change.n_way) for change in changes])
+    numbers = np.concatenate([change.numbers for change in changes])
+    _, cluster = np.unique(ways * 2**32 + numbers, return_inverse=True)
+    gained = np.bincount(cluster, np.concatenate([change.gained for change in changes]))
+    asked = np.bincount(cluster, np.concatenate([change.n_queries for change in changes]))
+    n, total = len(gained), float(asked.sum())
+    if n < 2:
+        return None
+    mean = float(gained.sum()) / total
+    squares = float(np.sum((gained - mean * asked) ** 2)) * n / (n - 1)
+    return Estimate(mean, (Source(math.sqrt(max(squares, n / 12)) / total, n - 1),))
+
+
+def equivalent(estimate: Estimate, margin: float, n_queries: int) -> bool:
+    """Whether the change is shown to be smaller than `margin` (a fraction) both ways: two one-sided tests at 5 %
+    (Schuirmann 1987), which is the 90 % interval inside ±margin. Needs five episodes.
+
+    The error counts as at least what it must be where the true change is `margin`: then at least this share of the
+    queries has changed, and the mean's variance is not below margin (1 - margin) / n_queries. Without that a few
+    episodes in which by chance nothing happened would be equivalent to anything.
+    """
+    [source] = estimate.sources
+    if source.degrees < FEWEST - 1 or abs(estimate.mean) >= margin or margin >= 1:
+        return False
+    least = math.sqrt(margin * (1 - margin) / n_queries)
+    cautious = Estimate(estimate.mean, (Source(max(source.error, least), source.degrees),))
+    return abs(estimate.mean) + cautious.half_width(1 - 2 * ALPHA) < margin

@@ -1,0 +1,174 @@
+"""What stored differences say about the episodes still needed, in numbers and in words."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fewshot_bench.tables.pairs import cells_by_place, compare, differences
+from fewshot_bench.tables.power import all_pairs, hidden_by_seeds, pairs_with_best, powers
+from fewshot_bench.tables.power_text import power_json, power_text
+from fewshot_bench.tables.scores import EpisodeScore
+from fewshot_bench.tables.statistics.estimate import Estimate, Source
+from fewshot_bench.tables.statistics.power import episodes_to_separate, power_of
+
+NAMES = ("maml", "reptile", "protonet")
+
+
+def simulated(make_results, gap=0.02, n=60, seeds=(0,), of_seed=0.0, **changes):
+    """protonet above maml by `gap`, reptile as maml; 5-way 1-shot, 75 queries, episodes as hard for all."""
+    rng = np.random.default_rng(0)
+    results = make_results(NAMES, ((5, 1),), seeds, n, **changes)
+    hard = rng.normal(0.5, 0.08, n)
+    cells = []
+    for cell in results.cells:
+        mean = hard + gap * (cell.variant == "protonet") + of_seed * rng.normal() + rng.normal(0, 0.03, n)
+        correct = rng.binomial(75, np.clip(mean, 0, 1))
+        episodes = tuple(EpisodeScore(f"e{i}", int(c), 75, i) for i, c in enumerate(correct))
+        cells.append(replace(cell, episodes=episodes, seconds_per_episode=0.5))
+    return replace(results, cells=tuple(cells))
+
+
+def one(results, first="protonet", second="maml", margin=0.01, power=0.8):
+    return powers(results, [(first, second, 5, 1)], margin, power)[0]
+
+
+def test_the_spread_is_that_of_the_stored_differences(make_results):
+    results = simulated(make_results)
+    found = one(results)
+    cells = cells_by_place(results)
+    _, values = differences(cells["protonet", 5, 1], cells["maml", 5, 1])
+    assert found.difference == pytest.approx(values.mean())
+    assert found.deviation == pytest.approx(np.std(values[0], ddof=1))
+    assert (found.n_episodes, found.seeds, found.seed_error) == (60, (0,), None)
+    # by another route: the table of Cohen's d
+    assert found.power == pytest.approx(power_of(1.0, 0.01 / found.deviation, 60))
+    assert power_of(found.deviation, found.visible, 60) == pytest.approx(0.8)
+    assert found.for_margin.n_episodes == episodes_to_separate(found.deviation, 0.01)
+    assert found.for_difference.n_episodes == episodes_to_separate(found.deviation, found.difference)
+    # n = ((1.96 + 0.8416) sd / delta)²
+    assert found.for_margin.n_episodes == pytest.approx((2.8016 * found.deviation / 0.01) ** 2, rel=0.01)
+
+
+def test_time_is_that_of_both_variants_in_what_is_missing(make_results):
+    results = simulated(make_results)
+    found = one(results)
+    assert found.for_margin.seconds == pytest.approx((found.for_margin.n_episodes - 60) * (0.5 + 0.5))
+    assert one(results, margin=0.5).for_margin.seconds == 0.0  # nothing is missing
+    unknown = replace(results, cells=tuple(replace(c, seconds_per_episode=0.0) for c in results.cells))
+    assert one(unknown).for_margin.seconds is None
+
+
+def test_answers(make_results):
+    results = simulated(make_results)  # 36 novel classes of 150 images: (36 * (150 // 16)) // 5 = 64 disjoint episodes
+    assert one(results).disjoint_episodes == 64
+    answers = {margin: one(results, margin=margin).for_margin for margin in (0.001, 0.02, 0.05)}
+    assert answers[0.001].answer == answers[0.02].answer == "undecidable within this data"
+    assert answers[0.05].answer == "enough"
+    larger = simulated(make_results, images_per_novel_class=6000)
+    assert one(larger, margin=0.01).for_margin.answer == "more episodes"
+
+
+def test_enough_episodes_that_re_use_images_are_not_enough_for_other_images(make_results):
+    results = simulated(make_results, images_per_novel_class=16)  # 7 disjoint episodes
+    found = one(results, margin=0.04)
+    assert 7 < found.for_margin.n_episodes <= 60
+    assert found.for_margin.answer == "undecidable within this data"
+
+
+def test_with_seeds_that_differ_more_seeds_are_needed_not_episodes(make_results):
+    found = one(simulated(make_results, seeds=(0, 1, 2), of_seed=0.05))
+    assert found.seed_error > 0.01
+    assert (found.for_margin.n_episodes, found.for_margin.answer) == (None, "more seeds, not episodes")
+    assert found.for_margin.seconds is None
+    alike = one(simulated(make_results, seeds=(0, 1, 2)), margin=0.05)
+    assert alike.for_margin.answer == "enough"
+
+
+def test_what_seeds_hide():
+    assert hidden_by_seeds(Estimate(0.02, (Source(0.01, 2), Source(0.001, 59))))
+    assert not hidden_by_seeds(Estimate(0.05, (Source(0.01, 2), Source(0.1, 59))))
+    assert not hidden_by_seeds(Estimate(0.001, (Source(0.1, 59),)))
+
+
+def test_episodes_that_are_predicted_do_separate(make_results):
+    """With as many episodes as were said to be needed, the test finds the difference about as often as asked for."""
+    needed = one(simulated(make_results, gap=0.03, n=200), margin=0.03).for_margin.n_episodes
+    rng, runs = np.random.default_rng(1), 1000
+    hard = rng.normal(0.5, 0.08, (runs, needed))
+    draw = [rng.binomial(75, np.clip(hard + gap + rng.normal(0, 0.03, hard.shape), 0, 1)) / 75 for gap in (0.03, 0)]
+    values = draw[0] - draw[1]
+    t = values.mean(axis=1) / values.std(axis=1, ddof=1) * math.sqrt(needed)
+    assert (np.abs(t) > 2.0).mean() == pytest.approx(0.8, abs=0.07)
+
+
+def test_pairs_with_the_best_of_each_setting(make_results):
+    results = make_results()
+    pairs = pairs_with_best(results)
+    assert len(pairs) == 9 * 6
+    cells = cells_by_place(results)
+    for first, second, *setting in pairs:
+        assert compare(cells[first, *setting], cells[second, *setting]).mean >= 0
+    assert len(all_pairs(results)) == 9 * 21
+
+
+def test_what_cannot_be_compared_is_said_and_the_same_cell_is_no_pair(make_results, marked):
+    found = {(p.first, p.second, p.n_way, p.n_shot): p for p in powers(marked, all_pairs(marked), 0.01)}
+    assert found["maml", "fomaml", 5, 1].difference is None
+    assert found["transfer", "protonet", 35, 5].n_episodes == 12
+    assert "too few shared episodes" in power_text(list(found.values()), 0.01, 0.8)
+    results = simulated(make_results)
+    twins = replace(results, cells=tuple(replace(c, key="same") for c in results.cells))
+    assert powers(twins, all_pairs(twins), 0.01) == []
+
+
+def test_equal_variants_never_differ(make_results):
+    results = simulated(make_results)
+    episodes = results.cells[0].episodes
+    equal = replace(results, cells=tuple(replace(c, episodes=episodes) for c in results.cells))
+    found = one(equal)
+    assert (found.difference, found.for_difference.n_episodes, found.for_difference.answer) == (0.0, None, "never")
+    assert found.deviation > 0  # rounding's
+
+
+def test_the_text_says_what_the_numbers_are_about(make_results):
+    results = simulated(make_results)
+    text = power_text(powers(results, pairs_with_best(results), 0.01), 0.01, 0.8, with_best=True)
+    assert "5-way 1-shot: protonet minus" in text
+    assert "One training seed: differences of two checkpoints, not of two methods." in text
+    assert "without Holm's correction" in text
+    assert "for 1 point " in text
+    assert "* undecidable within this data" in text
+    assert "chosen by these same episodes" in text
+    assert max(map(len, text.splitlines())) <= 110
+    row = next(line.split() for line in text.splitlines() if line.lstrip().startswith("maml"))
+    found = one(results)
+    assert row[1:6] == [
+        "60", "64", f"{100 * found.difference:+.2f}", f"{100 * found.deviation:.2f}", f"{100 * found.visible:.2f}"
+    ]  # fmt: skip
+    assert row[7] == f"{found.for_margin.n_episodes}*"
+
+
+def test_several_seeds_compare_methods(make_results):
+    results = simulated(make_results, seeds=(0, 1, 2), of_seed=0.05)
+    text = power_text(powers(results, all_pairs(results), 0.02), 0.02, 0.8)
+    assert "3 training seeds: differences of methods" in text
+    assert "more seeds, not episodes" in text
+    assert "for 2 points" in text
+
+
+def test_one_pair_is_one_block(make_results):
+    results = make_results(("maml", "reptile"))
+    text = power_text(powers(results, all_pairs(results), 0.01), 0.01, 0.8)
+    assert text.count("maml minus reptile") == 1
+    assert "35-way 100-shot" in text
+
+
+def test_json_is_unrounded(make_results):
+    results = simulated(make_results)
+    found = json.loads(power_json(powers(results, all_pairs(results), 0.01), 0.01, 0.8))
+    assert (found["alpha"], found["two_sided"], found["corrected"], found["margin"]) == (0.05, True, False, 0.01)
+    assert len(found["pairs"]) == 3
+    assert found["pairs"][0]["for_margin"]["answer"] == "undecidable within this data"
