@@ -76,8 +76,8 @@ def _outcome(table: Table) -> str:
     of_what = "methods" if len(table.seeds) > 1 else "these checkpoints, not methods: there is one training seed"
     return (
         f"Highest mean accuracy, of {_count(len(rows), 'setting')}: {_listed(told)}. In {_number(clear)} of them the "
-        "highest is significantly above all others (paired tests on the same tasks, Holm's correction over the whole table, "
-        f"5\u00a0%). This compares {of_what}."
+        "highest is significantly above all others (paired tests on the same tasks, Holm's correction over the whole "
+        f"table, 5\u00a0%). This compares {of_what}."
     )
 
 

@@ -30,12 +30,16 @@ def _database(out: Path | None) -> str:
 @json_option
 def status(*, out: Path | None, verbose: bool, as_json: bool) -> None:
     """What the database holds. (What a grid still lacks: bench run -n.)"""
+    from fewshot_bench.cli.doctor import alarm_text
     from fewshot_bench.store import Reader
+    from fewshot_bench.stored_alarms import stored_alarms
 
     reader = Reader(_database(out))
     counts, cells = reader.counts(), reader.all_cells()
+    alarms = stored_alarms(reader, counts.episodes)
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(counts) | {"cells": cells}))
+        rung = None if alarms is None else [dataclasses.asdict(alarm) for alarm in alarms]
+        click.echo(json.dumps(dataclasses.asdict(counts) | {"cells": cells, "alarms": rung}))
         return
     states = ", ".join(f"{n} {state}" for state, n in sorted(counts.trainings.items())) or "none"
     click.echo(f"trainings: {states}")
@@ -44,6 +48,12 @@ def status(*, out: Path | None, verbose: bool, as_json: bool) -> None:
     if last := counts.last_run:
         ended = f"exit code {last['exit_code']}" if last["exit_code"] is not None else "not ended, or killed"
         click.echo(f"last run:  {last['started_at']}  {last['command']}  ({ended})")
+    if alarms is None:
+        click.echo(f"alarms:    not looked for among {counts.episodes} episodes: bench doctor")
+    else:
+        click.echo(f"alarms:    {len(alarms) or 'none'} (bench doctor looks at images and models, too)")
+    for alarm in alarms or ():
+        click.echo(alarm_text(alarm))
     for cell in cells:
         if verbose or cell["reason"]:
             name = f"{cell['variant']}-{cell['n_way']}w{cell['n_shot']}s-s{cell['seed']}"
@@ -60,10 +70,12 @@ def show(*, cell: str, out: Path | None, as_json: bool) -> None:
     """Every fact behind one number. CELL is its key, or the beginning of it."""
     from fewshot_bench.cli.screen import accuracy, duration
     from fewshot_bench.store import Reader
+    from fewshot_bench.store.writing import counts
 
     facts = Reader(_database(out)).cell(cell)
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(facts)))
+        document = dataclasses.asdict(facts) | {"episodes": [counts(result) for result in facts.episodes]}
+        click.echo(json.dumps(document))
         return
     row, training, run = facts.cell, facts.training, facts.run
     lines: list[tuple[str, Any]] = [

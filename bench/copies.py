@@ -1,0 +1,85 @@
+"""Which pictures of a data set stand where they must not: in a base and a novel class, or in two classes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_bench.data.duplicates import Pictures, find_pictures
+from fewshot_bench.data.images import ImageSet
+from fewshot_bench.tables.alarm import Alarm, Check, counted
+
+EXAMPLES = 3  # that an alarm names
+
+
+@dataclass(frozen=True)
+class Twins:
+    """An image, and one that shows the same picture."""
+
+    image: int
+    copy: int
+    equal: bool  # to the byte
+
+
+def copies(images: ImageSet, split_name: str) -> tuple[Check, Check, Check]:
+    """Pictures in a base and a novel class of a split; in two classes of a kind; twice in a novel class (a note)."""
+    split, pictures = images.split(split_name), find_pictures(images.images)
+    is_base, is_novel = (np.isin(images.class_ids, classes) for classes in (split.base, split.novel))
+    leaked, mixed, repeated = [], [], []
+    for members in _groups(pictures.picture):
+        base, novel = members[is_base[members]], members[is_novel[members]]
+        leaked += [_twins(i, base, pictures) for i in novel if len(base)]
+        for kind in (base, novel):
+            for i in kind:
+                other = images.class_ids[kind] != images.class_ids[i]
+                mixed += [_twins(i, kind[other], pictures)] if other.any() else []
+                earlier = kind[~other & (kind < i)]
+                repeated += [_twins(i, earlier, pictures)] if is_novel[i] and len(earlier) else []
+    looked_at = f"{len(images.images):,} images"
+    advice = "take them out of one side: the models were trained on pictures that they are tested on"
+    text = f"{len(leaked):,} of {int(is_novel.sum()):,} images of novel classes stand in a base class, too"
+    leaks = _alarms("copies of base images", f"split {split.name}", text, leaked, images, advice)
+    advice = "take them out of one class: whatever is answered, one copy counts as wrong"
+    text = f"{len(mixed):,} images stand in two base classes or in two novel ones"
+    mixes = _alarms("copies across classes", f"split {split.name}", text, mixed, images, advice)
+    verb = "repeats" if len(repeated) == 1 else "repeat"
+    note = f"{counted(repeated, 'image')} of novel classes {verb} another of the class: one can be support, one query"
+    return (
+        Check("copies of base images", looked_at, leaks),
+        Check("copies across classes", looked_at, mixes),
+        Check("copies in a class", looked_at, notes=(note + _shown(repeated, images),) if repeated else ()),
+    )
+
+
+def _alarms(kind: str, where: str, text: str, twins: list[Twins], images: ImageSet, advice: str) -> tuple[Alarm, ...]:
+    return (Alarm(kind, where, text + _shown(twins, images), advice),) if twins else ()
+
+
+def _twins(image: np.int64, others: NDArray[np.int64], pictures: Pictures) -> Twins:
+    """An image with one of its copies: an equal one if there is one."""
+    equal = others[pictures.content[others] == pictures.content[image]]
+    return Twins(int(image), int(equal[0] if len(equal) else others[0]), bool(len(equal)))
+
+
+def _groups(numbers: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The indices that share a number, ascending, where there are several."""
+    order = np.argsort(numbers, kind="stable")
+    bounds = np.flatnonzero(np.diff(numbers[order])) + 1
+    return [group for group in np.split(order, bounds) if len(group) > 1]
+
+
+def _shown(twins: Sequence[Twins], images: ImageSet) -> str:
+    """ " (6 equal to the byte): dog[3] = cat[17], ..."; the equal ones first, each pair once, ~ for a near copy."""
+    once: dict[frozenset[int], str] = {}
+    for t in sorted(twins, key=lambda t: not t.equal):
+        told = f"{_place(t.image, images)} {'=' if t.equal else '~'} {_place(t.copy, images)}"
+        once.setdefault(frozenset((t.image, t.copy)), told)
+    more = ", ..." if len(once) > EXAMPLES else ""
+    return f" ({sum(t.equal for t in twins):,} equal to the byte): {', '.join(list(once.values())[:EXAMPLES])}{more}"
+
+
+def _place(image: int, images: ImageSet) -> str:
+    """ "dog[3]": number 3, from 0, among the images of its class."""
+    c = int(images.class_ids[image])
+    return f"{images.class_names[c]}[{int(np.searchsorted(images.images_of_class[c], image))}]"

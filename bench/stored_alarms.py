@@ -1,0 +1,62 @@
+"""The alarms of a database alone, for `bench status`: no data set, no models, no torch."""
+
+import dataclasses
+from collections import defaultdict
+from itertools import combinations
+
+from fewshot_bench.errors import DatabaseError
+from fewshot_bench.store import Reader
+from fewshot_bench.tables.alarm import Alarm
+from fewshot_bench.tables.alarms import checks
+from fewshot_bench.tables.scores import CellScore, EpisodeScore
+
+MOST_EPISODES = 100_000  # that are read in about a second
+
+
+def stored_alarms(reader: Reader, n_episodes: int) -> tuple[Alarm, ...] | None:
+    """What is strange in the stored counts and weights, table by table.
+
+    Cells of one data set, split, protocol and budget are a table; of several results under one name the latest run's
+    is looked at. Weights are compared between seeds only: two variants may differ in what is done at test. None where
+    there are too many episodes (n_episodes in all) to read them at a glance.
+    """
+    if n_episodes > MOST_EPISODES:
+        return None
+    try:
+        tables = _tables(reader)
+    except DatabaseError as error:
+        advice = "move it away, or restore a copy"
+        return (Alarm("damaged", "episodes", str(error).partition(";")[0], advice), *_equal_weights(reader))
+    found = [
+        dataclasses.replace(alarm, where=alarm.where + (f" ({table})" if len(tables) > 1 else ""))
+        for table, cells in tables.items()
+        for check in checks(cells)
+        for alarm in check.alarms
+    ]
+    return (*found, *_equal_weights(reader))
+
+
+def _tables(reader: Reader) -> dict[str, list[CellScore]]:
+    """ "strokes paper single quick" -> its cells."""
+    rows = sorted(reader.all_cells(), key=lambda row: int(row["run_id"]))
+    latest = {row["label"]: row for row in rows if row["n_episodes"]}
+    episodes = reader.episodes(row["key"] for row in latest.values())
+    tables: dict[str, list[CellScore]] = defaultdict(list)
+    for label, row in latest.items():
+        place = (row["variant"], row["n_way"], row["n_shot"], row["seed"])
+        counts = tuple(EpisodeScore(e.episode_id, e.n_correct, e.n_queries, e.number) for e in episodes[row["key"]])
+        tables[label.rsplit(" ", 1)[0]].append(CellScore(*place, row["key"], "done", episodes=counts))
+    return tables
+
+
+def _equal_weights(reader: Reader) -> list[Alarm]:
+    """Trainings of different seeds that ended in the same weights."""
+    found = []
+    finished = [training for training in reader.trainings().values() if training.checkpoint]
+    for a, b in combinations(finished, 2):
+        seeds = (a.identity["seed"], b.identity["seed"])
+        if a.checkpoint == b.checkpoint and seeds[0] != seeds[1]:
+            where = f"{a.method} seeds {min(seeds)} and {max(seeds)}"
+            advice = "count them as one seed, and look at whether the training uses its seed"
+            found.append(Alarm("equal seeds", where, f"trainings {a.key} and {b.key} have equal weights", advice))
+    return found

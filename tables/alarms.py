@@ -1,0 +1,35 @@
+"""Sanity alarms: what in a table of results cannot be, or should not be, as it is.
+
+These need nothing but the results. What needs the images or the models is in `bench doctor`.
+"""
+
+from collections.abc import Iterable
+
+from fewshot_bench.tables import implausible, sameness
+from fewshot_bench.tables.alarm import Alarm, Check
+from fewshot_bench.tables.scores import CellScore, Results
+
+__all__ = ["Alarm", "Check", "alarms", "checks"]
+
+CHECKS = (
+    implausible.below_chance,
+    implausible.falls_with_shots,
+    implausible.all_or_nothing,
+    implausible.no_spread,
+    implausible.contradicted,
+    sameness.other_episodes,
+    sameness.other_backbone,
+    sameness.equal_seeds,
+    sameness.equal_variants,
+)
+
+
+def alarms(results: Results) -> tuple[Alarm, ...]:
+    """Every alarm of a table's results, in the order of the checks."""
+    return tuple(alarm for check in checks(results.cells) for alarm in check.alarms)
+
+
+def checks(cells: Iterable[CellScore]) -> tuple[Check, ...]:
+    """All checks of one table's cells; those without episodes are passed over."""
+    with_episodes = [cell for cell in cells if cell.state in ("done", "partial") and cell.episodes]
+    return tuple(check(with_episodes) for check in CHECKS)

@@ -1,0 +1,188 @@
+"""Numbers that should not be as they are: below chance, falling with shots, all or nothing, without spread.
+
+A test that rings is corrected (Holm 1979) over everything that it looks at, so that a table without fault rings in at
+most one of twenty cases a check.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from fewshot_bench.tables.alarm import Alarm, Check, counted, name, p_text, seeds_text
+from fewshot_bench.tables.scores import CellScore
+from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Source, Values, of_episodes
+
+FEW = 5  # episodes: fewer may agree by chance
+
+
+def below_chance(cells: Sequence[CellScore]) -> Check:
+    """Cells that are worse than guessing, by the binomial test over queries and by Student's t over episodes.
+
+    The queries of an episode share its classes and support, so the binomial test alone would ring too often; a few
+    episodes that happen to agree would fool the t-test alone. The larger p-value counts.
+    """
+    family, found = counted(cells, "cell"), []
+    for cell, p in zip(cells, step_down([_p_below_chance(cell) for cell in cells]), strict=True):
+        if p <= ALPHA:
+            advice = "look at the order of its labels and at the loss of its training"
+            found.append(Alarm("below chance", name(cell), f"{_against_chance(cell)} ({p_text(p, family)})", advice))
+    return Check("below chance", family, tuple(found))
+
+
+def permuted_labels(cells: Sequence[CellScore]) -> Check:
+    """The label-permutation control: cells that were tested with shuffled support labels, and are not at chance.
+
+    Two-sided: Student's t over episodes above chance, and as in `below_chance` below it.
+    """
+    family, found = counted(cells, "model"), []
+    for cell, p in zip(cells, step_down([_p_off_chance(cell) for cell in cells]), strict=True):
+        if p <= ALPHA:
+            advice = "look for a way from the queries' labels to its answers: their order, class_ids, a shared object"
+            found.append(Alarm("permuted labels", name(cell), f"{_against_chance(cell)} ({p_text(p, family)})", advice))
+    return Check("permuted labels", family, tuple(found))
+
+
+def falls_with_shots(cells: Sequence[CellScore]) -> Check:
+    """Accuracy that falls from one number of shots to the next, on the same classes and queries.
+
+    The test is Student's t on the episodes' paired differences, each first averaged over the seeds: it is about the
+    trained models of the table.
+    """
+    steps = [(few, many, rise) for few, many in _steps(cells) if (rise := _rise(few, many))]
+    family, found = counted(steps, "pair of shots", "pairs of shots"), []
+    p_values = [rise.p_value(alternative="less") if rise.mean < 0 else 1.0 for _, _, rise in steps]
+    for (few, many, rise), p in zip(steps, step_down(p_values), strict=True):
+        if p <= ALPHA:
+            change = f"{100 * rise.mean:.2f} ± {100 * rise.half_width():.2f} points"
+            text = f"{change} from {few[0].n_shot} to {many[0].n_shot} shots on the same queries ({p_text(p, family)})"
+            advice = "look at how it is fitted to the larger support set: steps, rate, batch-norm"
+            where = f"{few[0].variant} {few[0].n_way}-way {seeds_text([cell.seed for cell in few])}"
+            found.append(Alarm("falls with shots", where, text, advice))
+    return Check("falls with shots", family, tuple(found))
+
+
+def all_or_nothing(cells: Sequence[CellScore]) -> Check:
+    """Cells with every query right, or every query wrong, in at least two episodes."""
+    several, found = [cell for cell in cells if len(cell.episodes) > 1], []
+    for cell in several:
+        accuracies = set(_accuracies(cell))
+        if accuracies in ({0.0}, {1.0}):
+            text = f"every query of all {len(cell.episodes)} episodes is {'right' if accuracies == {1.0} else 'wrong'}"
+            advice = "look for copies among the images and for labels that reach the method: bench doctor --control"
+            found.append(Alarm("all or nothing", name(cell), text, advice))
+    return Check("all or nothing", counted(several, "cell"), tuple(found))
+
+
+def no_spread(cells: Sequence[CellScore]) -> Check:
+    """Cells whose episodes all have one count, which independent queries hardly ever would (binomial, Bonferroni)."""
+    several, found = [cell for cell in cells if len(cell.episodes) >= FEW], []
+    for cell in several:
+        counts = {(episode.n_correct, episode.n_queries) for episode in cell.episodes}
+        right, of = min(counts)
+        if len(counts) > 1 or right in (0, of):
+            continue
+        p_one = math.exp(
+            _log_choose(of, right) + right * math.log(right / of) + (of - right) * math.log(1 - right / of)
+        )
+        if p_one ** (len(cell.episodes) - 1) * len(several) <= ALPHA:
+            text = f"all {len(cell.episodes)} episodes have the same count, {right} of {of} queries"
+            advice = "look at its answers: one label for everything, or one episode again and again"
+            found.append(Alarm("no spread", name(cell), text, advice))
+    return Check("no spread", counted(several, "cell"), tuple(found))
+
+
+def contradicted(cells: Sequence[CellScore]) -> Check:
+    """Cells whose stored answers give another number of right queries than their counts."""
+    kept = [(cell, cell.confusion.answered) for cell in cells if cell.confusion is not None]
+    found = []
+    for cell, answered in kept:
+        n_answers, n_right = int(answered.sum()), int(np.trace(answered))
+        # answers may be kept of the first episodes alone
+        asked = np.cumsum([episode.n_queries for episode in cell.episodes])
+        covered = cell.episodes[: int(np.searchsorted(asked, n_answers)) + 1]
+        n_counted = sum(episode.n_correct for episode in covered)
+        if n_answers not in asked or n_right != n_counted:
+            text = f"{n_right} of its {n_answers} stored answers are right, but {n_counted} were counted"
+            advice = "the database was edited or is damaged: restore a copy, or evaluate the cell again"
+            found.append(Alarm("contradicted", name(cell), text, advice))
+    return Check("contradicted", counted(kept, "cell with answers", "cells with answers"), tuple(found))
+
+
+def step_down(p_values: Sequence[float]) -> list[float]:
+    """Holm's (1979) corrected p-values, as `statistics.families.holm` gives them.
+
+    Written out because `bench status` runs this: importing statsmodels takes 0.9 s.
+    """
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, p_values[i] * (len(p_values) - rank)))
+        corrected[i] = largest
+    return corrected
+
+
+def _p_below_chance(cell: CellScore) -> float:
+    chance, over = 1 / cell.n_way, _over_episodes(cell)
+    if over is None or over.mean >= chance:  # a single episode, or nothing to ask: scipy takes 0.3 s to import
+        return 1.0
+    from scipy.special import bdtr  # type: ignore[import-untyped]
+
+    n_correct, n_queries = (sum(getattr(e, count) for e in cell.episodes) for count in ("n_correct", "n_queries"))
+    of_queries = float(bdtr(n_correct, n_queries, chance))
+    # Accuracies near zero are skewed, and a low mean has a low spread: at chance it is taken to be larger in
+    # proportion. But not above 1 / n_way, the most that answers can have which know nothing of the labels.
+    deviation = over.error * math.sqrt(len(cell.episodes))
+    most = max(chance / deviation, 1.0)
+    wider = min(chance / over.mean, most) if over.mean else most
+    of_means = Estimate(over.mean, (Source(over.error * wider, over.sources[0].degrees),))
+    return max(of_queries, of_means.p_value(chance, "less"))
+
+
+def _against_chance(cell: CellScore) -> str:
+    over = of_episodes(_accuracies(cell))
+    spread = f" ± {100 * over.half_width():.2f}" if over else ""
+    mean = f"{100 * _accuracies(cell).mean():.2f}{spread} % over {counted(cell.episodes, 'episode')}"
+    return f"{mean}, where guessing gives {100 / cell.n_way:.2f} %"
+
+
+def _p_off_chance(cell: CellScore) -> float:
+    over = _over_episodes(cell)
+    if over is None:
+        return 1.0
+    return min(1.0, 2 * min(_p_below_chance(cell), over.p_value(1 / cell.n_way, "greater")))
+
+
+def _over_episodes(cell: CellScore) -> Estimate | None:
+    return of_episodes(_accuracies(cell), 1 / max(episode.n_queries for episode in cell.episodes))
+
+
+def _steps(cells: Sequence[CellScore]) -> list[tuple[list[CellScore], list[CellScore]]]:
+    """Neighbouring numbers of shots of a variant and way: the cells of each, for the seeds that both have."""
+    ladders: dict[tuple[str, int], dict[int, dict[int, CellScore]]] = {}
+    for cell in cells:
+        ladder = ladders.setdefault((cell.variant, cell.n_way), {})
+        ladder.setdefault(cell.n_shot, {})[cell.seed] = cell
+    steps = []
+    for ladder in ladders.values():
+        for few, many in pairwise(ladder[n_shot] for n_shot in sorted(ladder)):
+            if seeds := sorted(few.keys() & many.keys()):
+                steps.append(([few[seed] for seed in seeds], [many[seed] for seed in seeds]))
+    return steps
+
+
+def _rise(few: list[CellScore], many: list[CellScore]) -> Estimate | None:
+    """By how much accuracy rises with the shots; None where fewer than two numbers of episodes are shared."""
+    by_number = [{e.number: e.accuracy for e in cell.episodes} for cell in (*few, *many)]
+    numbers = [n for n in by_number[0] if all(n in column for column in by_number)]
+    values = np.array([[column[n] for n in numbers] for column in by_number])
+    quantum = 1 / (len(few) * max(e.n_queries for e in few[0].episodes))
+    return of_episodes(values[len(few) :].mean(axis=0) - values[: len(few)].mean(axis=0), quantum)
+
+
+def _accuracies(cell: CellScore) -> Values:
+    return np.array([episode.accuracy for episode in cell.episodes])
+
+
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
