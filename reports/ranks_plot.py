@@ -4,62 +4,68 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fewshot_bench.reports.canvas import NARROW, WIDE, empty, themed
-from fewshot_bench.reports.palette import LIGHT, Theme, styles
+from fewshot_bench.reports.palette import LIGHT, Style, Theme, styles
 from fewshot_bench.tables.ranks import FEWEST_SETTINGS, FEWEST_VARIANTS, Ranking, rank
 from fewshot_bench.tables.summary import Table
 
-LINE = 0.34  # inches between two names or bars
+LINE = 0.34  # inches between two names
+BAR = 0.6  # of it between two bars
+CHARACTER = 0.078  # inches that a letter of a name takes on average
+APART = 0.3  # inches at least between two ranks
+ABOVE = 2.2  # lines: the critical difference, and the numbers of the ranks
 
 
 def critical_differences(table: Table, theme: Theme = LIGHT, narrow: bool = False) -> Figure:
     """Best rank at the left; a bar joins variants whose ranks lie closer than the critical difference."""
     ranking = rank(table)
     if ranking is None:
-        return empty(
-            f"Ranks need {FEWEST_SETTINGS} settings in which each of {FEWEST_VARIANTS} variants or more is done.",
-            theme,
-            narrow,
-        )
-    look = styles(table.variants, theme)
+        told = f"Ranks need {FEWEST_SETTINGS} settings in which", f"each of {FEWEST_VARIANTS} variants or more is done."
+        return empty(("\n" if narrow else " ").join(told), theme, narrow)
     n = len(ranking.ranked)
-    left = (n + 1) // 2  # the better half has its names at the left
-    depth = len(ranking.groups) * 0.6 + left + 0.6
+    names = CHARACTER * (max(len(r.variant) for r in ranking.ranked) + 8) + 0.1  # inches; a name and its rank
+    width = max(NARROW if narrow else WIDE * 0.8, 2 * names + APART * n)
+    scale = (width - 2 * names) / (n - 0.5)  # inches a rank
+    bars = BAR * (len(ranking.groups) + 1)  # lines
+    depth = bars + (n + 1) // 2
     with themed(theme):
-        figure = Figure(figsize=(NARROW if narrow else WIDE * 0.8, LINE * (depth + 3)), layout="constrained")
-        axes = figure.add_subplot()
+        figure = Figure(figsize=(width, LINE * (depth + ABOVE)))
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        axes.set_xlim(0.75 - names / scale, n + 0.25 + names / scale)
+        axes.set_ylim(depth, -ABOVE)
         _axis(axes, ranking, theme)
         for level, group in enumerate(ranking.groups):
             ends = [r.mean_rank for r in ranking.ranked if r.variant in (group[0], group[-1])]
-            axes.plot([min(ends) - 0.06, max(ends) + 0.06], [0.5 + 0.6 * level] * 2, color=theme.text, linewidth=3.5)
-        below = len(ranking.groups) * 0.6 + 0.6
-        for i, ranked in enumerate(ranking.ranked):
-            y = below + (i if i < left else n - 1 - i)
-            end, side = (0.75, "right") if i < left else (n + 0.25, "left")
-            colour = look[ranked.variant].colour
-            axes.plot([ranked.mean_rank, ranked.mean_rank, end], [0, y, y], color=colour, linewidth=1.3)
-            axes.plot([ranked.mean_rank], [0], look[ranked.variant].marker, color=colour, markersize=5.5)
-            name = (
-                f"{ranked.variant}  {ranked.mean_rank:.2f}" if i < left else f"{ranked.mean_rank:.2f}  {ranked.variant}"
-            )
-            axes.text(end + (-0.08 if i < left else 0.08), y, name, ha=side, va="center", color=colour)
-        axes.set_ylim(depth, -2.2)
+            y = BAR * level + 0.5
+            axes.plot([min(ends) - 0.06 / scale, max(ends) + 0.06 / scale], [y, y], color=theme.text, linewidth=3.5)
+        _variants(axes, ranking, styles(table.variants, theme), bars)
     return figure
 
 
 def _axis(axes: Axes, ranking: Ranking, theme: Theme) -> None:
     """The line of ranks, and above it the length of the critical difference."""
     n, length = len(ranking.ranked), ranking.critical_difference
-    axes.axis("off")
-    margin = 0.42 * n
-    axes.set_xlim(1 - margin, n + margin)
     axes.plot([1, n], [0, 0], color=theme.text, linewidth=1)
     for tick in range(1, n + 1):
         axes.plot([tick, tick], [0, -0.18], color=theme.text, linewidth=1)
         axes.text(tick, -0.3, str(tick), ha="center", va="bottom", fontsize=8)
-    end = min(1 + length, n + margin)
-    axes.plot([1, end], [-1.5, -1.5], color=theme.text, linewidth=1)
-    for x in (1, end):
-        axes.plot([x, x], [-1.4, -1.6], color=theme.text, linewidth=1)
+    axes.plot([1, 1 + length], [-1.3, -1.3], color=theme.text, linewidth=1)
+    for x in (1, 1 + length):
+        axes.plot([x, x], [-1.2, -1.4], color=theme.text, linewidth=1)
     told = f"critical difference {length:.2f}, {len(ranking.settings)} settings"
     told += "" if ranking.separates else ": nothing is separated"
-    axes.text(1, -1.65, told, ha="left", va="bottom")
+    axes.text(sum(axes.get_xlim()) / 2, -1.5, told, ha="center", va="bottom")
+
+
+def _variants(axes: Axes, ranking: Ranking, look: dict[str, Style], top: float) -> None:
+    """A marker on the line for each, and a leader to its name: the better half at the left, from `top` downwards."""
+    n = len(ranking.ranked)
+    for i, ranked in enumerate(ranking.ranked):
+        at_left = i < (n + 1) // 2
+        y = top + (i if at_left else n - 1 - i)
+        end = 0.75 if at_left else n + 0.25
+        style, shown = look[ranked.variant], f"{ranked.mean_rank:.2f}"
+        axes.plot([ranked.mean_rank, ranked.mean_rank, end], [0, y, y], color=style.colour, linewidth=1.3)
+        axes.plot([ranked.mean_rank], [0], style.marker, color=style.colour, markersize=5.5)
+        name = f"{ranked.variant}  {shown} " if at_left else f" {shown}  {ranked.variant}"
+        axes.text(end, y, name, ha="right" if at_left else "left", va="center", color=style.colour)

@@ -15,6 +15,7 @@ from fewshot_bench.reports.palette import DARK, LIGHT, Theme
 from fewshot_bench.reports.plots import accuracy_against_shots, heat_map
 from fewshot_bench.reports.ranks_plot import critical_differences
 from fewshot_bench.reports.training_plots import training_cost, training_curves
+from fewshot_bench.tables.alarms import checks
 from fewshot_bench.tables.literature import PublishedTable, load_published
 from fewshot_bench.tables.ranks import CAUTION
 from fewshot_bench.tables.render import environment, render, render_cells, render_published
@@ -112,6 +113,7 @@ def _document(results: Results, table: Table, drawn: Sequence[Plot], papers: Seq
     return templates.get_template("report.html.j2").render(
         experiment=results.experiment,
         opening=opening(table),
+        checks=checks(results.cells),
         table_html=Markup(render(table, "html")),  # escaped by its own template
         published_html=Markup(render_published(papers) if papers else ""),
         plots=drawn,

@@ -13,6 +13,7 @@ from PIL import Image
 from fewshot_bench.reports.canvas import to_png, to_svg
 from fewshot_bench.reports.palette import DARK, LIGHT, luminance, readable_on, styles
 from fewshot_bench.reports.plots import accuracy_against_shots, heat_map
+from fewshot_bench.reports.ranks_plot import critical_differences
 from fewshot_bench.reports.training_plots import training_cost, training_curves
 from fewshot_bench.tables.scores import CurvePoint
 from fewshot_bench.tables.summary import summarise
@@ -26,6 +27,7 @@ def draw_all(results, theme=LIGHT, narrow=False):
     return [
         accuracy_against_shots(table, theme, narrow),
         heat_map(table, theme, narrow),
+        critical_differences(table, theme, narrow),
         training_curves(results, theme, narrow),
         training_cost(results, theme, narrow),
     ]

@@ -75,8 +75,8 @@ def test_nothing_is_loaded_from_outside(html, page):
 
 
 def test_every_picture_is_a_whole_svg_in_four_views(page):
-    assert len(page.all("img")) == 4
-    assert len(page.all("source")) == 3 * 4
+    assert len(page.all("img")) == 5
+    assert len(page.all("source")) == 3 * 5
     sources = [img["src"] for img in page.all("img")] + [source["srcset"] for source in page.all("source")]
     for source in sources:
         svg = base64.b64decode(source.removeprefix("data:image/svg+xml;base64,"))
@@ -135,7 +135,7 @@ def test_files_are_written_and_the_same_again(small, tmp_path):
         "report.html",
         "table.tex",
         "table.md",
-        *(f"plots/{n}.{kind}" for n in ("accuracy", "heatmap", "curves", "cost") for kind in ("svg", "png")),
+        *(f"plots/{n}.{kind}" for n in ("accuracy", "heatmap", "ranks", "curves", "cost") for kind in ("svg", "png")),
     ]
     first = {path: path.read_bytes() for path in paths}
     assert write_report(small, tmp_path / "out") == paths
