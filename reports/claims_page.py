@@ -2,8 +2,8 @@
 
 from markupsafe import Markup
 
-from fewshot_bench.tables.claim_render import render_claims
-from fewshot_bench.tables.claim_verdicts import Judgement
+from fewshot_bench.tables.claims.render import render_claims
+from fewshot_bench.tables.claims.verdicts import Judgement
 from fewshot_bench.tables.render import environment
 
 

@@ -1,6 +1,7 @@
 """The critical-difference diagram (Demsar 2006): mean ranks over the settings, and who is not separated."""
 
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from fewshot_bench.reports.canvas import NARROW, WIDE, empty, themed
@@ -10,8 +11,8 @@ from fewshot_bench.tables.summary import Table
 
 LINE = 0.34  # inches between two names
 BAR = 0.6  # of it between two bars
-CHARACTER = 0.078  # inches that a letter of a name takes on average
-APART = 0.3  # inches at least between two ranks
+APART = 0.25  # inches at least between two ranks
+EDGE = 0.1  # inches beside the names
 ABOVE = 2.2  # lines: the critical difference, and the numbers of the ranks
 
 
@@ -22,12 +23,12 @@ def critical_differences(table: Table, theme: Theme = LIGHT, narrow: bool = Fals
         told = f"Ranks need {FEWEST_SETTINGS} settings in which", f"each of {FEWEST_VARIANTS} variants or more is done."
         return empty(("\n" if narrow else " ").join(told), theme, narrow)
     n = len(ranking.ranked)
-    names = CHARACTER * (max(len(r.variant) for r in ranking.ranked) + 8) + 0.1  # inches; a name and its rank
-    width = max(NARROW if narrow else WIDE * 0.8, 2 * names + APART * n)
-    scale = (width - 2 * names) / (n - 0.5)  # inches a rank
     bars = BAR * (len(ranking.groups) + 1)  # lines
     depth = bars + (n + 1) // 2
     with themed(theme):
+        names = _widest([_label(i, ranking) for i in range(n)]) + EDGE
+        width = max(NARROW if narrow else WIDE * 0.8, 2 * names + APART * n)
+        scale = (width - 2 * names) / (n - 0.5)  # inches a rank
         figure = Figure(figsize=(width, LINE * (depth + ABOVE)))
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
@@ -58,14 +59,31 @@ def _axis(axes: Axes, ranking: Ranking, theme: Theme) -> None:
 
 
 def _variants(axes: Axes, ranking: Ranking, look: dict[str, Style], top: float) -> None:
-    """A marker on the line for each, and a leader to its name: the better half at the left, from `top` downwards."""
+    """A marker on the line for each, and a leader to its name, from the line `top` downwards."""
     n = len(ranking.ranked)
     for i, ranked in enumerate(ranking.ranked):
-        at_left = i < (n + 1) // 2
+        at_left = _at_left(i, ranking)
         y = top + (i if at_left else n - 1 - i)
         end = 0.75 if at_left else n + 0.25
-        style, shown = look[ranked.variant], f"{ranked.mean_rank:.2f}"
+        style = look[ranked.variant]
         axes.plot([ranked.mean_rank, ranked.mean_rank, end], [0, y, y], color=style.colour, linewidth=1.3)
         axes.plot([ranked.mean_rank], [0], style.marker, color=style.colour, markersize=5.5)
-        name = f"{ranked.variant}  {shown} " if at_left else f" {shown}  {ranked.variant}"
-        axes.text(end, y, name, ha="right" if at_left else "left", va="center", color=style.colour)
+        axes.text(end, y, _label(i, ranking), ha="right" if at_left else "left", va="center", color=style.colour)
+
+
+def _at_left(i: int, ranking: Ranking) -> bool:
+    """The better half has its names at the left."""
+    return i < (len(ranking.ranked) + 1) // 2
+
+
+def _label(i: int, ranking: Ranking) -> str:
+    """Name and mean rank, the rank towards the leader."""
+    name, rank = ranking.ranked[i].variant, f"{ranking.ranked[i].mean_rank:.2f}"
+    return f"{name}  {rank} " if _at_left(i, ranking) else f" {rank}  {name}"
+
+
+def _widest(texts: list[str]) -> float:
+    """Inches."""
+    figure = Figure()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    return max(figure.text(0, 0, text).get_window_extent(renderer).width for text in texts) / figure.dpi

@@ -15,7 +15,7 @@ from fewshot_bench.reports.palette import DARK, LIGHT, Theme
 from fewshot_bench.reports.plots import accuracy_against_shots, heat_map
 from fewshot_bench.reports.ranks_plot import critical_differences
 from fewshot_bench.reports.training_plots import training_cost, training_curves
-from fewshot_bench.tables.alarms import checks
+from fewshot_bench.tables.alarms.checks import checks
 from fewshot_bench.tables.literature import PublishedTable, load_published
 from fewshot_bench.tables.ranks import CAUTION
 from fewshot_bench.tables.render import environment, render, render_cells, render_published

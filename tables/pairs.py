@@ -11,6 +11,7 @@ from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Values, of
 from fewshot_bench.tables.statistics.families import holm
 
 COUNTED = ("done", "partial")  # states of cells whose episodes count
+ROUNDING = 1e-12  # differences that vary by less are equal, and were rounded on different ways
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def differences(first: Sequence[CellScore], second: Sequence[CellScore]) -> tupl
 def compare(first: Sequence[CellScore], second: Sequence[CellScore]) -> Comparison:
     """Two variants' cells of one setting, a cell a seed."""
     seeds, values = differences(first, second)
-    estimate = estimate_of(values, quantum(first)) if values.size else None
+    estimate = estimate_of(values, quantum([cell for cell in first if cell.seed in seeds])) if values.size else None
     return Comparison(
         first=first[0].variant,
         second=second[0].variant,
@@ -124,4 +125,4 @@ def _effect(values: Values) -> float | None:
         return None
     by_episode = values.mean(axis=0)
     deviation = float(np.std(by_episode, ddof=1))
-    return float(by_episode.mean()) / deviation if deviation else None
+    return float(by_episode.mean()) / deviation if deviation > ROUNDING else None

@@ -78,15 +78,15 @@ def powers(results: Results, pairs: Iterable[Pair], margin: float, power: float 
     return found
 
 
-def seeds_and_episodes(estimate: Estimate, n_episodes: int) -> tuple[Source | None, float]:
-    """The seeds' share of the error (None: one seed, or nothing to be seen of it), and one episode's deviation."""
-    *seeds, episodes = estimate.sources
-    return (seeds[0] if seeds else None), episodes.error * math.sqrt(n_episodes)
-
-
 def hidden_by_seeds(estimate: Estimate) -> bool:
-    """Whether the error of the seeds alone leaves the difference undecided: more seeds, not episodes."""
-    return len(estimate.sources) > 1 and Estimate(estimate.mean, estimate.sources[:1]).p_value() > ALPHA
+    """Whether the seeds alone leave the difference undecided, however many episodes: more seeds are needed."""
+    lasting = _lasting(estimate)
+    return lasting is not None and lasting.error > 0 and Estimate(estimate.mean, (lasting,)).p_value() > ALPHA
+
+
+def _lasting(estimate: Estimate) -> Source | None:
+    """The error that no number of episodes lowers; None with one seed."""
+    return next((Source(s.lasting, s.degrees, s.lasting) for s in estimate.sources if s.lasting is not None), None)
 
 
 def _power(
@@ -100,29 +100,28 @@ def _power(
     estimate = estimate_of(values, quantum(first)) if values.size else None
     if estimate is None:
         return PairPower(*pair)
-    floor, deviation = seeds_and_episodes(estimate, n)
-    pace = _seconds_per_episode([*first, *second])
+    lasting, pace = _lasting(estimate), _seconds_per_episode([*first, *second])
 
     def needed(difference: float) -> Needed:
-        enough = episodes_to_separate(deviation, difference, power, seeds=floor)
+        enough = episodes_to_separate(estimate, n, difference, power)
         missing = None if enough is None or pace is None else max(0, enough - n) * pace
-        return Needed(difference, enough, _answer(enough, n, disjoint, floor), missing)
+        return Needed(difference, enough, _answer(enough, n, disjoint, difference), missing)
 
     return PairPower(
         *pair,
         difference=estimate.mean,
-        deviation=deviation,
-        seed_error=None if len(seeds) == 1 else floor.error if floor else 0.0,
-        visible=smallest_difference(deviation, n, power, seeds=floor),
-        power=power_of(deviation, margin, n, seeds=floor),
+        deviation=math.sqrt(n * (estimate.error**2 - (lasting.error**2 if lasting else 0.0))),
+        seed_error=lasting.error if lasting else None,
+        visible=smallest_difference(estimate, power),
+        power=power_of(estimate, margin),
         for_margin=needed(margin),
         for_difference=needed(estimate.mean),
     )
 
 
-def _answer(enough: int | None, n: int, disjoint: int, seeds: Source | None) -> Answer:
+def _answer(enough: int | None, n: int, disjoint: int, difference: float) -> Answer:
     if enough is None:
-        return "more seeds, not episodes" if seeds else "never"
+        return "more seeds, not episodes" if difference else "never"
     if enough > disjoint:
         return "undecidable within this data"
     return "enough" if enough <= n else "more episodes"

@@ -28,10 +28,17 @@ class Ranking:
     settings: tuple[tuple[int, int], ...]  # the blocks: (n_way, n_shot) where every variant has a number
     friedman_p: float
     critical_difference: float  # in ranks (Nemenyi)
+    left_out: tuple[tuple[int, int], ...] = ()  # the other settings
+    seeds: tuple[int, ...] = ()  # that the accuracies are means over
 
     @property
     def groups(self) -> tuple[tuple[str, ...], ...]:
-        """Neighbours in the order of ranks whose ends the critical difference does not separate; the longest ones."""
+        """Neighbours in the order of ranks whose ends the critical difference does not separate; the longest ones.
+
+        It is asked only where Friedman's test finds a difference (Demsar 2006); else all are one group.
+        """
+        if self.friedman_p > ALPHA:
+            return (tuple(r.variant for r in self.ranked),)
         ranks = [r.mean_rank for r in self.ranked]
         spans = [
             (first, max(last for last, rank in enumerate(ranks) if rank - ranks[first] <= self.critical_difference))
@@ -43,19 +50,21 @@ class Ranking:
     @property
     def separates(self) -> bool:
         """Whether any two variants are separated."""
-        return self.friedman_p <= ALPHA and self.groups != (tuple(r.variant for r in self.ranked),)
+        return self.groups != (tuple(r.variant for r in self.ranked),)
 
     @property
     def words(self) -> str:
-        """What the ranks say, and how little so few blocks can say."""
+        """What was ranked, what the ranks say, and how little so few blocks can say."""
         n, k = len(self.settings), len(self.ranked)
-        told = f"Mean ranks over {n} settings. Friedman: p = {self.friedman_p:.2g}. "
+        told = f"Mean ranks over {n} settings" + (f" of {n + len(self.left_out)}, " if self.left_out else ". ")
+        told += "those where every variant is done. " if self.left_out else ""
+        told += "One training seed: checkpoints are ranked, not methods. " if len(self.seeds) == 1 else ""
+        told += f"Friedman: p = {self.friedman_p:.2g}. "
+        needed = f"With {n} settings and {k} variants, mean ranks closer than {self.critical_difference:.2f} are "
         if self.friedman_p > ALPHA:
-            return told + f"{n} settings do not show that the {k} variants rank differently at all."
-        told += f"Ranks closer than {self.critical_difference:.2f} are not separated by {n} settings (Nemenyi, 5 %). "
-        return (
-            told if self.separates else told + f"That is so for every pair: no two of the {k} variants are separated."
-        )
+            return told + f"{needed}never separated (Nemenyi, 5 %), and here no difference is shown at all."
+        told += f"{needed}not separated (Nemenyi, 5 %)"
+        return told + ("." if self.separates else f"; that is so for every pair of the {k}.")
 
 
 CAUTION = (
@@ -66,7 +75,8 @@ CAUTION = (
 
 def rank(table: Table) -> Ranking | None:
     """The ranking over the settings in which every variant is done; None for fewer than three of either."""
-    rows = [row for row in table.rows if all(cell.state == "done" and cell.mean is not None for cell in row.cells)]
+    complete = [all(cell.state == "done" and cell.mean is not None for cell in row.cells) for row in table.rows]
+    rows = [row for row, whole in zip(table.rows, complete, strict=True) if whole]
     if len(rows) < FEWEST_SETTINGS or len(table.variants) < FEWEST_VARIANTS:
         return None
     values = np.array([[cell.mean for cell in row.cells] for row in rows], dtype=float)
@@ -78,4 +88,6 @@ def rank(table: Table) -> Ranking | None:
         settings=tuple((row.n_way, row.n_shot) for row in rows),
         friedman_p=friedman_p(values),
         critical_difference=critical_difference(len(listed), len(rows)),
+        left_out=tuple((row.n_way, row.n_shot) for row, whole in zip(table.rows, complete, strict=True) if not whole),
+        seeds=table.seeds,
     )

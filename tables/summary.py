@@ -178,20 +178,20 @@ def _cell(scores: list[CellScore]) -> Cell:
         mean=mean_of(by_episode) if by_episode.size else None,
         deviation=float(np.std(by_episode, ddof=1)) if by_episode.size > 1 else None,
         half_width=_half_width(of_episodes(by_episode)) if by_episode.size > 1 else None,
-        data_half_width=_data_half_width(scores) if by_episode.size else None,
+        data_half_width=_data_half_width(scores, by_episode) if by_episode.size else None,
         seed_half_width=_half_width(of_seeds_and_episodes(values)) if len(values) > 1 else None,
         n_episodes=by_episode.size,
         seeds=seeds,
     )
 
 
-def _data_half_width(scores: list[CellScore]) -> float | None:
+def _data_half_width(scores: list[CellScore], by_episode: Values) -> float | None:
     """From the seeds' confusions of classes, added up; None unless every seed has its own."""
     kept = [score.confusion for score in scores if score.confusion is not None]
     if len(kept) < len(scores):
         return None
     answered, asked = np.stack([c.answered for c in kept]), np.stack([c.asked for c in kept])
-    return _half_width(of_classes(answered.sum(axis=0), asked.sum(axis=0)))
+    return _half_width(of_classes(answered.sum(axis=0), asked.sum(axis=0), by_episode))
 
 
 def _half_width(estimate: Estimate | None) -> float:

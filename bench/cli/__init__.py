@@ -5,9 +5,19 @@ import sys
 import click
 
 from fewshot_bench import __version__
+from fewshot_bench.cli.check import check
+from fewshot_bench.cli.claims import claims
+from fewshot_bench.cli.compare import compare
+from fewshot_bench.cli.doctor import doctor
+from fewshot_bench.cli.exchange import export, import_
 from fewshot_bench.cli.inspect import init, list_, show, status
-from fewshot_bench.cli.report import check, report
+from fewshot_bench.cli.merge import merge
+from fewshot_bench.cli.power import power
+from fewshot_bench.cli.replay import replay
+from fewshot_bench.cli.report import report
 from fewshot_bench.cli.run import run
+from fewshot_bench.cli.verify import verify
+from fewshot_bench.cli.why import why
 from fewshot_bench.errors import BenchError
 
 
@@ -23,7 +33,7 @@ def cli() -> None:
     """
 
 
-for command in (run, report, check, status, show, list_, init):
+for command in (run, report, power, compare, claims, check, doctor, status, show, replay, why, verify, list_, init, merge, export, import_):
     cli.add_command(command)
 
 

@@ -13,7 +13,7 @@ from fewshot_bench.cli.options import Chosen, choose, selection_options
 from fewshot_bench.errors import NoResultsYet, NothingSelected
 
 if TYPE_CHECKING:
-    from fewshot_bench.tables.alarm import Alarm, Check
+    from fewshot_bench.tables.alarms.alarm import Alarm, Check
 
 ALARMED = 3
 WIDTH = 110
@@ -34,7 +34,7 @@ def doctor(*, control: bool, strict: bool, as_json: bool, **selection: Any) -> i
     An alarm means "look here". Writes nothing. Exits 0, with or without alarms; with --strict 3 if there are some.
     Exits 5 where nothing is stored of the chosen cells: only the images were looked at then.
     """
-    from fewshot_bench.copies import copies
+    from fewshot_bench.doctor.copies import copies
 
     chosen = choose(**selection)
     _say(f"looking for copies among {len(chosen.images.images):,} images")
@@ -50,7 +50,7 @@ def doctor(*, control: bool, strict: bool, as_json: bool, **selection: Any) -> i
 
 def _of_results(chosen: Chosen) -> tuple[Check, ...]:
     """The checks of the stored results; none where nothing is stored."""
-    from fewshot_bench.tables.alarms import checks
+    from fewshot_bench.tables.alarms.checks import checks
 
     try:
         cells = chosen.results().cells
@@ -60,12 +60,12 @@ def _of_results(chosen: Chosen) -> tuple[Check, ...]:
 
 
 def _of_models(chosen: Chosen, control: bool) -> list[Check]:
-    from fewshot_bench import doctor
     from fewshot_bench.cli.options import cache_folder
     from fewshot_bench.cli.screen import duration
     from fewshot_bench.device import choose_device
+    from fewshot_bench.doctor import models as doctor
     from fewshot_bench.store import Reader
-    from fewshot_bench.tables.alarm import counted
+    from fewshot_bench.tables.alarms.alarm import counted
     from fewshot_bench.workers import Workplace
 
     run = chosen.request.config.run

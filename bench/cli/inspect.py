@@ -31,8 +31,8 @@ def _database(out: Path | None) -> str:
 def status(*, out: Path | None, verbose: bool, as_json: bool) -> None:
     """What the database holds. (What a grid still lacks: bench run -n.)"""
     from fewshot_bench.cli.doctor import alarm_text
+    from fewshot_bench.doctor.stored_alarms import stored_alarms
     from fewshot_bench.store import Reader
-    from fewshot_bench.stored_alarms import stored_alarms
 
     reader = Reader(_database(out))
     counts, cells = reader.counts(), reader.all_cells()

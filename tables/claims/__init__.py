@@ -1,1 +1,1 @@
-"""Sentences of papers with their readings, as data."""
+"""Sentences of papers, each with a reading that can be tested: the files, and the judging."""

@@ -29,7 +29,7 @@ def of_classes(answered: Counts, asked: Counts, accuracies: Values | None = None
         return None
     n_classes = float(faced.sum()) ** 2 / float((faced.astype(float) ** 2).sum())
     luck = _luck_of_queries(answered, asked)
-    variance = max((n_classes - 1) / n_classes * _spread(answered, asked), luck)
+    variance = max(_spread(answered, asked), luck)
     if not variance:
         return None
     sources = [Source(math.sqrt(variance), n_classes - 1)]
@@ -41,7 +41,11 @@ def of_classes(answered: Counts, asked: Counts, accuracies: Values | None = None
 
 
 def _spread(answered: Counts, asked: Counts) -> float:
-    """The squared changes of the mean when one class is left out, summed; the chance part of each pair once."""
+    """The squared changes of the mean when one class is left out, summed; the chance part of each pair once.
+
+    The jackknife's factor (C - 1) / C is left away: a class is never its own distractor, so that leaving it out shows
+    about that much less than its effect.
+    """
     n = np.diagonal(asked).astype(float)
     right = np.diagonal(answered) / np.maximum(n, 1.0)
     rest = n.sum() - n  # queries that stay when a class is left out

@@ -18,6 +18,14 @@ class Source:
 
     error: float  # > 0
     degrees: float  # of freedom
+    lasting: float | None = None  # what is left of `error` after endless episodes; None: nothing, they are the source
+
+    def with_episodes(self, n: int, other: int) -> "Source":
+        """The same, known from n episodes, as it would be with another number of them."""
+        if self.lasting is None:
+            return Source(self.error * math.sqrt(n / other), other - 1)
+        falling = self.error**2 - self.lasting**2
+        return Source(math.sqrt(self.lasting**2 + falling * n / other), self.degrees, self.lasting)
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,10 @@ class Estimate:
     def error(self) -> float:
         """The standard error."""
         return math.hypot(*(source.error for source in self.sources))
+
+    def with_episodes(self, n: int, other: int) -> "Estimate":
+        """What it would be, the errors being what they are, with another number of episodes than n; 2 or more."""
+        return Estimate(self.mean, tuple(source.with_episodes(n, other) for source in self.sources))
 
     def half_width(self, confidence: float = CONFIDENCE) -> float:
         """Half of the two-sided interval."""
@@ -91,9 +103,11 @@ def of_seeds_and_episodes(values: Values, quantum: float = 0.0) -> Estimate | No
     """The mean of values (S, E): S training seeds, each tested on the same E episodes; None when S or E < 2.
 
     Seeds and episodes are both random, and crossed; the mean squares of the two-way layout (Searle, Casella and
-    McCulloch 1992, ch. 4) give a source each: (MS_seeds - MS_rest) / (S E), not below zero, with S - 1 degrees of
-    freedom, and MS_episodes / (S E) with E - 1. A two-level bootstrap has the same variance in the limit, but with
-    three seeds its percentile interval covers far less than it says (docs/statistics.md).
+    McCulloch 1992, ch. 4) give a source each: MS_seeds / (S E) with S - 1 degrees of freedom, which has the variance
+    of the rest in it, and (MS_episodes - MS_rest) / (S E), not below zero, with E - 1. Taking the rest from the seeds'
+    share instead would find too much where the episodes vary little, as in paired differences. A two-level bootstrap
+    has the same variance in the limit, but with three seeds its percentile interval covers far less than it says
+    (docs/statistics.md).
     """
     n_seeds, n_episodes = values.shape
     if n_seeds < 2 or n_episodes < 2:
@@ -101,12 +115,17 @@ def of_seeds_and_episodes(values: Values, quantum: float = 0.0) -> Estimate | No
     mean = mean_of(values)
     by_seed, by_episode = values.mean(axis=1), values.mean(axis=0)
     rest = values - by_seed[:, None] - by_episode[None, :] + mean
-    ms_seeds = n_episodes * float(np.var(by_seed, ddof=1))
-    ms_episodes = max(n_seeds * float(np.var(by_episode, ddof=1)), n_seeds * quantum**2 / 12)
+    ms_seeds = max(n_episodes * float(np.var(by_seed, ddof=1)), n_seeds * quantum**2 / 12)
+    ms_episodes = n_seeds * float(np.var(by_episode, ddof=1))
     ms_rest = float(np.sum(rest**2)) / ((n_seeds - 1) * (n_episodes - 1))
-    shares = ((ms_seeds - ms_rest, n_seeds - 1), (ms_episodes, n_episodes - 1))
-    sources = tuple(Source(math.sqrt(share / values.size), degrees) for share, degrees in shares if share > 0)
-    return Estimate(mean, sources) if sources else None
+
+    def error(mean_square: float) -> float:
+        return math.sqrt(max(0.0, mean_square) / values.size)
+
+    seeds = Source(error(ms_seeds), n_seeds - 1, lasting=error(ms_seeds - ms_rest))
+    sources = (seeds, Source(error(ms_episodes - ms_rest), n_episodes - 1))
+    known = tuple(source for source in sources if source.error > 0)
+    return Estimate(mean, known) if known else None
 
 
 def mean_of(values: Values) -> float:

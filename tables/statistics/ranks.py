@@ -8,21 +8,24 @@ import numpy as np
 from fewshot_bench.tables.statistics.estimate import ALPHA, Values
 from fewshot_bench.tables.statistics.families import holm
 
+ROUNDING = 10  # decimals: accuracies that differ by less are one value, rounded on different ways
+
 
 def mean_ranks(values: Values) -> Values:
     """(K,) mean ranks of values (N, K), N blocks and K treatments; 1 is the highest value, ties share their mean."""
     from scipy.stats import rankdata  # type: ignore[import-untyped]  # here: scipy.stats takes 0.5 s to import
 
-    return np.asarray(rankdata(-values, axis=1).mean(axis=0))
+    return np.asarray(rankdata(-np.round(values, ROUNDING), axis=1).mean(axis=0))
 
 
 def friedman_p(values: Values) -> float:
     """p-value that all K >= 3 treatments rank alike over N blocks (Friedman 1937); 1 where every block is all ties."""
     from scipy.stats import friedmanchisquare
 
-    if (values == values[:, :1]).all():
+    rounded = np.round(values, ROUNDING)
+    if (rounded == rounded[:, :1]).all():
         return 1.0
-    return float(friedmanchisquare(*values.T).pvalue)
+    return float(friedmanchisquare(*rounded.T).pvalue)
 
 
 def critical_difference(n_treatments: int, n_blocks: int) -> float:

@@ -1,12 +1,9 @@
-"""`bench report` and `bench check`: stored results as documents and verdicts."""
+"""`bench report`: stored results as documents."""
 
 import csv
 import io
-import json
-import re
 import shutil
 import sqlite3
-import xml.etree.ElementTree as ET
 
 import pytest
 
@@ -78,58 +75,6 @@ def test_a_filtered_report_has_only_what_was_asked_for(run, bench):
 
 def test_a_report_repeats_byte_for_byte(run, bench):
     assert bench("report", "--format", "json").out == bench("report", "--format", "json").out
-
-
-def baseline(run, bench, change=None):
-    """A file of stored accuracies, changed maybe."""
-    assert bench("check", "--against", "base.json", "--write").code == 0
-    path = run.folder / "base.json"
-    document = json.loads(path.read_text())
-    for cell in document["cells"]:
-        if change:
-            cell |= change(cell)
-    path.write_text(json.dumps(document))
-
-
-def test_check_finds_identical_results(run, bench):
-    baseline(run, bench)
-    ran = bench("check", "--against", "base.json")
-    assert (ran.code, ran.err) == (0, "")
-    assert ran.out.startswith("4 cells: 4 identical")
-
-
-def test_check_finds_worse_results(run, bench):
-    baseline(run, bench, lambda cell: {"mean": 0.99, "deviation": 0.01, "episodes_sha256": "0" * 64})
-    ran = bench("check", "--against", "base.json", "--junit", "check.xml")
-    assert ran.code == 3
-    assert "4 worse" in ran.out
-    assert "->" in ran.out
-    suite = ET.parse(run.folder / "check.xml").getroot().find("testsuite")
-    assert (suite.get("tests"), suite.get("failures")) == ("4", "4")
-    assert bench("check", "--against", "base.json", "--margin", "99").code == 0
-
-
-def test_check_does_not_compare_other_experiments(run, bench):
-    baseline(run, bench, lambda cell: {"key": "0" * 16})
-    ran = bench("check", "--against", "base.json", "--junit", "check.xml")
-    assert ran.code == 5
-    assert "another experiment" in ran.out
-    suite = ET.parse(run.folder / "check.xml").getroot().find("testsuite")
-    assert (suite.get("skipped"), suite.get("failures")) == ("4", "0")
-
-
-def test_check_speaks_markdown_and_json(run, bench):
-    baseline(run, bench)
-    document = json.loads(bench("check", "--against", "base.json", "--format", "json").out)
-    assert (document["exit_code"], document["counts"]["identical"]) == (0, 4)
-    assert re.search(r"^\| Cell", bench("check", "--against", "base.json", "--format", "markdown").out, re.M)
-
-
-def test_check_writes_nothing_of_nothing(run, bench):
-    ran = bench("check", "--against", "none.json", "--write", "--shot", "2")
-    assert ran.code == 5
-    assert "no finished cell" in ran.err
-    assert not (run.folder / "none.json").exists()
 
 
 def test_an_edited_database_makes_no_table(run, bench):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fewshot_bench import runner
-from fewshot_bench.doctor import Model, PermutedLabels, influence, label_control, one_a_column, queries_apart
+from fewshot_bench.doctor.models import Model, PermutedLabels, influence, label_control, one_a_column, queries_apart
 from fewshot_bench.episodes import Setting, bank
 from fewshot_bench.grid import Cell
 from fewshot_bench.methods.adaptation import Adaptation
@@ -270,7 +270,7 @@ def test_status_is_silent_without_alarms_and_names_tables_with_several(run, benc
 
 
 def test_a_database_too_large_for_status_is_left_to_doctor(run, bench, monkeypatch):
-    from fewshot_bench import stored_alarms
+    from fewshot_bench.doctor import stored_alarms
 
     monkeypatch.setattr(stored_alarms, "MOST_EPISODES", 10)
     assert "alarms:    not looked for among 192 episodes: bench doctor" in bench("status").out

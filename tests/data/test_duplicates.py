@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fewshot_bench.copies import copies
 from fewshot_bench.data import open_images
 from fewshot_bench.data.duplicates import find_pictures
 from fewshot_bench.data.images import ImageSet
+from fewshot_bench.doctor.copies import copies
 
 REAL_DATA = os.environ.get("BENCH_REAL_DATA")
 

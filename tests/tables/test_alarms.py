@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fewshot_bench.tables import implausible
-from fewshot_bench.tables.alarms import alarms, checks
-from fewshot_bench.tables.implausible import below_chance, falls_with_shots, permuted_labels, step_down
+from fewshot_bench.tables.alarms import implausible
+from fewshot_bench.tables.alarms.checks import alarms, checks
+from fewshot_bench.tables.alarms.implausible import below_chance, falls_with_shots, permuted_labels, step_down
 from fewshot_bench.tables.scores import CellScore, ClassConfusion, EpisodeScore
 from fewshot_bench.tables.statistics.families import holm
 

@@ -3,7 +3,7 @@
 import pytest
 
 from fewshot_bench.tables.literature import load_published, parse_published
-from fewshot_bench.tables.sheet import percent
+from fewshot_bench.tables.notes import percent
 
 # Typed from the paper, in its own layout: rows are 5, 20, 35 ways by 1, 5, 100 shots.
 TABLE_1 = """

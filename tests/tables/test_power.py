@@ -11,7 +11,7 @@ from fewshot_bench.tables.pairs import cells_by_place, compare, differences
 from fewshot_bench.tables.power import all_pairs, hidden_by_seeds, pairs_with_best, powers
 from fewshot_bench.tables.power_text import power_json, power_text
 from fewshot_bench.tables.scores import EpisodeScore
-from fewshot_bench.tables.statistics.estimate import Estimate, Source
+from fewshot_bench.tables.statistics.estimate import Estimate, Source, of_episodes
 from fewshot_bench.tables.statistics.power import episodes_to_separate, power_of
 
 NAMES = ("maml", "reptile", "protonet")
@@ -44,10 +44,11 @@ def test_the_spread_is_that_of_the_stored_differences(make_results):
     assert found.deviation == pytest.approx(np.std(values[0], ddof=1))
     assert (found.n_episodes, found.seeds, found.seed_error) == (60, (0,), None)
     # by another route: the table of Cohen's d
-    assert found.power == pytest.approx(power_of(1.0, 0.01 / found.deviation, 60))
-    assert power_of(found.deviation, found.visible, 60) == pytest.approx(0.8)
-    assert found.for_margin.n_episodes == episodes_to_separate(found.deviation, 0.01)
-    assert found.for_difference.n_episodes == episodes_to_separate(found.deviation, found.difference)
+    unit = of_episodes(values[0] / found.deviation)
+    assert found.power == pytest.approx(power_of(unit, 0.01 / found.deviation))
+    assert power_of(unit, found.visible / found.deviation) == pytest.approx(0.8)
+    assert found.for_margin.n_episodes == episodes_to_separate(unit, 60, 0.01 / found.deviation)
+    assert found.for_difference.n_episodes == episodes_to_separate(unit, 60, found.difference / found.deviation)
     # n = ((1.96 + 0.8416) sd / delta)²
     assert found.for_margin.n_episodes == pytest.approx((2.8016 * found.deviation / 0.01) ** 2, rel=0.01)
 
@@ -88,8 +89,9 @@ def test_with_seeds_that_differ_more_seeds_are_needed_not_episodes(make_results)
 
 
 def test_what_seeds_hide():
-    assert hidden_by_seeds(Estimate(0.02, (Source(0.01, 2), Source(0.001, 59))))
-    assert not hidden_by_seeds(Estimate(0.05, (Source(0.01, 2), Source(0.1, 59))))
+    assert hidden_by_seeds(Estimate(0.02, (Source(0.01, 2, 0.01), Source(0.001, 59))))
+    assert not hidden_by_seeds(Estimate(0.05, (Source(0.01, 2, 0.01), Source(0.1, 59))))
+    assert not hidden_by_seeds(Estimate(0.02, (Source(0.01, 2, 0.0), Source(0.001, 59))))
     assert not hidden_by_seeds(Estimate(0.001, (Source(0.1, 59),)))
 
 

@@ -5,12 +5,12 @@ import statistics
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from fewshot_bench.tables.scores import CellScore, EpisodeScore
-from fewshot_bench.tables.statistics.sampler import Sample, difference_half_width, sample
+from fewshot_bench.tables.statistics.sampler import Sample, sample
 from fewshot_bench.tables.summary import disjoint_episodes, summarise
 
 fractions = st.lists(st.integers(0, 75).map(lambda correct: correct / 75), min_size=2, max_size=40)
@@ -50,24 +50,9 @@ def test_order_of_episodes_does_not_matter(values, random):
     assert sample(shuffled) == sample(values)
 
 
-@given(fractions, fractions)
-def test_difference_is_welchs_interval(first, second):
-    assume(len(set(first)) > 1 and len(set(second)) > 1)  # scipy warns of constant data
-    half_width = difference_half_width(sample(first), sample(second))
-    expected = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
-    assert half_width == pytest.approx((expected.high - expected.low) / 2, rel=1e-6)
-
-
-def test_constant_values_differ_by_nothing_or_by_the_other_sample():
-    assert difference_half_width(sample([0.5, 0.5]), sample([0.25, 0.25, 0.25])) == 0.0
-    varied = sample([0.2, 0.4, 0.9])
-    assert difference_half_width(varied, sample([0.5, 0.5])) == pytest.approx(varied.half_width)
-
-
 def test_one_episode_has_no_interval_and_none_has_no_mean():
     assert sample([0.4]) == Sample(0.4, None, 1)
     assert sample([0.4]).half_width is None
-    assert difference_half_width(sample([0.4]), sample([0.1, 0.2])) is None
     with pytest.raises(ValueError, match="at least one"):
         sample([])
 

@@ -20,8 +20,8 @@ from fewshot_bench.methods.interface import Episodes, Method
 from fewshot_bench.runner import Laboratory
 from fewshot_bench.seeding import Stream, shuffled
 from fewshot_bench.store import Reader
-from fewshot_bench.tables.alarm import Alarm, Check, counted
-from fewshot_bench.tables.implausible import permuted_labels
+from fewshot_bench.tables.alarms.alarm import Alarm, Check, counted
+from fewshot_bench.tables.alarms.implausible import permuted_labels
 from fewshot_bench.tables.scores import CellScore, EpisodeScore
 from fewshot_bench.tasks import Gallery
 

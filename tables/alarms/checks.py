@@ -5,8 +5,8 @@ These need nothing but the results. What needs the images or the models is in `b
 
 from collections.abc import Iterable
 
-from fewshot_bench.tables import implausible, sameness
-from fewshot_bench.tables.alarm import Alarm, Check
+from fewshot_bench.tables.alarms import implausible, sameness
+from fewshot_bench.tables.alarms.alarm import Alarm, Check
 from fewshot_bench.tables.scores import CellScore, Results
 
 __all__ = ["Alarm", "Check", "alarms", "checks"]

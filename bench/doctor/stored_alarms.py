@@ -6,8 +6,8 @@ from itertools import combinations
 
 from fewshot_bench.errors import DatabaseError
 from fewshot_bench.store import Reader
-from fewshot_bench.tables.alarm import Alarm
-from fewshot_bench.tables.alarms import checks
+from fewshot_bench.tables.alarms.alarm import Alarm
+from fewshot_bench.tables.alarms.checks import checks
 from fewshot_bench.tables.scores import CellScore, EpisodeScore
 
 MOST_EPISODES = 100_000  # that are read in about a second

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from fewshot_bench.tables.alarm import Alarm, Check, counted, name, p_text, seeds_text
+from fewshot_bench.tables.alarms.alarm import Alarm, Check, counted, name, p_text, seeds_text
 from fewshot_bench.tables.scores import CellScore
 from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Source, Values, of_episodes
 

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
-from fewshot_bench.tables.alarm import Alarm, Check, counted, name
+from fewshot_bench.tables.alarms.alarm import Alarm, Check, counted, name
 from fewshot_bench.tables.scores import CellScore
 
 # Two trained models agree in an episode's count by luck now and then; in this many episodes on end they do not.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fewshot_bench.data.duplicates import Pictures, find_pictures
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.tables.alarm import Alarm, Check, counted
+from fewshot_bench.tables.alarms.alarm import Alarm, Check, counted
 
 EXAMPLES = 3  # that an alarm names
 

@@ -1,0 +1,110 @@
+"""`bench claims`: sentences of a paper against what was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fewshot_bench.cli.options import choose, config_file, selection_options
+from fewshot_bench.errors import NothingSelected, UsageError
+
+if TYPE_CHECKING:
+    from fewshot_bench.tables.claims.file import ClaimFile
+
+FORMATS = ["text", "html", "markdown", "latex", "json"]
+REFUTED, UNDECIDED = 3, 7  # exit codes
+
+
+@click.command()
+@selection_options
+@click.option(
+    "--claims",
+    "file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The sentences with their readings.  [default: those of the paper, packaged]",
+)
+@click.option("--format", "format_", type=click.Choice(FORMATS), default="text")
+@click.option("-o", "--output", metavar="FILE|-", help="Where to write; - is stdout.")
+@click.option(
+    "--junit",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A JUnit report besides, a test case a sentence.",
+)
+@click.option("--fail-on", type=click.Choice(["refuted"]), help="Exit 3 if a sentence is refuted.")
+@click.option("--strict", is_flag=True, help="Exit 7 if a sentence is undecided.")
+def claims(
+    *, file: Path | None, format_: str, output: str | None, junit: Path | None, fail_on: str | None, strict: bool,
+    **selection: Any,
+) -> int:  # fmt: skip
+    """Judge the sentences of a paper: supported, refuted or undecided.
+
+    Looks at the cells that the sentences speak of; --method, --way and --shot narrow them, and what is then left out
+    counts as not measured.
+    """
+    from fewshot_bench.tables.claims.render import render_claims
+    from fewshot_bench.tables.claims.verdicts import judge
+    from fewshot_bench.tables.literature import load_published
+
+    published = load_published()
+    sentences = _claims(file, selection["config"], [table.id for table in published])
+    results = choose(**_selected(sentences, selection)).results()
+    if not any(cell.episodes for cell in results.cells):
+        raise NothingSelected("nothing that these claims speak of has results: `bench run` makes them")
+    judged = judge(sentences, results, published)
+    if format_ == "html":
+        from fewshot_bench.reports.claims_page import claims_page
+
+        text = claims_page(judged)
+    else:
+        text = render_claims(judged, format_)
+    if output in (None, "-"):
+        click.echo(text, nl=False)
+    else:
+        _write(Path(str(output)), text)
+    if junit:
+        _write(junit, render_claims(judged, "junit"))
+    verdicts = {one.verdict for one in judged.claims}
+    if fail_on and "refuted" in verdicts:
+        return REFUTED
+    return UNDECIDED if strict and "undecided" in verdicts else 0
+
+
+def _claims(file: Path | None, config: Path | None, published: list[str]) -> ClaimFile:
+    from fewshot_bench.config import load
+    from fewshot_bench.tables.claims.file import SHIPPED, parse_claims, shipped_claims
+    from fewshot_bench.tables.claims.section import ClaimError
+
+    variants = list(load(config_file(config)).methods)
+    try:
+        text = file.read_text(encoding="utf-8") if file else shipped_claims()
+        return parse_claims(text, str(file or SHIPPED), variants, published)
+    except OSError as error:
+        raise UsageError(f"--claims {file}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--claims {file}: not UTF-8: {error.reason}") from None
+    except ClaimError as error:
+        raise UsageError(str(error)) from None
+
+
+def _selected(sentences: ClaimFile, selection: dict[str, Any]) -> dict[str, Any]:
+    """The selection with what the sentences need where the options name nothing."""
+    places = sentences.places
+    needed = {
+        "methods": tuple(dict.fromkeys(place.variant for place in places)),
+        "ways": tuple(sorted({place.n_way for place in places})),
+        "shots": tuple(sorted({place.n_shot for place in places})),
+    }
+    return selection | {option: selection[option] or (names,) for option, names in needed.items()}
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+    click.echo(path, err=True)

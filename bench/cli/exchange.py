@@ -1,0 +1,85 @@
+"""`bench export` and `bench import`: results as a long table, one row an episode, and back."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from fewshot_bench.cli.inspect import json_option
+from fewshot_bench.cli.merge import contradiction, dry_run_option, into_option, out_folder, tell
+from fewshot_bench.cli.options import database
+from fewshot_bench.errors import UsageError
+
+
+@click.command()
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the database.  [default: out]")
+@click.option("-k", "expression", metavar="EXPR", help="Only cells whose name (maml-5w1s-s0) matches.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["csv", "parquet"]),
+    help="Format of the table.  [default: parquet for FILE.parquet, else csv]",
+)
+@click.option("-o", "--output", metavar="FILE|-", default="-", help="Where to write; - is stdout.  [default: -]")
+def export(*, out: Path | None, expression: str | None, format_: str | None, output: str) -> None:
+    """Write every episode as a row of one long table.
+
+    \b
+    cell_key                  the cell: what one number of a table is made of
+    variant method n_way n_shot n_query seed split label   the cell in words
+    number episode_id         equal ids: the same images, whatever the method
+    n_correct n_queries       integers; their quotient is the accuracy
+    answers                   x, then the label given to each query, in hex
+    training_key weights      the training, and the SHA-256 of its weights
+    cell_facts training_facts curves unmeasured
+                              JSON on first rows only: what import needs
+
+    `bench import` takes the file back. It needs cell_key, number, episode_id, n_correct, n_queries, and the facts on
+    any one row of each cell that the database does not know. To analyse simulated results: change n_correct, drop
+    the column answers, and import into another folder. In pandas, give cell_key, episode_id and training_key
+    the dtype str.
+    """
+    from fewshot_bench.exchange import export as exchange
+    from fewshot_bench.selection import parse
+    from fewshot_bench.store.snapshot import snapshot
+
+    wanted = parse(expression) if expression else None
+    is_parquet = format_ == "parquet" if format_ else output.endswith(".parquet")
+    write = exchange.write_parquet if is_parquet else exchange.write_csv
+    with snapshot(database(out_folder(out))) as stored:
+        rows = exchange.long_rows(stored, wanted)
+        if output == "-":
+            if is_parquet and sys.stdout.isatty():
+                raise UsageError("Parquet is not for a terminal: name a file with -o")
+            sys.stdout.flush()
+            write(rows, sys.stdout.buffer)
+            return
+        with exchange.whole_file(Path(output)) as file:
+            n = write(rows, file)
+    click.echo(f"{output}: {n:,} episodes", err=True)
+
+
+@click.command(name="import")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@into_option
+@dry_run_option
+@json_option
+def import_(*, file: Path, out: Path | None, dry_run: bool, as_json: bool) -> None:
+    """Add the results of a file that `bench export` wrote, or that has its columns, to our database.
+
+    As `bench merge` does: equal results are skipped, and other ones for the same episode are listed as conflicts
+    (exit 6), then nothing is changed. FILE may be CSV or Parquet. Each imported row names the file, with its
+    SHA-256, as where it came from (bench show).
+    """
+    from fewshot_bench.exchange.importing import merge_file
+    from fewshot_bench.provenance import collect
+    from fewshot_bench.weights import bring
+
+    folder = out_folder(out)
+    found = merge_file(file, database(folder), collect(sys.argv[1:], "", 0, 0), dry_run=dry_run)
+    brought = bring(found.weights, None, folder / "checkpoints", dry_run=True)  # a table holds no weights
+    tell(found, brought, "would import" if dry_run else "imported", as_json=as_json)
+    if found.forbidden:
+        raise contradiction(str(file), found)

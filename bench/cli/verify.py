@@ -1,0 +1,137 @@
+"""`bench verify`: a rendered table read again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fewshot_bench.cli.inspect import json_option, out_option
+from fewshot_bench.cli.options import config_file, database, selection_options
+from fewshot_bench.errors import BenchError, NothingSelected, UsageError
+
+if TYPE_CHECKING:
+    from fewshot_bench.store import Reader
+    from fewshot_bench.tables.rendered import RenderedTable
+    from fewshot_bench.tables.scores import CellScore
+    from fewshot_bench.tables.verify import Place, Verification
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@out_option
+@json_option
+def verify(*, file: Path, out: Path | None, as_json: bool) -> int:
+    """Find numbers of a rendered table (.tex, .html) that were edited by hand or are stale.
+
+    Every number that is seen is held against its facts in the file, and these against the database. Exits 3 if one
+    is not true, 5 if the file has no facts.
+    """
+    from fewshot_bench.config import load
+    from fewshot_bench.store import Reader
+    from fewshot_bench.tables.literature import load_published
+    from fewshot_bench.tables.verify import UnknownSchema, Witnesses, keys_in
+    from fewshot_bench.tables.verify import verify as find
+
+    tables = _read(file)
+    if not tables:
+        raise NothingSelected(f"{file}: there are no facts in it; `bench report` writes tables with them")
+    reader = Reader(database(out or Path(load(config_file(None)).run.out)))
+    papers = {paper.id: paper for paper in load_published()}
+    try:
+        found = find(tables, Witnesses(_stored(reader, keys_in(tables)), papers, cache(_wanted)))
+    except UnknownSchema as error:
+        raise UsageError(f"{file}: {error}") from None
+    click.echo(json.dumps(_document(file, found)) if as_json else "\n".join(_lines(file, found)))
+    return found.exit_code
+
+
+def _read(file: Path) -> list[RenderedTable]:
+    from fewshot_bench.tables.rendered import READERS
+
+    if file.suffix.lower() not in READERS:
+        raise UsageError(f"{file}: only {', '.join(READERS)} can be verified")
+    try:
+        text = file.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
+    return READERS[file.suffix.lower()](text)
+
+
+def _stored(reader: Reader, keys: set[str]) -> dict[str, CellScore]:
+    """Every stored cell; episodes of those with these keys."""
+    from fewshot_bench.tables.scores import CellScore, EpisodeScore
+
+    rows = reader.all_cells()
+    episodes = reader.episodes(row["key"] for row in rows if row["key"] in keys)
+    return {
+        row["key"]: CellScore(
+            row["variant"], row["n_way"], row["n_shot"], row["seed"], row["key"], "done", row["reason"],
+            tuple(EpisodeScore(e.episode_id, e.n_correct, e.n_queries, e.number) for e in episodes.get(row["key"], ())),
+        )
+        for row in rows
+    }  # fmt: skip
+
+
+@click.command(add_help_option=False)
+@selection_options
+def _selection(**_: Any) -> None:
+    """Only reads the options that choose cells; does nothing."""
+
+
+def _wanted(command: str) -> Mapping[Place, int] | None:
+    """The cells that a `bench run` command shows under today's configuration, with their episodes.
+
+    The command is read, never run; nothing that it names is opened. None where it means nothing here.
+    """
+    from fewshot_bench.config import load
+    from fewshot_bench.grid import resolve
+    from fewshot_bench.selection import parse
+
+    try:
+        program, name, *words = shlex.split(command)
+        if (program, name) != ("bench", "run"):
+            return None
+        given = _selection.make_context("run", words).params
+        matches = parse(given["expression"]) if given["expression"] else None
+        options = {
+            option: tuple(item for items in value for item in items) if isinstance(value, tuple) else value
+            for option, value in given.items()
+            if option not in ("config", "expression", "data", "out", "grid")
+        }
+        request = resolve(load(config_file(None)), given["grid"], **options)
+    except (ValueError, click.ClickException, BenchError):
+        return None
+    budget = request.config.budgets[request.budget]
+    return {
+        (variant, n_way, n_shot): budget.episodes_at(n_shot)
+        for variant in request.methods
+        for n_way in request.ways
+        for n_shot in request.shots
+        if not matches or any(matches(f"{variant}-{n_way}w{n_shot}s-s{seed}") for seed in request.seeds)
+    }
+
+
+def _document(file: Path, found: Verification) -> dict[str, Any]:
+    findings = [dataclasses.asdict(finding) | {"text": finding.text} for finding in found.findings]
+    return dataclasses.asdict(found) | {"file": str(file), "findings": findings, "exit_code": found.exit_code}
+
+
+def _lines(file: Path, found: Verification) -> list[str]:
+    """For people: what is wrong, then the count."""
+    from fewshot_bench.tables.escape import one_line
+
+    lines = [finding.text for finding in found.findings] + [f"note: {one_line(note)}" for note in found.notes]
+    counted = f"{found.n_cells} measured cells and {found.n_published} published rows"
+    if not found.findings:
+        return [*lines, f"{file}: {counted}: all agree with their facts, and these with what is stored"]
+    kinds = {
+        kind: sum(finding.kind == kind for finding in found.findings) for kind in ("edited", "stale", "unknown", "gone")
+    }
+    return [*lines, f"{file}: {counted}: " + ", ".join(f"{n} {kind}" for kind, n in kinds.items() if n)]

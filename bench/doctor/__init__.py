@@ -1,0 +1,1 @@
+"""What needs images, models or the database to be found strange; `tables/alarms` needs only results."""

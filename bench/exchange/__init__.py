@@ -1,0 +1,1 @@
+"""Results as long tables, one row an episode: out, and back in."""

@@ -1,0 +1,158 @@
+"""A table in long form that anyone may have written: its rows as text, and each field checked where it stands."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from fewshot_bench.errors import UsageError
+
+REQUIRED = ("cell_key", "number", "episode_id", "n_correct", "n_queries")
+EMPTY = ("", "NA")  # R writes NA
+LARGEST = 2**31 - 1
+LONGEST_FIELD = 2**30
+INTEGER = re.compile(r"[0-9]{1,18}(\.0+)?", re.ASCII)  # pandas writes 12.0 where a column has gaps
+KEY = re.compile(r"[0-9a-f]{16}", re.ASCII)
+
+
+class Field:
+    """One field: what it says, and where it stands."""
+
+    def __init__(self, path: Path, row: int, column: str, text: str) -> None:
+        self.path, self.row, self.column, self.text = path, row, column, text
+
+    def wrong(self, what: str) -> NoReturn:
+        """Raise UsageError with file, row and column."""
+        raise UsageError(f"{self.path}, row {self.row}, column {self.column}: {what}")
+
+    def integer(self) -> int:
+        """A whole number from 0."""
+        if not INTEGER.fullmatch(self.text):
+            is_negative = self.text.startswith("-") and INTEGER.fullmatch(self.text[1:])
+            self.wrong(f"{_short(self.text)} is {'negative' if is_negative else 'no whole number'}")
+        value = int(self.text.partition(".")[0])
+        if value > LARGEST:
+            self.wrong(f"{_short(self.text)} is too large")
+        return value
+
+    def key(self) -> str:
+        """16 hex digits."""
+        if not KEY.fullmatch(self.text):
+            self.wrong(f"{_short(self.text)} is not 16 hex digits (0-9, a-f)")
+        return self.text
+
+    def answers(self) -> bytes:
+        """The bytes of hex digits, empty where nothing is said."""
+        try:
+            return bytes.fromhex(self.text.removeprefix("x"))
+        except ValueError:
+            self.wrong(f"{_short(self.text)} is not x and hex digits, two a query")
+
+    def json(self) -> dict[str, Any]:
+        """A JSON object."""
+        try:
+            value = json.loads(self.text)
+        except (ValueError, RecursionError) as error:
+            self.wrong(f"{_short(self.text)} is no JSON ({' '.join(str(error).split())[:80]})")
+        if not isinstance(value, dict):
+            self.wrong("it must be a JSON object")
+        return value
+
+
+class LongFileRow:
+    """One row of the file; fields that say nothing count as missing."""
+
+    def __init__(self, path: Path, number: int, texts: Mapping[str, str]) -> None:
+        self._path, self.number, self._texts = path, number, texts
+
+    def get(self, column: str) -> Field | None:
+        """The field in a column, if it is there and says something."""
+        text = self._texts.get(column, "").strip()
+        return None if text in EMPTY else Field(self._path, self.number, column, text)
+
+    def texts(self, columns: Iterable[str]) -> tuple[str, ...]:
+        """What stands in some columns, as it is."""
+        return tuple(self._texts.get(column, "") for column in columns)
+
+    def __getitem__(self, column: str) -> Field:
+        """The field in a column that every row needs."""
+        return self.get(column) or Field(self._path, self.number, column, "").wrong("it is empty")
+
+
+def read_rows(path: Path) -> Iterator[LongFileRow]:
+    """The rows of a CSV (its header is row 1) or of a Parquet file (which has no header: its first row is row 1).
+
+    Raises UsageError for what is neither, and where a required column is missing.
+    """
+    try:
+        with path.open("rb") as file:
+            is_parquet = file.read(4) == b"PAR1"
+        yield from _parquet_rows(path) if is_parquet else _csv_rows(path)
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: it is not UTF-8 text; save it as CSV in UTF-8") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _csv_rows(path: Path) -> Iterator[LongFileRow]:
+    csv.field_size_limit(LONGEST_FIELD)
+    number = 0
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            reader = enumerate(csv.reader(file, strict=True), start=1)
+            header: list[str] = []
+            for number, texts in reader:
+                if not texts:
+                    continue
+                if not header:
+                    header = _checked_header(path, texts)
+                elif len(texts) != len(header):
+                    raise UsageError(f"{path}, row {number}: {len(texts)} fields, but the header has {len(header)}")
+                else:
+                    yield LongFileRow(path, number, dict(zip(header, texts, strict=True)))
+        except csv.Error as error:
+            raise UsageError(f"{path}, row {number + 1}: it is no CSV: {error}") from None
+    if not header:
+        raise UsageError(f"{path}: it is empty")
+
+
+def _parquet_rows(path: Path) -> Iterator[LongFileRow]:
+    try:
+        from pyarrow import parquet  # type: ignore[import-untyped]
+    except ImportError:
+        raise UsageError("Parquet needs pyarrow: pip install 'fewshot-bench[parquet]'") from None
+    number = 0
+    try:
+        with parquet.ParquetFile(path) as file:
+            _checked_header(path, [str(name) for name in file.schema_arrow.names])
+            for batch in file.iter_batches():
+                for row in batch.to_pylist():
+                    number += 1
+                    texts = {name: "" if value is None or value != value else str(value) for name, value in row.items()}
+                    yield LongFileRow(path, number, texts)
+    except UsageError:
+        raise
+    except Exception as error:  # what the library makes of damaged bytes is of many kinds
+        raise UsageError(f"{path}: it is no whole Parquet file: {' '.join(str(error).split())[:120]}") from None
+
+
+def _checked_header(path: Path, names: list[str]) -> list[str]:
+    found = [name.strip() for name in names]
+    missing = [name for name in REQUIRED if name not in found]
+    if missing:
+        raise UsageError(
+            f"{path}: there is no column {', '.join(missing)}; commas must stand between columns, and "
+            "`bench export --help` describes them"
+        )
+    twice = {name for name in found if name and found.count(name) > 1}
+    if twice:
+        raise UsageError(f"{path}: the column {_short(min(twice))} stands there twice")
+    return found
+
+
+def _short(text: str) -> str:
+    return repr(text) if len(text) <= 40 else f"{text[:40]!r}..."

@@ -1,0 +1,145 @@
+"""A stored cell as one of this code's: from the database alone, whatever bench.toml says by now."""
+
+import dataclasses
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fewshot_bench.config import build
+from fewshot_bench.data import open_images
+from fewshot_bench.data.images import ImageSet
+from fewshot_bench.episodes import BANK_VERSION, Setting
+from fewshot_bench.errors import DataError, NothingSelected, UsageError
+from fewshot_bench.grid import Cell, Training
+from fewshot_bench.methods.adaptation import Adaptation
+from fewshot_bench.methods.interface import CORE_VERSION
+from fewshot_bench.methods.registry import find_method, method_names
+from fewshot_bench.records import Answers
+from fewshot_bench.store.reading import CellFacts, Reader
+
+Progress = Callable[[str, int, int], None]  # what is being done, how much is done, of how much
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a database holds of one cell."""
+
+    facts: CellFacts
+    answers: Mapping[int, Answers]  # episode number -> the answers, where they were kept
+    runs: tuple[dict[str, Any], ...]  # that made its episodes and its training, oldest first
+
+    @property
+    def name(self) -> str:
+        """How people say it: maml-5w1s-s0."""
+        return "{variant}-{n_way}w{n_shot}s-s{seed}".format(**self.facts.cell)
+
+    @property
+    def training_run(self) -> dict[str, Any]:
+        """The run that finished its training."""
+        return next(run for run in self.runs if run["id"] == self.facts.training["run_id"])
+
+    def expected_seconds(self, n_episodes: int, retrain: bool) -> float:
+        """As long as it took when it was made."""
+        testing = self.facts.cell["seconds"] * n_episodes / len(self.facts.episodes)
+        return float(testing + (self.facts.training["seconds"] if retrain else 0.0))
+
+
+def find_stored(reader: Reader, key_or_prefix: str) -> Stored:
+    """A cell that has episodes. Raises NothingSelected if no (or more than one) key begins so, or there are none."""
+    facts = reader.cell(key_or_prefix)
+    key = facts.cell["key"]
+    if not facts.episodes:
+        why = facts.cell["reason"] or facts.training["reason"]
+        raise NothingSelected(f"cell {key} has no episodes to repeat" + (f": it failed, {why}" if why else ""))
+    return Stored(facts, reader.answers([key])[key], tuple(reader.runs_behind([key])))
+
+
+def rebuild(stored: Stored) -> Cell:
+    """The cell, from its stored identity alone. Raises NothingSelected where this code cannot repeat it."""
+    row, identity = stored.facts.cell, stored.facts.cell["identity"]
+    rule = identity["adaptation"]
+    try:
+        cell = Cell(
+            variant=row["variant"],
+            training=_training(stored.facts.training["identity"], identity["bank"][0]),
+            split=identity["split"],
+            setting=Setting(**identity["setting"]),
+            bank_seed=identity["bank"][1],
+            adaptation=rule and Adaptation(**rule),
+            n_episodes=len(stored.facts.episodes),
+        )
+        if cell.key != row["key"]:
+            raise UsageError("it has settings that the stored result does not name")
+    except (UsageError, TypeError) as error:
+        raise NothingSelected(
+            f"this code cannot repeat {stored.name} ({row['key']}): {error}; the code that can is what made it, "
+            f"{code_of(stored.facts.run)}"
+        ) from None
+    return cell
+
+
+def source_of(stored: Stored) -> str | None:
+    """The data set that the cell's command names."""
+    words = shlex.split(stored.facts.cell["command"])
+    return words[words.index("--data") + 1] if "--data" in words[:-1] else None
+
+
+def open_data(stored: Stored, source: str, cache: Path, image_size: int | None, progress: Progress) -> ImageSet:
+    """The data set at `source`. Raises DataError unless its fingerprint is that of the stored cell."""
+    identity = stored.facts.training["identity"]
+    sizes = list(dict.fromkeys((image_size, identity["image_size"])))  # as configured now; else as it was then
+    for size in sizes:
+        try:
+            images = open_images(source, cache, size, progress)
+        except DataError:
+            if size == sizes[-1]:
+                raise
+            continue
+        if images.fingerprint == identity["fingerprint"]:
+            return images
+        if images.images.shape[-1] == identity["image_size"]:
+            break
+    raise DataError(
+        f"{source} is not the data of this result: its fingerprint begins with {images.fingerprint[:12]}, the "
+        f"result's with {identity['fingerprint'][:12]}; name the right data with --data"
+    )
+
+
+def wanted_episodes(stored: Stored, episode: int | None) -> range:
+    """The numbers of the episodes to repeat. Raises NothingSelected for one that is not stored."""
+    n = len(stored.facts.episodes)
+    if episode is None:
+        return range(n)
+    if episode >= n:
+        raise NothingSelected(f"episode {episode} is not stored: {stored.name} has the episodes 0 to {n - 1}")
+    return range(episode, episode + 1)
+
+
+def code_of(run: dict[str, Any]) -> str:
+    """The code of a run, in words: its commit, or outside a checkout the package's version."""
+    if not run["git_commit"]:
+        return f"fewshot-bench {run['facts'].get('fewshot-bench', 'of an unknown version')}"
+    return f"commit {run['git_commit'][:12]}" + (" with uncommitted changes" if run["git_dirty"] else "")
+
+
+def _training(identity: dict[str, Any], bank_version: int) -> Training:
+    """The training of a stored identity. Raises UsageError, saying why, where this code has none like it."""
+    name = identity["method"]
+    if name not in method_names():
+        raise UsageError(f"no method {name!r} is installed here")
+    method = find_method(name)
+    then = (*identity["versions"], bank_version)
+    now = (*method.versions(), CORE_VERSION, BANK_VERSION, BANK_VERSION)
+    if then != now:
+        raise UsageError(
+            f"the versions of its method, core and episode bank were {then[:-1]}, this code's are {now[:-1]}"
+        )
+    settings: Any = build(method.Settings, identity["settings"], "settings")
+    missing = [f.name for f in dataclasses.fields(settings) if f.name not in identity["settings"]]
+    if missing:
+        raise UsageError(f"it was made before {name} had the setting {missing[0]!r}")
+    rest = {f.name: identity[f.name] for f in dataclasses.fields(Training)}
+    lists = {"versions": tuple(identity["versions"]), "base_parts": tuple(identity["base_parts"])}
+    return Training(**rest | lists | {"settings": settings})

@@ -1,0 +1,153 @@
+"""A whole database as one transaction shows it: what merging and exporting read."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine, Select, create_engine, select
+from sqlalchemy.pool import StaticPool
+
+from fewshot_bench.errors import DatabaseError, NoResultsYet
+from fewshot_bench.store.engine import REVISIONS, explained, open_engine
+from fewshot_bench.store.engine import _sqlite_path as sqlite_path
+from fewshot_bench.store.engine import _without_password as without_password
+from fewshot_bench.store.schema import answers, cells, curves, episodes, metadata, runs, trainings
+from fewshot_bench.store.writing import COUNTED, episodes_sha256
+
+Row = dict[str, Any]
+
+
+class StoredEpisode(NamedTuple):
+    """A row of `episodes` without its cell."""
+
+    number: int
+    episode_id: str
+    n_correct: int
+    n_queries: int
+    run_id: int
+
+    @property
+    def counted(self) -> tuple[int, str, int, int]:
+        """What was measured, without who measured it."""
+        return self[:4]
+
+
+class Snapshot:
+    """Every stored row, read over one connection and so in its transaction."""
+
+    def __init__(self, where: str, connection: Connection) -> None:
+        self.where = without_password(where)
+        self._c = connection
+
+    def runs(self) -> dict[int, Row]:
+        """The rows of `runs` by id."""
+        return {row["id"]: row for row in self._rows(select(runs).order_by(runs.c.id))}
+
+    def trainings(self) -> dict[str, Row]:
+        """The rows of `trainings` by key."""
+        return {row["key"]: row for row in self._rows(select(trainings).order_by(trainings.c.key))}
+
+    def cells(self) -> dict[str, Row]:
+        """The rows of `cells` by key, in an order that only their content decides."""
+        rows = self._rows(select(cells))
+        rows.sort(key=lambda row: (row["variant"], row["n_way"], row["n_shot"], row["seed"], row["key"]))
+        return {row["key"]: row for row in rows}
+
+    def episodes(self, cell: Row) -> list[StoredEpisode]:
+        """A cell's episodes in order. Raises DatabaseError where they are not those that were stored."""
+        query = select(*(episodes.c[name] for name in (*COUNTED, "run_id"))).where(episodes.c.cell_key == cell["key"])
+        with explained(self.where):
+            found = [StoredEpisode(*row) for row in self._c.execute(query.order_by(episodes.c.number))]
+        complete = [episode.number for episode in found] == list(range(cell["n_episodes"]))
+        if not complete or episodes_sha256(episode.counted for episode in found) != cell["sha256"]:
+            raise DatabaseError(
+                f"{self.where}: the episodes of cell {cell['key']} ({cell_name(cell)}) do not match their checksum: "
+                "the file was damaged or edited; nothing was changed; restore a copy of it"
+            )
+        return found
+
+    def answers(self, cell_key: str) -> dict[int, bytes]:
+        """Episode number -> the label given to each query, where they were kept; see records.Answers."""
+        return {
+            row["number"]: row["labels"] for row in self._rows(select(answers).where(answers.c.cell_key == cell_key))
+        }
+
+    def curves(self, training_key: str) -> list[Row]:
+        """The points of a training's curves."""
+        query = select(curves).where(curves.c.training_key == training_key)
+        return self._rows(query.order_by(curves.c.name, curves.c.iteration))
+
+    def _rows(self, query: Select[Any]) -> list[Row]:
+        with explained(self.where):
+            return [dict(row) for row in self._c.execute(query).mappings()]
+
+
+def file_of(where: str) -> Path | None:
+    """The file of an SQLite database, given as path or URL; None for a server."""
+    return sqlite_path(where)
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether two names name one database."""
+    paths = file_of(one), file_of(other)
+    if paths[0] is None or paths[1] is None:
+        return one == other
+    return paths[0].exists() and paths[1].exists() and paths[0].samefile(paths[1])
+
+
+def cell_name(cell: Row) -> str:
+    """How people say it: maml-5w1s-s0."""
+    return f"{cell['variant']}-{cell['n_way']}w{cell['n_shot']}s-s{cell['seed']}"
+
+
+@contextmanager
+def snapshot(where: str, *, or_empty: bool = False) -> Iterator[Snapshot]:
+    """A database as it is now, which is left as it is: one of an older schema is read from a migrated copy.
+
+    With `or_empty` a database that does not exist is an empty one. Raises DatabaseError, NoResultsYet and
+    UsageError as `open_engine` does, DatabaseError also where rows refer to rows that are not there.
+    """
+    with ExitStack() as stack:
+        engine = _readable_engine(where, stack, or_empty)
+        stack.callback(engine.dispose)
+        with explained(where):
+            connection = stack.enter_context(engine.connect())
+            stack.enter_context(connection.begin())
+            is_sqlite = connection.dialect.name == "sqlite"
+            if is_sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+                raise DatabaseError(f"{where}: rows are missing in it: it was damaged or edited; restore a copy of it")
+        yield Snapshot(where, connection)
+
+
+def _readable_engine(where: str, stack: ExitStack, or_empty: bool) -> Engine:
+    try:
+        return open_engine(where, write=False)
+    except NoResultsYet:
+        if not or_empty:
+            raise
+        engine = create_engine("sqlite://", poolclass=StaticPool)
+        metadata.create_all(engine)
+        return engine
+    except DatabaseError:
+        path = file_of(where)
+        if path is None or _revision(path) not in REVISIONS[:-1]:
+            raise
+        with explained(where):
+            copy = Path(stack.enter_context(TemporaryDirectory())) / "copy.sqlite"
+            with closing(sqlite3.connect(path)) as original, closing(sqlite3.connect(copy)) as target:
+                original.backup(target)
+        return open_engine(str(copy), write=True)
+
+
+def _revision(path: Path) -> str | None:
+    with closing(sqlite3.connect(path)) as connection:
+        try:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except sqlite3.Error:
+            return None
+    return str(row[0]) if row else None

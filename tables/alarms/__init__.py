@@ -1,0 +1,1 @@
+"""What in a table of results cannot be, or should not be, as it is."""

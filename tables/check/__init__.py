@@ -1,0 +1,1 @@
+"""The regression check: stored accuracies, and what became of them."""

@@ -1,0 +1,97 @@
+"""Hypotheses -> one-sided tests on the episodes that their two cells share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from fewshot_bench.tables.claims.file import Hypothesis, Place
+from fewshot_bench.tables.pairs import COUNTED, cells_by_place, differences, estimate_of, quantum
+from fewshot_bench.tables.scores import CellScore, Results
+from fewshot_bench.tables.statistics.estimate import Estimate
+
+Cells = Mapping[Place, Sequence[CellScore]]  # one cell a seed
+
+
+@dataclass(frozen=True)
+class Tested:
+    """One hypothesis against what was measured; differences are fractions, above 0 where it is true."""
+
+    hypothesis: Hypothesis
+    seeds: tuple[int, ...]  # that both cells have
+    n_episodes: int  # that all of them share
+    estimate: Estimate | None  # of the difference; None where too little was measured
+    missing: tuple[str, ...]  # what is not complete; empty where nothing is missing
+
+    @property
+    def p_true(self) -> float:
+        """Small where the difference is shown to be above 0; 1 where nothing was measured."""
+        return self.estimate.p_value(alternative="greater") if self.estimate else 1.0
+
+    @property
+    def p_false(self) -> float:
+        """Small where the difference is shown to be below 0; 1 where nothing was measured."""
+        return self.estimate.p_value(alternative="less") if self.estimate else 1.0
+
+
+def cells_of(results: Results) -> Cells:
+    """The cells of each place, a cell a seed."""
+    return {Place(*place): cells for place, cells in cells_by_place(results).items()}
+
+
+def measure(hypothesis: Hypothesis, cells: Cells, seeds: Sequence[int]) -> Tested:
+    """Test a hypothesis on the cells that are there; `seeds` are those that it needs.
+
+    Where several are needed and only one is there, nothing is tested: the verdict would be about methods.
+    """
+    sides = [side for side in (hypothesis.higher, hypothesis.lower) if side]
+    missing = [reason for side in sides if (reason := _incomplete(side, cells.get(side, ()), seeds))]
+    higher = cells.get(hypothesis.higher, ())
+    lower = cells.get(hypothesis.lower, ()) if hypothesis.lower else _guessing(higher)
+    if hypothesis.lower and hypothesis.lower.n_shot != hypothesis.higher.n_shot:
+        higher, lower = _by_number(higher), _by_number(lower)
+    shared, values = differences(higher, lower)
+    if not hypothesis.lower:
+        values = values - 1 / hypothesis.higher.n_way
+    if len(shared) < min(2, len(seeds)):  # one checkpoint of each tells nothing of methods
+        values = values[:0]
+    estimate = estimate_of(values, quantum(higher)) if values.size else None
+    wanted = min((len(cell.episodes) for cell in (*higher, *lower)), default=0)
+    if not missing and (values.shape[1] < wanted or not estimate):
+        both = " and ".join(str(side) for side in sides)
+        missing.append(f"{both}: {values.shape[1]} shared episodes" if len(sides) > 1 else f"{both}: one episode")
+    return Tested(hypothesis, shared, values.shape[1], estimate, tuple(missing))
+
+
+def _incomplete(place: Place, cells: Sequence[CellScore], seeds: Sequence[int]) -> str:
+    """Why a place's cells cannot carry a verdict that needs all of them; empty where they can."""
+    told = {cell.seed: "" if cell.state == "done" else cell.reason or _state(cell) for cell in cells}
+    reasons = {seed: told.get(seed, "not selected") for seed in seeds}
+    if not any(reasons.values()):
+        return ""
+    if len(set(reasons.values())) == 1:
+        return f"{place}: {reasons[seeds[0]]}"
+    by_reason = {reason: [str(seed) for seed in seeds if reasons[seed] == reason] for reason in reasons.values()}
+    told_of = [f"seed{'s' * (len(of) > 1)} {', '.join(of)} {why}" for why, of in by_reason.items() if why]
+    return f"{place}: {'; '.join(told_of)}"
+
+
+def _state(cell: CellScore) -> str:
+    if cell.state == "partial":
+        return f"{len(cell.episodes)} of {cell.n_episodes_wanted} episodes"
+    return "not measured" if cell.state == "missing" else cell.state
+
+
+def _by_number(cells: Sequence[CellScore]) -> list[CellScore]:
+    """The same, to be joined by number: episodes of one way share classes and queries at every shot, but no id."""
+    return [
+        replace(cell, episodes=tuple(replace(episode, episode_id=str(episode.number)) for episode in cell.episodes))
+        for cell in cells
+    ]
+
+
+def _guessing(cells: Sequence[CellScore]) -> list[CellScore]:
+    """The same episodes with no correct answer: the difference to them is the accuracy itself."""
+    return [
+        replace(cell, episodes=tuple(replace(episode, n_correct=0) for episode in cell.episodes))
+        for cell in cells
+        if cell.state in COUNTED
+    ]

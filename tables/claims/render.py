@@ -1,0 +1,168 @@
+"""Judgement -> text: lines for a terminal, Markdown, LaTeX, an HTML section, JSON, JUnit XML."""
+
+import json
+import textwrap
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
+
+from jinja2 import Environment
+
+from fewshot_bench.tables import escape
+from fewshot_bench.tables.claims.measuring import Tested
+from fewshot_bench.tables.claims.outlook import outlook
+from fewshot_bench.tables.claims.sheet import lay_out_claims
+from fewshot_bench.tables.claims.verdicts import VERDICTS, JudgedClaim, Judgement
+from fewshot_bench.tables.render import _html, _latex, _markdown
+from fewshot_bench.tables.statistics.power import power_of
+
+JSON_SCHEMA = 1  # raise it when a reader of the JSON must change
+WIDTH = 100  # columns of the lines for a terminal
+LABEL = 18  # of them for what stands before the words
+
+
+def render_claims(judgement: Judgement, format: str) -> str:
+    """The judgement as text that ends in a newline; raises ValueError on an unknown format.
+
+    "html" is one <section id="claims">, to be put into a page.
+    """
+    if format not in CLAIM_RENDERERS:
+        raise ValueError(f"unknown format {format!r}; known: {', '.join(CLAIM_RENDERERS)}")
+    return CLAIM_RENDERERS[format](judgement)
+
+
+def _from_template(environment: Callable[[], Environment], name: str) -> Callable[[Judgement], str]:
+    return lambda judgement: environment().get_template(name).render(sheet=lay_out_claims(judgement))
+
+
+def _text(judgement: Judgement) -> str:
+    """A block a claim; nothing wider than WIDTH."""
+    sheet = lay_out_claims(judgement)
+    lines = [*_wrapped(sheet.title), *_wrapped(sheet.headline), ""]
+    lines += [line for told in sheet.head for line in _wrapped(told)]
+    for block in sheet.blocks:
+        lines += ["", f"{block.verdict.upper()}  {block.id}", *_wrapped(f"{block.sentence} ({block.where})", "  ")]
+        for name, words in block.details:
+            lines += _wrapped(words, " " * LABEL, f"  {name:<{LABEL - 2}}")
+    lines += [""] + [line for note in sheet.notes for line in _wrapped(note, "  ", "- ")]
+    return "\n".join(lines) + "\n"
+
+
+def _wrapped(words: str, indent: str = "", first: str | None = None) -> list[str]:
+    return textwrap.wrap(
+        escape.one_line(words),
+        WIDTH,
+        initial_indent=indent if first is None else first,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+    )
+
+
+def _json(judgement: Judgement) -> str:
+    """Every comparison of every claim; differences are fractions, null where nothing was measured."""
+    e = judgement.experiment
+    document = {
+        "schema": JSON_SCHEMA,
+        "file": judgement.file.name,
+        "source": judgement.file.source,
+        "measured_on": {
+            "dataset": e.dataset, "split": e.split, "protocol": e.protocol, "budget": e.budget,
+            "backbone": e.backbone, "seeds": judgement.seeds, "command": e.command,
+        },
+        "about": "checkpoints" if len(judgement.seeds) == 1 else "methods",
+        "counts": {word: sum(judged.verdict == word for judged in judgement.claims) for word in VERDICTS},
+        "claims": [_json_claim(judged, judgement) for judged in judgement.claims],
+    }  # fmt: skip
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _json_claim(judged: JudgedClaim, judgement: Judgement) -> dict[str, Any]:
+    claim, paper, ahead = judged.claim, judged.paper, outlook(judged, judgement.cells)
+    return {
+        "id": claim.id,
+        "sentence": claim.sentence,
+        "where": claim.where,
+        "reading": claim.reading,
+        "implied": claim.implied,
+        "quantifier": claim.quantifier,
+        "kind": claim.kind,
+        "verdict": judged.verdict,
+        "agreement": judged.agreement,
+        "paper": paper
+        and {
+            "verdict": paper.verdict,
+            "holding": paper.n_holding,
+            "printed": len(paper.printed),
+            "absent": paper.n_absent,
+            "contradictions": [
+                {"comparison": str(one.hypothesis), "difference": one.difference} for one in paper.contradictions
+            ],
+        },
+        "link": judged.tested.index(judged.link) if judged.link else None,  # a place in `comparisons`
+        "margin": claim.margin,
+        "power": ahead.power,
+        "missing": judged.missing,
+        "to_decide": {
+            "cells": [{"cell": str(ext.place), "more_episodes": ext.more} for ext in ahead.extensions],
+            "seconds": ahead.seconds,
+            "never": ahead.never,
+        },
+        "comparisons": [_json_test(tested, claim.margin) for tested in judged.tested],
+    }
+
+
+def _json_test(tested: Tested, margin: float) -> dict[str, Any]:
+    estimate = tested.estimate
+    return {
+        "comparison": str(tested.hypothesis),
+        "n_episodes": tested.n_episodes,
+        "seeds": tested.seeds,
+        "difference": estimate.mean if estimate else None,
+        "interval": estimate.interval() if estimate else None,
+        "p_true": tested.p_true if estimate else None,
+        "p_false": tested.p_false if estimate else None,
+        "power": power_of(estimate, margin, two_sided=False) if estimate else None,
+        "missing": tested.missing,
+    }
+
+
+def _junit(judgement: Judgement) -> str:
+    """One test case a sentence: refuted fails, undecided is skipped."""
+    sheet = lay_out_claims(judgement)
+    verdicts = [block.verdict for block in sheet.blocks]
+    suite = ET.Element(
+        "testsuite",
+        name=escape.one_line(sheet.title),
+        tests=str(len(verdicts)),
+        failures=str(verdicts.count("refuted")),
+        errors="0",
+        skipped=str(verdicts.count("undecided")),
+    )
+    for block in sheet.blocks:
+        case = ET.SubElement(
+            suite, "testcase", classname=f"claims.{block.id}", name=escape.one_line(block.sentence), time="0"
+        )
+        told = "\n".join(escape.one_line(f"{name}: {words}") for name, words in block.details)
+        if block.verdict == "supported":
+            ET.SubElement(case, "system-out").text = told
+        elif block.verdict == "refuted":
+            ET.SubElement(case, "failure", message=dict(block.details)["Measured"], type="refuted").text = told
+        else:
+            ET.SubElement(case, "skipped", message=dict(block.details)["Measured"]).text = told
+    suites = ET.Element("testsuites")
+    suites.append(suite)
+    ET.indent(suites)
+    return "<?xml version='1.0' encoding='utf-8'?>\n" + ET.tostring(suites, encoding="unicode") + "\n"
+
+
+CLAIM_RENDERERS: MappingProxyType[str, Callable[[Judgement], str]] = MappingProxyType(
+    {
+        "text": _text,
+        "html": _from_template(_html, "claims.html.j2"),
+        "markdown": _from_template(_markdown, "claims.md.j2"),
+        "latex": _from_template(_latex, "claims.tex.j2"),
+        "json": _json,
+        "junit": _junit,
+    }
+)

@@ -1,0 +1,151 @@
+"""What is said of one judged claim: its paper, its verdict, its link, its power, and what would decide it."""
+
+from collections.abc import Sequence
+
+from fewshot_bench.tables.claims.file import Claim
+from fewshot_bench.tables.claims.outlook import Outlook
+from fewshot_bench.tables.claims.paper import PaperReading, PrintedDifference
+from fewshot_bench.tables.claims.verdicts import JudgedClaim, Judgement
+from fewshot_bench.tables.statistics.families import holm
+from fewshot_bench.tables.statistics.power import POWER
+from fewshot_bench.tables.summary import disjoint_episodes
+
+LISTED = 3  # contradictions or missing cells that are named; the others are counted
+
+
+def points(fraction: float) -> str:
+    """ "+1.25", in percentage points."""
+    return f"{100 * fraction:+.2f}"
+
+
+def link_name(claim: Claim) -> str:
+    """What the comparison is called that the verdict turns on."""
+    return "Weakest link" if claim.quantifier == "all" else "Strongest link"
+
+
+def scope(claim: Claim) -> str:
+    """How many comparisons the reading speaks of."""
+    n = len(claim.hypotheses)
+    if n == 1:
+        return "(one comparison)"
+    return f"(all of {n} comparisons)" if claim.quantifier == "all" else f"(at least one of {n} comparisons)"
+
+
+def paper(reading: PaperReading) -> str:
+    """ "holds (18 of 18)", or "contradicted (35 of 36 hold)"."""
+    if not reading.printed:
+        return "not printed"
+    count = f"{reading.n_holding} of {len(reading.printed)}"
+    return f"holds ({count})" if reading.verdict == "holds" else f"{reading.verdict} ({count} hold)"
+
+
+def paper_in_full(reading: PaperReading) -> str:
+    """With settings and margins; every margin of a paper says that it is one."""
+    held, settings = reading.settings
+    count = f"{reading.n_holding} of {len(reading.printed)} comparisons"
+    count += "" if reading.verdict == "holds" else " hold"
+    count += f", {held} of {settings} settings" if 1 < settings < len(reading.printed) else ""
+    count += f", {reading.n_absent} not printed" if reading.n_absent else ""
+    if reading.verdict == "holds":
+        margin = f"; smallest margin {points(reading.smallest.difference)} points (paper)" if reading.smallest else ""
+        return f"holds ({count}){margin}"
+    but = listed([_contradiction(one) for one in reading.contradictions])
+    return f"{reading.verdict} ({count})" + (f"; {but}" if but else "")
+
+
+def _contradiction(one: PrintedDifference) -> str:
+    if one.difference == 0:
+        return one.hypothesis.words("=") + " (paper)"
+    return f"{one.hypothesis.words('<')} by {100 * -one.difference:.2f} points (paper)"
+
+
+def measured(judged: JudgedClaim, seeds: Sequence[int]) -> str:
+    """The verdict with its scope, and the counts that it rests on."""
+    whom = "these checkpoints" if len(seeds) == 1 else f"the methods as trained here, {len(seeds)} seeds"
+    n = len(judged.tested)
+    return (
+        f"{judged.verdict} for {whom}: of {n} comparison{'s' if n > 1 else ''} {judged.n_true} shown true, "
+        f"{judged.n_false} shown false, {n - judged.n_true - judged.n_false} open"
+    )
+
+
+def difference(judged: JudgedClaim) -> str:
+    """ "+7.90 [+2.32, +13.49]", at the link; empty where nothing was measured."""
+    if not judged.link or not judged.link.estimate:
+        return ""
+    low, high = judged.link.estimate.interval()
+    return f"{points(judged.link.estimate.mean)} [{points(low)}, {points(high)}]"
+
+
+def turns_on(judged: JudgedClaim, seeds: Sequence[int]) -> str:
+    """The link with all that is known of it."""
+    link = judged.link
+    if not link:
+        return ""
+    fewer = f", of seeds {', '.join(map(str, link.seeds))} alone" if len(link.seeds) < len(seeds) else ""
+    return f"{link.hypothesis}: {difference(judged)} points, n = {link.n_episodes}{fewer}; {_p_value(judged)}"
+
+
+def _p_value(judged: JudgedClaim) -> str:
+    """Of the test that the verdict rests on, or would: Holm's where one hypothesis is enough, else its own."""
+    if not judged.link:
+        return ""
+    place, against = judged.tested.index(judged.link), judged.verdict == "refuted"
+    p_values = [t.p_false if against else t.p_true for t in judged.tested]
+    corrected = (judged.claim.quantifier == "all") == against
+    p = holm(p_values)[place] if corrected else p_values[place]
+    digits = 4 if p < 0.01 else 3 if p < 0.1 else 2
+    shown = "p < 0.0001" if p < 1e-4 else f"p = {p:.{digits}f}"
+    return f"one-sided {shown}{' against it' if against else ''}{' after Holm' if corrected else ''}"
+
+
+def power(judged: JudgedClaim, ahead: Outlook) -> str:
+    """What the present episodes would show of the declared margin."""
+    if ahead.power is None or not judged.link:
+        return ""
+    margin = f"{100 * judged.claim.margin:g} point{'s' if judged.claim.margin != 0.01 else ''}"
+    return f"a true difference of {margin} at this link would be shown with probability {_probability(ahead.power)}"
+
+
+def _probability(power: float) -> str:
+    return "above 99 %" if power > 0.99 else "below 1 %" if power < 0.01 else f"{100 * power:.0f} %"
+
+
+def to_decide(ahead: Outlook, judgement: Judgement) -> str:
+    """Episodes and time; says so where the data cannot give that many without using images twice."""
+    if ahead.never:
+        return ahead.never
+    if not ahead.extensions:
+        return ""
+    most, total = max(e.more for e in ahead.extensions), sum(e.more for e in ahead.extensions)
+    n, time = len(ahead.extensions), "" if ahead.seconds is None else f", {_duration(ahead.seconds)} of testing"
+    count = f"{most:,} more episodes in one cell" if n == 1 else f"up to {most:,} more episodes a cell in {n} cells"
+    count += f" ({total:,} in all)" if n > 1 else ""
+    text = f"{count}{time}: power {100 * POWER:.0f} % if what was observed is true"
+    room = {e: disjoint_episodes(judgement.experiment, e.place.n_way, e.place.n_shot) for e in ahead.extensions}
+    tight = min((e for e in room if e.total > room[e]), key=lambda e: room[e], default=None)
+    if not tight:
+        return text
+    setting = f"{tight.place.n_way}-way {tight.place.n_shot}-shot"
+    return f"{text}; images are then used more than once (of {setting} at most {room[tight]} can be disjoint)"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return "less than a minute"
+    if seconds < 5400:
+        return f"about {seconds / 60:.0f} min"
+    return f"about {seconds / 3600:,.0f} h"
+
+
+def agreement(judged: JudgedClaim, judgement: Judgement) -> str:
+    """Whether paper and measurement say the same; says so where they speak of other data."""
+    if judged.agreement not in ("agrees", "disagrees") or not judgement.other_data:
+        return judged.agreement
+    return f"{judged.agreement}, on other data"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """The first few, and how many others there are."""
+    named = "; ".join(parts[:LISTED])
+    return named if len(parts) <= LISTED else f"{named}; and {len(parts) - LISTED} more"

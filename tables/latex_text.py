@@ -1,0 +1,60 @@
+"""LaTeX as its reader sees it, as far as cells of tables need it: markup and footnote marks are gone."""
+
+import re
+
+# command -> how many of its arguments are no text; optional ones are dropped with them
+UNSEEN = {
+    "textsuperscript": 1, "footnote": 1, "footnotemark": 0, "tnote": 1, "cite": 1, "citep": 1, "citet": 1, "label": 1,
+    "ref": 1, "phantom": 1, "hphantom": 1, "vphantom": 1, "color": 1, "textcolor": 1, "cellcolor": 1, "rowcolor": 1,
+    "hspace": 1, "vspace": 1, "rule": 2, "cmidrule": 1, "cline": 1, "addlinespace": 0, "toprule": 0, "midrule": 0,
+    "bottomrule": 0, "multicolumn": 2, "multirow": 2, "raisebox": 1, "fontsize": 2, "href": 1, "hyperlink": 1,
+    "hypertarget": 1, "begin": 1, "end": 1,
+}  # fmt: skip
+SHOWN = {"pm": "±", "times": "×", "textasteriskcentered": "*", "ast": "*", "textbackslash": "\\"}
+COMMAND = re.compile(r"\\(?:([A-Za-z]+)\*?\s*|(.))", re.DOTALL)
+OPTION = re.compile(r"\s*(?:\[[^\]]*\]|\([^)]*\))")
+
+
+def plain_latex(text: str) -> str:
+    """The text without markup; superscripts are footnote marks and no part of it."""
+    shown, i = "", 0
+    while i < len(text):
+        if command := COMMAND.match(text, i):
+            name, i = command[1] or "", command.end()
+            if name in UNSEEN:
+                i = _skip(text, i, UNSEEN[name])
+            shown += SHOWN.get(name, "") if name else (command[2] if command[2] in "%&_#{}$" else " ")
+        elif text[i] == "^":
+            i = _skip_script(text, i + 1)
+        else:
+            shown += "" if text[i] in "{}$" else " " if text[i] in "~_" else text[i]
+            i += 1
+    return " ".join(shown.split())
+
+
+def _skip(text: str, i: int, n_arguments: int) -> int:
+    """Behind the optional and the first n_arguments other arguments of a command."""
+    while option := OPTION.match(text, i):
+        i = option.end()
+    for _ in range(n_arguments):
+        while i < len(text) and text[i].isspace():
+            i += 1
+        i = _skip_group(text, i)
+    return i
+
+
+def _skip_script(text: str, i: int) -> int:
+    """Behind what stands raised at i."""
+    command = COMMAND.match(text, i)
+    return command.end() if command else _skip_group(text, i)
+
+
+def _skip_group(text: str, i: int) -> int:
+    """Behind the group in braces that begins at i, or the one character there."""
+    depth = 0
+    while i < len(text):
+        depth += (text[i] == "{") - (text[i] == "}")
+        i += 2 if text[i] == "\\" else 1
+        if depth <= 0:
+            break
+    return i

@@ -1,0 +1,246 @@
+"""A rendered table as its reader sees it: the text of every cell without markup, beside the facts that it carries."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any
+
+from fewshot_bench.tables.latex_text import plain_latex
+
+# kind of fact -> what it must hold (see facts.py)
+FACTS: Mapping[str, Mapping[str, type]] = {
+    "bench": {"schema": int, "command": str},
+    "row": {"n_way": int, "n_shot": int, "n": str, "disjoint": str},
+    "cell": {"variant": str, "n_way": int, "n_shot": int, "keys": list, "n": int, "shown": str},
+    "published": {"table": str, "n_way": int, "n_shot": int, "shown": list},
+}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of facts; `values` is empty where it cannot be read."""
+
+    kind: str  # one of FACTS
+    line: int
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One cell of the table, without markup."""
+
+    line: int
+    text: str
+
+
+@dataclass
+class RenderedRow:
+    """One row, and the facts that stand at it; without fields where facts stand at no row."""
+
+    line: int
+    fields: list[Field] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+
+
+@dataclass
+class RenderedTable:
+    """A table with facts; `bench` says where the whole of it comes from."""
+
+    line: int
+    bench: Fact | None = None
+    rows: list[RenderedRow] = field(default_factory=list)
+
+
+def read_html(text: str) -> list[RenderedTable]:
+    """The tables of an HTML document that carry facts."""
+    reader = _HtmlReader()
+    reader.feed(text)
+    reader.close()
+    return _with_facts(reader.tables)
+
+
+def read_latex(text: str) -> list[RenderedTable]:
+    """The tables of a LaTeX document that carry facts. Macros are not expanded."""
+    reader = _LatexReader()
+    for number, line in enumerate(text.split("\n"), start=1):
+        reader.read(number, line)
+    reader.end_table()
+    return _with_facts(reader.tables)
+
+
+READERS: Mapping[str, Callable[[str], list[RenderedTable]]] = {
+    ".tex": read_latex,
+    ".html": read_html,
+    ".htm": read_html,
+}
+
+
+def _with_facts(tables: list[RenderedTable]) -> list[RenderedTable]:
+    return [table for table in tables if table.bench or any(row.facts for row in table.rows)]
+
+
+def _fact(kind: str, line: int, text: str) -> Fact:
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        values = {}
+    whole = isinstance(values, dict) and all(isinstance(values.get(name), type_) for name, type_ in FACTS[kind].items())
+    if whole and kind in ("cell", "published"):
+        whole = all(isinstance(item, str) for item in values["keys" if kind == "cell" else "shown"])
+    if whole and kind == "cell":
+        whole = all(isinstance(values.get(name), float | None) for name in ("mean", "sd", "half_width"))
+    return Fact(kind, line, values if whole else {})
+
+
+class _HtmlReader(HTMLParser):
+    """Rows and cells of tables; superscripts are footnote marks and no part of a number."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tables: list[RenderedTable] = []
+        self._text: list[str] | None = None  # of the cell that is open
+        self._unseen = 0  # open elements whose text is no number
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        line = self.getpos()[0]
+        facts = [_fact(n[5:], line, v or "") for n, v in attrs if n.startswith("data-") and n[5:] in FACTS]
+        if tag == "table":
+            bench = next((fact for fact in facts if fact.kind == "bench"), None)
+            self.tables.append(RenderedTable(line, bench))
+        elif not self.tables:
+            return
+        elif tag == "tr":
+            self._end_cell()
+            self.tables[-1].rows.append(RenderedRow(line, facts=facts))
+        elif tag in ("td", "th") and self.tables[-1].rows:
+            self._end_cell()
+            row = self.tables[-1].rows[-1]
+            row.facts += facts
+            row.fields.append(Field(line, ""))
+            self._text = []
+        elif tag in ("sup", "script", "style"):
+            self._unseen += 1
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th", "tr", "table"):
+            self._end_cell()
+        elif tag in ("sup", "script", "style"):
+            self._unseen = max(0, self._unseen - 1)
+
+    def handle_data(self, data: str) -> None:
+        if self._text is not None and not self._unseen:
+            self._text.append(data)
+
+    def _end_cell(self) -> None:
+        if self._text is not None:
+            fields = self.tables[-1].rows[-1].fields
+            fields[-1] = Field(fields[-1].line, " ".join("".join(self._text).split()))
+        self._text, self._unseen = None, 0
+
+
+COMMENT = re.compile(rf"\s*%+\s*({'|'.join(FACTS)})\s+(\{{.*)")
+TOKEN = re.compile(
+    r"\\(?P<edge>begin|end)\s*\{\w*(?:tabular|longtable|tblr)\w*\*?\}"
+    r"|(?P<row>\\\\\*?(?:\s*\[[^\]]*\])?|\\tabularnewline(?![A-Za-z]))"
+    r"|\\.|(?P<field>&)|(?P<comment>%)"
+)
+
+
+class _LatexReader:
+    """Rows end with two backslashes, fields with &; facts stand in comments before their row."""
+
+    def __init__(self) -> None:
+        self.tables: list[RenderedTable] = []
+        self._inside = False  # a tabular
+        self._bench: Fact | None = None  # of the next table
+        self._table, self._row = RenderedTable(0), RenderedRow(0)
+        self._text, self._line = "", 0  # of the field that is open, and where its text begins
+
+    def read(self, number: int, line: str) -> None:
+        """One line."""
+        if found := COMMENT.fullmatch(line):
+            fact = _fact(found[1], number, found[2])
+            if fact.kind == "bench":
+                self._bench = fact
+            else:
+                self._row.facts.append(fact)
+            return
+        position = 0
+        for token in TOKEN.finditer(line):
+            self._add(number, line[position : token.start()])
+            position = token.end()
+            if token["comment"]:
+                return
+            if token["edge"]:
+                self.end_table()
+                self._inside = token["edge"] == "begin"
+                self._table.line = number
+            elif token["row"]:
+                self._end_row()
+            elif token["field"]:
+                self._end_field()
+            else:
+                self._add(number, token[0])
+        self._add(number, line[position:] + "\n")
+
+    def end_table(self) -> None:
+        """The table that is open, if any, is whole."""
+        self._end_row()
+        if self._table.rows:
+            if any(fact.kind != "published" for row in self._table.rows for fact in row.facts):
+                self._table.bench, self._bench = self._bench, None
+            self.tables.append(self._table)
+        self._table, self._inside = RenderedTable(0), False
+
+    def _add(self, number: int, text: str) -> None:
+        if self._inside:
+            self._line = self._line if self._text.strip() else number
+            self._text += text
+
+    def _end_field(self) -> None:
+        if self._inside:
+            self._row.fields.append(Field(self._line, plain_latex(self._text)))
+            self._text = ""
+
+    def _end_row(self) -> None:
+        if self._row.fields or self._text.strip():
+            self._end_field()
+        if self._row.fields or self._row.facts:
+            self._row.line = self._row.fields[0].line if self._row.fields else self._row.facts[0].line
+            self._table.rows.append(self._row)
+        self._row, self._text = RenderedRow(0), ""
+
+
+def find_columns(table: RenderedTable, names: list[str], last: list[str]) -> tuple[dict[str, int], list[str]]:
+    """Name -> its place in a row, by the heading of the table; a heading that was reworded is taken by its place.
+
+    `last` are names to be looked for from the right. Returns the places, and the headings that were reworded.
+    """
+    header = header_of(table)
+    titles = dict(enumerate(map(_letters, header), start=1))
+    places: dict[str, int] = {}
+    for name, columns in [(n, list(titles)[::-1]) for n in reversed(last)] + [(n, list(titles)) for n in names]:
+        found = [column for column in columns if titles[column] == _letters(name) and column not in places.values()]
+        places |= {name: found[0]} if found and _letters(name) else {}
+    free = [column for column in titles if column not in places.values()]
+    missing = [name for name in (*names, *last) if name not in places]
+    if len(free) != len(missing):
+        return places, []
+    return places | dict(zip(missing, free, strict=True)), [header[column - 1] for column in free]
+
+
+def header_of(table: RenderedTable) -> list[str]:
+    """The titles of the columns, without the first; empty where there is no heading."""
+    for row in table.rows:
+        if row.facts:
+            break
+        if len(row.fields) > 1:
+            return [field.text for field in row.fields[1:]]
+    return []
+
+
+def _letters(text: str) -> str:
+    """What stays of a name when it is set nicely: "MAML MTL" is maml-mtl."""
+    return "".join(letter for letter in text.casefold() if letter.isalnum())

@@ -1,0 +1,102 @@
+"""A cell of a rendered table against what is stored under its keys, computed as tables compute it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fewshot_bench.tables.finding import Finding, edited, stale, unknown
+from fewshot_bench.tables.notes import percent
+from fewshot_bench.tables.scores import CellScore, Experiment, Results
+from fewshot_bench.tables.summary import Cell, summarise
+
+CLOSE = 1e-9  # between a number in the facts and the same one computed again
+
+# what a table says around its cells is not asked for here
+_NO_MATTER = Experiment(
+    dataset="", dataset_note="", fingerprint="", split="", n_base_classes=0, n_novel_classes=0, image_shape=(0, 0, 0),
+    images_per_novel_class=0, protocol="", protocol_note="", budget="", backbone="", norms={}, n_query=0, command="",
+)  # fmt: skip
+
+
+def place_of(facts: Mapping[str, Any]) -> tuple[str, int, int]:
+    """(variant, n_way, n_shot) of a cell's facts."""
+    return facts["variant"], facts["n_way"], facts["n_shot"]
+
+
+def name_of(variant: str, n_way: int, n_shot: int) -> str:
+    """ "maml 5-way 1-shot"."""
+    return f"{variant} {n_way}-way {n_shot}-shot"
+
+
+def written(mean: float | None, half_width: float | None) -> str:
+    """As the table shows it, without marks: "31.91 ± 2.00"; empty without a mean."""
+    return percent(mean) + (f" ± {percent(half_width)}" if half_width is not None else "")
+
+
+def against_database(
+    facts: Mapping[str, Any], line: int, stored: Mapping[str, CellScore], n_wanted: int | None
+) -> Iterator[Finding]:
+    """At most one finding about a cell whose facts are what is seen.
+
+    stored: every cell of the database by key, with the episodes of those that are asked for
+    n_wanted: how many episodes its table would show now; None for all that are stored
+    """
+    name, seen, keys = name_of(*place_of(facts)), facts["shown"], facts["keys"]
+    absent = [key for key in keys if key not in stored]
+    if absent or not keys:
+        if facts["mean"] is not None:
+            yield unknown(line, name, seen, f"its key {absent[0]} is not in this database" if absent else "has no key")
+        return
+    others = [stored[key] for key in keys if not _is_of(stored[key], facts, stored)]
+    if others:
+        other = name_of(others[0].variant, others[0].n_way, others[0].n_shot)
+        yield edited(line, name, seen, other, f"its key {others[0].key} is that of")
+        return
+    cell = _restate(facts, stored, n_wanted)
+    now = written(cell.mean, cell.half_width)
+    if now != seen or cell.n_episodes != facts["n"]:
+        yield stale(line, name, seen, f"{now} ({cell.n_episodes} episodes)" if now else "no number")
+    elif wrong := _misquoted(facts, cell):
+        yield edited(line, name, *wrong, "the database has")
+
+
+def _is_of(score: CellScore, facts: Mapping[str, Any], stored: Mapping[str, CellScore]) -> bool:
+    """Whether a stored cell is the one that the facts speak of.
+
+    A cell may have been stored under another variant's name, where two are one and the same; but not where that
+    name has a result of its own in the setting.
+    """
+    place = (score.variant, score.n_way, score.n_shot)
+    if place == place_of(facts):
+        return True
+    own = any((other.variant, other.n_way, other.n_shot) == place_of(facts) for other in stored.values())
+    return place[1:] == place_of(facts)[1:] and not own
+
+
+def _restate(facts: Mapping[str, Any], stored: Mapping[str, CellScore], n_wanted: int | None) -> Cell:
+    """The cell over its first episodes: as many as it was shown with, more where more are wanted and stored."""
+    scores = [stored[key] for key in facts["keys"]]
+    n_stored = min(len(score.episodes) for score in scores)
+    n_asked = n_stored if n_wanted is None else max(n_wanted, facts["n"])
+    variant, *setting = place_of(facts)
+    cells = tuple(
+        CellScore(
+            *place_of(facts),
+            seed=seed,
+            key=score.key,
+            state="failed" if score.reason and n_stored < n_asked else "done",
+            reason=score.reason,
+            episodes=score.episodes[:n_asked] if n_stored else (),
+        )
+        for seed, score in enumerate(scores)
+    )
+    seeds = tuple(range(len(scores)))
+    return summarise(Results(_NO_MATTER, (variant,), ((setting[0], setting[1]),), seeds, cells)).cells[0]
+
+
+def _misquoted(facts: Mapping[str, Any], cell: Cell) -> tuple[str, str] | None:
+    """The first of the numbers behind the shown ones that is not the cell's: what it says, and what it should."""
+    for name, true in (("mean", cell.mean), ("sd", cell.deviation), ("half_width", cell.half_width)):
+        said = facts[name]
+        if said != true and not (said is not None and true is not None and abs(said - true) <= CLOSE):
+            return f"{name} {said}", f"{name} {true}"
+    return None

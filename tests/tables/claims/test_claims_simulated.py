@@ -1,0 +1,151 @@
+"""Error rates of the verdicts on simulated grids of known truth, within two standard errors of what they promise."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fewshot_bench.tables.claims.measuring import cells_of
+from fewshot_bench.tables.claims.outlook import outlook
+from fewshot_bench.tables.claims.verdicts import judge_claim
+from fewshot_bench.tables.scores import EpisodeScore
+from fewshot_bench.tables.statistics.power import power_of
+
+N_QUERIES = 75
+PAIRS = 'kind = "better"\npairs = [["maml", "transfer"], ["maml", "protonet"], ["maml", "reptile"]]\nshots = [5]\n'
+MORE = 'kind = "more-shots"\nvariants = ["maml", "transfer"]\n'
+CHANCE = 'kind = "above-chance"\nvariants = ["maml", "transfer"]\n'
+
+
+@pytest.fixture
+def world(make_results):
+    """Grids drawn from true accuracies (variant, n_shot) -> fraction; episodes are of unequal difficulty."""
+
+    def make(truth, n=24, seeds=(0,), luck=0.0):
+        variants, shots = (tuple(dict.fromkeys(place[i] for place in truth)) for i in (0, 1))
+        results = make_results(variants, tuple((5, shot) for shot in shots), seeds, n=1)
+
+        def draw(rng):
+            difficulty = rng.normal(0, 0.05, n)  # of an episode, the same for every variant and shot
+            cells = []
+            for cell in results.cells:
+                p = truth[cell.variant, cell.n_shot] + difficulty + (rng.normal(0, luck) if luck else 0.0)
+                hits = rng.binomial(N_QUERIES, np.clip(p, 0, 1)).tolist()
+                scores = tuple(EpisodeScore(f"{cell.n_shot}-{i}", k, N_QUERIES, i) for i, k in enumerate(hits))
+                cells.append(replace(cell, episodes=scores, n_episodes_wanted=n))
+            return cells_of(replace(results, cells=tuple(cells)))
+
+        return draw
+
+    return make
+
+
+@pytest.fixture
+def rates(make_claims):
+    """Over simulated grids, how often the claim was supported and how often refuted."""
+
+    def count(draw, text, quantifier="all", seeds=(0,), times=2000):
+        claim, rng = make_claims(text, quantifier).claims[0], np.random.default_rng(11)
+        verdicts = [judge_claim(claim, draw(rng), seeds, None).verdict for _ in range(times)]
+        return verdicts.count("supported") / times, verdicts.count("refuted") / times
+
+    return count
+
+
+def within(rate, nominal=0.05, times=2000):
+    """Not above the promised rate by more than two standard errors."""
+    return rate <= nominal + 2 * math.sqrt(nominal * (1 - nominal) / times)
+
+
+def level(**better):
+    """The same true accuracy for all, but for those named."""
+    return {(v, 5): 0.5 + better.get(v, 0.0) for v in ("maml", "transfer", "protonet", "reptile")}
+
+
+def test_all_is_not_supported_falsely_where_the_weakest_pair_is_equal(world, rates):
+    supported, _ = rates(world(level(protonet=-0.2, reptile=-0.2)), PAIRS)
+    assert within(supported)
+    assert supported > 0.02  # the test uses its 5 %
+
+
+def test_all_is_not_refuted_falsely_where_nothing_differs(world, rates):
+    supported, refuted = rates(world(level()), PAIRS)
+    assert within(refuted)
+    assert refuted > 0.005
+    assert within(supported)
+
+
+def test_all_is_not_refuted_falsely_where_differences_are_zero_or_positive(world, rates):
+    _, refuted = rates(world(level(protonet=-0.05)), PAIRS)
+    assert within(refuted)
+
+
+def test_six_episodes_near_the_ceiling_keep_the_error_rate(world, rates):
+    """As at 100 shots: few episodes, skewed accuracies."""
+    truth = {place: p + 0.42 for place, p in level(protonet=-0.2, reptile=-0.2).items()}
+    supported, refuted = rates(world(truth, n=6), PAIRS)
+    assert within(supported)
+    assert within(refuted)
+
+
+def test_some_is_not_supported_falsely_where_nothing_differs(world, rates):
+    supported, refuted = rates(world(level()), PAIRS, "some")
+    assert within(supported)
+    assert within(refuted)
+
+
+def test_some_is_not_refuted_falsely_where_one_is_equal(world, rates):
+    _, refuted = rates(world(level(protonet=0.2, reptile=0.2)), PAIRS, "some")
+    assert within(refuted)
+
+
+@pytest.mark.parametrize(("text", "accuracy"), [(MORE, 0.5), (CHANCE, 0.2)])
+def test_shots_and_chance_keep_their_error_rates_where_nothing_is_gained(text, accuracy, world, rates):
+    truth = {(v, shot): accuracy for v in ("maml", "transfer") for shot in (1, 5)}
+    supported, refuted = rates(world(truth), text)
+    assert within(supported)
+    assert within(refuted)
+
+
+@pytest.mark.slow
+def test_with_several_seeds_their_luck_is_no_difference(world, rates):
+    """Three checkpoints a method that differ by luck: what one seed would call a difference is none."""
+    truth = level(protonet=-0.3, reptile=-0.3)
+    supported, refuted = rates(world(truth, seeds=(0, 1, 2), luck=0.03), PAIRS, seeds=(0, 1, 2), times=600)
+    assert within(supported, times=1000)
+    assert within(refuted, times=1000)
+    supported, refuted = rates(world(truth, luck=0.03), PAIRS, times=200)
+    assert supported + refuted > 0.3  # about checkpoints, and right about them
+
+
+def test_true_claims_are_found_as_often_as_the_power_says(world, make_claims):
+    text = 'kind = "better"\nbetter = ["maml"]\nworse = ["transfer"]\nshots = [5]\nmargin_points = 4\n'
+    claim, rng = make_claims(text).claims[0], np.random.default_rng(2)
+    draw = world({("maml", 5): 0.54, ("transfer", 5): 0.5})
+    judged = [judge_claim(claim, draw(rng), (0,), None) for _ in range(1000)]
+    found = sum(one.verdict == "supported" for one in judged) / 1000
+    powers = [power_of(one.link.estimate, claim.margin, two_sided=False) for one in judged]
+    assert 0.5 < found < 0.95  # neither certain nor hopeless
+    assert np.mean(powers) == pytest.approx(found, abs=2 * math.sqrt(found * (1 - found) / 1000) + 0.02)
+
+
+def test_the_episodes_that_would_decide_it_do(world, make_claims):
+    """One grid whose observed difference is the true one: with the episodes it asks for, 80 % are decided."""
+    text = 'kind = "better"\nbetter = ["maml"]\nworse = ["transfer"]\nshots = [5]\n'
+    claim, rng = make_claims(text).claims[0], np.random.default_rng(4)
+    truth = {("maml", 5): 0.53, ("transfer", 5): 0.5}
+    draw, deviation = world(truth, n=12), math.sqrt(2 * 0.25 / N_QUERIES)  # of a difference, nearly
+    for _ in range(1000):
+        cells = draw(rng)
+        one = judge_claim(claim, cells, (0,), None)
+        estimate = one.link.estimate
+        observed = (estimate.mean, estimate.error * math.sqrt(12))
+        if one.verdict == "undecided" and np.allclose(observed, (0.03, deviation), rtol=0, atol=0.002):
+            break
+    else:
+        pytest.fail("no grid whose observed difference is the true one")
+    total = outlook(one, cells).extensions[0].total
+    longer = world(truth, n=total)
+    verdicts = [judge_claim(claim, longer(rng), (0,), None).verdict for _ in range(600)]
+    assert verdicts.count("supported") / 600 == pytest.approx(0.8, abs=2 * math.sqrt(0.8 * 0.2 / 600) + 0.03)
