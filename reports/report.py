@@ -16,6 +16,9 @@ from fewshot_bench.reports.plots import accuracy_against_shots, heat_map
 from fewshot_bench.reports.ranks_plot import critical_differences
 from fewshot_bench.reports.training_plots import training_cost, training_curves
 from fewshot_bench.tables.alarms.checks import checks
+from fewshot_bench.tables.claims.file import SHIPPED, parse_claims, shipped_claims
+from fewshot_bench.tables.claims.render import render_claims
+from fewshot_bench.tables.claims.verdicts import judge
 from fewshot_bench.tables.literature import PublishedTable, load_published
 from fewshot_bench.tables.ranks import CAUTION
 from fewshot_bench.tables.render import environment, render, render_cells, render_published
@@ -118,9 +121,18 @@ def _document(results: Results, table: Table, drawn: Sequence[Plot], papers: Seq
         published_html=Markup(render_published(papers) if papers else ""),
         plots=drawn,
         trainings=results.trainings,
+        claims_html=Markup(_claims(results, papers)),
         cells_html=Markup(render_cells(table)),
         facts=facts(table),
     )
+
+
+def _claims(results: Results, papers: Sequence[PublishedTable]) -> str:
+    """The shipped claims, judged; empty where not a single one was measured whole."""
+    variants = {column.variant for paper in papers for column in paper.columns}
+    source = parse_claims(shipped_claims(), SHIPPED, variants, [paper.id for paper in papers]) if papers else None
+    judged = judge(source, results, papers) if source else None
+    return render_claims(judged, "html") if judged and any(not claim.missing for claim in judged.claims) else ""
 
 
 def _plots(results: Results, table: Table) -> list[Plot]:

@@ -20,8 +20,29 @@ from fewshot_bench.cli.verify import verify
 from fewshot_bench.cli.why import why
 from fewshot_bench.errors import BenchError
 
+GROUPS = {
+    "Make results": (init, list_, run, status),
+    "Read them": (report, compare, claims, power),
+    "Trust them": (check, doctor, show, replay, why, verify),
+    "Share them": (merge, export, import_),
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class Grouped(click.Group):
+    """Help lists the commands by what they are for."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section for each group."""
+        width = max(len(command.name or "") for commands in GROUPS.values() for command in commands)
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                room = formatter.width - width - 6
+                formatter.write_dl(
+                    [(f"{command.name:<{width}}", command.get_short_help_str(room)) for command in commands]
+                )
+
+
+@click.group(cls=Grouped, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="bench")
 def cli() -> None:
     """Train and compare ways of preparing a model for new image-classification tasks.
@@ -33,7 +54,7 @@ def cli() -> None:
     """
 
 
-for command in (run, report, power, compare, claims, check, doctor, status, show, replay, why, verify, list_, init, merge, export, import_):
+for command in (command for commands in GROUPS.values() for command in commands):
     cli.add_command(command)
 
 

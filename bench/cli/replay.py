@@ -121,9 +121,10 @@ def _first(episode: EpisodeReplay) -> str:
     if not episode.discordant:
         return f"episode {episode.number}" + ("" if episode.kept else "; its answers were not kept")
     query = max(episode.discordant, key=lambda query: query.gap > episode.tolerance)
+    apart = f"{_share(query.gap)} of the range of logits apart, rounding explains {_share(episode.tolerance)}"
     return (
         f"episode {episode.number}, query {query.query} (class {query.label}): stored answer {query.stored}, "
-        f"now {query.now}; {_share(query.gap)} of the range of logits apart, rounding explains {_share(episode.tolerance)}"
+        f"now {query.now}; {apart}"
     )
 
 

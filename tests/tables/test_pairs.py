@@ -1,0 +1,194 @@
+"""Paired comparisons: what is paired, what is said where little is shared, and the error rates by simulation."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from fewshot_bench.tables.pairs import as_family, compare, compare_all, compare_variants, differences, quantum
+from fewshot_bench.tables.scores import CellScore, EpisodeScore, Results
+from fewshot_bench.tables.statistics.families import holm
+
+N_QUERIES = 75
+
+
+def cell(variant, n_correct, seed=0, state="done", first=0, n_way=5, n_shot=1):
+    """A cell whose episodes are numbered from `first` on."""
+    episodes = tuple(EpisodeScore(f"e{first + i}", int(n), N_QUERIES, first + i) for i, n in enumerate(n_correct))
+    return CellScore(variant, n_way, n_shot, seed, f"{variant}-{n_way}-{n_shot}-{seed}", state, "", episodes)
+
+
+def test_paired_t_test_is_scipys():
+    a, b = np.random.default_rng(0).integers(30, 60, (2, 40))
+    found = compare([cell("a", a)], [cell("b", b)])
+    expected = stats.ttest_rel(a / N_QUERIES, b / N_QUERIES)
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-9)
+    assert found.estimate.interval() == pytest.approx(tuple(expected.confidence_interval()), rel=1e-9)
+    assert found.mean == pytest.approx((a - b).mean() / N_QUERIES)
+    assert found.effect == pytest.approx((a - b).mean() / (a - b).std(ddof=1))
+    assert (found.first, found.second, found.n_episodes, found.seeds) == ("a", "b", 40, (0,))
+
+
+def test_the_other_way_round_only_the_sign_changes():
+    a, b = np.random.default_rng(1).integers(30, 60, (2, 12))
+    forth, back = compare([cell("a", a)], [cell("b", b)]), compare([cell("b", b)], [cell("a", a)])
+    assert back.mean == -forth.mean
+    assert back.effect == pytest.approx(-forth.effect)
+    assert back.p == pytest.approx(forth.p)
+
+
+def test_only_shared_episodes_count_and_pair_by_their_ids():
+    a, b = cell("a", [70, 10, 20, 30]), cell("b", [11, 22, 33, 0], first=1)
+    mixed = CellScore(**{**vars(b), "episodes": b.episodes[::-1]})
+    for second in (b, mixed):
+        seeds, values = differences([a], [second])
+        assert seeds == (0,)
+        assert values[0] * N_QUERIES == pytest.approx([-1, -2, -3])
+
+
+def test_nothing_shared():
+    found = compare([cell("a", [1, 2])], [cell("b", [3, 4], first=2)])
+    assert (found.n_episodes, found.mean, found.estimate, found.p, found.effect) == (0, None, None, None, None)
+    assert not found.significant
+
+
+def test_one_shared_episode_has_a_difference_but_no_test():
+    found = compare([cell("a", [30, 40])], [cell("b", [33], first=1)])
+    assert found.mean == pytest.approx(7 / N_QUERIES)
+    assert (found.n_episodes, found.estimate, found.p, found.effect) == (1, None, None, None)
+
+
+@pytest.mark.parametrize("state", ["failed", "missing"])
+def test_failed_and_missing_cells_are_not_compared(state):
+    found = compare([cell("a", [30, 40, 50])], [cell("b", [], state=state)])
+    assert (found.seeds, found.n_episodes, found.p) == ((), 0, None)
+
+
+def test_a_partial_cell_is_compared_on_what_it_has():
+    found = compare([cell("a", [30, 40, 50, 60])], [cell("b", [20, 35, 41], state="partial")])
+    assert found.n_episodes == 3
+    assert found.mean == pytest.approx((10 + 5 + 9) / 3 / N_QUERIES)
+
+
+def test_several_seeds_are_compared_seed_by_seed():
+    rng = np.random.default_rng(2)
+    a, b = rng.integers(30, 60, (2, 3, 20))
+    found = compare(
+        [cell("a", n, seed) for seed, n in zip((0, 1, 2), a, strict=True)],
+        [cell("b", n, seed) for seed, n in zip((2, 0, 1), b[[2, 0, 1]], strict=True)],
+    )
+    assert found.seeds == (0, 1, 2)
+    assert found.mean == pytest.approx((a - b).mean() / N_QUERIES)
+    assert found.estimate.sources[0].degrees == 2  # three seeds
+
+
+def test_a_seed_that_only_one_has_is_left_out():
+    rng = np.random.default_rng(3)
+    a, b = rng.integers(30, 60, (2, 3, 20))
+    failed = cell("b", [], seed=1, state="failed")
+    found = compare([cell("a", n, seed) for seed, n in enumerate(a)], [cell("b", b[0], 0), failed, cell("b", b[2], 2)])
+    assert found.seeds == (0, 2)
+    assert found.mean == pytest.approx((a[[0, 2]] - b[[0, 2]]).mean() / N_QUERIES)
+    alone = compare([cell("a", n, seed) for seed, n in enumerate(a)], [cell("b", b[1], 1)])
+    assert alone.seeds == (1,)
+    assert alone.p == compare([cell("a", a[1], 1)], [cell("b", b[1], 1)]).p
+
+
+@pytest.mark.parametrize("n_seeds", [1, 3])
+def test_identical_variants_do_not_differ(n_seeds):
+    n = np.random.default_rng(4).integers(30, 60, (n_seeds, 50))
+    found = compare(*([cell(name, row, seed) for seed, row in enumerate(n)] for name in "ab"))
+    assert found.mean == 0
+    assert found.p == 1.0
+    assert found.effect is None
+
+
+def test_one_query_in_each_of_two_episodes_is_not_significant():
+    [found] = as_family([compare([cell("a", [31, 41])], [cell("b", [30, 40])])])
+    assert found.mean == pytest.approx(1 / N_QUERIES)
+    assert found.p > 0.05
+    assert not found.significant
+
+
+def test_equal_differences_have_no_effect_size_of_rounding():
+    a = np.array([39, 45, 48, 54, 15])
+    assert compare([cell("a", a)], [cell("b", a - 3)]).effect is None
+
+
+def test_seeds_that_are_not_shared_do_not_make_the_step_smaller():
+    """The least deviation that counts is that of the seeds compared, however many cells stand beside them."""
+    a = [cell("a", [31, 41], seed) for seed in range(5)]
+    found = compare(a, [cell("b", [30, 40], 3)])
+    assert found.p == compare(a[3:4], [cell("b", [30, 40], 3)]).p > 0.05
+    assert quantum(a[:1]) == 1 / N_QUERIES
+
+
+def test_two_variants_are_one_family_over_the_settings(make_results):
+    results = make_results(("maml", "protonet", "reptile"))
+    found = compare_variants(results, "protonet", "maml")
+    assert [(c.n_way, c.n_shot) for c in found] == list(results.settings)
+    assert {(c.first, c.second) for c in found} == {("protonet", "maml")}
+    assert [c.p_holm for c in found] == holm([c.p for c in found])
+    assert [c.significant for c in found] == [c.p_holm <= 0.05 for c in found]
+
+
+def test_all_pairs_in_all_settings_are_one_family(make_results):
+    results = make_results(("maml", "protonet", "reptile", "transfer"), ((5, 1), (20, 5)))
+    found = compare_all(results)
+    assert len(found) == 6 * 2
+    assert [c.p_holm for c in found] == holm([c.p for c in found])
+
+
+def test_a_comparison_without_a_test_is_no_member_of_the_family():
+    tested = compare([cell("a", [30, 44, 50])], [cell("b", [20, 35, 45])])
+    empty = compare([cell("a", [1])], [cell("b", [1], first=1)])
+    first, second, third = as_family([tested, empty, tested])
+    assert first.p_holm == third.p_holm == pytest.approx(2 * tested.p)
+    assert second.p_holm is None
+
+
+def test_unknown_variant(make_results):
+    with pytest.raises(KeyError):
+        compare_variants(make_results(("maml",)), "maml", "nobody")
+
+
+def alike(rng, n_seeds, n_episodes, of_seed=0.0, n_shot=1):
+    """Two variants that differ by nothing but luck: episodes of one difficulty, seeds, and queries."""
+    ease = np.clip(0.6 + 0.08 * rng.standard_normal(n_episodes), 0, 1)
+    cells = []
+    for variant in "ab":
+        accuracy = np.clip(ease + of_seed * rng.standard_normal((n_seeds, 1)), 0, 1)
+        n_correct = rng.binomial(N_QUERIES, accuracy, (n_seeds, n_episodes))
+        cells.append([cell(variant, n, seed, n_shot=n_shot) for seed, n in enumerate(n_correct)])
+    return cells
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_episodes", [6, 60])
+def test_false_alarms_of_one_comparison_are_nominal(n_episodes):
+    rng = np.random.default_rng(n_episodes)
+    n_grids = 2000
+    wrong = sum(compare(*alike(rng, 1, n_episodes)).p <= 0.05 for _ in range(n_grids))
+    assert abs(wrong / n_grids - 0.05) <= 2 * (0.05 * 0.95 / n_grids) ** 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n_seeds", "of_seed"), [(2, 0.0), (2, 0.02), (3, 0.0), (3, 0.02)])
+def test_false_alarms_between_methods_are_at_most_nominal(n_seeds, of_seed):
+    rng = np.random.default_rng(n_seeds)
+    n_grids = 1000
+    wrong = sum(compare(*alike(rng, n_seeds, 30, of_seed)).p <= 0.05 for _ in range(n_grids))
+    assert 0.005 < wrong / n_grids <= 0.05 + 2 * (0.05 * 0.95 / n_grids) ** 0.5
+
+
+@pytest.mark.slow
+def test_false_alarms_of_a_family_are_at_most_nominal(make_results):
+    rng = np.random.default_rng(9)
+    settings = tuple((5, n_shot) for n_shot in range(1, 10))
+    n_grids, wrong = 1000, 0
+    whole = make_results(("a", "b"), settings, n=2)
+    for _ in range(n_grids):
+        cells = [c for _, n_shot in settings for side in alike(rng, 1, 20, n_shot=n_shot) for c in side]
+        results = Results(whole.experiment, ("a", "b"), settings, (0,), tuple(cells))
+        wrong += any(c.significant for c in compare_variants(results, "a", "b"))
+    rate = wrong / n_grids
+    assert 0.02 < rate <= 0.05 + 2 * (0.05 * 0.95 / n_grids) ** 0.5
