@@ -85,5 +85,5 @@ def _label(i: int, ranking: Ranking) -> str:
 def _widest(texts: list[str]) -> float:
     """Inches."""
     figure = Figure()
-    renderer = FigureCanvasAgg(figure).get_renderer()
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
     return max(figure.text(0, 0, text).get_window_extent(renderer).width for text in texts) / figure.dpi

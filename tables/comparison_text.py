@@ -27,9 +27,11 @@ def render_ranking(ranking: Ranking, format: str) -> str:
 
 
 def verdict(comparison: Comparison) -> str:
-    """higher, lower or not separated; "no shared episodes" where nothing could be compared."""
+    """higher, lower, not separated or, episode by episode, equal; else why nothing could be compared."""
     if comparison.mean is None:
         return "no shared episodes"
+    if comparison.equal:
+        return "equal"
     if comparison.estimate is None:
         return "too few episodes"
     if not comparison.significant:

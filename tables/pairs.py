@@ -31,6 +31,7 @@ class Comparison:
     estimate: Estimate | None  # None where fewer than two episodes are shared
     effect: float | None  # Cohen's d_z: the mean difference over the standard deviation of the episodes' differences
     p: float | None  # two-sided, of this comparison alone
+    equal: bool = False  # every shared episode has the same accuracy on both sides
     p_holm: float | None = None  # corrected for the family it is shown in
 
     @property
@@ -52,7 +53,7 @@ def differences(first: Sequence[CellScore], second: Sequence[CellScore]) -> tupl
 def compare(first: Sequence[CellScore], second: Sequence[CellScore]) -> Comparison:
     """Two variants' cells of one setting, a cell a seed."""
     seeds, values = differences(first, second)
-    estimate = estimate_of(values, quantum([cell for cell in first if cell.seed in seeds])) if values.size else None
+    estimate = estimate_of(values, quantum(first, seeds)) if values.size else None
     return Comparison(
         first=first[0].variant,
         second=second[0].variant,
@@ -64,6 +65,7 @@ def compare(first: Sequence[CellScore], second: Sequence[CellScore]) -> Comparis
         estimate=estimate,
         effect=_effect(values),
         p=estimate.p_value() if estimate else None,
+        equal=bool(values.size) and not values.any(),
     )
 
 
@@ -72,10 +74,10 @@ def estimate_of(values: Values, step: float) -> Estimate | None:
     return of_episodes(values[0], step) if len(values) == 1 else of_seeds_and_episodes(values, step)
 
 
-def quantum(cells: Sequence[CellScore]) -> float:
-    """The smallest step of an episode's accuracy, averaged over the seeds."""
-    most = max((episode.n_queries for cell in cells for episode in cell.episodes), default=0)
-    return 1 / (most * len(cells)) if most else 0.0
+def quantum(cells: Sequence[CellScore], seeds: Sequence[int]) -> float:
+    """The smallest step of an episode's accuracy, averaged over these seeds of the cells."""
+    most = max((episode.n_queries for cell in cells for episode in cell.episodes if cell.seed in seeds), default=0)
+    return 1 / (most * len(seeds)) if most else 0.0
 
 
 def as_family(comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:

@@ -97,7 +97,7 @@ def _power(
     n_way, n_shot = first[0].n_way, first[0].n_shot
     disjoint = disjoint_episodes(experiment, n_way, n_shot)
     pair = (first[0].variant, second[0].variant, n_way, n_shot, seeds, n, disjoint)
-    estimate = estimate_of(values, quantum(first)) if values.size else None
+    estimate = estimate_of(values, quantum(first, seeds)) if values.size else None
     if estimate is None:
         return PairPower(*pair)
     lasting, pace = _lasting(estimate), _seconds_per_episode([*first, *second])

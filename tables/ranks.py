@@ -68,8 +68,8 @@ class Ranking:
 
 
 CAUTION = (
-    "Settings of one table share novel classes, and under one protocol checkpoints: they are fewer independent blocks "
-    "than they look, so these tests err towards finding too much."
+    "Settings of one table share novel classes, and under one protocol checkpoints: they are not independent blocks. "
+    "Variants that differ by the luck of their trainings alone are told apart far more often than 5 % of the time."
 )
 
 

@@ -35,12 +35,12 @@ def render(table: Table, format: str, published: Sequence[PublishedTable] = ()) 
 
 def render_published(published: Sequence[PublishedTable]) -> str:
     """The HTML block of published values alone."""
-    return _html().get_template("published.html.j2").render(_published(published))
+    return html_environment().get_template("published.html.j2").render(_published(published))
 
 
 def render_cells(table: Table) -> str:
     """The HTML block that each number of the table links to: its intervals and where it is stored."""
-    return _html().get_template("cells.html.j2").render(cells=lay_out_cells(table))
+    return html_environment().get_template("cells.html.j2").render(cells=lay_out_cells(table))
 
 
 def _from_template(environment: Callable[[], Environment], name: str) -> Callable[..., str]:
@@ -56,17 +56,20 @@ def _published(published: Sequence[PublishedTable]) -> dict[str, Any]:
 
 
 @cache
-def _html() -> Environment:
+def html_environment() -> Environment:
+    """The templates of HTML, escaped."""
     return environment("fewshot_bench.tables", autoescape=True)
 
 
 @cache
-def _markdown() -> Environment:
+def markdown_environment() -> Environment:
+    """The templates of Markdown, escaped as it is printed."""
     return environment("fewshot_bench.tables", autoescape=False, finalize=escape.markdown)
 
 
 @cache
-def _latex() -> Environment:
+def latex_environment() -> Environment:
+    """The templates of LaTeX, escaped as it is printed."""
     return environment(  # braces and percent signs belong to LaTeX
         package="fewshot_bench.tables",
         autoescape=False,
@@ -153,11 +156,11 @@ def _json(table: Table, published: Sequence[PublishedTable]) -> str:
 
 RENDERERS = MappingProxyType(
     {
-        "markdown": _from_template(_markdown, "table.md.j2"),
-        "latex": _from_template(_latex, "table.tex.j2"),
+        "markdown": _from_template(markdown_environment, "table.md.j2"),
+        "latex": _from_template(latex_environment, "table.tex.j2"),
         "csv": _csv,
         "json": _json,
-        "html": _from_template(_html, "table.html.j2"),
+        "html": _from_template(html_environment, "table.html.j2"),
     }
 )
 FORMATS = tuple(RENDERERS)

@@ -205,7 +205,7 @@ class _LatexReader:
             self._text = ""
 
     def _end_row(self) -> None:
-        if self._row.fields or self._text.strip():
+        if self._row.fields or plain_latex(self._text):  # rules alone are no row
             self._end_field()
         if self._row.fields or self._row.facts:
             self._row.line = self._row.fields[0].line if self._row.fields else self._row.facts[0].line

@@ -77,13 +77,14 @@ def _restate(facts: Mapping[str, Any], stored: Mapping[str, CellScore], n_wanted
     scores = [stored[key] for key in facts["keys"]]
     n_stored = min(len(score.episodes) for score in scores)
     n_asked = n_stored if n_wanted is None else max(n_wanted, facts["n"])
+    still_failed = n_wanted is None and facts["mean"] is None
     variant, *setting = place_of(facts)
     cells = tuple(
         CellScore(
             *place_of(facts),
             seed=seed,
             key=score.key,
-            state="failed" if score.reason and n_stored < n_asked else "done",
+            state="failed" if score.reason and (n_stored < n_asked or still_failed) else "done",
             reason=score.reason,
             episodes=score.episodes[:n_asked] if n_stored else (),
         )

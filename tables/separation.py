@@ -82,5 +82,5 @@ def _estimate(cells: Mapping[tuple[str, int, int], Sequence[CellScore]], contest
     n = contest.looks[len(contest.estimates)]
     if any(cell.state not in ("done", "partial") or len(cell.episodes) < n for cell in (*first, *second)):
         return None
-    _, values = differences(first, second)
-    return estimate_of(values[:, :n], quantum(first)) if values.shape[1] >= n else None
+    seeds, values = differences(first, second)
+    return estimate_of(values[:, :n], quantum(first, seeds)) if values.shape[1] >= n else None

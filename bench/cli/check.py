@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fewshot_bench.cli.options import choose, selection_options
+from fewshot_bench.cli.output import write_file
 from fewshot_bench.errors import NothingSelected, UsageError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def check(
     found = compare(chosen.results(), stored, margin / 100, strict)
     click.echo(render_verdicts(found, format_), nl=False)
     if junit:
-        _write(junit, render_verdicts(found, "junit"))
+        write_file(junit, render_verdicts(found, "junit"))
     return found.exit_code
 
 
@@ -74,13 +75,4 @@ def _write_baseline(path: Path, results: Results) -> None:
         refused = False
     if refused:
         raise UsageError(f"--against {path}: --write makes a JSON file and leaves a database alone")
-    _write(path, baseline_text(make_baseline(results)))
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
-    click.echo(path, err=True)
+    write_file(path, baseline_text(make_baseline(results)))

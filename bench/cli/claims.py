@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fewshot_bench.cli.options import choose, config_file, selection_options
+from fewshot_bench.cli.output import write_file, write_out
 from fewshot_bench.errors import NothingSelected, UsageError
 
 if TYPE_CHECKING:
@@ -61,12 +62,9 @@ def claims(
         text = claims_page(judged)
     else:
         text = render_claims(judged, format_)
-    if output in (None, "-"):
-        click.echo(text, nl=False)
-    else:
-        _write(Path(str(output)), text)
+    write_out(output, text)
     if junit:
-        _write(junit, render_claims(judged, "junit"))
+        write_file(junit, render_claims(judged, "junit"))
     verdicts = {one.verdict for one in judged.claims}
     if fail_on and "refuted" in verdicts:
         return REFUTED
@@ -99,12 +97,3 @@ def _selected(sentences: ClaimFile, selection: dict[str, Any]) -> dict[str, Any]
         "shots": tuple(sorted({place.n_shot for place in places})),
     }
     return selection | {option: selection[option] or (names,) for option, names in needed.items()}
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
-    click.echo(path, err=True)

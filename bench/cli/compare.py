@@ -26,17 +26,18 @@ def compare(*, names: tuple[str, ...], as_json: bool, **selection: Any) -> int:
     """
     if len(names) not in (0, 2):
         raise UsageError(f"compare takes two variants, two databases or nothing, not {len(names)} names")
+    format_ = "json" if as_json else "text"
     if not names:
-        text = _ranks(as_json, selection)
+        text = _ranks(format_, selection)
     elif all(Path(name).exists() for name in names):
-        text = _databases(*names, as_json)
+        text = _databases(names[0], names[1], format_)
     else:
-        text = _variants(*names, as_json, selection)
+        text = _variants(names[0], names[1], format_, selection)
     click.echo(text, nl=False)
     return 0
 
 
-def _variants(first: str, second: str, as_json: bool, selection: dict[str, Any]) -> str:
+def _variants(first: str, second: str, format_: str, selection: dict[str, Any]) -> str:
     from fewshot_bench.tables.comparison_text import render_comparisons
     from fewshot_bench.tables.pairs import compare_variants
 
@@ -49,10 +50,10 @@ def _variants(first: str, second: str, as_json: bool, selection: dict[str, Any])
     comparisons = compare_variants(chosen.results(), first, second)
     if not any(c.n_episodes for c in comparisons):
         raise NothingSelected(f"{first} and {second} share no stored episode; `bench run` makes them")
-    return render_comparisons(comparisons, "json" if as_json else "text")
+    return render_comparisons(comparisons, format_)
 
 
-def _databases(first: str, second: str, as_json: bool) -> str:
+def _databases(first: str, second: str, format_: str) -> str:
     from fewshot_bench.collect import stored_scores
     from fewshot_bench.store import Reader
     from fewshot_bench.tables.comparison_text import render_comparisons
@@ -63,13 +64,13 @@ def _databases(first: str, second: str, as_json: bool) -> str:
     if not shared:
         raise NothingSelected(f"{first} and {second} have no cell of one variant and setting in common")
     comparisons = as_family(
-        replace(compare(ours[place], theirs[place]), first=f"{place[0]} in {first}", second=f"in {second}")
+        replace(compare(ours[place], theirs[place]), first=f"{place[0]} in {first}", second=f"{place[0]} in {second}")
         for place in shared
     )
-    return render_comparisons(comparisons, "json" if as_json else "text")
+    return render_comparisons(comparisons, format_)
 
 
-def _ranks(as_json: bool, selection: dict[str, Any]) -> str:
+def _ranks(format_: str, selection: dict[str, Any]) -> str:
     from fewshot_bench.tables.comparison_text import render_ranking
     from fewshot_bench.tables.ranks import FEWEST_SETTINGS, FEWEST_VARIANTS, rank
     from fewshot_bench.tables.summary import summarise
@@ -80,4 +81,4 @@ def _ranks(as_json: bool, selection: dict[str, Any]) -> str:
             f"ranks need {FEWEST_SETTINGS} settings in which each of {FEWEST_VARIANTS} variants or more is done; "
             "`bench compare A B` compares two variants in any setting"
         )
-    return render_ranking(ranking, "json" if as_json else "text")
+    return render_ranking(ranking, format_)

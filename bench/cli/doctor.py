@@ -60,24 +60,14 @@ def _of_results(chosen: Chosen) -> tuple[Check, ...]:
 
 
 def _of_models(chosen: Chosen, control: bool) -> list[Check]:
-    from fewshot_bench.cli.options import cache_folder
     from fewshot_bench.cli.screen import duration
     from fewshot_bench.device import choose_device
     from fewshot_bench.doctor import models as doctor
     from fewshot_bench.store import Reader
     from fewshot_bench.tables.alarms.alarm import counted
-    from fewshot_bench.workers import Workplace
 
     run = chosen.request.config.run
-    place = Workplace(
-        source=chosen.source,
-        cache=cache_folder(),
-        image_size=chosen.request.config.data.image_size or None,
-        checkpoints=chosen.out / "checkpoints",
-        device=choose_device(run.device).type,
-        threads=run.threads,
-        fingerprint=chosen.images.fingerprint,
-    )
+    place = chosen.workplace(choose_device(run.device).type, run.threads)
     lab = place.open(lambda: False)
     models = doctor.stored_models(chosen.cells, Reader(chosen.database))
     _say(f"looking at {counted(models, 'model')}, an episode each")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the commands that need torch import it when they run, not f
     from fewshot_bench.data.images import ImageSet
     from fewshot_bench.grid import Cell, Request
     from fewshot_bench.tables.scores import Results
+    from fewshot_bench.workers import Workplace
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -109,6 +110,20 @@ class Chosen:
         from fewshot_bench.store import Reader
 
         return results(self.request, self.images, self.cells, Reader(self.database), self.command())
+
+    def workplace(self, device: str, threads: int) -> Workplace:
+        """What a process needs to train or evaluate these cells."""
+        from fewshot_bench.workers import Workplace
+
+        return Workplace(
+            source=self.source,
+            cache=cache_folder(),
+            image_size=self.request.config.data.image_size or None,
+            checkpoints=self.out / "checkpoints",
+            device=device,
+            threads=threads,
+            fingerprint=self.images.fingerprint,
+        )
 
     @property
     def database(self) -> str:

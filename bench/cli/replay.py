@@ -113,7 +113,7 @@ def _counts(episode: EpisodeReplay) -> str:
     if episode.id != episode.stored_id:
         return f"{episode.number}: other images: its id was {episode.stored_id}, now it is {episode.id}"
     counts = f"{episode.stored_correct} -> {episode.correct} correct of {episode.n_queries}"
-    return f"{episode.number}: {counts}" + (f", {_count(episode.n_differing, 'answer')} differ" if episode.kept else "")
+    return f"{episode.number}: {counts}" + (f", {_count(episode.n_differing, 'other answer')}" if episode.kept else "")
 
 
 def _first(episode: EpisodeReplay) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fewshot_bench.cli.options import choose, selection_options
+from fewshot_bench.cli.output import write_out
 from fewshot_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,10 +41,7 @@ def report(*, format_: str | None, output: str | None, quiet: bool, **selection:
             click.echo("\n".join(map(str, written)), err=True)
         return
     text = _rendered(results, format_)
-    if output in (None, "-"):
-        click.echo(text, nl=False)
-    else:
-        _write(Path(str(output)), text)
+    write_out(output, text)
 
 
 def _rendered(results: Results, format_: str) -> str:
@@ -56,12 +53,3 @@ def _rendered(results: Results, format_: str) -> str:
     if format_ == "html":
         return report_html(results)
     return render(summarise(results), format_, load_published())
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
-    click.echo(path, err=True)

@@ -10,7 +10,6 @@ import click
 
 from fewshot_bench.cli.options import Chosen, F, choose, selection_options
 from fewshot_bench.cli.session import SOME_FAILED, Means, Session, ending, plan_of, reader_if_any
-from fewshot_bench.cli.session import label_of as label_of
 from fewshot_bench.errors import UsageError
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from fewshot_bench.records import TrainingProgress
     from fewshot_bench.store import Reader
     from fewshot_bench.work import Event, Item
-    from fewshot_bench.workers import Workplace
 
 SOME_FAILED = 4
 STOPPED = (130, 143)  # by Ctrl-C, by SIGTERM
@@ -59,7 +58,7 @@ class Session:
         device = machine.choose_device(means.device or settings.device)
         threads = means.threads or settings.threads
         jobs = machine.choose_jobs(device, settings.jobs if means.jobs is None else means.jobs, self.n_cells)
-        place = self._place(device.type, threads)
+        place = self.chosen.workplace(device.type, threads)
         self.checkpoints = Checkpoints(place.checkpoints)
         facts = collect(sys.argv[1:], machine.describe(device), threads, jobs)
         self.writer = Writer(self.chosen.database, facts)
@@ -80,20 +79,6 @@ class Session:
         finally:
             self.writer.end_run(code)
         return code
-
-    def _place(self, device: str, threads: int) -> Workplace:
-        from fewshot_bench.cli.options import cache_folder
-        from fewshot_bench.workers import Workplace
-
-        return Workplace(
-            source=self.chosen.source,
-            cache=cache_folder(),
-            image_size=self.chosen.request.config.data.image_size or None,
-            checkpoints=self.chosen.out / "checkpoints",
-            device=device,
-            threads=threads,
-            fingerprint=self.chosen.images.fingerprint,
-        )
 
     def _take(self, event: Event) -> None:
         """Record an event, then show it."""

@@ -28,7 +28,7 @@ def open_engine(where: str, *, write: bool) -> Engine:
 
     Raises DatabaseError for a missing, foreign, damaged or newer database, UsageError for a wrong URL.
     """
-    path = _sqlite_path(where)
+    path = sqlite_path(where)
     with explained(where):
         engine = _sqlite_engine(path, write) if path is not None else _server_engine(where)
         _check_or_migrate(engine, where, write)
@@ -42,7 +42,7 @@ def explained(where: str) -> Iterator[None]:
         yield
     except (DBAPIError, sqlite3.Error) as error:
         said = str(error.orig if isinstance(error, DBAPIError) else error).strip().partition("\n")[0]
-        raise DatabaseError(f"{_without_password(where)}: {_advice(said)}") from error
+        raise DatabaseError(f"{without_password(where)}: {_advice(said)}") from error
     except OSError as error:
         raise DatabaseError(f"{error.filename or where}: {error.strerror}; choose another --out") from error
 
@@ -61,7 +61,7 @@ def _advice(said: str) -> str:
     return said
 
 
-def _sqlite_path(where: str) -> Path | None:
+def sqlite_path(where: str) -> Path | None:
     """The file behind a path or a sqlite URL; None for a server."""
     if "://" not in where:
         return Path(where)
@@ -83,7 +83,7 @@ def _server_engine(where: str) -> Engine:
     try:
         return create_engine(where, poolclass=NullPool)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
-        raise UsageError(f"{_without_password(where)}: no driver for it is installed ({error})") from None
+        raise UsageError(f"{without_password(where)}: no driver for it is installed ({error})") from None
 
 
 def _sqlite_engine(path: Path, write: bool) -> Engine:
@@ -134,13 +134,13 @@ def _check_or_migrate(engine: Engine, where: str, write: bool) -> None:
             return
         if revision not in (None, *REVISIONS):
             raise DatabaseError(
-                f"{_without_password(where)}: a newer version of this program made it (schema {revision}, "
+                f"{without_password(where)}: a newer version of this program made it (schema {revision}, "
                 f"this one knows {REVISIONS[-1]}); upgrade with `pip install -U fewshot-bench`"
             )
         if not write and not tables:
-            raise NoResultsYet(f"{_without_password(where)}: there are no results yet; make some with `bench run`")
+            raise NoResultsYet(f"{without_password(where)}: there are no results yet; make some with `bench run`")
         if not write:
-            raise DatabaseError(f"{_without_password(where)}: its schema is old; `bench run` on it upgrades it")
+            raise DatabaseError(f"{without_password(where)}: its schema is old; `bench run` on it upgrades it")
         _migrate(connection)
         if is_sqlite:
             connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
@@ -157,5 +157,6 @@ def _migrate(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _without_password(where: str) -> str:
+def without_password(where: str) -> str:
+    """A path or URL that may be shown."""
     return str(make_url(where)) if "://" in where else where

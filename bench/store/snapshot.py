@@ -14,8 +14,8 @@ from sqlalchemy.pool import StaticPool
 
 from fewshot_bench.errors import DatabaseError, NoResultsYet
 from fewshot_bench.store.engine import REVISIONS, explained, open_engine
-from fewshot_bench.store.engine import _sqlite_path as sqlite_path
-from fewshot_bench.store.engine import _without_password as without_password
+from fewshot_bench.store.engine import sqlite_path as sqlite_path
+from fewshot_bench.store.engine import without_password as without_password
 from fewshot_bench.store.schema import answers, cells, curves, episodes, metadata, runs, trainings
 from fewshot_bench.store.writing import COUNTED, episodes_sha256
 

@@ -13,6 +13,7 @@ import numpy as np
 from fewshot_bench.tables.alarms.alarm import Alarm, Check, counted, name, p_text, seeds_text
 from fewshot_bench.tables.scores import CellScore
 from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Source, Values, of_episodes
+from fewshot_bench.tables.statistics.families import holm
 
 FEW = 5  # episodes: fewer may agree by chance
 
@@ -24,7 +25,7 @@ def below_chance(cells: Sequence[CellScore]) -> Check:
     episodes that happen to agree would fool the t-test alone. The larger p-value counts.
     """
     family, found = counted(cells, "cell"), []
-    for cell, p in zip(cells, step_down([_p_below_chance(cell) for cell in cells]), strict=True):
+    for cell, p in zip(cells, holm([_p_below_chance(cell) for cell in cells]), strict=True):
         if p <= ALPHA:
             advice = "look at the order of its labels and at the loss of its training"
             found.append(Alarm("below chance", name(cell), f"{_against_chance(cell)} ({p_text(p, family)})", advice))
@@ -37,7 +38,7 @@ def permuted_labels(cells: Sequence[CellScore]) -> Check:
     Two-sided: Student's t over episodes above chance, and as in `below_chance` below it.
     """
     family, found = counted(cells, "model"), []
-    for cell, p in zip(cells, step_down([_p_off_chance(cell) for cell in cells]), strict=True):
+    for cell, p in zip(cells, holm([_p_off_chance(cell) for cell in cells]), strict=True):
         if p <= ALPHA:
             advice = "look for a way from the queries' labels to its answers: their order, class_ids, a shared object"
             found.append(Alarm("permuted labels", name(cell), f"{_against_chance(cell)} ({p_text(p, family)})", advice))
@@ -53,7 +54,7 @@ def falls_with_shots(cells: Sequence[CellScore]) -> Check:
     steps = [(few, many, rise) for few, many in _steps(cells) if (rise := _rise(few, many))]
     family, found = counted(steps, "pair of shots", "pairs of shots"), []
     p_values = [rise.p_value(alternative="less") if rise.mean < 0 else 1.0 for _, _, rise in steps]
-    for (few, many, rise), p in zip(steps, step_down(p_values), strict=True):
+    for (few, many, rise), p in zip(steps, holm(p_values), strict=True):
         if p <= ALPHA:
             change = f"{100 * rise.mean:.2f} ± {100 * rise.half_width():.2f} points"
             text = f"{change} from {few[0].n_shot} to {many[0].n_shot} shots on the same queries ({p_text(p, family)})"
@@ -108,18 +109,6 @@ def contradicted(cells: Sequence[CellScore]) -> Check:
             advice = "the database was edited or is damaged: restore a copy, or evaluate the cell again"
             found.append(Alarm("contradicted", name(cell), text, advice))
     return Check("contradicted", counted(kept, "cell with answers", "cells with answers"), tuple(found))
-
-
-def step_down(p_values: Sequence[float]) -> list[float]:
-    """Holm's (1979) corrected p-values, as `statistics.families.holm` gives them.
-
-    Written out because `bench status` runs this: importing statsmodels takes 0.9 s.
-    """
-    corrected, largest = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, p_values[i] * (len(p_values) - rank)))
-        corrected[i] = largest
-    return corrected
 
 
 def _p_below_chance(cell: CellScore) -> float:

@@ -53,7 +53,7 @@ def measure(hypothesis: Hypothesis, cells: Cells, seeds: Sequence[int]) -> Teste
         values = values - 1 / hypothesis.higher.n_way
     if len(shared) < min(2, len(seeds)):  # one checkpoint of each tells nothing of methods
         values = values[:0]
-    estimate = estimate_of(values, quantum(higher)) if values.size else None
+    estimate = estimate_of(values, quantum(higher, shared)) if values.size else None
     wanted = min((len(cell.episodes) for cell in (*higher, *lower)), default=0)
     if not missing and (values.shape[1] < wanted or not estimate):
         both = " and ".join(str(side) for side in sides)

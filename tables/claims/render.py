@@ -14,7 +14,7 @@ from fewshot_bench.tables.claims.measuring import Tested
 from fewshot_bench.tables.claims.outlook import outlook
 from fewshot_bench.tables.claims.sheet import lay_out_claims
 from fewshot_bench.tables.claims.verdicts import VERDICTS, JudgedClaim, Judgement
-from fewshot_bench.tables.render import _html, _latex, _markdown
+from fewshot_bench.tables.render import html_environment, latex_environment, markdown_environment
 from fewshot_bench.tables.statistics.power import power_of
 
 JSON_SCHEMA = 1  # raise it when a reader of the JSON must change
@@ -159,9 +159,9 @@ def _junit(judgement: Judgement) -> str:
 CLAIM_RENDERERS: MappingProxyType[str, Callable[[Judgement], str]] = MappingProxyType(
     {
         "text": _text,
-        "html": _from_template(_html, "claims.html.j2"),
-        "markdown": _from_template(_markdown, "claims.md.j2"),
-        "latex": _from_template(_latex, "claims.tex.j2"),
+        "html": _from_template(html_environment, "claims.html.j2"),
+        "markdown": _from_template(markdown_environment, "claims.md.j2"),
+        "latex": _from_template(latex_environment, "claims.tex.j2"),
         "json": _json,
         "junit": _junit,
     }

@@ -9,9 +9,8 @@ from scipy import stats
 
 from fewshot_bench.tables.alarms import implausible
 from fewshot_bench.tables.alarms.checks import alarms, checks
-from fewshot_bench.tables.alarms.implausible import below_chance, falls_with_shots, permuted_labels, step_down
+from fewshot_bench.tables.alarms.implausible import below_chance, falls_with_shots, permuted_labels
 from fewshot_bench.tables.scores import CellScore, ClassConfusion, EpisodeScore
-from fewshot_bench.tables.statistics.families import holm
 
 N_QUERY = 15
 
@@ -123,12 +122,6 @@ def test_guessing_rings_in_at_most_one_table_of_twenty(overdispersion):
             false[check] += bool(check(cells).alarms)
     allowed = 0.05 + 2 * np.sqrt(0.05 * 0.95 / n_tables)
     assert {check.__name__: n for check, n in false.items() if n / n_tables > allowed} == {}
-
-
-@pytest.mark.parametrize("size", [0, 1, 2, 9])
-def test_step_down_is_holm(size):
-    p_values = [float(p) for p in np.random.default_rng(size).random(size) ** 3]
-    assert step_down(p_values) == pytest.approx(holm(p_values))
 
 
 def test_the_papers_protonet_rings_between_5_and_100_shots():

@@ -119,7 +119,8 @@ def test_seeds_that_are_not_shared_do_not_make_the_step_smaller():
     a = [cell("a", [31, 41], seed) for seed in range(5)]
     found = compare(a, [cell("b", [30, 40], 3)])
     assert found.p == compare(a[3:4], [cell("b", [30, 40], 3)]).p > 0.05
-    assert quantum(a[:1]) == 1 / N_QUERIES
+    assert quantum(a, (3,)) == 1 / N_QUERIES
+    assert quantum(a, (3, 4)) == 1 / (2 * N_QUERIES)
 
 
 def test_two_variants_are_one_family_over_the_settings(make_results):

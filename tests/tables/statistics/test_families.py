@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from statsmodels.stats.multitest import multipletests
 
 from fewshot_bench.tables.statistics.families import holm
 
@@ -24,6 +25,11 @@ def test_worked_example():
 @given(st.lists(st.floats(0, 1), max_size=30))
 def test_against_the_definition(p_values):
     assert holm(p_values) == pytest.approx(by_hand(p_values))
+
+
+def test_against_statsmodels():
+    p_values = np.random.default_rng(0).random(40) ** 3
+    assert holm(list(p_values)) == pytest.approx(multipletests(p_values, method="holm")[1])
 
 
 def test_nothing_and_one():

@@ -1,0 +1,152 @@
+"""`bench verify`: from a finished grid to a table, and back from what somebody made of the table."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+
+TABLES = {"table.tex": "latex", "report.html": "html"}
+COUNTED = "4 measured cells and 11 published rows: "
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Where the first test leaves its results for the others."""
+    return tmp_path_factory.mktemp("finished") / "finished"
+
+
+@pytest.fixture
+def run(place, bench, finished):
+    """The tiny grid, finished, with its tables beside it."""
+    if finished.exists():
+        shutil.copytree(finished, place.folder, dirs_exist_ok=True)
+    else:
+        assert bench("run", "-q").code == 0
+        for name, format_ in TABLES.items():
+            assert bench("report", "--format", format_, "-o", name).code == 0
+        shutil.copytree(place.folder, finished)
+    return place
+
+
+def edit(place, name, pattern, new):
+    """Change the first match in a file."""
+    path = place.folder / name
+    text = path.read_text(encoding="utf-8")
+    changed = re.sub(pattern, new, text, count=1)
+    assert changed != text
+    path.write_text(changed, encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_what_was_rendered_is_true(name, run, bench):
+    ran = bench("verify", name)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == f"{name}: {COUNTED}all agree with their facts, and these with what is stored\n"
+    document = json.loads(bench("verify", name, "--json").out)
+    assert (document["exit_code"], document["n_cells"], document["findings"], document["notes"]) == (0, 4, [], [])
+
+
+def test_an_edited_number_is_named(run, bench):
+    edit(run, "table.tex", r"(?m)^(\\quad 5 shots & .*?)\d\d\.\d\d", r"\g<1>99.99")
+    edit(run, "report.html", r"(>5 shots</th>.*?)>\d\d\.\d\d", r"\g<1>>99.99")
+    for name in ("table.tex", "report.html"):
+        ran = bench("verify", name)
+        assert (ran.code, ran.err) == (3, "")
+        line = next(i for i, t in enumerate((run.folder / name).read_text().split("\n"), 1) if "99.99" in t)
+        said = rf"edited by hand: transfer 4-way 5-shot shows 99\.99 ± [\d.]+, its facts say [\d.]+ ± [\d.]+"
+        assert re.search(rf"^line {line}: {said}$", ran.out, re.M), ran.out
+        assert ran.out.endswith(f"{name}: {COUNTED}1 edited\n")
+        (finding,) = json.loads(bench("verify", name, "--json").out)["findings"]
+        assert (finding["kind"], finding["line"], finding["name"]) == ("edited", line, "transfer 4-way 5-shot")
+
+
+def test_more_episodes_make_a_table_stale(run, bench):
+    config = (run.folder / "bench.toml").read_text()
+    place = run.folder / "bench.toml"
+    place.write_text(config + "\n[budgets.more]\niterations = { other = 6 }\nepisodes = { 1 = 9 }\nadaptation = {}\n")
+    assert bench("run", "-q", "--method", "transfer", "--shot", "1", "--budget", "more").code == 0
+    assert bench("verify", "table.tex").code == 0  # its own command still shows six
+    place.write_text(config.replace("episodes = { 1 = 6 }", "episodes = { 1 = 9 }"))
+    ran = bench("verify", "table.tex")
+    assert ran.code == 3
+    found = re.search(r"stale: transfer 4-way 1-shot shows .*, the database now has (.*) \(9 episodes\)", ran.out)
+    assert found[1] in bench("report", "--format", "markdown", "--method", "transfer").out
+    assert "1 stale" in ran.out
+
+
+def test_another_database_does_not_know_the_numbers(run, bench):
+    assert bench("run", "-q", "--method", "protonet", "--shot", "1", "--out", "other").code == 0
+    ran = bench("verify", "table.tex", "--out", "other")
+    assert ran.code == 3
+    assert "3 unknown" in ran.out
+    assert re.search(r"unknown: transfer 4-way 1-shot .* its key [0-9a-f]{16} is not in this database", ran.out)
+    ran = bench("verify", "table.tex", "--out", "none")
+    assert (ran.code, len(ran.err.splitlines())) == (6, 1)
+
+
+def test_rows_that_the_command_shows_must_be_there(run, bench):
+    edit(run, "table.tex", r"% row(?:.*\n)*?\\quad.*\n", "")
+    ran = bench("verify", "table.tex")
+    assert ran.code == 3
+    assert ran.out.count("is what its command shows, but is not in the file") == 2
+
+
+def test_a_narrower_table_is_whole(run, bench):
+    for words in (["-k", "protonet and 5s"], ["--shot", "1"], ["--method", "protonet", "--seed", "0"]):
+        assert bench("report", "--format", "latex", "-o", "narrow.tex", *words).code == 0
+        ran = bench("verify", "narrow.tex")
+        assert (ran.code, "note:" in ran.out) == (0, False), ran.out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "bench run --grid gone", "touch x; rm -r out", "bench run --help", "bench run --config /dev/zero --bad", "'",
+        "bench init", "bench", "bench run -k 'and'", "$(touch x)", "bench run --out x --data x", "bench run --way 1",
+    ],
+)  # fmt: skip
+def test_the_command_in_a_file_is_read_and_never_run(command, run, bench):
+    edit(run, "table.tex", r'"command": "[^"]*"', lambda _: f'"command": {json.dumps(command)}')
+    before = sorted(run.folder.rglob("*"))
+    ran = bench("verify", "table.tex")
+    assert (ran.code, ran.err) == (0, "")
+    assert ("is not known here: all stored episodes count" in ran.out) == ("--out x" not in command)
+    assert sorted(run.folder.rglob("*")) == before
+
+
+def test_what_a_file_says_cannot_move_the_cursor(run, bench):
+    edit(run, "table.tex", r'"variant": "protonet"', lambda _: '"variant": "\\u001b[2Jx"')
+    ran = bench("verify", "table.tex")
+    assert ran.code == 3
+    assert "\x1b" not in ran.out
+
+
+WRONG = {
+    "empty.tex": (5, "there are no facts in it"),
+    "own.html": (5, "there are no facts in it"),
+    "table.md": (2, "only .tex, .html, .htm can be verified"),
+    "none.tex": (2, "No such file"),
+    "out": (2, "is a directory"),
+    "newer.tex": (2, "its facts are in schema 2"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_cannot_be_verified_is_one_line(name, run, bench):
+    (run.folder / "empty.tex").write_text("")
+    (run.folder / "own.html").write_text("<table><tr><td>5.00</td></tr></table>")
+    (run.folder / "table.md").write_text("| 5 |")
+    (run.folder / "newer.tex").write_text((run.folder / "table.tex").read_text().replace('"schema": 1', '"schema": 2'))
+    ran = bench("verify", name)
+    code, said = WRONG[name]
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (code, "", 1)
+    assert said in ran.err
+
+
+def test_any_encoding_and_line_ending_can_be_read(run, bench):
+    path = run.folder / "table.tex"
+    text = path.read_text(encoding="utf-8")
+    path.write_bytes(b"\xef\xbb\xbf" + "% Umlaute: äöü\n".encode("latin-1") + text.replace("\n", "\r\n").encode())
+    assert bench("verify", "table.tex").code == 0
