@@ -12,7 +12,7 @@ UNSEEN = {
 }  # fmt: skip
 SHOWN = {"pm": "±", "times": "×", "textasteriskcentered": "*", "ast": "*", "textbackslash": "\\"}
 COMMAND = re.compile(r"\\(?:([A-Za-z]+)\*?\s*|(.))", re.DOTALL)
-OPTION = re.compile(r"\s*(?:\[[^\]]*\]|\([^)]*\))")
+OPTION = re.compile(r"\s*(?:\[[^\]]{0,99}\]|\([^)]{0,99}\))")
 
 
 def plain_latex(text: str) -> str:

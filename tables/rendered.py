@@ -100,6 +100,7 @@ class _HtmlReader(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.tables: list[RenderedTable] = []
+        self._inside = False  # a table
         self._text: list[str] | None = None  # of the cell that is open
         self._unseen = 0  # open elements whose text is no number
 
@@ -109,7 +110,8 @@ class _HtmlReader(HTMLParser):
         if tag == "table":
             bench = next((fact for fact in facts if fact.kind == "bench"), None)
             self.tables.append(RenderedTable(line, bench))
-        elif not self.tables:
+            self._inside = True
+        elif not self._inside:
             return
         elif tag == "tr":
             self._end_cell()
@@ -126,6 +128,7 @@ class _HtmlReader(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag in ("td", "th", "tr", "table"):
             self._end_cell()
+            self._inside = self._inside and tag != "table"
         elif tag in ("sup", "script", "style"):
             self._unseen = max(0, self._unseen - 1)
 
@@ -143,8 +146,8 @@ class _HtmlReader(HTMLParser):
 COMMENT = re.compile(rf"\s*%+\s*({'|'.join(FACTS)})\s+(\{{.*)")
 TOKEN = re.compile(
     r"\\(?P<edge>begin|end)\s*\{\w*(?:tabular|longtable|tblr)\w*\*?\}"
-    r"|(?P<row>\\\\\*?(?:\s*\[[^\]]*\])?|\\tabularnewline(?![A-Za-z]))"
-    r"|\\.|(?P<field>&)|(?P<comment>%)"
+    r"|(?P<row>\\\\\*?(?:\s*\[[^\]]{0,99}\])?|\\tabularnewline(?![A-Za-z]))"
+    r"|\\(?:[A-Za-z]+|.)|(?P<field>&)|(?P<comment>%)"
 )
 
 
@@ -156,7 +159,8 @@ class _LatexReader:
         self._inside = False  # a tabular
         self._bench: Fact | None = None  # of the next table
         self._table, self._row = RenderedTable(0), RenderedRow(0)
-        self._text, self._line = "", 0  # of the field that is open, and where its text begins
+        self._text: list[str] = []  # of the field that is open
+        self._line, self._blank = 0, True  # where its text begins; whether there is none yet
 
     def read(self, number: int, line: str) -> None:
         """One line."""
@@ -196,21 +200,22 @@ class _LatexReader:
 
     def _add(self, number: int, text: str) -> None:
         if self._inside:
-            self._line = self._line if self._text.strip() else number
-            self._text += text
+            if not self._text or self._blank:
+                self._line, self._blank = number, not plain_latex(text)
+            self._text.append(text)
 
     def _end_field(self) -> None:
         if self._inside:
-            self._row.fields.append(Field(self._line, plain_latex(self._text)))
-            self._text = ""
+            self._row.fields.append(Field(self._line, plain_latex("".join(self._text))))
+            self._text = []
 
     def _end_row(self) -> None:
-        if self._row.fields or plain_latex(self._text):  # rules alone are no row
+        if self._row.fields or plain_latex("".join(self._text)):  # rules alone are no row
             self._end_field()
         if self._row.fields or self._row.facts:
             self._row.line = self._row.fields[0].line if self._row.fields else self._row.facts[0].line
             self._table.rows.append(self._row)
-        self._row, self._text = RenderedRow(0), ""
+        self._row, self._text = RenderedRow(0), []
 
 
 def find_columns(table: RenderedTable, names: list[str], last: list[str]) -> tuple[dict[str, int], list[str]]:

@@ -1,11 +1,18 @@
 """The pages speak of what is there: every command, every option they name, every file they link to."""
 
+import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from fewshot_bench.cli import cli
+from fewshot_bench.tables.check.baseline import read_baseline
+from fewshot_bench.tables.statistics.estimate import of_episodes
+from fewshot_bench.tables.statistics.families import holm
+from fewshot_bench.tables.statistics.power import episodes_to_separate
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
@@ -48,3 +55,30 @@ def test_every_command_and_option_has_help(name):
     for parameter in command.params:
         if parameter.param_type_name == "option" and parameter.name != "format_":
             assert parameter.help, f"bench {name} {parameter.opts}"
+
+
+def test_the_worked_example_is_computed_from_the_shipped_baseline():
+    """scipy's way to the numbers that docs/statistics.md writes out."""
+    page = (ROOT / "docs/statistics.md").read_text(encoding="utf-8").split("## A worked example")[1]
+    words = " ".join(page.split())
+    stored = read_baseline(json.loads((ROOT / "tables/baselines/strokes-smoke.json").read_text(encoding="utf-8")))
+    counts = {
+        cell.variant: np.array([episode.n_correct for episode in cell.episodes])
+        for cell in stored.cells
+        if (cell.n_way, cell.n_shot) == (5, 1)
+    }
+    protonet, transfer, maml = (counts[name] for name in ("protonet", "transfer", "maml"))
+    for name, row in (("protonet", protonet), ("transfer", transfer), ("protonet minus transfer", protonet - transfer)):
+        half = stats.t.ppf(0.975, 11) * stats.sem(row)
+        numbers = " | ".join(f"{100 * x / 75:.2f}" for x in (row.mean(), row.std(ddof=1)))
+        assert f"| {name} | {' '.join(map(str, row))} | {numbers} | ± {100 * half / 75:.2f} |" in words
+    pairs = ((protonet, maml), (protonet, transfer), (transfer, maml))
+    t, p = stats.ttest_rel(*pairs[1])
+    assert f"= {t:.2f}, p = {p:.4f}" in words
+    p_values = [stats.ttest_rel(*pair).pvalue for pair in pairs]
+    assert f"maml (p = {p_values[0]:.4f})" in words
+    assert f"maml (p = {p_values[2]:.2f})" in words
+    first, second, third = holm(p_values)
+    assert f"{first:.4f}, {second:.4f}, {third:.2f}." in words
+    needed = episodes_to_separate(of_episodes((protonet - transfer) / 75), 12, 0.01)
+    assert f"would take {needed} episodes" in words

@@ -6,7 +6,6 @@ import shutil
 
 import pytest
 
-
 TABLES = {"table.tex": "latex", "report.html": "html"}
 COUNTED = "4 measured cells and 11 published rows: "
 
@@ -55,7 +54,7 @@ def test_an_edited_number_is_named(run, bench):
         ran = bench("verify", name)
         assert (ran.code, ran.err) == (3, "")
         line = next(i for i, t in enumerate((run.folder / name).read_text().split("\n"), 1) if "99.99" in t)
-        said = rf"edited by hand: transfer 4-way 5-shot shows 99\.99 ± [\d.]+, its facts say [\d.]+ ± [\d.]+"
+        said = r"edited by hand: transfer 4-way 5-shot shows 99\.99 ± [\d.]+, its facts say [\d.]+ ± [\d.]+"
         assert re.search(rf"^line {line}: {said}$", ran.out, re.M), ran.out
         assert ran.out.endswith(f"{name}: {COUNTED}1 edited\n")
         (finding,) = json.loads(bench("verify", name, "--json").out)["findings"]

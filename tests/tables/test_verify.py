@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from fewshot_bench.tables.latex_text import plain_latex
 from fewshot_bench.tables.literature import load_published
 from fewshot_bench.tables.render import render
 from fewshot_bench.tables.rendered import READERS
@@ -371,21 +370,6 @@ def test_facts_of_a_newer_version_are_not_guessed_at(make_results):
         check(text, ".tex", results)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "\\begin{tabular}{l}\n5 & 6 \\\\\n\\end{tabular}",
-        "<table><tr><td>5</td></tr></table>",
-        "% cell",
-        "\\\\ & %",
-        "{\\",
-    ],
-)
-def test_files_without_facts_have_no_tables(text):
-    assert READERS[".tex"](text) == READERS[".html"](text) == []
-
-
 @pytest.mark.parametrize("junk", ["[" * 100_000, "1" * 10_000, '{"a": 1}', "null", "\x00", "{}}", '{"n_way": 1e999}'])
 def test_facts_that_are_none_do_no_harm(junk, make_results):
     results = make_results(**SMALL)
@@ -399,22 +383,3 @@ def test_facts_that_are_none_do_no_harm(junk, make_results):
 def test_keys_are_collected(make_results):
     results = make_results(**SMALL)
     assert keys_in(READERS[".tex"](rendered(results, ".tex"))) == {c.key for c in results.cells}
-
-
-@pytest.mark.parametrize(
-    ("latex", "text"),
-    [
-        (r"\textbf{31.91{\scriptsize\,$\pm$\,2.00}}*\textsuperscript{\textsection{}a}", "31.91 ± 2.00*"),
-        (r"$31.91^{\dagger}_{\pm 2}$", "31.91 ±2"),
-        (r"31.91$^\circ$", "31.91"),
-        (r"\multicolumn{3}{@{}l}{\textbf{5-way}, chance 20.00 \%}", "5-way, chance 20.00 %"),
-        (r"3{1}.91\footnote{see \cite[p.~3]{x} {4}}", "31.91"),
-        (r"$\times$\,---", "× ---"),
-        (r"a\_b\&c", "a_b&c"),
-        (r"\unknown{5}{6}", "56"),
-        ("{", ""),
-        ("\\", "\\"),
-    ],
-)
-def test_latex_as_it_is_read(latex, text):
-    assert plain_latex(latex) == text
