@@ -13,7 +13,7 @@ from fewshot_bench.cli.inspect import json_option, out_option
 from fewshot_bench.cli.options import cache_folder, config_file, database
 
 if TYPE_CHECKING:
-    from fewshot_bench.discordance import EpisodeReplay, Replay
+    from fewshot_bench.replay.discordance import EpisodeReplay, Replay
 
 DIFFERENT = 3
 MOST_EPISODES = 10  # that are named one by one
@@ -37,9 +37,9 @@ def replay(
     from fewshot_bench.checkpoint import Checkpoints
     from fewshot_bench.cli.screen import Screen, duration
     from fewshot_bench.config import load
-    from fewshot_bench.rebuild import find_stored, open_data, rebuild, source_of, wanted_episodes
-    from fewshot_bench.replay import replay as test_again
-    from fewshot_bench.replay import retrain as train_again
+    from fewshot_bench.replay.rebuild import find_stored, open_data, rebuild, source_of, wanted_episodes
+    from fewshot_bench.replay.repeat import replay as test_again
+    from fewshot_bench.replay.repeat import retrain as train_again
     from fewshot_bench.store import Reader
 
     config = load(config_file(None))

@@ -18,9 +18,9 @@ from fewshot_bench.errors import BenchError, NothingSelected, UsageError
 
 if TYPE_CHECKING:
     from fewshot_bench.store import Reader
-    from fewshot_bench.tables.rendered import RenderedTable
     from fewshot_bench.tables.scores import CellScore
-    from fewshot_bench.tables.verify import Place, Verification
+    from fewshot_bench.tables.verify.rendered import RenderedTable
+    from fewshot_bench.tables.verify.verification import Place, Verification
 
 
 @click.command()
@@ -36,8 +36,8 @@ def verify(*, file: Path, out: Path | None, as_json: bool) -> int:
     from fewshot_bench.config import load
     from fewshot_bench.store import Reader
     from fewshot_bench.tables.literature import load_published
-    from fewshot_bench.tables.verify import UnknownSchema, Witnesses, keys_in
-    from fewshot_bench.tables.verify import verify as find
+    from fewshot_bench.tables.verify.verification import UnknownSchema, Witnesses, keys_in
+    from fewshot_bench.tables.verify.verification import verify as find
 
     tables = _read(file)
     if not tables:
@@ -53,7 +53,7 @@ def verify(*, file: Path, out: Path | None, as_json: bool) -> int:
 
 
 def _read(file: Path) -> list[RenderedTable]:
-    from fewshot_bench.tables.rendered import READERS
+    from fewshot_bench.tables.verify.rendered import READERS
 
     if file.suffix.lower() not in READERS:
         raise UsageError(f"{file}: only {', '.join(READERS)} can be verified")
@@ -110,7 +110,7 @@ def _wanted(command: str) -> Mapping[Place, int] | None:
         return None
     budget = request.config.budgets[request.budget]
     return {
-        (variant, n_way, n_shot): budget.episodes_at(n_shot)
+        (variant, n_way, n_shot): request.episodes or budget.episodes_at(n_shot)
         for variant in request.methods
         for n_way in request.ways
         for n_shot in request.shots

@@ -15,8 +15,8 @@ from fewshot_bench.cli.options import choose, config_file, database, selection_o
 from fewshot_bench.errors import NothingSelected
 
 if TYPE_CHECKING:
+    from fewshot_bench.replay.why import Answer, Identified
     from fewshot_bench.store import Reader
-    from fewshot_bench.why import Answer, Identified
 
 NAME = re.compile(r"(?P<variant>.+)-(?P<way>\d{1,9})w(?P<shot>\d{1,9})s-s(?P<seed>\d{1,9})")
 Row = dict[str, Any]  # see Reader.all_cells
@@ -65,7 +65,7 @@ def _current(name: str, configured: dict[str, Any], selection: dict[str, Any]) -
     """The cell that the configuration, with the options, means by a name; None if it has none."""
     from fewshot_bench.cli.session import label_of
     from fewshot_bench.plan import PlannedCell
-    from fewshot_bench.why import Identified, fields_of
+    from fewshot_bench.replay.why import Identified, fields_of
 
     asked = NAME.fullmatch(name)
     if not asked or asked["variant"] not in configured:
@@ -80,7 +80,7 @@ def _current(name: str, configured: dict[str, Any], selection: dict[str, Any]) -
 
 def _answer(reader: Reader, rows: list[Row], name: str, row: Row | None, current: Identified | None) -> Answer:
     """What is wanted (what the configuration asks for, else the stored cell itself) against what is stored."""
-    from fewshot_bench.why import explain, nearest
+    from fewshot_bench.replay.why import explain, nearest
 
     place = ("variant", "n_way", "n_shot")
     like = row or dict(zip(place, _place(name), strict=True))
@@ -95,7 +95,7 @@ def _answer(reader: Reader, rows: list[Row], name: str, row: Row | None, current
 
 
 def _identified(reader: Reader, row: Row) -> Identified:
-    from fewshot_bench.why import Identified, fields_of
+    from fewshot_bench.replay.why import Identified, fields_of
 
     facts = reader.cell(row["key"])
     return Identified(
@@ -135,7 +135,7 @@ def _lines(answer: Answer) -> list[str]:
 
 
 def _value(value: Any) -> str:
-    from fewshot_bench.why import ABSENT
+    from fewshot_bench.replay.why import ABSENT
 
     text = value if value == ABSENT else json.dumps(value)
     return f"{text[:12]}..." if re.fullmatch(r'"[0-9a-f]{32,}"', text) else text

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from fewshot_bench.confusion import pack_answers
-from fewshot_bench.discordance import NEAR_TIE, SHAKEN_BY, compare, shaken, tolerance
 from fewshot_bench.errors import DatabaseError
 from fewshot_bench.records import EpisodeResult
+from fewshot_bench.replay.discordance import NEAR_TIE, SHAKEN_BY, compare, shaken, tolerance
 from fewshot_bench.runner import build
 
 

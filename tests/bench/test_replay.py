@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from fewshot_bench import rebuild
 from fewshot_bench.methods import registry
 from fewshot_bench.methods.protonet import ProtoNet
 from fewshot_bench.methods.transfer import Transfer
+from fewshot_bench.replay import rebuild
 from fewshot_bench.store import Reader
 from fewshot_bench.store.writing import episodes_sha256
 

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from fewshot_bench.methods.transfer import Transfer
-from fewshot_bench.why import ABSENT, Identified, changes, explain, fields_of, nearest
+from fewshot_bench.replay.why import ABSENT, Identified, changes, explain, fields_of, nearest
 
 
 def identified(key, label="paper", run=1, reason="", n_episodes=6, **fields):

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from fewshot_bench.tables.latex_text import plain_latex
-from fewshot_bench.tables.rendered import READERS, Field, find_columns, read_html, read_latex
+from fewshot_bench.tables.verify.latex_text import plain_latex
+from fewshot_bench.tables.verify.rendered import READERS, Field, find_columns, read_html, read_latex
 
 ROW = '{"n_way": 5, "n_shot": 1, "n": "7", "disjoint": "9"}'
 LATEX = rf"""\begin{{tabular}}{{@{{}}lp{{3cm}}r@{{}}}} % 1.23 & \\

@@ -9,9 +9,9 @@ import pytest
 
 from fewshot_bench.tables.literature import load_published
 from fewshot_bench.tables.render import render
-from fewshot_bench.tables.rendered import READERS
 from fewshot_bench.tables.summary import summarise
-from fewshot_bench.tables.verify import UnknownSchema, Witnesses, keys_in, verify
+from fewshot_bench.tables.verify.rendered import READERS
+from fewshot_bench.tables.verify.verification import UnknownSchema, Witnesses, keys_in, verify
 
 PAPERS = load_published()
 SMALL = {"variants": ("protonet", "maml", "maml-mtl"), "settings": ((5, 1), (5, 5), (20, 1))}

@@ -11,13 +11,20 @@ from itertools import groupby, zip_longest
 from typing import NamedTuple
 
 from fewshot_bench.tables.facts import SCHEMA
-from fewshot_bench.tables.finding import Finding, edited, gone, unknown, unreadable
 from fewshot_bench.tables.literature import PublishedTable
 from fewshot_bench.tables.notes import percent, span
-from fewshot_bench.tables.rendered import Fact, Field, RenderedRow, RenderedTable, find_columns, header_of
-from fewshot_bench.tables.restated import against_database, name_of, place_of, written
 from fewshot_bench.tables.scores import CellScore
 from fewshot_bench.tables.sheet import lay_out_published
+from fewshot_bench.tables.verify.finding import Finding, edited, gone, unknown, unreadable
+from fewshot_bench.tables.verify.rendered import (
+    Fact,
+    Field,
+    RenderedRow,
+    RenderedTable,
+    find_columns,
+    header_of,
+)
+from fewshot_bench.tables.verify.restated import against_database, name_of, place_of, written
 
 Place = tuple[str, int, int]  # variant, n_way, n_shot
 Wanted = Callable[[str], Mapping[Place, int] | None]  # a table's command -> the episodes it shows now; None: unknown

@@ -14,12 +14,12 @@ from fewshot_bench import device as machine
 from fewshot_bench import runner
 from fewshot_bench.checkpoint import Checkpoints
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.discordance import SHAKES, EpisodeReplay, Listener, Replay, compare, shaken, tolerance
 from fewshot_bench.errors import DatabaseError, NothingSelected
 from fewshot_bench.grid import Cell
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.provenance import collect, cores
-from fewshot_bench.rebuild import Progress, Stored, code_of, rebuild
+from fewshot_bench.replay.discordance import SHAKES, EpisodeReplay, Listener, Replay, compare, shaken, tolerance
+from fewshot_bench.replay.rebuild import Progress, Stored, code_of, rebuild
 from fewshot_bench.runner import Laboratory
 from fewshot_bench.tasks import Gallery
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
-from fewshot_bench.tables.latex_text import plain_latex
+from fewshot_bench.tables.verify.latex_text import plain_latex
 
 # kind of fact -> what it must hold (see facts.py)
 FACTS: Mapping[str, Mapping[str, type]] = {

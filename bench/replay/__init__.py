@@ -1,0 +1,1 @@
+"""A stored result computed again, and what changed since one was stored."""

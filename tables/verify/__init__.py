@@ -1,0 +1,1 @@
+"""A rendered table read again: is each number what its facts and the database say?"""
