@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from fewshot_bench.tables.claims.file import Hypothesis, Place
 from fewshot_bench.tables.pairs import COUNTED, cells_by_place, differences, estimate_of, quantum
@@ -21,12 +22,12 @@ class Tested:
     estimate: Estimate | None  # of the difference; None where too little was measured
     missing: tuple[str, ...]  # what is not complete; empty where nothing is missing
 
-    @property
+    @cached_property
     def p_true(self) -> float:
         """Small where the difference is shown to be above 0; 1 where nothing was measured."""
         return self.estimate.p_value(alternative="greater") if self.estimate else 1.0
 
-    @property
+    @cached_property
     def p_false(self) -> float:
         """Small where the difference is shown to be below 0; 1 where nothing was measured."""
         return self.estimate.p_value(alternative="less") if self.estimate else 1.0
