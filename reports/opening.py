@@ -3,6 +3,7 @@
 from collections import Counter
 
 from fewshot_bench.tables.notes import span
+from fewshot_bench.tables.pairs import compared
 from fewshot_bench.tables.summary import Row, Table
 
 NUMBERS = (
@@ -54,14 +55,16 @@ def _measured(table: Table) -> str:
     ways = _listed([str(way) for way in table.ways])
     counts = _listed([str(count) for count in sorted({row.n_shot for row in table.rows})])
     low, high = table.n_episodes
-    tasks = f"the mean over {span(low, high)} tasks" if high else "a mean over tasks"
+    tasks = f"the mean over {span(low, high)} task{'' if high == 1 else 's'}" if high else "a mean over tasks"
+    alike = all(row.n_episodes[0] == row.n_episodes[1] for row in table.rows)
+    faced = "every method faced the same tasks" if alike else "methods are compared on the tasks that they share"
     plural = "" if len(table.variants) == 1 else "s"
     return (
         f"{_number(len(table.variants)).capitalize()} way{plural} of preparing a model, compared on "
         f"{experiment.dataset}. Each model was trained on {experiment.n_base_classes} classes, then asked to "
         f"tell apart {ways} classes that it had never seen, from {counts} example images of each. Each "
         f"number below is {tasks} of the share of {experiment.n_query} other images a class that it named "
-        f"correctly; every method faced the same tasks. {experiment.protocol_note}"
+        f"correctly; {faced}. {experiment.protocol_note}"
     )
 
 
@@ -72,20 +75,26 @@ def _outcome(table: Table) -> str:
         return ""
     wins = Counter(cell.variant for row in rows for cell in row.cells if cell.best)
     told = [f"{variant} in {count}" for variant, count in wins.most_common()]
-    clear = sum(_stands_apart(row) for row in rows)
-    of_what = "methods" if len(table.seeds) > 1 else "these checkpoints, not methods: there is one training seed"
+    told_of = f"Highest mean accuracy, of {_count(len(rows), 'setting')}: {_listed(told)}."
+    if not any(comparison.p is not None for comparison in table.comparisons):
+        return f"{told_of} Nothing could be tested."
+    clear = sum(_stands_apart(row, table) for row in rows)
     return (
-        f"Highest mean accuracy, of {_count(len(rows), 'setting')}: {_listed(told)}. In {_number(clear)} of them the "
-        "highest is significantly above all others (paired tests on the same tasks, Holm's correction over the whole "
-        f"table, 5\u00a0%). This compares {of_what}."
+        f"{told_of} In {_number(clear) if clear else 'none'} of them the highest is significantly above all others "
+        f"(paired tests on the same tasks, Holm's correction over the whole table, 5\u00a0%; "
+        f"{compared(table.comparisons)})."
     )
 
 
-def _stands_apart(row: Row) -> bool:
-    """Whether one cell is best and every other was measured and is significantly worse."""
-    return sum(cell.best for cell in row.cells) == 1 and not any(
-        cell.near_best or cell.state != "done" for cell in row.cells
-    )
+def _stands_apart(row: Row, table: Table) -> bool:
+    """Whether one cell is best and every other was tested against it and is significantly worse."""
+    best = {cell.variant for cell in row.cells if cell.best}
+    losers = {
+        test.loser
+        for test in table.comparisons
+        if (test.n_way, test.n_shot) == (row.n_way, row.n_shot) and {test.first, test.second} & best
+    }
+    return len(best) == 1 and losers >= set(table.variants) - best
 
 
 def _gaps(table: Table) -> str:

@@ -20,20 +20,20 @@ def render_ranking(ranking: Ranking, format: str) -> str:
     if format == "json":
         document = {"schema": 1, "alpha": ALPHA} | asdict(ranking) | {"groups": ranking.groups}
         return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    lines = [f"{'':<24}mean rank  p against the first (Holm)"]
+    lines = [f"{'':<24}mean rank  p against the first (Nemenyi)"]
     for i, ranked in enumerate(ranking.ranked):
         lines.append(f"  {ranked.variant:<22}{ranked.mean_rank:>9.2f}  {_p(ranked.p) if i else ''}".rstrip())
     return "\n".join(["\n".join(lines), "", *(fill(text, 100) for text in (ranking.words, CAUTION))]) + "\n"
 
 
 def verdict(comparison: Comparison) -> str:
-    """higher, lower, not separated or, episode by episode, equal; else why nothing could be compared."""
+    """higher, lower, not separated, or equal counts in every episode; else why nothing could be compared."""
     if comparison.mean is None:
         return "no shared episodes"
-    if comparison.equal:
-        return "equal"
     if comparison.estimate is None:
         return "too few episodes"
+    if comparison.equal:
+        return "equal counts"
     if not comparison.significant:
         return "not separated"
     return "higher" if comparison.mean > 0 else "lower"
@@ -48,11 +48,13 @@ def _text(comparisons: Sequence[Comparison]) -> str:
         lines += [f"{name[0]} minus {name[1]}", head]
         lines += [_line(c) for c in comparisons if (c.first, c.second) == name]
         lines.append("")
-    lines.append(
-        f"Paired t-tests on shared episodes; the intervals are of one difference each, Holm's correction covers all "
-        f"{tested} tests shown.\nhigher, lower: significant at {100 * ALPHA:.0f} % after the correction. "
-        "Words and formulas: docs/statistics.md"
-    )
+    if tested:
+        lines += [
+            "Paired t-tests on shared episodes; the intervals are of one difference each, Holm's correction covers",
+            f"the {tested} test{'' if tested == 1 else 's'} shown. higher, lower: significant at {100 * ALPHA:.0f} % "
+            "after the correction; equal counts: in every",
+            "shared episode. Words and formulas: docs/statistics.md",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -72,7 +74,7 @@ def _line(c: Comparison) -> str:
     setting = f"  {c.n_way}-way {c.n_shot}-shot"
     if c.mean is None or c.estimate is None:
         return f"{setting:<16}{c.n_episodes:>5}  {verdict(c)}"
-    low, high = c.estimate.interval()
+    low, high = c.estimate.interval(within=1.0)
     interval = f"{100 * low:+.2f} to {100 * high:+.2f}"
     effect = "" if c.effect is None else f"{c.effect:+.2f}"
     return (

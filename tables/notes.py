@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from fewshot_bench.tables.pairs import compared
 from fewshot_bench.tables.summary import Table
 
 REUSE_MARK = "‡"
 NEAR_MARK = "†"
+UNTESTED_MARK = "?"
 DATA_MARK = "§"
 SEED_MARK = "¶"
 
@@ -32,7 +34,7 @@ def caption(table: Table) -> str:
     """What was measured, how often, and under which protocol."""
     experiment = table.experiment
     low, high = table.n_episodes
-    count = f"n = {span(low, high)} episodes a cell" if high else "nothing measured yet"
+    count = f"n = {span(low, high)} episode{'' if high == 1 else 's'} a cell" if high else "nothing measured yet"
     seeds = f", {len(table.seeds)} seeds" if len(table.seeds) > 1 else ""
     return (
         f"Accuracy (%) on the novel classes of {experiment.dataset}: mean ± 95 % t-interval over episodes; "
@@ -84,16 +86,13 @@ def _test_notes(table: Table) -> list[Note]:
     tested = sum(comparison.p is not None for comparison in table.comparisons)
     if not tested:
         return [best]
-    compared = "methods were compared over training seeds" if len(table.seeds) > 1 else _CHECKPOINTS
     near = (
         "not significantly worse than the row's best on the same episodes (paired t-test, Holm's correction over all "
-        f"{tested} pairs in the table, 5 %); {compared}. A complete cell that is neither bold nor marked is "
-        "significantly worse."
+        f"{tested} pairs in the table, 5 %); {compared(table.comparisons)}. Beside a bold number, a complete cell "
+        f"without {NEAR_MARK} or {UNTESTED_MARK} is significantly worse."
     )
-    return [best, Note(NEAR_MARK, near)]
-
-
-_CHECKPOINTS = "one training seed, so checkpoints were compared, not methods"
+    untested = [Note(UNTESTED_MARK, "not tested against the row's best: they share fewer than two episodes.")]
+    return [best, Note(NEAR_MARK, near), *(untested if any(cell.untested for cell in table.cells) else [])]
 
 
 def _norms(table: Table) -> str:

@@ -39,6 +39,13 @@ class Comparison:
         """Whether the difference stands after Holm's correction."""
         return self.p_holm is not None and self.p_holm <= ALPHA
 
+    @property
+    def loser(self) -> str:
+        """The variant that is significantly worse; empty where none is."""
+        if not self.significant or not self.mean:
+            return ""
+        return self.second if self.mean > 0 else self.first
+
 
 def differences(first: Sequence[CellScore], second: Sequence[CellScore]) -> tuple[tuple[int, ...], Values]:
     """The seeds that both have, and (S, E) differences on the episodes that all these cells share, by their ids."""
@@ -85,6 +92,16 @@ def as_family(comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
     listed = list(comparisons)
     corrected = iter(holm([c.p for c in listed if c.p is not None]))
     return tuple(c if c.p is None else replace(c, p_holm=next(corrected)) for c in listed)
+
+
+def compared(comparisons: Iterable[Comparison]) -> str:
+    """What was compared, in a few words: methods, or only checkpoints."""
+    counts = {len(c.seeds) > 1 for c in comparisons if c.p is not None}
+    if counts == {True}:
+        return "methods were compared, over training seeds"
+    if True in counts:
+        return "where both have several training seeds methods were compared, else checkpoints"
+    return "one training seed, so checkpoints were compared, not methods"
 
 
 def compare_variants(results: Results, first: str, second: str) -> tuple[Comparison, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from fewshot_bench.tables.pairs import COUNTED, cells_by_place, differences, estimate_of, quantum
+from fewshot_bench.tables.pairs import COUNTED, ROUNDING, cells_by_place, differences, estimate_of, quantum
 from fewshot_bench.tables.scores import CellScore, Experiment, Results
 from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Source
 from fewshot_bench.tables.statistics.power import POWER, episodes_to_separate, power_of, smallest_difference
@@ -102,26 +102,28 @@ def _power(
         return PairPower(*pair)
     lasting, pace = _lasting(estimate), _seconds_per_episode([*first, *second])
 
+    mean = estimate.mean if abs(estimate.mean) > ROUNDING else 0.0
+
     def needed(difference: float) -> Needed:
         enough = episodes_to_separate(estimate, n, difference, power)
         missing = None if enough is None or pace is None else max(0, enough - n) * pace
-        return Needed(difference, enough, _answer(enough, n, disjoint, difference), missing)
+        return Needed(difference, enough, _answer(enough, n, disjoint, lasting), missing)
 
     return PairPower(
         *pair,
-        difference=estimate.mean,
+        difference=mean,
         deviation=math.sqrt(n * (estimate.error**2 - (lasting.error**2 if lasting else 0.0))),
         seed_error=lasting.error if lasting else None,
         visible=smallest_difference(estimate, power),
         power=power_of(estimate, margin),
         for_margin=needed(margin),
-        for_difference=needed(estimate.mean),
+        for_difference=needed(mean),
     )
 
 
-def _answer(enough: int | None, n: int, disjoint: int, difference: float) -> Answer:
+def _answer(enough: int | None, n: int, disjoint: int, lasting: Source | None) -> Answer:
     if enough is None:
-        return "more seeds, not episodes" if difference else "never"
+        return "more seeds, not episodes" if lasting and lasting.error > 0 else "never"
     if enough > disjoint:
         return "undecidable within this data"
     return "enough" if enough <= n else "more episodes"

@@ -49,12 +49,15 @@ def _blocks(pairs: Sequence[PairPower]) -> list[Block]:
 
 
 def _premises(pairs: Sequence[PairPower], power: float) -> list[str]:
-    fewest = min((len(p.seeds) for p in pairs if p.n_episodes), default=0)
-    about = (
-        "One training seed: differences of two checkpoints, not of two methods."
-        if fewest < 2
-        else f"{fewest} training seeds: differences of methods; the seeds' share is known from {fewest} values only."
-    )
+    counts = sorted({len(p.seeds) for p in pairs if p.n_episodes}) or [1]
+    if counts[-1] < 2:
+        about = "One training seed: differences of two checkpoints, not of two methods."
+    elif counts[0] < 2:
+        about = "Where both have several training seeds, differences of methods; else of two checkpoints only."
+    else:
+        about = (
+            f"{counts[0]} training seeds: differences of methods; the seeds' share is known from so few values only."
+        )
     test = f"Paired t-test of each pair alone, two-sided at {ALPHA:g} without Holm's correction; power {power:g}."
     return [test, about]
 
@@ -63,7 +66,8 @@ def _numbers(p: PairPower) -> str:
     start = f"{p.n_episodes:>5}{p.disjoint_episodes:>10}"
     if p.difference is None or p.deviation is None or p.visible is None or p.power is None:
         return f"{start}  too few shared episodes"
-    numbers = f"{100 * p.difference:>+12.2f}{100 * p.deviation:>7.2f}{100 * p.visible:>9.2f}{p.power:>7.2f}"
+    visible = f"{100 * p.visible:.2f}" if p.visible <= 1 else "none"  # differences end at 100 points
+    numbers = f"{100 * p.difference:>+12.2f}{100 * p.deviation:>7.2f}{visible:>9}{p.power:>7.2f}"
     return f"{start}{numbers}   {_needed(p.for_margin):<18}{_needed(p.for_difference)}".rstrip()
 
 
@@ -88,7 +92,8 @@ def _duration(seconds: float) -> str:
 def _legend(pairs: Sequence[PairPower], points: str) -> list[str]:
     answers = {needed.answer for p in pairs for needed in (p.for_margin, p.for_difference) if needed}
     lines = [
-        "n: shared episodes; disjoint: more than these re-use images; sd: of one episode's difference, as measured.",
+        "n: shared episodes; disjoint: more than these re-use images; sd: of one episode's difference, as measured",
+        "(at least that of rounding to one query).",
         f"visible: the smallest true difference that n episodes show; power: of n episodes to show {points}.",
         "for ...: episodes that show it (testing that is missing, at the measured pace); the difference: if the",
         "measured one is the true one.",
@@ -99,7 +104,7 @@ def _legend(pairs: Sequence[PairPower], points: str) -> list[str]:
             "  images, and sharpen only the comparison of what was trained here on these images.",
         ]
     if "more seeds, not episodes" in answers:
-        lines.append("seeds: more seeds, not episodes: how training seeds differ hides it with any number of episodes.")
+        lines.append("seeds: more seeds, not episodes: as far as so few seeds tell, how they differ hides it.")
     if "never" in answers:
-        lines.append("never: no number of episodes shows a difference of zero.")
+        lines.append("never: no number of episodes shows a difference of zero, or one so small.")
     return lines

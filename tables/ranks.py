@@ -17,7 +17,7 @@ class Ranked:
 
     variant: str
     mean_rank: float  # 1 is best
-    p: float  # against the best-ranked, Holm's correction over all pairs
+    p: float | None  # against the best-ranked, over all pairs (Nemenyi); None where Friedman's test finds nothing
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,13 @@ def rank(table: Table) -> Ranking | None:
         return None
     values = np.array([[cell.mean for cell in row.cells] for row in rows], dtype=float)
     ranks = mean_ranks(values).tolist()
-    p_values = against_first(ranks, len(rows))
+    overall = friedman_p(values)
+    p_values = against_first(ranks, len(rows)) if overall <= ALPHA else [None] * len(ranks)
     listed = [Ranked(*each) for each in zip(table.variants, ranks, p_values, strict=True)]
     return Ranking(
         ranked=tuple(sorted(listed, key=lambda r: r.mean_rank)),
         settings=tuple((row.n_way, row.n_shot) for row in rows),
-        friedman_p=friedman_p(values),
+        friedman_p=overall,
         critical_difference=critical_difference(len(listed), len(rows)),
         left_out=tuple((row.n_way, row.n_shot) for row, whole in zip(table.rows, complete, strict=True) if not whole),
         seeds=table.seeds,

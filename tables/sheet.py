@@ -11,6 +11,7 @@ from fewshot_bench.tables.notes import (
     NEAR_MARK,
     REUSE_MARK,
     SEED_MARK,
+    UNTESTED_MARK,
     Note,
     caption,
     general_notes,
@@ -196,7 +197,12 @@ def _line(row: Row, letters: dict[str, str]) -> Line:
 
 def _entry(cell: Cell, letters: dict[str, str]) -> Entry:
     value, half_width = percent(cell.mean), percent(cell.half_width)
-    marked = ((cell.near_best, NEAR_MARK), (cell.data_is_wide, DATA_MARK), (cell.seeds_are_wide, SEED_MARK))
+    marked = (
+        (cell.near_best, NEAR_MARK),
+        (cell.untested, UNTESTED_MARK),
+        (cell.data_is_wide, DATA_MARK),
+        (cell.seeds_are_wide, SEED_MARK),
+    )
     return Entry(
         value=value,
         half_width=half_width,

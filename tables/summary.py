@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fewshot_bench.tables.pairs import Comparison, compare_all
+from fewshot_bench.tables.pairs import Comparison, compare_all, quantum
 from fewshot_bench.tables.scores import CellScore, CellState, Experiment, Results
 from fewshot_bench.tables.statistics.classes import of_classes
 from fewshot_bench.tables.statistics.estimate import Estimate, Values, mean_of, of_episodes, of_seeds_and_episodes
@@ -49,6 +49,7 @@ class Cell:
     seeds: tuple[SeedScore, ...]
     best: bool = False  # the highest mean of its row among at least two done cells, or tied with it
     near_best: bool = False  # not the best, but not significantly worse either
+    untested: bool = False  # not the best, and never tested against it
 
     @property
     def data_is_wide(self) -> bool:
@@ -169,6 +170,7 @@ def _cell(scores: list[CellScore]) -> Cell:
         if values.shape[1] < max(seed.n_episodes for seed in seeds) and state == "done":
             state, reason = "partial", f"the seeds share only {values.shape[1]} episodes"
     by_episode = values.mean(axis=0) if values.size else np.empty(0)
+    step = quantum(scores, [score.seed for score in scores])
     return Cell(
         variant=scores[0].variant,
         n_way=scores[0].n_way,
@@ -177,9 +179,9 @@ def _cell(scores: list[CellScore]) -> Cell:
         reason=reason,
         mean=mean_of(by_episode) if by_episode.size else None,
         deviation=float(np.std(by_episode, ddof=1)) if by_episode.size > 1 else None,
-        half_width=_half_width(of_episodes(by_episode)) if by_episode.size > 1 else None,
+        half_width=_half_width(of_episodes(by_episode, step)) if by_episode.size > 1 else None,
         data_half_width=_data_half_width(scores, by_episode) if by_episode.size else None,
-        seed_half_width=_half_width(of_seeds_and_episodes(values)) if len(values) > 1 else None,
+        seed_half_width=_half_width(of_seeds_and_episodes(values, step)) if len(values) > 1 else None,
         n_episodes=by_episode.size,
         seeds=seeds,
     )
@@ -236,15 +238,17 @@ def _mark_best(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
 
 
 def _mark_near_best(cells: tuple[Cell, ...], tests: Sequence[Comparison]) -> tuple[Cell, ...]:
-    """Cells whose difference from every best one is not significant, with Holm's correction over the whole table."""
+    """How each done cell stands to the best of its row, with Holm's correction over the whole table."""
     best = {cell.variant for cell in cells if cell.best}
-    near = {
-        variant
-        for test in tests
-        for variant, other in ((test.first, test.second), (test.second, test.first))
-        if other in best and test.p is not None and not test.significant
-    }
-    return tuple(replace(cell, near_best=cell.state == "done" and cell.variant in near - best) for cell in cells)
+    against = [test for test in tests if (test.first in best) != (test.second in best) and test.p is not None]
+    tested = {name for test in against for name in (test.first, test.second)}
+    worse = {test.loser for test in against}
+    return tuple(
+        replace(cell, near_best=cell.variant in tested - worse, untested=cell.variant not in tested)
+        if best and not cell.best and cell.state == "done"
+        else cell
+        for cell in cells
+    )
 
 
 def _wide(half_width: float | None, sampler: float | None) -> bool:

@@ -144,12 +144,15 @@ def _outcome(pairs: Sequence[Contest], experiment: Experiment) -> str:
 
 
 def _order(pairs: Sequence[Contest]) -> str:
-    """All variants of separated pairs, the best first."""
-    wins = {name: 0 for c in pairs if c.separated for name in (c.first, c.second)}
-    for c in pairs:
-        if c.separated and c.estimate is not None:
-            wins[c.first if c.estimate.mean > 0 else c.second] += 1
-    return " > ".join(sorted(wins, key=lambda name: -wins[name]))
+    """All variants, the best first, where every neighbour is separated from the next; else the separated pairs."""
+    won = {
+        (c.first, c.second) if c.estimate.mean > 0 else (c.second, c.first) for c in pairs if c.separated and c.estimate
+    }
+    names = sorted({name for pair in won for name in pair}, key=lambda name: -sum(first == name for first, _ in won))
+    in_line = [(first, second) for i, first in enumerate(names) for second in names[i + 1 :]]
+    if set(in_line) == won:
+        return " > ".join(names)
+    return _names(c for c in pairs if c.separated)
 
 
 def _names(contests: Iterable[Contest]) -> str:

@@ -12,7 +12,8 @@ import numpy as np
 
 from fewshot_bench.tables.alarms.alarm import Alarm, Check, counted, name, p_text, seeds_text
 from fewshot_bench.tables.scores import CellScore
-from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Source, Values, of_episodes
+from fewshot_bench.tables.statistics.chance import p_below_chance
+from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Values, of_episodes
 from fewshot_bench.tables.statistics.families import holm
 
 FEW = 5  # episodes: fewer may agree by chance
@@ -21,8 +22,7 @@ FEW = 5  # episodes: fewer may agree by chance
 def below_chance(cells: Sequence[CellScore]) -> Check:
     """Cells that are worse than guessing, by the binomial test over queries and by Student's t over episodes.
 
-    The queries of an episode share its classes and support, so the binomial test alone would ring too often; a few
-    episodes that happen to agree would fool the t-test alone. The larger p-value counts.
+    The larger p-value counts, see `p_below_chance`.
     """
     family, found = counted(cells, "cell"), []
     for cell, p in zip(cells, holm([_p_below_chance(cell) for cell in cells]), strict=True):
@@ -112,20 +112,11 @@ def contradicted(cells: Sequence[CellScore]) -> Check:
 
 
 def _p_below_chance(cell: CellScore) -> float:
-    chance, over = 1 / cell.n_way, _over_episodes(cell)
-    if over is None or over.mean >= chance:  # a single episode, or nothing to ask: scipy takes 0.3 s to import
+    over = _over_episodes(cell)
+    if over is None:  # a single episode, or nothing to ask
         return 1.0
-    from scipy.special import bdtr  # type: ignore[import-untyped]
-
     n_correct, n_queries = (sum(getattr(e, count) for e in cell.episodes) for count in ("n_correct", "n_queries"))
-    of_queries = float(bdtr(n_correct, n_queries, chance))
-    # Accuracies near zero are skewed, and a low mean has a low spread: at chance it is taken to be larger in
-    # proportion. But not above 1 / n_way, the most that answers can have which know nothing of the labels.
-    deviation = over.error * math.sqrt(len(cell.episodes))
-    most = max(chance / deviation, 1.0)
-    wider = min(chance / over.mean, most) if over.mean else most
-    of_means = Estimate(over.mean, (Source(over.error * wider, over.sources[0].degrees),))
-    return max(of_queries, of_means.p_value(chance, "less"))
+    return p_below_chance(n_correct, n_queries, over, len(cell.episodes), 1 / cell.n_way)
 
 
 def _against_chance(cell: CellScore) -> str:

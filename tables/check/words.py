@@ -46,7 +46,7 @@ def worst_first(report: RegressionReport) -> list[Finding]:
 
 def in_columns(finding: Finding) -> tuple[str, ...]:
     """The finding under COLUMNS, in percent and points."""
-    low, high = finding.estimate.interval() if finding.estimate else (None, None)
+    low, high = finding.estimate.interval(within=1.0) if finding.estimate else (None, None)
     return (
         finding.verdict,
         finding.name,

@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+
 from fewshot_bench.tables.claims.file import Hypothesis, Place
 from fewshot_bench.tables.pairs import COUNTED, cells_by_place, differences, estimate_of, quantum
 from fewshot_bench.tables.scores import CellScore, Results
-from fewshot_bench.tables.statistics.estimate import Estimate
+from fewshot_bench.tables.statistics.chance import p_below_chance
+from fewshot_bench.tables.statistics.estimate import Estimate, of_episodes
 
 Cells = Mapping[Place, Sequence[CellScore]]  # one cell a seed
 
@@ -21,6 +24,7 @@ class Tested:
     n_episodes: int  # that all of them share
     estimate: Estimate | None  # of the difference; None where too little was measured
     missing: tuple[str, ...]  # what is not complete; empty where nothing is missing
+    guessing: float = 0.0  # "above chance": the least p-value that "below chance" can have, see `p_below_chance`
 
     @cached_property
     def p_true(self) -> float:
@@ -30,7 +34,7 @@ class Tested:
     @cached_property
     def p_false(self) -> float:
         """Small where the difference is shown to be below 0; 1 where nothing was measured."""
-        return self.estimate.p_value(alternative="less") if self.estimate else 1.0
+        return max(self.guessing, self.estimate.p_value(alternative="less")) if self.estimate else 1.0
 
 
 def cells_of(results: Results) -> Cells:
@@ -59,7 +63,8 @@ def measure(hypothesis: Hypothesis, cells: Cells, seeds: Sequence[int]) -> Teste
     if not missing and (values.shape[1] < wanted or not estimate):
         both = " and ".join(str(side) for side in sides)
         missing.append(f"{both}: {values.shape[1]} shared episodes" if len(sides) > 1 else f"{both}: one episode")
-    return Tested(hypothesis, shared, values.shape[1], estimate, tuple(missing))
+    worse = 0.0 if hypothesis.lower else max(map(_p_below_chance, cells.get(hypothesis.higher, ())), default=0.0)
+    return Tested(hypothesis, shared, values.shape[1], estimate, tuple(missing), worse)
 
 
 def _incomplete(place: Place, cells: Sequence[CellScore], seeds: Sequence[int]) -> str:
@@ -96,3 +101,12 @@ def _guessing(cells: Sequence[CellScore]) -> list[CellScore]:
         for cell in cells
         if cell.state in COUNTED
     ]
+
+
+def _p_below_chance(cell: CellScore) -> float:
+    """Of one seed's cell; 1 where it has too few episodes."""
+    over = of_episodes(np.array([episode.accuracy for episode in cell.episodes]), quantum([cell], [cell.seed]))
+    if over is None:
+        return 1.0
+    n_correct, n_queries = (sum(getattr(e, count) for e in cell.episodes) for count in ("n_correct", "n_queries"))
+    return p_below_chance(n_correct, n_queries, over, len(cell.episodes), 1 / cell.n_way)

@@ -44,16 +44,19 @@ def outlook(judged: JudgedClaim, cells: Cells) -> Outlook:
         known = [route for route in routes if route]
         best = min(known, key=lambda route: (_seconds(route, cells) or 0.0, _total(route)), default=None)
     else:  # all of them would have to be shown
+        if judged.missing:
+            return Outlook(power, never="first, what is incomplete would have to be measured")
         open_ones = [(t, e) for t, e in measured if (t.p_true if sign > 0 else t.p_false) > ALPHA]
-        best = _extended([(t, _episodes(estimate, t, ALPHA)) for t, estimate in open_ones], cells)
+        each = 1 - (1 - POWER) / max(1, len(open_ones))  # so that all of them are shown with power POWER (Bonferroni)
+        best = _extended([(t, _episodes(estimate, t, ALPHA, each)) for t, estimate in open_ones], cells)
     if best is None:
         return Outlook(power, never=_never(link))
     return Outlook(power, best, _seconds(best, cells))
 
 
-def _episodes(estimate: Estimate, tested: Tested, alpha: float) -> int | None:
-    """How many show the estimated difference with power POWER; None where no number does."""
-    return episodes_to_separate(estimate, tested.n_episodes, estimate.mean, POWER, alpha, two_sided=False)
+def _episodes(estimate: Estimate, tested: Tested, alpha: float, power: float = POWER) -> int | None:
+    """How many show the estimated difference with that power; None where no number does."""
+    return episodes_to_separate(estimate, tested.n_episodes, estimate.mean, power, alpha, two_sided=False)
 
 
 def _extended(needed: Sequence[tuple[Tested, int | None]], cells: Cells) -> tuple[Extension, ...] | None:
@@ -83,5 +86,5 @@ def _seconds(extensions: Sequence[Extension], cells: Cells) -> float | None:
 
 def _never(link: Tested) -> str:
     if len(link.seeds) > 1:
-        return "more episodes alone would not: the training seeds differ too much, or a difference is 0"
-    return "no number of episodes would: an observed difference is 0"
+        return f"as far as these {len(link.seeds)} seeds tell, more seeds are needed, not episodes"
+    return "cannot be said: an observed difference is 0"

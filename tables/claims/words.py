@@ -73,7 +73,7 @@ def difference(judged: JudgedClaim) -> str:
     """ "+7.90 [+2.32, +13.49]", at the link; empty where nothing was measured."""
     if not judged.link or not judged.link.estimate:
         return ""
-    low, high = judged.link.estimate.interval()
+    low, high = judged.link.estimate.interval(within=1.0)
     return f"{points(judged.link.estimate.mean)} [{points(low)}, {points(high)}]"
 
 
@@ -121,7 +121,7 @@ def to_decide(ahead: Outlook, judgement: Judgement) -> str:
     n, time = len(ahead.extensions), "" if ahead.seconds is None else f", {_duration(ahead.seconds)} of testing"
     count = f"{most:,} more episodes in one cell" if n == 1 else f"up to {most:,} more episodes a cell in {n} cells"
     count += f" ({total:,} in all)" if n > 1 else ""
-    text = f"{count}{time}: power {100 * POWER:.0f} % if what was observed is true"
+    text = f"{count}{time}: power {100 * POWER:.0f} % or more if what was observed is true"
     room = {e: disjoint_episodes(judgement.experiment, e.place.n_way, e.place.n_shot) for e in ahead.extensions}
     tight = min((e for e in room if e.total > room[e]), key=lambda e: room[e], default=None)
     if not tight:

@@ -1,6 +1,7 @@
 """An estimate with its sources of error: the one shape of every interval and test here."""
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 CONFIDENCE = 0.95  # of every interval that is printed
 ALPHA = 0.05  # of every test
+SMALLEST = sys.float_info.min  # a probability below this is printed as this
 Values = NDArray[np.float64]
 
 
@@ -53,10 +55,10 @@ class Estimate:
         """Half of the two-sided interval."""
         return self._half_width((1 - confidence) / 2)
 
-    def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
-        """The two-sided interval."""
+    def interval(self, confidence: float = CONFIDENCE, within: float = math.inf) -> tuple[float, float]:
+        """The two-sided interval, cut where values end: differences of fractions are `within` 1."""
         half = self.half_width(confidence)
-        return self.mean - half, self.mean + half
+        return max(self.mean - half, -within), min(self.mean + half, within)
 
     def p_value(self, null: float = 0.0, alternative: Literal["two-sided", "greater", "less"] = "two-sided") -> float:
         """Of the test that the mean is `null`, as the intervals decide it; "greater" asks whether it is above."""
@@ -73,11 +75,11 @@ class Estimate:
         return math.hypot(*(float(stdtrit(source.degrees, tail)) * source.error for source in self.sources))
 
     def _tail(self, distance: float) -> float:
-        """The tail probability whose interval just reaches `distance`."""
+        """The tail probability whose interval just reaches `distance`; never 0, which no test can show."""
         from scipy.special import stdtr
 
         if len(self.sources) == 1:
-            return float(stdtr(self.sources[0].degrees, -distance / self.sources[0].error))
+            return max(float(stdtr(self.sources[0].degrees, -distance / self.sources[0].error)), SMALLEST)
         low, high = -745.0, math.log(0.5)  # of log(tail); half_width falls as it rises
         for _ in range(100):
             middle = (low + high) / 2

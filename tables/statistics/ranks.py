@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from fewshot_bench.tables.statistics.estimate import ALPHA, Values
-from fewshot_bench.tables.statistics.families import holm
 
 ROUNDING = 10  # decimals: accuracies that differ by less are one value, rounded on different ways
 
@@ -37,17 +36,15 @@ def critical_difference(n_treatments: int, n_blocks: int) -> float:
 
 
 def against_first(ranks: Sequence[float], n_blocks: int) -> list[float]:
-    """Two-sided p-values of each mean rank against the lowest one, Holm-corrected over all pairs; 1 for itself.
+    """p-values of each mean rank against the lowest one, over all pairs (Nemenyi 1963); 1 for itself.
 
-    All pairs, not only these, are the family: which one is lowest comes from the same data (Demsar 2006, 3.2.2).
+    At most ALPHA exactly where the critical difference separates the two. All pairs are the family: which one is
+    lowest comes from the same data.
     """
-    from scipy.special import ndtr  # type: ignore[import-untyped]
+    from scipy.stats import studentized_range
 
-    k, first = len(ranks), int(np.argmin(ranks))
-    pairs = [(i, j) for i in range(k) for j in range(i + 1, k)]
-    corrected = holm([2 * float(ndtr(-abs(ranks[i] - ranks[j]) / _error(k, n_blocks))) for i, j in pairs])
-    found = dict(zip(pairs, corrected, strict=True))
-    return [1.0 if i == first else found[min(i, first), max(i, first)] for i in range(k)]
+    apart = (np.asarray(ranks) - min(ranks)) / _error(len(ranks), n_blocks) * math.sqrt(2)
+    return [float(studentized_range.sf(q, len(ranks), math.inf)) if q else 1.0 for q in apart]
 
 
 def _error(n_treatments: int, n_blocks: int) -> float:

@@ -188,3 +188,10 @@ def test_facts_hold_the_identity(make_results):
     assert told["images"] == "1 × 28 × 28, 150 a novel class"
     assert told["seeds"] == "0, 1"
     assert told["torch"] == "2.10.0"
+
+
+def test_nothing_is_called_significant_that_was_not_tested(make_results):
+    """One episode a cell: a highest mean in every setting, and not a single test."""
+    told = opening(summarise(make_results(n=1)))
+    assert any("Nothing could be tested." in paragraph for paragraph in told)
+    assert not any("significantly" in paragraph for paragraph in told)

@@ -73,7 +73,8 @@ def test_several_seeds_are_averaged_episode_by_episode(make_results):
     cell = only(replaced(results, "maml", 5, 1, seed=1, episodes=backwards), "maml", 5, 1)
     assert [seed.mean for seed in cell.seeds] == pytest.approx([0.4, 0.6])
     assert cell.mean == pytest.approx(0.5)
-    assert cell.half_width == pytest.approx(0.0)  # every episode averages to 37.5 of 75
+    # every episode averages to 37.5 of 75: what is left is the rounding to half a query, the mean of two seeds
+    assert cell.half_width == pytest.approx(4.302653 * (1 / 150) / math.sqrt(12) / math.sqrt(3), rel=1e-6)
     assert cell.keys == ("maml-5-1-0", "maml-5-1-1")
 
 
@@ -168,3 +169,15 @@ def test_a_cell_left_out_is_missing_and_strays_are_refused(make_results):
         summarise(replace(results, cells=(*results.cells, stray)))
     with pytest.raises(ValueError, match="two results for maml 5-way 1-shot seed 0"):
         summarise(replace(results, cells=(*results.cells, results.cells[0])))
+
+
+def test_a_cell_that_shares_no_episodes_with_the_best_is_called_untested(make_results):
+    results = make_results(("maml", "protonet", "reptile"), ((5, 1),))
+    other = tuple(EpisodeScore(f"other{i}", 10, 75, i) for i in range(5))
+    maml, protonet, reptile = summarise(replaced(results, "maml", 5, 1, episodes=other)).rows[0].cells
+    assert (maml.untested, maml.near_best) == (True, False)
+    best = protonet if protonet.best else reptile
+    assert best.best
+    assert not best.untested
+    alone = summarise(make_results(("maml",), ((5, 1),))).rows[0].cells[0]
+    assert not alone.untested  # nothing to be tested against

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fewshot_bench.tables.statistics.families import holm
 from fewshot_bench.tables.statistics.ranks import against_first, critical_difference, friedman_p, mean_ranks
 
 # Demsar (2006), Table 6: AUC of C4.5 and three variants on 14 data sets
@@ -49,15 +48,12 @@ def test_all_tied_is_no_difference():
     assert friedman_p(np.full((4, 3), 0.1)) == 1.0
 
 
-def test_against_first_is_the_z_test_with_all_pairs_in_its_family():
-    ranks = [3.5, 1.5, 2.0, 3.0]
-    error = (4 * 5 / (6 * 10)) ** 0.5
-    pairs = [(i, j) for i in range(4) for j in range(i + 1, 4)]
-    corrected = dict(
-        zip(pairs, holm([2 * stats.norm.sf(abs(ranks[i] - ranks[j]) / error) for i, j in pairs]), strict=True)
-    )
-    expected = [corrected[0, 1], 1.0, corrected[1, 2], corrected[1, 3]]
-    assert against_first(ranks, 10) == pytest.approx(expected)
+def test_against_first_agrees_with_the_critical_difference():
+    needed = critical_difference(7, 9)
+    p_values = against_first([1.0, 1.0 + needed, 1.0 + 0.99 * needed, 1.0 + 1.01 * needed, 4, 5, 6], 9)
+    assert p_values[0] == 1.0
+    assert p_values[1] == pytest.approx(0.05, abs=1e-6)
+    assert p_values[3] < 0.05 < p_values[2]
 
 
 @pytest.mark.parametrize(("n_blocks", "n_treatments"), [(3, 3), (9, 7)])
