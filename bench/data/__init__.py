@@ -4,18 +4,36 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from fewshot_bench.data import miniimagenet_csv, strokes
+from fewshot_bench.data import (
+    bertinetto,
+    chen_json,
+    easyfsl_csv,
+    flat_folders,
+    folders,
+    miniimagenet_csv,
+    pickled_cache,
+    pickled_labels,
+    strokes,
+)
 from fewshot_bench.data.cache import open_cached
 from fewshot_bench.data.images import ImageSet
+from fewshot_bench.data.listed import ArchiveFormat, Layout, ListedFormat
 from fewshot_bench.data.source import Format, Source
 from fewshot_bench.errors import DataError, did_you_mean
 
 __all__ = ["FORMATS", "ImageSet", "find_source", "open_images"]
 
+# Layouts of image files, in folders and archives. The order matters: the last fits nearly any folder.
+LAYOUTS: tuple[Layout, ...] = (folders, bertinetto, chen_json, easyfsl_csv, miniimagenet_csv, flat_folders)
+
 # The first format that recognises a source reads it.
 FORMATS: dict[str, Format] = {
     "strokes": strokes,
-    "miniimagenet-csv": miniimagenet_csv,
+    "miniimagenet-cache": pickled_cache,
+    "label-pickles": pickled_labels,
+    **{layout.NAME: ListedFormat(layout) for layout in LAYOUTS},
+    bertinetto.NAME: bertinetto.BertinettoFormat(bertinetto),  # in its place, and its splits by their paths
+    "archive": ArchiveFormat(LAYOUTS),
 }
 
 MAX_IMAGE_SIZE = 1024

@@ -1,4 +1,4 @@
-"""Reads members of .tar, .tar.xz and .tar.gz archives as one stream, straight into memory.
+"""Reads members of .tar, .tar.xz, .tar.gz and .zip archives straight into memory, tars as one stream.
 
 Nothing is ever written to a path that an archive names, so nothing can climb out of a folder. Only regular
 files count: links, devices, folders and sparse files are passed over. Sizes, counts and the ratio of
@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import IO, Self
 
 from fewshot_bench.data.decoding import MAX_IMAGE_BYTES, impostor, reason
+from fewshot_bench.data.zips import read_zip
 from fewshot_bench.errors import DataError
 
-SUFFIXES = (".tar", ".tar.xz", ".txz", ".tar.gz", ".tgz")
+SUFFIXES = (".tar", ".tar.xz", ".txz", ".tar.gz", ".tgz", ".zip")
 MAX_MEMBER_BYTES = MAX_IMAGE_BYTES
 MAX_MEMBERS = 1_000_000
 MAX_HEADER_BYTES = 64 << 10  # of long names and key-value records, which tarfile reads in one piece
@@ -46,6 +47,11 @@ def read_members(archive: Path, select: Callable[[str], str | None]) -> Iterator
     Raises DataError when the archive is damaged, is no archive, or exceeds a cap.
     """
     try:
+        with archive.open("rb") as packed:
+            zipped = packed.read(4) == b"PK\3\4"
+        if zipped:  # by content, as for what packs a tar
+            yield from read_zip(archive, select, MAX_MEMBERS, _max_bytes(archive))
+            return
         with archive.open("rb") as packed, _unpacked(archive, packed) as stream:
             capped = _Capped(stream, archive)
             with tarfile.open(fileobj=capped, mode="r|", tarinfo=_ShortHeaders, encoding="utf-8") as tar:
@@ -84,12 +90,17 @@ def _unpacked(archive: Path, packed: IO[bytes]) -> IO[bytes] | gzip.GzipFile:
     return packed
 
 
+def _max_bytes(archive: Path) -> int:
+    """What an archive may unpack to."""
+    return max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * archive.stat().st_size)
+
+
 class _Capped(io.BufferedIOBase):
     """A readable that stops when an archive unpacks to suspiciously many bytes."""
 
     def __init__(self, stream: IO[bytes] | gzip.GzipFile, archive: Path) -> None:
         self._stream, self._archive = stream, archive
-        self._left = max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * archive.stat().st_size)
+        self._left = _max_bytes(archive)
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = self._stream.read(-1 if size is None else size)

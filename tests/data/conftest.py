@@ -1,7 +1,10 @@
 """Tiny photograph sets in every way that they can lie on a disk."""
 
 import io
+import json
 import tarfile
+import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,3 +85,102 @@ def photos() -> Photos:
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
+
+
+PARTS_IN_THE_WILD = {"base": "train", "val": "val", "novel": "test"}
+
+
+def _path(name: str) -> str:
+    """dog0001.jpg -> dog/dog0001.jpg"""
+    return f"{name[:3]}/{name}"
+
+
+def _below(folder: str, files: dict[str, bytes]) -> dict[str, bytes]:
+    return {f"{folder}{_path(name)}": data for name, data in files.items()}
+
+
+def _split_folders(files: dict[str, bytes], names: tuple[str, ...] = ("train", "val", "test")) -> dict[str, bytes]:
+    part_of = {label: name for name, labels in zip(names, CLASSES.values(), strict=True) for label in labels}
+    return {f"{part_of[name[:3]]}/{_path(name)}": data for name, data in files.items()}
+
+
+def _bertinetto(files: dict[str, bytes]) -> dict[str, bytes]:
+    lists = {f"splits/ravi/{part}.txt": "\n".join(labels).encode() + b"\n" for part, labels in CLASSES.items()}
+    return _below("data/", files) | lists
+
+
+def _chen(files: dict[str, bytes], root: str, at: str = "") -> dict[str, bytes]:
+    names = [label for labels in CLASSES.values() for label in labels]
+    lists = {}
+    for file, part in PARTS_IN_THE_WILD.items():
+        images = [name for name in files if name[:3] in CLASSES[part]]
+        content = {
+            "label_names": names,
+            "image_names": [root + _path(name) for name in images],
+            "image_labels": [names.index(name[:3]) for name in images],
+        }
+        lists[f"{file}.json"] = json.dumps(content).encode()
+    return _below(at, files) | lists
+
+
+def _easyfsl(files: dict[str, bytes], at: str = "") -> dict[str, bytes]:
+    lists = {}
+    for part, labels in CLASSES.items():
+        rows = [f"{name[:3]},{name}" for name in files if name[:3] in labels]
+        lists[f"{part}.csv"] = "\n".join(["class_name,image_name", *rows]).encode()
+    return _below(at, files) | lists
+
+
+def _flat(files: dict[str, bytes]) -> dict[str, bytes]:
+    rows = [f"{label},{part}" for part, labels in CLASSES.items() for label in labels]
+    return _below("", files) | {"split.csv": "\n".join(["class,part", *rows]).encode()}
+
+
+# layout -> path -> bytes of everything in a folder of the set `photos`
+LAYOUTS: dict[str, Callable[[dict[str, bytes]], dict[str, bytes]]] = {
+    "split-folders": _split_folders,
+    "split-folders, valid": lambda files: _split_folders(files, ("train", "valid", "test")),
+    "split-folders, Validation": lambda files: _split_folders(files, ("base", "Validation", "novel")),
+    "bertinetto": _bertinetto,
+    "chen-json, relative": lambda files: _chen(files, "images/", "images/"),
+    "chen-json, of another machine": lambda files: _chen(files, "/home/chen/CUB/images/", "CUB/images/"),
+    "chen-json, of Windows": lambda files: {
+        name: data.replace(b"/", rb"\\") if name.endswith("json") else data
+        for name, data in _chen(files, "C:/data/", "a/").items()
+    },
+    "easyfsl-csv": _easyfsl,
+    "easyfsl-csv, images/": lambda files: _easyfsl(files, "images/"),
+    "class-folders, split.csv": _flat,
+}
+
+
+class Layouts:
+    """Writes the files of a set as a folder, or as an archive when the path ends like one."""
+
+    def files(self, name: str, photos: Photos) -> dict[str, bytes]:
+        """path -> bytes of the photographs in one of LAYOUTS."""
+        return LAYOUTS[name](photos.files)
+
+    def write(self, path: Path, files: dict[str, bytes], top: str = "") -> Path:
+        if path.suffix == ".zip":
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as members:
+                for name, data in files.items():
+                    members.writestr(top + name, data)
+        elif path.suffix:
+            write_tar(path, [(top + name, data) for name, data in files.items()])
+        else:
+            for name, data in files.items():
+                (path / top / name).parent.mkdir(parents=True, exist_ok=True)
+                (path / top / name).write_bytes(data)
+        return path
+
+
+@pytest.fixture
+def layouts() -> Layouts:
+    return Layouts()
+
+
+@pytest.fixture(params=LAYOUTS)
+def layout(request: pytest.FixtureRequest) -> str:
+    """Each of LAYOUTS by name; up to the comma it is the name in FORMATS."""
+    return str(request.param)

@@ -1,0 +1,148 @@
+"""What all layouts of image files share: a layout says what the images are, the rest is done here.
+
+A layout is a module with `NAME`, `EXPECTS`, `fits(tree)` and `listing(tree)` (see `Layout`).
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from fewshot_bench.data.archives import SUFFIXES, is_archive
+from fewshot_bench.data.class_lists import Listing
+from fewshot_bench.data.decoding import decode_into
+from fewshot_bench.data.packed_trees import Archive, open_folder
+from fewshot_bench.data.source import ImageSink, Labels, Progress
+from fewshot_bench.data.trees import Tree, stamp
+from fewshot_bench.errors import DataError
+
+
+class Layout(Protocol):
+    """A way to lay out image files and say what they are."""
+
+    NAME: str
+    EXPECTS: str  # what a valid folder looks like, for messages and listings
+
+    def fits(self, tree: Tree) -> bool:
+        """Whether the files look like this layout; cheap, reads no image."""
+
+    def listing(self, tree: Tree) -> Listing:
+        """What the images are. Raises DataError naming the file (and row) that is wrong."""
+
+
+class ListedFormat:
+    """A layout as a data format (see `source.Format`)."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.EXPECTS = layout.EXPECTS
+        self._layout = layout
+
+    def recognises(self, source: str) -> bool:
+        """Whether the source is a folder in this layout; what is in an archive shows when it is read."""
+        path = Path(source)
+        return path.is_dir() and self._layout.fits(open_folder(path))
+
+    def find(self, source: str) -> "FolderSource | ArchiveSource":
+        """The data set in a folder, or in an archive that is said to have this layout."""
+        path = Path(source).resolve()
+        return ArchiveSource(path, [self._layout]) if is_archive(path) else FolderSource(path, self._layout)
+
+
+class ArchiveFormat:
+    """Archives of any of the layouts (see `source.Format`)."""
+
+    def __init__(self, layouts: Sequence[Layout]) -> None:
+        self.EXPECTS = "one .zip or .tar(.xz|.gz) of any of these folders"
+        self._layouts = layouts
+
+    def recognises(self, source: str) -> bool:
+        """Whether the source is an archive."""
+        return is_archive(Path(source))
+
+    def find(self, source: str) -> "ArchiveSource":
+        """The data set in an archive, whose layout is told once it is read."""
+        return ArchiveSource(Path(source).resolve(), self._layouts)
+
+
+class FolderSource:
+    """A data set in a folder (see `source.Source`)."""
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self._path, self._layout = path, layout
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self._path.name
+
+    @property
+    def where(self) -> str:
+        """The resolved path."""
+        return str(self._path)
+
+    def state(self) -> str:
+        """A digest over what the images are, and the size and times of every file with images in it.
+
+        An image that was replaced in place by one of the same size and modification time is noticed too.
+        Copying the data elsewhere only means preparing it once more.
+        """
+        tree = open_folder(self._path)
+        digest = hashlib.sha256(json.dumps([self._layout.NAME, 1, self.where]).encode())
+        texts = tree.state(lambda: self._layout.listing(tree))
+        digest.update("".join(texts).encode(errors="surrogatepass"))
+        return digest.hexdigest()
+
+    def decode(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
+        """Decode every listed image; see `source.Source.decode`."""
+        tree = open_folder(self._path)
+        return _decode(tree, self._layout.listing(tree), self.name, (sink, image_size, progress))
+
+
+class ArchiveSource:
+    """A data set in an archive (see `source.Source`); `layouts`: those that it may have."""
+
+    def __init__(self, path: Path, layouts: Sequence[Layout]) -> None:
+        self._path, self._layouts = path, layouts
+
+    @property
+    def name(self) -> str:
+        """The archive's name without its suffix."""
+        suffix = max((s for s in SUFFIXES if self._path.name.lower().endswith(s)), key=len)
+        return self._path.name[: -len(suffix)]
+
+    @property
+    def where(self) -> str:
+        """The resolved path."""
+        return str(self._path)
+
+    def state(self) -> str:
+        """A digest over the archive's size and times."""
+        try:
+            status = os.stat(self._path)
+        except OSError as error:
+            raise DataError(f"{self._path}: {error.strerror}") from None
+        names = [layout.NAME for layout in self._layouts]
+        return hashlib.sha256(json.dumps(["archive", 1, self.where, names, stamp(status)]).encode()).hexdigest()
+
+    def decode(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
+        """Decode every listed image; see `source.Source.decode`."""
+        tree = Archive(self._path)
+        listing = self._layout(tree).listing(tree)
+        return _decode(tree, listing, self.name, (sink, image_size, progress))
+
+    def _layout(self, tree: Archive) -> Layout:
+        if len(self._layouts) == 1:
+            return self._layouts[0]
+        for layout in self._layouts:
+            if layout.fits(tree):
+                return layout
+        expected = "; ".join(layout.EXPECTS for layout in self._layouts)
+        raise DataError(f"{self._path} holds no known layout ({expected})")
+
+
+def _decode(tree: Tree, listing: Listing, name: str, into: tuple[ImageSink, int | None, Progress]) -> Labels:
+    sink, image_size, progress = into
+    decode_into(sink, tree.encoded(listing), len(listing.rows), image_size, progress)
+    return listing.labels(name)
