@@ -1,6 +1,7 @@
 """Stored results of the wanted cells -> the one input of tables and reports."""
 
 import dataclasses
+from collections.abc import Callable
 
 from fewshot_bench.confusion import Classes, confusion
 from fewshot_bench.data.images import ImageSet
@@ -60,12 +61,17 @@ def results(request: Request, images: ImageSet, cells: list[Cell], reader: Reade
     )
 
 
-def stored_scores(reader: Reader) -> dict[tuple[str, int, int], list[CellScore]]:
-    """(variant, n_way, n_shot) -> its cells, one a seed, from the database alone; of several the latest run's."""
+def stored_scores(
+    reader: Reader, wanted: Callable[[str, int, int, int], bool]
+) -> dict[tuple[str, int, int], list[CellScore]]:
+    """(variant, n_way, n_shot) -> its cells, one a seed, from the database alone; of several the latest run's.
+
+    wanted: of (variant, n_way, n_shot, seed), whether it is.
+    """
     latest = {
         (row["variant"], row["n_way"], row["n_shot"], row["seed"]): row
         for row in sorted(reader.all_cells(), key=lambda row: int(row["run_id"]))
-        if row["n_episodes"]
+        if row["n_episodes"] and wanted(row["variant"], row["n_way"], row["n_shot"], row["seed"])
     }
     episodes = reader.episodes(row["key"] for row in latest.values())
     scores: dict[tuple[str, int, int], list[CellScore]] = {}

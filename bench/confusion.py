@@ -9,10 +9,8 @@ from fewshot_bench.data.images import ImageSet
 from fewshot_bench.episodes import bank
 from fewshot_bench.errors import DatabaseError
 from fewshot_bench.grid import Cell
-from fewshot_bench.records import Answers
+from fewshot_bench.records import SMALL, Answers
 from fewshot_bench.tables.scores import ClassConfusion
-
-SMALL = 256  # ways that a byte can name
 
 
 def pack_answers(labels: NDArray[np.int64], n_way: int) -> Answers:

@@ -5,6 +5,7 @@ from typing import Any, Literal, NewType
 
 # The label given to each query of an episode, query by query: a byte each, or two (little-endian) beyond 256 ways.
 Answers = NewType("Answers", bytes)
+SMALL = 256  # ways that a byte can name
 
 
 @dataclass(frozen=True)

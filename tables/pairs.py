@@ -105,10 +105,12 @@ def compared(comparisons: Iterable[Comparison]) -> str:
 
 
 def compare_variants(results: Results, first: str, second: str) -> tuple[Comparison, ...]:
-    """Two variants in every setting; the family is the settings. Raises KeyError for an unknown variant."""
+    """Two variants in every setting that both have; the family is the settings."""
     places = cells_by_place(results)
     return as_family(
-        compare(places[first, n_way, n_shot], places[second, n_way, n_shot]) for n_way, n_shot in results.settings
+        compare(places[first, n_way, n_shot], places[second, n_way, n_shot])
+        for n_way, n_shot in results.settings
+        if (first, n_way, n_shot) in places and (second, n_way, n_shot) in places
     )
 
 

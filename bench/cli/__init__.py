@@ -1,5 +1,6 @@
 """The command line; only this folder imports click and rich. Commands are thin: options in, one call, lines out."""
 
+import os
 import sys
 
 import click
@@ -78,6 +79,11 @@ def main() -> None:
     except BrokenPipeError:  # `bench report ... | head`
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered cannot be written either
+        _fail(f"the output cannot be written: {error.strerror}", 1)
 
 
 def _where_options_are_listed(error: click.ClickException) -> str:

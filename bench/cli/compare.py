@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def compare(*, names: tuple[str, ...], as_json: bool, **selection: Any) -> int:
     if not names:
         text = _ranks(format_, selection)
     elif all(Path(name).exists() for name in names):
-        text = _databases(names[0], names[1], format_)
+        text = _databases(names[0], names[1], format_, selection)
     else:
         text = _variants(names[0], names[1], format_, selection)
     click.echo(text, nl=False)
@@ -44,8 +45,10 @@ def _variants(first: str, second: str, format_: str, selection: dict[str, Any]) 
     if first == second:
         raise UsageError(f"{first!r} compared with itself is no comparison")
     for name in (first, second):
-        if name.endswith((".sqlite", ".db")) or "/" in name:
+        if not Path(name).exists() and (name.endswith((".sqlite", ".db")) or "/" in name):
             raise UsageError(f"{name}: no such file")
+    if selection["methods"]:
+        raise UsageError(f"--method is not for `compare {first} {second}`: the two names are the methods")
     chosen = choose(**selection | {"methods": ((first, second),)})
     comparisons = compare_variants(chosen.results(), first, second)
     if not any(c.n_episodes for c in comparisons):
@@ -53,13 +56,14 @@ def _variants(first: str, second: str, format_: str, selection: dict[str, Any]) 
     return render_comparisons(comparisons, format_)
 
 
-def _databases(first: str, second: str, format_: str) -> str:
+def _databases(first: str, second: str, format_: str, selection: dict[str, Any]) -> str:
     from fewshot_bench.collect import stored_scores
     from fewshot_bench.store import Reader
     from fewshot_bench.tables.comparison_text import render_comparisons
     from fewshot_bench.tables.pairs import as_family, compare
 
-    ours, theirs = stored_scores(Reader(first)), stored_scores(Reader(second))
+    wanted = _wanted(selection)
+    ours, theirs = (stored_scores(Reader(_file(name)), wanted) for name in (first, second))
     shared = sorted(ours.keys() & theirs.keys())
     if not shared:
         raise NothingSelected(f"{first} and {second} have no cell of one variant and setting in common")
@@ -68,6 +72,32 @@ def _databases(first: str, second: str, format_: str) -> str:
         for place in shared
     )
     return render_comparisons(comparisons, format_)
+
+
+def _file(name: str) -> str:
+    """A database, or the one in a folder."""
+    return str(Path(name) / "results.sqlite") if Path(name).is_dir() else name
+
+
+def _wanted(selection: dict[str, Any]) -> Callable[[str, int, int, int], bool]:
+    """Which (variant, n_way, n_shot, seed) the options choose. Raises UsageError for those that need a data set."""
+    from fewshot_bench.selection import parse
+
+    narrowing = ("methods", "ways", "shots", "seeds")
+    other = [name for name, value in selection.items() if value and name not in (*narrowing, "expression")]
+    if other:
+        option = "--" + other[0].replace("_", "-")
+        raise UsageError(f"{option} is not for two databases: only --method, --way, --shot, --seed and -k choose cells")
+    chosen = [{item for items in selection[name] or () for item in items} for name in narrowing]
+    matches = parse(selection["expression"]) if selection["expression"] else None
+
+    def wanted(*place: Any) -> bool:
+        name = "{}-{}w{}s-s{}".format(*place)
+        return all(part in items or not items for part, items in zip(place, chosen, strict=True)) and (
+            matches is None or matches(name)
+        )
+
+    return wanted
 
 
 def _ranks(format_: str, selection: dict[str, Any]) -> str:

@@ -46,6 +46,8 @@ def export(*, out: Path | None, expression: str | None, format_: str | None, out
     from fewshot_bench.store.snapshot import snapshot
 
     wanted = parse(expression) if expression else None
+    if not format_ and output != "-" and Path(output).suffix not in ("", ".csv", ".parquet"):
+        raise UsageError(f"{output} ends neither in .csv nor in .parquet: name its format with --format")
     is_parquet = format_ == "parquet" if format_ else output.endswith(".parquet")
     write = exchange.write_parquet if is_parquet else exchange.write_csv
     with snapshot(database(out_folder(out))) as stored:

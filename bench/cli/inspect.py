@@ -116,8 +116,7 @@ def list_(*, what: str, config: Path | None) -> None:
     if what == "methods":
         from fewshot_bench.grid import variant
 
-        for name in loaded.methods:
-            found = variant(loaded, name)
+        for name, found in {name: variant(loaded, name) for name in loaded.methods}.items():  # all or none
             settings = ", ".join(f"{k} = {json.dumps(v)}" for k, v in dataclasses.asdict(found.settings).items())
             click.echo(f"{name:<22} {found.method}: {settings}")
     elif what == "datasets":

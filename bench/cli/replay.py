@@ -31,8 +31,9 @@ def replay(
 ) -> int:  # fmt: skip
     """Compute a stored result again and compare. CELL is its key, or the beginning of it.
 
-    identical: every answer is the stored one. same within k queries: k answers differ, none of them more than
-    rounding explains. Otherwise different (exit code 3). The first differing query is named.
+    identical: every answer is the stored one (equal counts: the counts are, and no answers were kept). same within k
+    queries: k answers differ, none of them more than rounding explains. Otherwise different (exit code 3). The first
+    differing query is named.
     """
     from fewshot_bench.checkpoint import Checkpoints
     from fewshot_bench.cli.screen import Screen, duration
@@ -85,7 +86,7 @@ def _lines(done: Replay) -> list[str]:
 def _verdict(done: Replay) -> str:
     of = f"{_count(done.n_differing, 'query')} of {done.n_queries}"
     if done.verdict == "identical":
-        return "identical"
+        return "identical" if any(episode.kept for episode in done.episodes) else "equal counts"
     if done.verdict == "same":
         return f"same within {of}, no more than rounding explains"
     if done.broke:

@@ -8,7 +8,7 @@ import click
 
 from fewshot_bench.cli.options import choose, selection_options
 from fewshot_bench.cli.output import write_out
-from fewshot_bench.errors import UsageError
+from fewshot_bench.errors import NothingSelected, UsageError
 
 if TYPE_CHECKING:
     from fewshot_bench.tables.scores import Results
@@ -30,6 +30,8 @@ def report(*, format_: str | None, output: str | None, quiet: bool, **selection:
         raise UsageError("-o needs --format: it names one file")
     chosen = choose(**selection)
     results = chosen.results()
+    if all(cell.state == "missing" for cell in results.cells):
+        raise NothingSelected("nothing is stored of these cells: `bench run` makes results; no file was changed")
     if not format_:
         from fewshot_bench.reports.report import write_report
 

@@ -82,9 +82,10 @@ def _answer(reader: Reader, rows: list[Row], name: str, row: Row | None, current
     """What is wanted (what the configuration asks for, else the stored cell itself) against what is stored."""
     from fewshot_bench.replay.why import explain, nearest
 
-    place = ("variant", "n_way", "n_shot")
-    like = row or dict(zip(place, _place(name), strict=True))
-    candidates = [_identified(reader, r) for r in rows if all(r[column] == like[column] for column in place)]
+    like = (row["n_way"], row["n_shot"]) if row else _place(name)[1:]
+    method = (current or _identified(reader, row)).fields["training.method"] if current or row else None
+    found = [_identified(reader, r) for r in rows if (r["n_way"], r["n_shot"]) == like]
+    candidates = [c for c in found if c.fields["training.method"] == method]
     if row:
         own = next(c for c in candidates if c.key == row["key"])
         if current:

@@ -4,7 +4,10 @@ import dataclasses
 from collections import defaultdict
 from itertools import combinations
 
+import numpy as np
+
 from fewshot_bench.errors import DatabaseError
+from fewshot_bench.records import SMALL, Answers
 from fewshot_bench.store import Reader
 from fewshot_bench.tables.alarms.alarm import Alarm
 from fewshot_bench.tables.alarms.checks import checks
@@ -33,7 +36,32 @@ def stored_alarms(reader: Reader, n_episodes: int) -> tuple[Alarm, ...] | None:
         for check in checks(cells)
         for alarm in check.alarms
     ]
-    return (*found, *_equal_weights(reader))
+    cells = [cell for cells in tables.values() for cell in cells]
+    return (*found, *_contradicted(cells, reader), *_equal_weights(reader))
+
+
+def _contradicted(cells: list[CellScore], reader: Reader) -> list[Alarm]:
+    """Cells whose stored answers give other counts than are stored; the queries stand label by label."""
+    answers, found = reader.answers(cell.key for cell in cells), []
+    for cell in cells:
+        kept = answers[cell.key]
+        wrong = [
+            e for e in cell.episodes if e.number in kept and _n_right(kept[e.number], cell.n_way, e) != e.n_correct
+        ]
+        if wrong:
+            where = f"{cell.variant} {cell.n_way}-way {cell.n_shot}-shot seed {cell.seed}"
+            text = f"the stored answers of episode {wrong[0].number} give another count than its {wrong[0].n_correct}"
+            advice = "the database was edited or is damaged: restore a copy, or evaluate the cell again"
+            found.append(Alarm("contradicted", where, text, advice))
+    return found
+
+
+def _n_right(answers: Answers, n_way: int, episode: EpisodeScore) -> int:
+    """-1 where they are not one for each query."""
+    labels = np.frombuffer(answers, "u1" if n_way <= SMALL else "<u2")
+    if len(labels) != episode.n_queries or episode.n_queries % n_way:
+        return -1
+    return int((labels == np.arange(n_way).repeat(episode.n_queries // n_way)).sum())
 
 
 def _tables(reader: Reader) -> dict[str, list[CellScore]]:

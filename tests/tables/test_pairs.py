@@ -1,5 +1,7 @@
 """Paired comparisons: what is paired, what is said where little is shared, and the error rates by simulation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -147,9 +149,11 @@ def test_a_comparison_without_a_test_is_no_member_of_the_family():
     assert second.p_holm is None
 
 
-def test_unknown_variant(make_results):
-    with pytest.raises(KeyError):
-        compare_variants(make_results(("maml",)), "maml", "nobody")
+def test_settings_that_only_one_side_has_are_left_out(make_results):
+    results = make_results(("maml", "protonet"), ((5, 1), (5, 5)))
+    kept = tuple(cell for cell in results.cells if (cell.variant, cell.n_shot) != ("maml", 1))
+    assert [c.n_shot for c in compare_variants(replace(results, cells=kept), "maml", "protonet")] == [5]
+    assert compare_variants(results, "maml", "nobody") == ()
 
 
 def alike(rng, n_seeds, n_episodes, of_seed=0.0, n_shot=1):

@@ -140,6 +140,7 @@ def test_where_an_export_cannot_go(filled, bench, monkeypatch):
         assert (ran.code, len(ran.err.splitlines())) == (2, 1), ran
         assert "cannot be written" in ran.err
     assert bench("export", "-o", "/dev/null").code == 0
+    assert "name its format with --format" in bench("export", "-o", "x.xlsx").err
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     for words in (["export", "-o", "x.parquet"], ["export", "--format", "parquet"]):
         ran = bench(*words)

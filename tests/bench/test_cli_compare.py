@@ -1,0 +1,70 @@
+"""`bench compare`: which cells it compares, and what it says where it cannot."""
+
+import json
+import shutil
+import sqlite3
+
+import pytest
+
+
+@pytest.fixture
+def ran(place, bench):
+    """The tiny grid, done."""
+    assert bench("run", "-q").code == 0
+    return place
+
+
+def test_two_variants_in_the_settings_that_both_have(ran, bench):
+    found = json.loads(bench("compare", "transfer", "protonet", "--json").out)["comparisons"]
+    assert [(c["n_way"], c["n_shot"], c["n_episodes"]) for c in found] == [(4, 1, 6), (4, 5, 6)]
+    one = json.loads(bench("compare", "transfer", "protonet", "-k", "not (protonet and 1s-s0)", "--json").out)
+    assert [(c["n_shot"], c["p"] == c["p_holm"]) for c in one["comparisons"]] == [(5, True)]
+    assert bench("compare", "transfer", "protonet", "-k", "protonet").code == 5
+
+
+def test_two_databases_cell_by_cell(ran, bench):
+    shutil.copy("out/results.sqlite", "old.sqlite")
+    told = bench("compare", "old.sqlite", "out", "--method", "transfer")
+    assert told.code == 0
+    assert told.out.count("equal counts\n") == 2
+    assert "protonet" not in told.out
+    assert bench("compare", "old.sqlite", "out", "-k", "nosuch").code == 5
+    refused = bench("compare", "old.sqlite", "out", "--budget", "tiny")
+    assert (refused.code, "--budget is not for two databases" in refused.err) == (2, True)
+    with sqlite3.connect("old.sqlite") as c:
+        c.execute("DELETE FROM answers")
+    c.close()
+    assert bench("compare", "old.sqlite", "out").code == 0  # counts are enough
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["transfer"], "not 1 names"),
+        (["transfer", "transfer"], "compared with itself"),
+        (["transfer", "nosuch.sqlite"], "nosuch.sqlite: no such file"),
+        (["transfer", "protonett"], "did you mean 'protonet'?"),
+        (["transfer", "protonet", "--method", "transfer"], "--method is not for"),
+    ],
+)
+def test_mistakes_are_one_line(ran, bench, names, said):
+    told = bench("compare", *names)
+    assert (told.code, told.out, len(told.err.splitlines())) == (2, "", 1)
+    assert said in told.err
+
+
+def test_ranks_need_three_settings(ran, bench):
+    told = bench("compare")
+    assert told.code == 5
+    assert "ranks need 3 settings" in told.err
+
+
+def test_nothing_stored_leaves_an_earlier_report_alone(ran, bench):
+    assert bench("report", "-q").code == 0
+    with open("out/table.tex", "rb") as file:
+        before = file.read()
+    told = bench("report", "--budget", "smoke")
+    assert told.code == 5
+    assert "nothing is stored of these cells" in told.err
+    with open("out/table.tex", "rb") as file:
+        assert file.read() == before
