@@ -13,14 +13,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fewshot_bench.cli.inspect import json_option, out_option
-from fewshot_bench.cli.options import config_file, database, selection_options
+from fewshot_bench.cli.options import cache_folder, config_file, database, selection_options
 from fewshot_bench.errors import BenchError, NothingSelected, UsageError
 
 if TYPE_CHECKING:
+    from fewshot_bench.data.images import ImageSet
+    from fewshot_bench.replay.rebuild import Stored
     from fewshot_bench.store import Reader
     from fewshot_bench.tables.scores import CellScore
+    from fewshot_bench.tables.verify.origins import Origin
     from fewshot_bench.tables.verify.rendered import RenderedTable
     from fewshot_bench.tables.verify.verification import Place, Verification
+
+
+UNCHECKED = "not checked: captions, notes, bold and the marks † § ¶ ? ‡; --help names the rest"
 
 
 @click.command()
@@ -30,8 +36,10 @@ if TYPE_CHECKING:
 def verify(*, file: Path, out: Path | None, as_json: bool) -> int:
     """Find numbers of a rendered table (.tex, .html) that were edited by hand or are stale.
 
-    Every number that is seen is held against its facts in the file, and these against the database. Exits 3 if one
-    is not true, 5 if the file has no facts.
+    Every number that is seen is held against its facts in the file, and these against the database. Not checked are
+    captions, notes, bold, the marks † § ¶ ? ‡, tables that are not the benchmark's, and of a report the data and
+    seeds intervals in its list of cells, its costs and its claims. Exits 3 if a number is not true, 5 if nothing
+    measured is in the file.
     """
     from fewshot_bench.config import load
     from fewshot_bench.store import Reader
@@ -45,7 +53,8 @@ def verify(*, file: Path, out: Path | None, as_json: bool) -> int:
     reader = Reader(database(out or Path(load(config_file(None)).run.out)))
     papers = {paper.id: paper for paper in load_published()}
     try:
-        found = find(tables, Witnesses(_stored(reader, keys_in(tables)), papers, cache(_wanted)))
+        stored, known = _stored(reader, keys_in(tables)), _origins(reader, keys_in(tables))
+        found = find(tables, Witnesses(stored, papers, cache(_wanted), known))
     except UnknownSchema as error:
         raise UsageError(f"{file}: {error}") from None
     click.echo(json.dumps(_document(file, found)) if as_json else "\n".join(_lines(file, found)))
@@ -77,6 +86,55 @@ def _stored(reader: Reader, keys: set[str]) -> dict[str, CellScore]:
         )
         for row in rows
     }  # fmt: skip
+
+
+def _origins(reader: Reader, keys: set[str]) -> dict[str, Origin]:
+    """The data behind each of these cells that is stored, and what they allow where they are at hand."""
+    from fewshot_bench.replay.rebuild import Stored, source_of
+    from fewshot_bench.tables.verify.origins import Origin
+
+    opened: dict[tuple[str | None, str], ImageSet | None] = {}
+    found = {}
+    for key in sorted(keys & reader.cells().keys()):
+        stored = Stored(reader.cell(key), {}, ())
+        row, fingerprint = stored.facts.cell, stored.facts.training["identity"]["fingerprint"]
+        origin = Origin(fingerprint, row["identity"]["split"])
+        data = (source_of(stored), fingerprint)
+        if data not in opened:
+            opened[data] = _data(stored, data[0])
+        if images := opened[data]:
+            disjoint = _disjoint(images, origin.split, row["identity"]["setting"])
+            origin = dataclasses.replace(origin, dataset=images.name, disjoint=disjoint)
+        found[key] = origin
+    return found
+
+
+def _data(stored: Stored, source: str | None) -> ImageSet | None:
+    """The data set of a stored cell, which the database names, never the file; None where it is not at hand."""
+    from fewshot_bench.config import load
+    from fewshot_bench.replay.rebuild import open_data
+
+    try:
+        size = load(config_file(None)).data.image_size or None
+        return open_data(stored, source, cache_folder(), size, lambda *_: None) if source else None
+    except BenchError:
+        return None
+
+
+def _disjoint(images: ImageSet, split: str, setting: Mapping[str, int]) -> int | None:
+    """How many episodes of a setting can be drawn without using an image twice."""
+    from fewshot_bench.tables.summary import disjoint_episodes
+    from fewshot_bench.tables.verify.restated import NO_MATTER
+
+    try:
+        novel = images.split(split).novel
+    except BenchError:
+        return None
+    smallest = min(len(images.images_of_class[c]) for c in novel)
+    data = dataclasses.replace(
+        NO_MATTER, n_novel_classes=len(novel), images_per_novel_class=smallest, n_query=setting["n_query"]
+    )
+    return disjoint_episodes(data, setting["n_way"], setting["n_shot"])
 
 
 @click.command(add_help_option=False)
@@ -128,9 +186,12 @@ def _lines(file: Path, found: Verification) -> list[str]:
     from fewshot_bench.tables.escape import one_line
 
     lines = [finding.text for finding in found.findings] + [f"note: {one_line(note)}" for note in found.notes]
-    counted = f"{found.n_cells} measured cells and {found.n_published} published rows"
+    empty = f", {found.n_empty} empty" if found.n_empty else ""
+    counted = f"{found.n_cells} measured cells{empty} and {found.n_published} published rows"
     if not found.findings:
-        return [*lines, f"{file}: {counted}: all agree with their facts, and these with what is stored"]
+        agree = "all agree with their facts, and these with what is stored"
+        lines.append(f"{file}: {counted}: {agree if found.n_cells else 'nothing measured is in the file'}")
+        return [*lines, UNCHECKED]
     kinds = {
         kind: sum(finding.kind == kind for finding in found.findings) for kind in ("edited", "stale", "unknown", "gone")
     }

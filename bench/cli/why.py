@@ -83,7 +83,8 @@ def _answer(reader: Reader, rows: list[Row], name: str, row: Row | None, current
     from fewshot_bench.replay.why import explain, nearest
 
     like = (row["n_way"], row["n_shot"]) if row else _place(name)[1:]
-    method = (current or _identified(reader, row)).fields["training.method"] if current or row else None
+    known = current or (_identified(reader, row) if row else None)
+    method = known.fields["training.method"] if known else None
     found = [_identified(reader, r) for r in rows if (r["n_way"], r["n_shot"]) == like]
     candidates = [c for c in found if c.fields["training.method"] == method]
     if row:

@@ -40,6 +40,12 @@ def stale(line: int, name: str, shown: str, now: str) -> Finding:
     return Finding("stale", line, name, shown, now, f"shows {shown or 'no number'}, the database now has {now}")
 
 
+def misquoted(line: int, name: str, field: str, said: object, true: object) -> Finding:
+    """What is seen is right, a number in its facts is not."""
+    words = f"has {field} {said} in its facts, the database has {field} {true}"
+    return Finding("edited", line, name, f"{field} {said}", f"{field} {true}", words)
+
+
 def unknown(line: int, name: str, shown: str, why: str) -> Finding:
     """Nothing here can confirm it."""
     return Finding("unknown", line, name, shown, "", f"shows {shown or 'no number'}, but {why}")

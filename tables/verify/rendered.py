@@ -42,19 +42,26 @@ class RenderedRow:
     line: int
     fields: list[Field] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
+    id: str = ""
 
 
 @dataclass
 class RenderedTable:
-    """A table with facts; `bench` says where the whole of it comes from."""
+    """A table; `bench` says where the whole of it comes from."""
 
     line: int
     bench: Fact | None = None
     rows: list[RenderedRow] = field(default_factory=list)
+    classes: tuple[str, ...] = ()  # "published" where a block of published values is named as such
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it carries facts, or says that it should."""
+        return bool(self.bench) or "published" in self.classes or any(row.facts for row in self.rows)
 
 
 def read_html(text: str) -> list[RenderedTable]:
-    """The tables of an HTML document that carry facts."""
+    """The tables of an HTML document, if one of them is ours."""
     reader = _HtmlReader()
     reader.feed(text)
     reader.close()
@@ -62,11 +69,12 @@ def read_html(text: str) -> list[RenderedTable]:
 
 
 def read_latex(text: str) -> list[RenderedTable]:
-    """The tables of a LaTeX document that carry facts. Macros are not expanded."""
+    """The tables of a LaTeX document, if one of them is ours. Macros are not expanded."""
     reader = _LatexReader()
     for number, line in enumerate(text.split("\n"), start=1):
         reader.read(number, line)
     reader.end_table()
+    reader.settle()
     return _with_facts(reader.tables)
 
 
@@ -78,7 +86,7 @@ READERS: Mapping[str, Callable[[str], list[RenderedTable]]] = {
 
 
 def _with_facts(tables: list[RenderedTable]) -> list[RenderedTable]:
-    return [table for table in tables if table.bench or any(row.facts for row in table.rows)]
+    return tables if any(table.is_ours for table in tables) else []
 
 
 def _fact(kind: str, line: int, text: str) -> Fact:
@@ -103,19 +111,25 @@ class _HtmlReader(HTMLParser):
         self._inside = False  # a table
         self._text: list[str] | None = None  # of the cell that is open
         self._unseen = 0  # open elements whose text is no number
+        self._sections: list[bool] = []  # those that are open: published values or not
+        self._n_published = 0  # of them
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         line = self.getpos()[0]
         facts = [_fact(n[5:], line, v or "") for n, v in attrs if n.startswith("data-") and n[5:] in FACTS]
         if tag == "table":
             bench = next((fact for fact in facts if fact.kind == "bench"), None)
-            self.tables.append(RenderedTable(line, bench))
+            classes = [*(dict(attrs).get("class") or "").split(), *["published"] * bool(self._n_published)]
+            self.tables.append(RenderedTable(line, bench, classes=tuple(classes)))
             self._inside = True
+        elif tag == "section":
+            self._sections.append("published" in (dict(attrs).get("class") or "").split())
+            self._n_published += self._sections[-1]
         elif not self._inside:
             return
         elif tag == "tr":
             self._end_cell()
-            self.tables[-1].rows.append(RenderedRow(line, facts=facts))
+            self.tables[-1].rows.append(RenderedRow(line, facts=facts, id=dict(attrs).get("id") or ""))
         elif tag in ("td", "th") and self.tables[-1].rows:
             self._end_cell()
             row = self.tables[-1].rows[-1]
@@ -129,6 +143,8 @@ class _HtmlReader(HTMLParser):
         if tag in ("td", "th", "tr", "table"):
             self._end_cell()
             self._inside = self._inside and tag != "table"
+        elif tag == "section" and self._sections:
+            self._n_published -= self._sections.pop()
         elif tag in ("sup", "script", "style"):
             self._unseen = max(0, self._unseen - 1)
 
@@ -143,6 +159,7 @@ class _HtmlReader(HTMLParser):
         self._text, self._unseen = None, 0
 
 
+LABEL = re.compile(r"\\label\s*\{tab:published-")
 COMMENT = re.compile(rf"\s*%+\s*({'|'.join(FACTS)})\s+(\{{.*)")
 TOKEN = re.compile(
     r"\\(?P<edge>begin|end)\s*\{\w*(?:tabular|longtable|tblr)\w*\*?\}"
@@ -158,6 +175,8 @@ class _LatexReader:
         self.tables: list[RenderedTable] = []
         self._inside = False  # a tabular
         self._bench: Fact | None = None  # of the next table
+        self._bare: RenderedTable | None = None  # the first one without facts behind it
+        self._published = False  # whether the next table is labelled so
         self._table, self._row = RenderedTable(0), RenderedRow(0)
         self._text: list[str] = []  # of the field that is open
         self._line, self._blank = 0, True  # where its text begins; whether there is none yet
@@ -167,10 +186,13 @@ class _LatexReader:
         if found := COMMENT.fullmatch(line):
             fact = _fact(found[1], number, found[2])
             if fact.kind == "bench":
+                self.settle()
                 self._bench = fact
             else:
                 self._row.facts.append(fact)
             return
+        if LABEL.search(line) and not line.lstrip().startswith("%"):
+            self._published = True
         position = 0
         for token in TOKEN.finditer(line):
             self._add(number, line[position : token.start()])
@@ -193,10 +215,23 @@ class _LatexReader:
         """The table that is open, if any, is whole."""
         self._end_row()
         if self._table.rows:
-            if any(fact.kind != "published" for row in self._table.rows for fact in row.facts):
+            kinds = {fact.kind for row in self._table.rows for fact in row.facts}
+            if kinds - {"published"}:
                 self._table.bench, self._bench = self._bench, None
+            elif self._published:
+                self._table.classes, self._published = ("published",), False
+            elif self._bench and not kinds:
+                self._bare = self._bare or self._table
             self.tables.append(self._table)
         self._table, self._inside = RenderedTable(0), False
+
+    def settle(self) -> None:
+        """The facts of a table that no table's cells claimed belong to the next one without any."""
+        if self._bench and self._bare:
+            self._bare.bench = self._bench
+        elif self._bench:
+            self.tables.append(RenderedTable(self._bench.line, self._bench))
+        self._bench = self._bare = None
 
     def _add(self, number: int, text: str) -> None:
         if self._inside:
@@ -216,36 +251,3 @@ class _LatexReader:
             self._row.line = self._row.fields[0].line if self._row.fields else self._row.facts[0].line
             self._table.rows.append(self._row)
         self._row, self._text = RenderedRow(0), []
-
-
-def find_columns(table: RenderedTable, names: list[str], last: list[str]) -> tuple[dict[str, int], list[str]]:
-    """Name -> its place in a row, by the heading of the table; a heading that was reworded is taken by its place.
-
-    `last` are names to be looked for from the right. Returns the places, and the headings that were reworded.
-    """
-    header = header_of(table)
-    titles = dict(enumerate(map(_letters, header), start=1))
-    places: dict[str, int] = {}
-    for name, columns in [(n, list(titles)[::-1]) for n in reversed(last)] + [(n, list(titles)) for n in names]:
-        found = [column for column in columns if titles[column] == _letters(name) and column not in places.values()]
-        places |= {name: found[0]} if found and _letters(name) else {}
-    free = [column for column in titles if column not in places.values()]
-    missing = [name for name in (*names, *last) if name not in places]
-    if len(free) != len(missing):
-        return places, []
-    return places | dict(zip(missing, free, strict=True)), [header[column - 1] for column in free]
-
-
-def header_of(table: RenderedTable) -> list[str]:
-    """The titles of the columns, without the first; empty where there is no heading."""
-    for row in table.rows:
-        if row.facts:
-            break
-        if len(row.fields) > 1:
-            return [field.text for field in row.fields[1:]]
-    return []
-
-
-def _letters(text: str) -> str:
-    """What stays of a name when it is set nicely: "MAML MTL" is maml-mtl."""
-    return "".join(letter for letter in text.casefold() if letter.isalnum())

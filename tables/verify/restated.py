@@ -6,12 +6,12 @@ from typing import Any
 from fewshot_bench.tables.notes import percent
 from fewshot_bench.tables.scores import CellScore, Experiment, Results
 from fewshot_bench.tables.summary import Cell, summarise
-from fewshot_bench.tables.verify.finding import Finding, edited, stale, unknown
+from fewshot_bench.tables.verify.finding import Finding, edited, misquoted, stale, unknown
 
 CLOSE = 1e-9  # between a number in the facts and the same one computed again
 
 # what a table says around its cells is not asked for here
-_NO_MATTER = Experiment(
+NO_MATTER = Experiment(
     dataset="", dataset_note="", fingerprint="", split="", n_base_classes=0, n_novel_classes=0, image_shape=(0, 0, 0),
     images_per_novel_class=0, protocol="", protocol_note="", budget="", backbone="", norms={}, n_query=0, command="",
 )  # fmt: skip
@@ -53,10 +53,15 @@ def against_database(
         return
     cell = _restate(facts, stored, n_wanted)
     now = written(cell.mean, cell.half_width)
-    if now != seen or cell.n_episodes != facts["n"]:
+    wrong = _misquoted(facts, cell)
+    if now != seen:
         yield stale(line, name, seen, f"{now} ({cell.n_episodes} episodes)" if now else "no number")
-    elif wrong := _misquoted(facts, cell):
-        yield edited(line, name, *wrong, "the database has")
+    elif facts["n"] != cell.n_episodes and wrong:
+        yield stale(line, name, f"{seen} (n {facts['n']})", f"{now} (n {cell.n_episodes})")
+    elif facts["n"] != cell.n_episodes:
+        yield misquoted(line, name, "n", facts["n"], cell.n_episodes)
+    elif wrong:
+        yield misquoted(line, name, *wrong)
 
 
 def _is_of(score: CellScore, facts: Mapping[str, Any], stored: Mapping[str, CellScore]) -> bool:
@@ -91,13 +96,13 @@ def _restate(facts: Mapping[str, Any], stored: Mapping[str, CellScore], n_wanted
         for seed, score in enumerate(scores)
     )
     seeds = tuple(range(len(scores)))
-    return summarise(Results(_NO_MATTER, (variant,), ((setting[0], setting[1]),), seeds, cells)).cells[0]
+    return summarise(Results(NO_MATTER, (variant,), ((setting[0], setting[1]),), seeds, cells)).cells[0]
 
 
-def _misquoted(facts: Mapping[str, Any], cell: Cell) -> tuple[str, str] | None:
-    """The first of the numbers behind the shown ones that is not the cell's: what it says, and what it should."""
+def _misquoted(facts: Mapping[str, Any], cell: Cell) -> tuple[str, float | None, float | None] | None:
+    """The first number behind the shown ones that is not the cell's: its name, what it says, what it should."""
     for name, true in (("mean", cell.mean), ("sd", cell.deviation), ("half_width", cell.half_width)):
         said = facts[name]
         if said != true and not (said is not None and true is not None and abs(said - true) <= CLOSE):
-            return f"{name} {said}", f"{name} {true}"
+            return name, said, true
     return None

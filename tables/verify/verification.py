@@ -1,51 +1,48 @@
 """Is every number of a rendered table what was measured, and what is stored now?
 
 Three witnesses are heard, in this order: what a reader sees, the facts beside it, and the database (for published
-values the packaged tables). Captions, notes, bold and the marks of tests are not checked.
+values the packaged tables). Captions, notes, bold and the marks † § ¶ ? ‡ are not checked.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby, zip_longest
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import NamedTuple
 
 from fewshot_bench.tables.facts import SCHEMA
 from fewshot_bench.tables.literature import PublishedTable
-from fewshot_bench.tables.notes import percent, span
+from fewshot_bench.tables.notes import span
 from fewshot_bench.tables.scores import CellScore
-from fewshot_bench.tables.sheet import lay_out_published
+from fewshot_bench.tables.verify.columns import find_columns, header_of
 from fewshot_bench.tables.verify.finding import Finding, edited, gone, unknown, unreadable
-from fewshot_bench.tables.verify.rendered import (
-    Fact,
-    Field,
-    RenderedRow,
-    RenderedTable,
-    find_columns,
-    header_of,
-)
+from fewshot_bench.tables.verify.listed import check_list, is_list
+from fewshot_bench.tables.verify.origins import Origin, check_disjoint, check_origin
+from fewshot_bench.tables.verify.papers import check_paper, printed
+from fewshot_bench.tables.verify.rendered import Fact, RenderedRow, RenderedTable
 from fewshot_bench.tables.verify.restated import against_database, name_of, place_of, written
+from fewshot_bench.tables.verify.seen import NUMBER, check_chance, check_label, digits, way_of
 
 Place = tuple[str, int, int]  # variant, n_way, n_shot
 Wanted = Callable[[str], Mapping[Place, int] | None]  # a table's command -> the episodes it shows now; None: unknown
 COUNTS = ["n", "disjoint"]  # the last columns, not variants
-NUMBER = re.compile(r"[-−]?\d+(?:\.\d+)?|\*")  # * marks a number over fewer episodes than asked for
-WAY, SHOT, CHANCE = re.compile(r"(\d+)-way\b"), re.compile(r"(\d+)[ -]shots?\b"), re.compile(r"chance (\S+)")
+NO_DATA = "the data of some rows are not at hand: the data set's name and their column disjoint are not checked"
+OWN = ("cost", "claims")  # classes of a report's tables that never carry facts
 
 
 @dataclass(frozen=True)
 class Verification:
     """What was found in a file."""
 
-    n_cells: int  # measured cells with facts
+    n_cells: int  # measured cells with facts and a number
+    n_empty: int  # cells with facts, but no number
     n_published: int  # rows of published tables with facts
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
 
     @property
     def exit_code(self) -> int:
-        """0 where every number is true, else 3."""
-        return 3 if self.findings else 0
+        """0 where every number is true, 3 where one is not, 5 where nothing measured is in the file."""
+        return 3 if self.findings else 0 if self.n_cells else 5
 
 
 @dataclass(frozen=True)
@@ -55,6 +52,7 @@ class Witnesses:
     stored: Mapping[str, CellScore]  # every cell of the database by key, with the episodes of `keys_in`
     published: Mapping[str, PublishedTable]  # by id
     wanted: Wanted
+    origins: Mapping[str, Origin] = field(default_factory=dict)  # by key, as far as they are stored
 
 
 class UnknownSchema(ValueError):
@@ -65,15 +63,24 @@ def verify(tables: Sequence[RenderedTable], witnesses: Witnesses) -> Verificatio
     """Check every table of a file. Raises UnknownSchema for facts of a newer version."""
     findings: list[Finding] = []
     notes: list[str] = []
+    cells = [fact for fact in _facts(tables) if fact.kind == "cell" and fact.values]
     for table in tables:
+        if is_list(table, cells):
+            findings += check_list(table, cells)
+        elif not table.is_ours:
+            notes += _unchecked(table)
+        if not table.is_ours:
+            continue
         schema = table.bench.values.get("schema", SCHEMA) if table.bench else SCHEMA
         if schema != SCHEMA:
             raise UnknownSchema(f"its facts are in schema {schema}; this version reads schema {SCHEMA}")
         check = _Check(table, witnesses)
         findings += check.findings()
         notes += check.notes
-    counts = [sum(fact.kind == kind for fact in _facts(tables)) for kind in ("cell", "published")]
-    return Verification(counts[0], counts[1], tuple(findings), tuple(dict.fromkeys(notes)))
+    n_cells = sum(fact.values["mean"] is not None for fact in cells)
+    n_published = sum(fact.kind == "published" for fact in _facts(tables))
+    empty = len(cells) - n_cells
+    return Verification(n_cells, empty, n_published, tuple(findings), tuple(dict.fromkeys(notes)))
 
 
 def keys_in(tables: Sequence[RenderedTable]) -> set[str]:
@@ -103,7 +110,8 @@ class _Check:
             self.notes.append(f"what `{command}` shows is not known here: all stored episodes count")
 
     def findings(self) -> Iterator[Finding]:
-        """Row by row, then what the table does not have."""
+        """What is said of the whole, row by row, then what the table does not have."""
+        yield from self._whole()
         way, headed = 0, bool(header_of(self._table))
         for row in self._table.rows:
             yield from (unreadable(fact.line, fact.kind) for fact in row.facts if not fact.values)
@@ -116,10 +124,26 @@ class _Check:
                 headed = False
             elif numbers := [field for field in row.fields[1:] if NUMBER.search(field.text)]:
                 yield from (unknown(field.line, "a number", field.text, "has no facts") for field in numbers)
-            elif row.fields and (found := WAY.search(row.fields[0].text)):
-                way = int(found[1])
-                yield from _chance(row.fields[0], way)
+            elif row.fields and (found := way_of(row.fields[0].text)):
+                way = found
+                yield from check_chance(row.fields[0], way)
         yield from self._missing()
+
+    def _whole(self) -> Iterator[Finding]:
+        """The facts about the whole table."""
+        bench, measured = self._table.bench, [fact for fact in self._facts if fact.kind != "published"]
+        if bench and not bench.values:
+            yield unreadable(bench.line, bench.kind)
+        elif bench and not measured:
+            yield gone(bench.line, "the table", "has facts about its command, but none about cells")
+        elif bench:
+            yield from check_origin(bench, self._origins(measured))
+        elif measured:
+            yield gone(self._table.line, "the table", "has no facts about its command and data")
+
+    def _origins(self, facts: Sequence[Fact]) -> list[Origin]:
+        keys = [key for fact in facts for key in fact.values.get("keys", ())]
+        return [self._witnesses.origins[key] for key in keys if key in self._witnesses.origins]
 
     def _names(self) -> tuple[list[str], list[str]]:
         """The columns that there should be; those to be looked for from the right stand apart."""
@@ -143,7 +167,7 @@ class _Check:
         return [Number(f"{_name(fact)} {column}", column, text) for column, text in pairs]
 
     def _row(self, row: RenderedRow, group: list[Fact], heading: int) -> Iterator[Finding]:
-        yield from _label(row.fields[0], group[0], heading)
+        yield from check_label(row.fields[0], _setting(group[0])[1:], heading)
         places = set()
         for fact in group:
             contradicted = False
@@ -153,7 +177,7 @@ class _Check:
                 if place >= len(row.fields):
                     yield gone(row.line, number.name, f"is not in its row; its facts say {number.text or 'no number'}")
                     contradicted = True
-                elif _digits(row.fields[place].text) != _digits(number.text):
+                elif digits(row.fields[place].text) != digits(number.text):
                     field = row.fields[place]
                     yield edited(field.line, number.name, field.text, number.text)
                     contradicted = True
@@ -167,29 +191,21 @@ class _Check:
         """What is seen is what its facts say: are they true?"""
         values = fact.values
         if fact.kind == "published":
-            yield from self._against_paper(fact, row.line)
+            numbers = [(number.name, number.text) for number in self._numbers(fact)]
+            paper = self._witnesses.published.get(values["table"])
+            yield from check_paper(paper, _setting(fact)[1:], _name(fact), row.line, numbers)
         elif fact.kind == "row":
             ns = [f.values["n"] for f in group if f.kind == "cell" and f.values["mean"] is not None] or [0]
-            if _digits(values["n"]) != _digits(span(min(ns), max(ns))):
+            if digits(values["n"]) != digits(span(min(ns), max(ns))):
                 yield edited(row.line, f"n of {_name(fact)}", values["n"], span(min(ns), max(ns)), "its cells have")
-        elif _digits(own := written(values["mean"], values["half_width"])) != _digits(values["shown"]):
+            origins = [origin for origin in self._origins(group) if origin.disjoint is not None]
+            yield from check_disjoint(values, _name(fact), row.line, origins)
+            self.notes += [] if origins else [NO_DATA]
+        elif digits(own := written(values["mean"], values["half_width"])) != digits(values["shown"]):
             yield edited(row.line, _name(fact), values["shown"], own, "its mean and interval are")
         else:
             wanted = None if self._wanted is None else self._wanted.get(place_of(values))
             yield from against_database(values, row.line, self._witnesses.stored, wanted)
-
-    def _against_paper(self, fact: Fact, line: int) -> Iterator[Finding]:
-        paper = self._witnesses.published.get(fact.values["table"])
-        rows = _printed(paper) if paper else {}
-        printed = rows.get((fact.values["n_way"], fact.values["n_shot"]))
-        if printed is None:
-            yield unknown(line, _name(fact), "its numbers", "no such table or row is packaged here")
-            return
-        for number, true in zip_longest(self._numbers(fact), printed):
-            if number is None:
-                yield gone(line, _name(fact), f"lacks {true}, which the paper's table has")
-            elif true is None or _digits(number.text) != _digits(true):
-                yield edited(line, number.name, number.text, true or "", "the paper's table has")
 
     def _missing(self) -> Iterator[Finding]:
         """Cells that its command shows and rows that its paper has, but the file has not."""
@@ -200,10 +216,18 @@ class _Check:
         rows = {_setting(fact) for fact in self._facts if fact.kind == "published"}
         for paper in {name: None for name, _, _ in rows}:
             for n_way, n_shot in (
-                _printed(self._witnesses.published[paper]) if paper in self._witnesses.published else ()
+                printed(self._witnesses.published[paper]) if paper in self._witnesses.published else ()
             ):
                 if (paper, n_way, n_shot) not in rows:
                     yield gone(self._table.line, name_of(paper, n_way, n_shot), "is in that table, but not in the file")
+
+
+def _unchecked(table: RenderedTable) -> list[str]:
+    """Says so where somebody's numbers stand beside ours."""
+    seen = any(NUMBER.search(field.text) for row in table.rows for field in row.fields)
+    return (
+        [f"line {table.line}: a table without facts is not checked"] if seen and not {*OWN} & {*table.classes} else []
+    )
 
 
 def _facts(tables: Sequence[RenderedTable]) -> list[Fact]:
@@ -222,35 +246,3 @@ def _setting_name(fact: Fact) -> str:
 def _name(fact: Fact) -> str:
     whose = fact.values.get("variant") or fact.values.get("table") or ""
     return f"{whose} {_setting_name(fact)}".strip()
-
-
-def _digits(text: str) -> tuple[list[str], int]:
-    """The numbers in a text, and how often a * stands there."""
-    found = NUMBER.findall(text)
-    return [token for token in found if token != "*"], found.count("*")
-
-
-def _label(label: Field, fact: Fact, heading: int) -> Iterator[Finding]:
-    """Whether the row says of which setting it is."""
-    found = {"way": WAY.search(label.text), "shot": SHOT.search(label.text)}
-    seen = {"way": int(found["way"][1]) if found["way"] else heading, "shot": found["shot"] and int(found["shot"][1])}
-    for name, n in seen.items():
-        true = fact.values[f"n_{name}"]
-        if n != true:
-            what = f"{n}-{name}" if n else ""
-            yield edited(label.line, f"the label of {_setting_name(fact)}", what, f"{true}-{name}")
-
-
-def _chance(heading: Field, way: int) -> Iterator[Finding]:
-    found = CHANCE.search(heading.text)
-    if found and found[1] != percent(1 / way):
-        yield edited(heading.line, f"chance of {way}-way", found[1], percent(1 / way), "it is")
-
-
-def _printed(paper: PublishedTable) -> dict[tuple[int, int], list[str]]:
-    """Setting -> its numbers as the paper's table shows them."""
-    lines = [line for _, lines in lay_out_published(paper).groups for line in lines]
-    return {
-        (row.n_way, row.n_shot): [f"{e.value} ± {e.half_width}" if e.half_width else e.value for e in line.entries]
-        for row, line in zip(paper.rows, lines, strict=True)
-    }

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 TABLES = {"table.tex": "latex", "report.html": "html"}
+UNCHECKED = "not checked: captions, notes, bold and the marks † § ¶ ? ‡; --help names the rest"
 COUNTED = "4 measured cells and 11 published rows: "
 
 
@@ -42,7 +43,7 @@ def edit(place, name, pattern, new):
 def test_what_was_rendered_is_true(name, run, bench):
     ran = bench("verify", name)
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out == f"{name}: {COUNTED}all agree with their facts, and these with what is stored\n"
+    assert ran.out == f"{name}: {COUNTED}all agree with their facts, and these with what is stored\n{UNCHECKED}\n"
     document = json.loads(bench("verify", name, "--json").out)
     assert (document["exit_code"], document["n_cells"], document["findings"], document["notes"]) == (0, 4, [], [])
 
@@ -149,3 +150,68 @@ def test_any_encoding_and_line_ending_can_be_read(run, bench):
     text = path.read_text(encoding="utf-8")
     path.write_bytes(b"\xef\xbb\xbf" + "% Umlaute: äöü\n".encode("latin-1") + text.replace("\n", "\r\n").encode())
     assert bench("verify", "table.tex").code == 0
+
+
+def test_the_data_are_held_against_the_database(run, bench):
+    edit(run, "table.tex", r'"split": "paper"', '"split": "ravi"')
+    edit(run, "table.tex", r'"fingerprint": "[0-9a-f]+"', '"fingerprint": "0000"')
+    edit(run, "table.tex", r'"dataset": "[^"]*"', '"dataset": "miniImageNet"')
+    ran = bench("verify", "table.tex")
+    assert ran.code == 3
+    for field in ("dataset shows miniImageNet", "fingerprint shows 0000", "split shows ravi, its cells are of paper"):
+        assert f"line 1: edited by hand: {field}" in ran.out
+    assert ran.out.endswith("3 edited\n")
+
+
+def test_disjoint_is_computed_from_the_data(run, bench):
+    edit(run, "table.tex", r'"disjoint": "(\d+)"', r'"disjoint": "9\1"')
+    edit(run, "table.tex", r"(?m)^(\\quad 1 shot.*& )(\d+ \\\\)$", r"\g<1>9\2")
+    ran = bench("verify", "table.tex")
+    assert ran.code == 3
+    assert re.search(r"edited by hand: disjoint of 4-way 1-shot shows 9(\d+), its data allow \1$", ran.out, re.M)
+
+
+def test_data_that_are_not_at_hand_are_told(run, bench, monkeypatch):
+    from fewshot_bench.errors import DataError
+    from fewshot_bench.replay import rebuild
+
+    def absent(*_):
+        raise DataError("not here")
+
+    monkeypatch.setattr(rebuild, "open_data", absent)
+    ran = bench("verify", "table.tex")
+    assert (ran.code, ran.out.count("note: ")) == (0, 1)
+    assert "column disjoint are not checked" in ran.out
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_deleted_facts_are_told(name, run, bench):
+    edit(run, name, r"% bench .*\n| data-bench=\"[^\"]*\"", "")
+    ran = bench("verify", name)
+    assert (ran.code, ran.out.endswith("1 gone\n")) == (3, True)
+    assert "gone: the table has no facts about its command and data" in ran.out
+
+
+def test_the_list_of_cells_in_a_report(run, bench):
+    edit(run, "report.html", r'(<tr id="transfer-4-way-5-shot".*?<td>)\d+\.\d+', r"\g<1>99.99")
+    ran = bench("verify", "report.html")
+    assert ran.code == 3
+    assert "accuracy of transfer 4-way 5-shot in the list of cells shows 99.99, its facts say" in ran.out
+
+
+def test_a_table_with_nothing_measured(run, bench):
+    measured, mark, papers = (run.folder / "table.tex").read_text().partition("% Published")
+    facts = '"keys": [], "state": "missing", "n": 0, "mean": null, "sd": null, "half_width": null, "shown": ""'
+    measured = re.sub(r'"keys": .*"shown": "[^"]*"', facts, measured)
+    measured = re.sub(r"(\\textbf\{)?\d+\.\d+\{\\scriptsize[^}]*\}", "---", measured)
+    measured = re.sub(r'"n": "\d+"', '"n": "0"', measured)
+    measured = re.sub(r"& \d+(\S* & \d+ \\\\)", r"& 0\1", measured)
+    (run.folder / "empty.tex").write_text(measured + mark + papers)
+    ran = bench("verify", "empty.tex")
+    assert ran.code == 5
+    assert "0 measured cells, 4 empty and 11 published rows: nothing measured is in the file" in ran.out
+
+
+def test_help_says_what_is_not_checked(bench):
+    words = " ".join(bench("verify", "--help").out.split())
+    assert "Not checked are captions, notes, bold, the marks † § ¶ ? ‡" in words

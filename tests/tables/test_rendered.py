@@ -4,8 +4,9 @@ import time
 
 import pytest
 
+from fewshot_bench.tables.verify.columns import find_columns
 from fewshot_bench.tables.verify.latex_text import plain_latex
-from fewshot_bench.tables.verify.rendered import READERS, Field, find_columns, read_html, read_latex
+from fewshot_bench.tables.verify.rendered import READERS, Field, read_html, read_latex
 
 ROW = '{"n_way": 5, "n_shot": 1, "n": "7", "disjoint": "9"}'
 LATEX = rf"""\begin{{tabular}}{{@{{}}lp{{3cm}}r@{{}}}} % 1.23 & \\
@@ -44,7 +45,20 @@ def test_columns_that_cannot_be_told_apart_are_not_guessed():
 
 
 @pytest.mark.parametrize(
-    "piece", ["\\\\[", "\\a", "&", "{", "\\footnotemark[", "^", "\\begin{tabular}", "% row {", "<td>", "<tr>"]
+    "piece",
+    [
+        "\\\\[",
+        "\\a",
+        "&",
+        "{",
+        "\\footnotemark[",
+        "^",
+        "\\begin{tabular}",
+        "% row {",
+        "<td>",
+        "<tr>",
+        "<section class=published><table>",
+    ],
 )
 def test_a_hostile_file_takes_no_time(piece):
     before = time.monotonic()

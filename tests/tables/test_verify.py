@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from fewshot_bench.tables.literature import load_published
-from fewshot_bench.tables.render import render
-from fewshot_bench.tables.summary import summarise
+from fewshot_bench.tables.render import render, render_cells
+from fewshot_bench.tables.summary import disjoint_episodes, summarise
+from fewshot_bench.tables.verify.origins import Origin
 from fewshot_bench.tables.verify.rendered import READERS
 from fewshot_bench.tables.verify.verification import UnknownSchema, Witnesses, keys_in, verify
 
@@ -28,6 +29,14 @@ def stored(results):
     return {cell.key: replace(cell, state="done") for cell in held}
 
 
+def origins(results):
+    """The data behind every cell."""
+    e = results.experiment
+    return {
+        c.key: Origin(e.fingerprint, e.split, e.dataset, disjoint_episodes(e, c.n_way, c.n_shot)) for c in results.cells
+    }
+
+
 def wanted(results):
     """What the table's command shows, as one of a small grid."""
     return {(c.variant, c.n_way, c.n_shot): c.n_episodes_wanted for c in results.cells if c.n_episodes_wanted}
@@ -36,7 +45,9 @@ def wanted(results):
 def check(text, kind, results, shows=None):
     tables = READERS[kind](text)
     papers = {paper.id: paper for paper in PAPERS}
-    return verify(tables, Witnesses(stored(results), papers, lambda command: wanted(shows or results)))
+    return verify(
+        tables, Witnesses(stored(results), papers, lambda command: wanted(shows or results), origins(results))
+    )
 
 
 def found(*arguments):
@@ -68,7 +79,7 @@ def test_what_was_rendered_is_true(kind, make_results, marked):
     ):  # fmt: skip
         verified = check(rendered(results, kind), kind, results)
         assert (verified.findings, verified.notes, verified.exit_code) == ((), (), 0)
-        assert verified.n_cells == len(results.variants) * len(results.settings)
+        assert verified.n_cells + verified.n_empty == len(results.variants) * len(results.settings)
         assert verified.n_published == sum(len(paper.rows) for paper in PAPERS)
 
 
@@ -274,7 +285,7 @@ def test_one_cell_may_have_two_names(make_results):
     assert {f.kind for f in check(text, ".tex", results).findings} == {"gone"}  # its command shows maml-mtl
     tables = READERS[".tex"](text)
     papers = {paper.id: paper for paper in PAPERS}
-    assert verify(tables, Witnesses(stored(results), papers, lambda command: {})).findings == ()
+    assert verify(tables, Witnesses(stored(results), papers, lambda command: {}, origins(results))).findings == ()
 
 
 @BOTH
@@ -348,7 +359,7 @@ def test_an_unknown_command_is_held_against_everything_stored(make_results):
     results, more = make_results(**SMALL, n=12), make_results(**SMALL, n=40)
     tables = READERS[".tex"](rendered(results, ".tex"))
     papers = {paper.id: paper for paper in PAPERS}
-    verified = verify(tables, Witnesses(stored(more), papers, lambda command: None))
+    verified = verify(tables, Witnesses(stored(more), papers, lambda command: None, origins(more)))
     assert len(verified.findings) == 9
     assert verified.notes == ("what `bench run --grid full` shows is not known here: all stored episodes count",)
 
@@ -383,3 +394,130 @@ def test_facts_that_are_none_do_no_harm(junk, make_results):
 def test_keys_are_collected(make_results):
     results = make_results(**SMALL)
     assert keys_in(READERS[".tex"](rendered(results, ".tex"))) == {c.key for c in results.cells}
+
+
+def without_facts(text, kind, *names):
+    """The text with all facts of some kinds taken out."""
+    for name in names:
+        text = re.sub(rf"% {name} \{{.*\n" if kind == ".tex" else rf" data-{name}=\"[^\"]*\"", "", text)
+    return text
+
+
+@BOTH
+def test_published_numbers_whose_facts_are_all_gone_are_unknown(kind, make_results):
+    results = make_results(**SMALL)
+    text = without_facts(rendered(results, kind), kind, "published").replace("37.44", "39.44")
+    unknown = [f for f in check(text, kind, results).findings if (f.kind, f.name) == ("unknown", "a number")]
+    assert len(unknown) == sum(len(row.values) for paper in PAPERS for row in paper.rows)
+    assert any(f.shown.startswith("39.44") for f in unknown)
+    alone = without_facts(text, kind, "bench", "row", "cell")
+    assert {k for k, _ in found(alone, kind, results)} == {"unknown"}
+
+
+@BOTH
+def test_measured_numbers_whose_facts_are_all_gone_are_unknown(kind, make_results):
+    results = make_results(**SMALL)
+    text = without_facts(rendered(results, kind), kind, "row", "cell")
+    verified = check(text, kind, results)
+    told = [(f.kind, f.name) for f in verified.findings]
+    assert told == [("gone", "the table"), *[("unknown", "a number")] * 3 * (3 + 2)]
+    assert (verified.n_cells, verified.exit_code) == (0, 3)
+
+
+def test_a_command_whose_table_is_gone(make_results):
+    results = make_results(**SMALL)
+    text = re.sub(r"\\begin\{table\*\}(?:.*\n)*?\\end\{table\*\}\n", "", rendered(results, ".tex"), count=1)
+    assert found(text, ".tex", results) == [("gone", "the table")]
+
+
+@BOTH
+def test_tables_of_others_are_named_and_not_judged(kind, make_results):
+    results = make_results(**SMALL)
+    other = {
+        ".tex": "\\begin{tabular}{l}\na & 5 \\\\\n\\end{tabular}\n",
+        ".html": "<table><tr><td>a<td>5</table>\n",
+    }[kind]
+    verified = check(other + rendered(results, kind), kind, results)
+    assert verified.findings == ()
+    assert verified.notes == ("line 1: a table without facts is not checked",)
+
+
+@BOTH
+def test_the_facts_of_the_whole_table_must_be_there(kind, make_results):
+    results = make_results(**SMALL)
+    text = rendered(results, kind)
+    verified = check(without_facts(text, kind, "bench"), kind, results)
+    assert [(f.kind, f.name) for f in verified.findings] == [("gone", "the table")]
+    assert verified.exit_code == 3
+    quote = {".tex": '"', ".html": "&#34;"}[kind]
+    damaged = text.replace(f"{quote}schema{quote}: 1", f"{quote}schema{quote}: x")
+    assert found(damaged, kind, results) == [("edited", "the facts 'bench'")]
+
+
+@pytest.mark.parametrize(("name", "was"), [("dataset", "strokes"), ("fingerprint", "5f1c0de"), ("split", "paper")])
+def test_the_data_are_those_of_the_cells(name, was, make_results):
+    results = make_results(**SMALL)
+    text = rendered(results, ".tex")
+    (finding,) = check(text.replace(f'"{name}": "{was}"', f'"{name}": "other"'), ".tex", results).findings
+    assert finding.text == f"line 1: edited by hand: {name} shows other, its cells are of {was}"
+    gone = text.replace(f'"{name}": "{was}"', '"x": 1')
+    assert found(gone, ".tex", results) == [("edited", name)]
+    made_of_others = make_results(**SMALL, **{name: "other"})
+    assert found(text, ".tex", made_of_others) == [("edited", name)]
+
+
+def test_disjoint_is_computed_again(make_results):
+    results = make_results(**SMALL)
+    text = rendered(results, ".tex").replace('"disjoint": "64"', '"disjoint": "640"').replace("& 64 ", "& 640 ")
+    (finding,) = check(text, ".tex", results).findings
+    assert finding.text.endswith("edited by hand: disjoint of 5-way 1-shot shows 640, its data allow 64")
+    elsewhere = {key: replace(origin, disjoint=None, dataset="") for key, origin in origins(results).items()}
+    papers = {paper.id: paper for paper in PAPERS}
+    witnesses = Witnesses(stored(results), papers, lambda command: wanted(results), elsewhere)
+    verified = verify(READERS[".tex"](text), witnesses)
+    assert verified.findings == ()
+    assert [note for note in verified.notes if "disjoint" in note and "not checked" in note]
+
+
+def test_the_list_of_every_cell(make_results):
+    results = make_results(**SMALL)
+    text = rendered(results, ".html") + render_cells(summarise(results))
+    assert check(text, ".html", results).findings == ()
+    (row,) = re.findall(r"<tr id=\"maml-5-way-1-shot\".*?</tr>", text)
+    cells = re.findall(r"<td>[\d.]+</td>", row)
+    for cell, column in zip(cells, ("accuracy", "n", "sd", "sampler"), strict=True):
+        changed = text.replace(row, row.replace(cell, "<td>9.99</td>", 1))
+        assert found(changed, ".html", results) == [("edited", f"{column} of maml 5-way 1-shot in the list of cells")]
+    assert found(text.replace(row, ""), ".html", results) == [("gone", "maml 5-way 1-shot in the list of cells")]
+    relabelled = text.replace(row, row.replace(">maml 5-way", ">maml 7-way"))
+    assert found(relabelled, ".html", results) == [("edited", "the label of maml 5-way 1-shot in the list of cells")]
+    undressed = text.replace(' class="cells"', "").replace(row, row.replace(cells[0], "<td>9.99</td>"))
+    assert found(undressed, ".html", results) == [("edited", "accuracy of maml 5-way 1-shot in the list of cells")]
+    more = text.replace(row, row + row.replace("maml-5", "best-5"))
+    assert found(more, ".html", results) == [("unknown", "the listed cell 'best-5-way-1-shot'")]
+
+
+def test_the_list_of_cells_without_a_number(marked):
+    text = rendered(marked, ".html") + render_cells(summarise(marked))
+    assert check(text, ".html", marked).findings == ()
+
+
+def test_empty_cells_are_no_measured_ones(marked):
+    verified = check(rendered(marked, ".tex"), ".tex", marked)
+    assert (verified.n_cells, verified.n_empty) == (60, 3)
+    nothing = replace(marked, cells=tuple(replace(c, state="missing", episodes=()) for c in marked.cells))
+    verified = check(rendered(nothing, ".tex"), ".tex", nothing)
+    assert (verified.findings, verified.n_cells, verified.n_empty, verified.exit_code) == ((), 0, 63, 5)
+
+
+def test_a_number_that_was_changed_in_the_facts_alone_is_named(make_results):
+    results = make_results(**SMALL)
+    text = rendered(results, ".tex")
+    for field, value in (("n", 400), ("mean", 0.9), ("sd", None)):
+        changed = forged(text, ".tex", lambda f, name=field, said=value: {name: said})
+        maml = [f for f in check(changed, ".tex", results).findings if f.name == "maml 5-way 1-shot"]
+        if field == "n":
+            assert maml[0].text.endswith("maml 5-way 1-shot has n 400 in its facts, the database has n 40")
+        assert [f.kind for f in maml] == ["edited"]
+        assert field in maml[0].text
+        assert "now has" not in maml[0].text
