@@ -18,7 +18,7 @@ def origin(run: Mapping[str, Any]) -> Origin | None:
     code = {name: run[name] for name in ("git_commit", "git_dirty")}
     if IMPORTED not in facts:
         return code | {"started_at": run["started_at"], "command": run["command"], "facts": facts}
-    if BY not in facts:
+    if BY not in facts or AT not in facts:
         return None
     own = {name: value for name, value in facts.items() if name not in (IMPORTED, BY, AT)}
     return code | {"started_at": facts[AT], "command": facts[BY], "facts": own}

@@ -9,7 +9,8 @@ from typing import Literal
 from fewshot_bench.origin import machine, origin
 from fewshot_bench.store.snapshot import Row, Snapshot, StoredEpisode, cell_name
 
-CellState = Literal["new", "extended", "equal", "empty"]  # "empty": known here, and nothing to compare there
+# "conflict": with another result for an episode; "empty": known here, and nothing to compare there
+CellState = Literal["new", "extended", "equal", "conflict", "empty"]
 TrainingState = Literal["new", "replaced", "kept"]
 # (state of the cell, our run, their run) -> how many equal episodes of such cells they both made
 RunPairs = Counter[tuple[CellState, int, int]]
@@ -130,13 +131,11 @@ def _compare_cell(
     our_episodes = ours.episodes(here) if here else []
     their_episodes = theirs.episodes(there)
     name, key = cell_name(here or there), there["key"]
-    state = _cell_state(here, our_episodes, their_episodes)
     shared = list(zip(our_episodes, their_episodes, strict=False))
-    for mine, other in shared:
-        if mine.counted == other.counted:
-            pairs[state, mine.run_id, other.run_id] += 1
-        else:
-            conflicts.append(EpisodeConflict(name, key, mine.number, mine.counted[1:], other.counted[1:]))
+    differing = [(mine, other) for mine, other in shared if mine.counted != other.counted]
+    conflicts += [EpisodeConflict(name, key, mine.number, mine.counted[1:], o.counted[1:]) for mine, o in differing]
+    state = "conflict" if differing else _cell_state(here, our_episodes, their_episodes)
+    pairs.update((state, mine.run_id, other.run_id) for mine, other in shared if mine.counted == other.counted)
     our_answers = ours.answers(key) if shared else {}
     their_answers = theirs.answers(key) if shared else {}
     both = [(i, our_answers.get(i), their_answers.get(i)) for i in range(len(shared))]

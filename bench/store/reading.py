@@ -1,7 +1,6 @@
 """What reports and plans read, as plain frozen records; no row of the database leaves this folder."""
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,14 @@ from fewshot_bench.errors import DatabaseError, NothingSelected
 from fewshot_bench.records import Answers, EpisodeResult, StoredCell, StoredTraining
 from fewshot_bench.store.engine import explained, open_engine
 from fewshot_bench.store.schema import answers, cells, curves, episodes, runs, trainings
+from fewshot_bench.store.snapshot import (
+    EDITED,
+    cell_identity,
+    check_counts,
+    parsed,
+    refuse_folder,
+    without_password,
+)
 from fewshot_bench.store.writing import COUNTED, counts, episodes_sha256
 
 
@@ -40,7 +47,8 @@ class Reader:
     """Reads results; changes nothing, and sees everything in one snapshot a call."""
 
     def __init__(self, where: str) -> None:
-        self._where = where
+        refuse_folder(where)
+        self._where = without_password(where)
         self._engine = open_engine(where, write=False)
 
     def trainings(self) -> dict[str, StoredTraining]:
@@ -48,8 +56,10 @@ class Reader:
         with explained(self._where), self._engine.begin() as c:
             rows = c.execute(select(trainings)).mappings().all()
         names = StoredTraining.__dataclass_fields__
-        parsed = [dict(row) | {"identity": json.loads(row["identity"])} for row in rows]
-        return {row["key"]: StoredTraining(**{n: row[n] for n in names}) for row in parsed}
+        found = {}
+        for row in rows:
+            found[row["key"]] = StoredTraining(**{n: row[n] for n in names} | {"identity": self._identity_of(row)})
+        return found
 
     def cells(self) -> dict[str, StoredCell]:
         """All stored cells by key."""
@@ -70,7 +80,7 @@ class Reader:
         return found
 
     def episodes(self, keys: Iterable[str]) -> dict[str, tuple[EpisodeResult, ...]]:
-        """The episodes of each cell, in order. Raises DatabaseError where they do not match their SHA-256."""
+        """The episodes of each cell, in order. Raises DatabaseError where they are damaged or cannot be."""
         wanted = set(keys)
         query = (
             select(episodes.c.cell_key, *(episodes.c[n] for n in COUNTED))
@@ -88,6 +98,7 @@ class Reader:
                     f"{self._where}: the episodes of cell {key} do not match their checksum: the file was "
                     "damaged or edited; move it away, or restore a copy"
                 )
+            check_counts(self._where, key, results)
         return {key: tuple(results) for key, results in found.items()}
 
     def answers(self, keys: Iterable[str]) -> dict[str, dict[int, Answers]]:
@@ -110,7 +121,10 @@ class Reader:
         return found
 
     def cell(self, key_or_prefix: str) -> CellFacts:
-        """Everything about one cell. Raises NothingSelected if no or several cells match."""
+        """Everything about one cell. Raises NothingSelected if no or several cells match.
+
+        Raises DatabaseError where the cell is not what its key is the hash of.
+        """
         with explained(self._where), self._engine.begin() as c:
             matches = cells.c.key.startswith(key_or_prefix, autoescape=True)
             found = c.execute(select(cells).where(matches).limit(2)).mappings().all()
@@ -118,12 +132,16 @@ class Reader:
                 what = "no cell's" if not found else "more than one cell's"
                 raise NothingSelected(f"{what} key starts with {key_or_prefix!r}; `bench status -v` lists the keys")
             cell = dict(found[0])
-            training = dict(
-                c.execute(select(trainings).where(trainings.c.key == cell["training_key"])).mappings().one()
+            training_row = select(trainings).where(trainings.c.key == cell["training_key"])
+            training, run = (
+                dict(c.execute(query).mappings().first() or {})
+                for query in (training_row, select(runs).where(runs.c.id == cell["run_id"]))
             )
-            run = dict(c.execute(select(runs).where(runs.c.id == cell["run_id"])).mappings().one())
-        for row, column in ((cell, "identity"), (training, "identity"), (run, "facts")):
-            row[column] = json.loads(row[column])
+        if not training or not run:
+            raise DatabaseError(f"{self._where}: the training or run of cell {cell['key']} is missing: {EDITED}")
+        training["identity"] = self._identity_of(training)
+        cell["identity"] = cell_identity(self._where, cell, training["identity"])
+        run = self._with_facts(run)
         return CellFacts(cell, training, run, self.episodes([cell["key"]])[cell["key"]])
 
     def all_cells(self) -> list[dict[str, Any]]:
@@ -159,7 +177,13 @@ class Reader:
         )
         query = select(runs).where(runs.c.id.in_(of_cells.union(of_trainings))).order_by(runs.c.id)
         with explained(self._where), self._engine.begin() as c:
-            return [dict(row) | {"facts": json.loads(row["facts"])} for row in c.execute(query).mappings()]
+            return [self._with_facts(dict(row)) for row in c.execute(query).mappings()]
+
+    def _identity_of(self, training: Mapping[Any, Any]) -> dict[str, Any]:
+        return parsed(self._where, f"the identity of training {training['key']}", training["identity"])
+
+    def _with_facts(self, run: dict[str, Any]) -> dict[str, Any]:
+        return run | {"facts": parsed(self._where, f"the facts of run {run['id']}", run["facts"])}
 
 
 def _count(c: Connection, table: Any) -> int:

@@ -111,7 +111,10 @@ def test_without_answers_counts_are_compared(run, bench):
     key = key_of(run, "mine")
     change(run, "DELETE FROM answers WHERE cell_key = ?", key)
     ran = bench("replay", key)
-    assert (ran.code, "equal counts (6 episodes, 72 queries; only counts were kept of 6 episodes)" in ran.out) == (0, True)
+    assert (ran.code, "equal counts (6 episodes, 72 queries; only counts were kept of 6 episodes)" in ran.out) == (
+        0,
+        True,
+    )
     change(run, "UPDATE episodes SET n_correct = (n_correct + 3) % 13 WHERE cell_key = ? AND number = 1", key)
     connection = sqlite3.connect(run.database)
     counted = "SELECT number, episode_id, n_correct, n_queries FROM episodes WHERE cell_key = ? ORDER BY number"
