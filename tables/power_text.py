@@ -107,4 +107,4 @@ def _legend(pairs: Sequence[PairPower], points: str) -> list[str]:
         lines.append("seeds: more seeds, not episodes: as far as so few seeds tell, how they differ hides it.")
     if "never" in answers:
         lines.append("never: no number of episodes shows a difference of zero, or one so small.")
-    return lines
+    return [*lines, "Words and formulas: docs/statistics.md"]

@@ -31,8 +31,10 @@ WIDTH = 110
 def doctor(*, control: bool, strict: bool, as_json: bool, **selection: Any) -> int:
     """Look for what should not be: in the stored results, the images and the models.
 
-    An alarm means "look here". Writes nothing. Exits 0, with or without alarms; with --strict 3 if there are some.
-    Exits 5 where nothing is stored of the chosen cells: only the images were looked at then.
+    An alarm means "look here"; docs/statistics.md says when each rings. Writes nothing.
+
+    Exits 0, with or without alarms; with --strict 3 if there are some. Exits 5 where nothing is stored of the chosen
+    cells: only the images were looked at then.
     """
     from fewshot_bench.doctor.copies import copies
 

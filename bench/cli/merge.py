@@ -38,7 +38,7 @@ def merge(*, other: str, out: Path | None, dry_run: bool, as_json: bool) -> None
     episode with equal counts on both sides is skipped, and proves that the number repeats; one with other counts
     is a conflict: each is listed, nothing is changed, exit 6. So is a training with other weights (SHA-256), if
     results of theirs would come to stand beside results of ours. A finished training or cell takes the place of a
-    failed or unfinished one. Checkpoints beside OTHER.sqlite are copied.
+    failed or unfinished one. Checkpoints beside OTHER.sqlite are copied. Words: docs/statistics.md.
     """
     from fewshot_bench.store import merging
     from fewshot_bench.store.snapshot import file_of, is_same

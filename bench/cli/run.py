@@ -51,7 +51,8 @@ def run(
 ) -> int:  # fmt: skip
     """Train and evaluate what is missing of the grid.
 
-    Results are stored as they are made: the same command goes on after any interruption.
+    Results are stored as they are made: the same command goes on after any interruption. What --until separates:
+    docs/statistics.md.
     """
     from fewshot_bench.cli.dry_run import plan_line
     from fewshot_bench.cli.screen import Screen

@@ -40,6 +40,7 @@ def verify(*, file: Path, out: Path | None, as_json: bool) -> int:
     captions, notes, bold, the marks † § ¶ ? ‡, tables that are not the benchmark's, and of a report the data and
     seeds intervals in its list of cells, its costs and its claims. Exits 3 if a number is not true, 5 if nothing
     measured is in the file.
+    docs/statistics.md explains edited, stale, unknown and gone.
     """
     from fewshot_bench.config import load
     from fewshot_bench.store import Reader
