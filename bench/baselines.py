@@ -3,13 +3,11 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from fewshot_bench.collect import results
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import UsageError
-from fewshot_bench.grid import Cell, Request
-from fewshot_bench.seeding import digest
+from fewshot_bench.grid import Cell, Request, lineage_of
 from fewshot_bench.store import Reader
 from fewshot_bench.tables.check.baseline import (
     Baseline,
@@ -19,7 +17,7 @@ from fewshot_bench.tables.check.baseline import (
     read_baseline,
     stored_cell,
 )
-from fewshot_bench.tables.scores import CellScore, EpisodeScore
+from fewshot_bench.tables.scores import CellScore
 
 SQLITE_BEGINS = b"SQLite format 3\0"
 
@@ -53,12 +51,6 @@ def of_database(where: str, request: Request, images: ImageSet, cells: list[Cell
     return replace(current, cells=current.cells + _older(reader, lacking))
 
 
-def stored_lineage(training: dict[str, Any], cell: dict[str, Any]) -> str:
-    """`Cell.lineage` from the two identities as the database keeps them."""
-    unversioned = {name: value for name, value in training.items() if name != "versions"}
-    return digest(cell | {"training": unversioned, "bank": cell["bank"][1]})[:16]
-
-
 def _older(reader: Reader, cells: list[Cell]) -> tuple[BaselineCell, ...]:
     """The newest stored results of the same lineage as some cells."""
     wanted = {cell.name: cell for cell in cells}
@@ -68,9 +60,9 @@ def _older(reader: Reader, cells: list[Cell]) -> tuple[BaselineCell, ...]:
         if cell is None or not row["n_episodes"] or row["reason"]:
             continue
         facts = reader.cell(row["key"])
-        if stored_lineage(facts.training["identity"], facts.cell["identity"]) == cell.lineage:
+        if lineage_of(facts.training["identity"], facts.cell["identity"]) == cell.lineage:
             place = (cell.variant, cell.setting.n_way, cell.setting.n_shot, cell.training.seed)
-            episodes = tuple(EpisodeScore(e.episode_id, e.n_correct, e.n_queries, e.number) for e in facts.episodes)
+            episodes = tuple(result.score() for result in facts.episodes)
             score = CellScore(*place, row["key"], "done", episodes=episodes, lineage=cell.lineage)
             found[cell.name] = stored_cell(score)
     return tuple(found.values())

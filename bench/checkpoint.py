@@ -1,7 +1,6 @@
 """Weights on disk: safetensors, written whole or not at all, finished ones named by their content."""
 
 import hashlib
-import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from fewshot_bench.errors import BenchError
+from fewshot_bench.weights import write_whole
 
 LEFTOVER_SECONDS = 3600.0  # no write takes as long
 
@@ -77,21 +76,7 @@ class Checkpoints:
         return self._folder / f"{sha256}.safetensors"
 
     def _write(self, path: Path, content: bytes) -> None:
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
-            raise BenchError(
-                f"{path}: cannot be written ({error.strerror}); make room or choose another --out, and run "
-                "the same command again"
-            ) from error
+        write_whole(path, content, "make room or choose another --out, and run the same command again")
 
 
 def _pack(state: dict[str, Tensor]) -> bytes:

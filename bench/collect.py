@@ -83,7 +83,7 @@ def stored_scores(
 
 
 def _counted(results: tuple[EpisodeResult, ...]) -> tuple[EpisodeScore, ...]:
-    return tuple(EpisodeScore(r.episode_id, r.n_correct, r.n_queries, r.number) for r in results)
+    return tuple(result.score() for result in results)
 
 
 def _score(

@@ -111,13 +111,18 @@ class Cell:
     @property
     def lineage(self) -> str:
         """16 hex digits, the same for whatever version of the code made the result."""
-        training = {name: value for name, value in self.training.identity.items() if name != "versions"}
-        return digest(self.identity | {"training": training, "bank": self.bank_seed})[:16]
+        return lineage_of(self.training.identity, self.identity)
 
     @property
     def name(self) -> str:
         """How people say it, and what `-k` matches: maml-5w1s-s0."""
         return f"{self.variant}-{self.setting.n_way}w{self.setting.n_shot}s-s{self.training.seed}"
+
+
+def lineage_of(training: dict[str, Any], cell: dict[str, Any]) -> str:
+    """`Cell.lineage` from the two identities, as they are or as the database keeps them."""
+    unversioned = {name: value for name, value in training.items() if name != "versions"}
+    return digest(cell | {"training": unversioned, "bank": cell["bank"][1]})[:16]
 
 
 @dataclass(frozen=True)

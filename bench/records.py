@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal, NewType
 
+from fewshot_bench.tables.scores import EpisodeScore
+
 # The label given to each query of an episode, query by query: a byte each, or two (little-endian) beyond 256 ways.
 Answers = NewType("Answers", bytes)
 SMALL = 256  # ways that a byte can name
@@ -18,6 +20,10 @@ class EpisodeResult:
     n_queries: int
     # empty where they are not needed or were not kept; results are compared by what was counted
     answers: Answers = field(default=Answers(b""), compare=False, repr=False)
+
+    def score(self) -> EpisodeScore:
+        """What tables are made from."""
+        return EpisodeScore(self.episode_id, self.n_correct, self.n_queries, self.number)
 
 
 @dataclass(frozen=True)

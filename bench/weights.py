@@ -34,12 +34,12 @@ def bring(wanted: Iterable[str], source: Path | None, target: Path, *, dry_run: 
             continue
         copied.append(sha256)
         if not dry_run:
-            write_whole(target / name, content)
+            write_whole(target / name, content, "the results are merged: make room and merge again")
     return Brought(tuple(copied), tuple(missing))
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file, or leave what was there. Raises BenchError where it cannot be written."""
+def write_whole(path: Path, content: bytes, advice: str) -> None:
+    """Write a file, or leave what was there. Raises BenchError, with the advice, where it cannot be written."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,9 +51,7 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()
-        raise BenchError(
-            f"{path}: cannot be written ({error.strerror}); the results are merged: make room and merge again"
-        ) from error
+        raise BenchError(f"{path}: cannot be written ({error.strerror}); {advice}") from error
 
 
 def _content(path: Path, sha256: str) -> bytes | None:

@@ -76,14 +76,14 @@ def _read(file: Path) -> list[RenderedTable]:
 
 def _stored(reader: Reader, keys: set[str]) -> dict[str, CellScore]:
     """Every stored cell; episodes of those with these keys."""
-    from fewshot_bench.tables.scores import CellScore, EpisodeScore
+    from fewshot_bench.tables.scores import CellScore
 
     rows = reader.all_cells()
     episodes = reader.episodes(row["key"] for row in rows if row["key"] in keys)
     return {
         row["key"]: CellScore(
             row["variant"], row["n_way"], row["n_shot"], row["seed"], row["key"], "done", row["reason"],
-            tuple(EpisodeScore(e.episode_id, e.n_correct, e.n_queries, e.number) for e in episodes.get(row["key"], ())),
+            tuple(result.score() for result in episodes.get(row["key"], ())),
         )
         for row in rows
     }  # fmt: skip

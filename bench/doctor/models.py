@@ -22,7 +22,7 @@ from fewshot_bench.seeding import Stream, shuffled
 from fewshot_bench.store import Reader
 from fewshot_bench.tables.alarms.alarm import Alarm, Check, counted
 from fewshot_bench.tables.alarms.implausible import permuted_labels
-from fewshot_bench.tables.scores import CellScore, EpisodeScore
+from fewshot_bench.tables.scores import CellScore
 from fewshot_bench.tasks import Gallery
 
 CONTROL_EPISODES = 50  # of each model, in the label-permutation control
@@ -145,7 +145,7 @@ def label_control(models: Sequence[Model], lab: Laboratory, say: Callable[[str],
         cell = replace(model.cell, n_episodes=CONTROL_EPISODES)
         method = runner.load(cell.training, model.checkpoint, lab)
         results = [result for chunk in runner.evaluate(cell, method, permuted, 0) for result in chunk]
-        counts = tuple(EpisodeScore(r.episode_id, r.n_correct, r.n_queries, r.number) for r in results)
+        counts = tuple(result.score() for result in results)
         place = (cell.variant, cell.setting.n_way, cell.setting.n_shot, cell.training.seed)
         return CellScore(*place, cell.key, "done", episodes=counts)
 

@@ -72,7 +72,7 @@ def _tables(reader: Reader) -> dict[str, list[CellScore]]:
     tables: dict[str, list[CellScore]] = defaultdict(list)
     for label, row in latest.items():
         place = (row["variant"], row["n_way"], row["n_shot"], row["seed"])
-        counts = tuple(EpisodeScore(e.episode_id, e.n_correct, e.n_queries, e.number) for e in episodes[row["key"]])
+        counts = tuple(result.score() for result in episodes[row["key"]])
         tables[label.rsplit(" ", 1)[0]].append(CellScore(*place, row["key"], "done", episodes=counts))
     return tables
 

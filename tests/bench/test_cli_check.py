@@ -9,25 +9,8 @@ from contextlib import closing
 
 import pytest
 
-from fewshot_bench.baselines import stored_lineage
+from fewshot_bench.grid import lineage_of
 from fewshot_bench.methods.protonet import ProtoNet
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """Where the first test leaves its results for the others."""
-    return tmp_path_factory.mktemp("finished") / "out"
-
-
-@pytest.fixture
-def run(place, bench, finished):
-    """The tiny grid, finished."""
-    if finished.exists():
-        shutil.copytree(finished, place.folder / "out")
-    else:
-        assert bench("run", "-q").code == 0
-        shutil.copytree(place.folder / "out", finished)
-    return place
 
 
 def baseline(run, bench, change=None):
@@ -140,9 +123,7 @@ def test_a_file_of_another_version_of_the_code(run, bench, monkeypatch):
 
 
 def test_stored_identities_give_the_lineage_of_cells(cell, other_cell, training):
-    assert (
-        stored_lineage(json.loads(json.dumps(training.identity)), json.loads(json.dumps(cell.identity))) == cell.lineage
-    )
+    assert lineage_of(json.loads(json.dumps(training.identity)), json.loads(json.dumps(cell.identity))) == cell.lineage
     assert cell.lineage != other_cell.lineage
 
 

@@ -30,12 +30,6 @@ seeds = [0]
 """
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """Where the first test leaves its results for the others."""
-    return tmp_path_factory.mktemp("finished") / "out"
-
-
 @pytest.fixture
 def run(place, bench, finished):
     """The tiny grid, finished, with a variant of the user's own."""

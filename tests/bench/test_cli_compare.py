@@ -7,14 +7,7 @@ import sqlite3
 import pytest
 
 
-@pytest.fixture
-def ran(place, bench):
-    """The tiny grid, done."""
-    assert bench("run", "-q").code == 0
-    return place
-
-
-def test_two_variants_in_the_settings_that_both_have(ran, bench):
+def test_two_variants_in_the_settings_that_both_have(run, bench):
     found = json.loads(bench("compare", "transfer", "protonet", "--json").out)["comparisons"]
     assert [(c["n_way"], c["n_shot"], c["n_episodes"]) for c in found] == [(4, 1, 6), (4, 5, 6)]
     one = json.loads(bench("compare", "transfer", "protonet", "-k", "not (protonet and 1s-s0)", "--json").out)
@@ -22,7 +15,7 @@ def test_two_variants_in_the_settings_that_both_have(ran, bench):
     assert bench("compare", "transfer", "protonet", "-k", "protonet").code == 5
 
 
-def test_two_databases_cell_by_cell(ran, bench):
+def test_two_databases_cell_by_cell(run, bench):
     shutil.copy("out/results.sqlite", "old.sqlite")
     told = bench("compare", "old.sqlite", "out", "--method", "transfer")
     assert told.code == 0
@@ -47,19 +40,19 @@ def test_two_databases_cell_by_cell(ran, bench):
         (["transfer", "protonet", "--method", "transfer"], "--method is not for"),
     ],
 )
-def test_mistakes_are_one_line(ran, bench, names, said):
+def test_mistakes_are_one_line(run, bench, names, said):
     told = bench("compare", *names)
     assert (told.code, told.out, len(told.err.splitlines())) == (2, "", 1)
     assert said in told.err
 
 
-def test_ranks_need_three_settings(ran, bench):
+def test_ranks_need_three_settings(run, bench):
     told = bench("compare")
     assert told.code == 5
     assert "ranks need 3 settings" in told.err
 
 
-def test_nothing_stored_leaves_an_earlier_report_alone(ran, bench):
+def test_nothing_stored_leaves_an_earlier_report_alone(run, bench):
     assert bench("report", "-q").code == 0
     with open("out/table.tex", "rb") as file:
         before = file.read()

@@ -3,26 +3,8 @@
 import json
 import re
 import shlex
-import shutil
 
 import pytest
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """Where the first test leaves its results for the others."""
-    return tmp_path_factory.mktemp("finished") / "out"
-
-
-@pytest.fixture
-def run(place, bench, finished):
-    """The tiny grid, finished."""
-    if finished.exists():
-        shutil.copytree(finished, place.folder / "out")
-    else:
-        assert bench("run", "-q").code == 0
-        shutil.copytree(place.folder / "out", finished)
-    return place
 
 
 def test_each_setting_against_its_best(run, bench):

@@ -2,27 +2,9 @@
 
 import csv
 import io
-import shutil
 import sqlite3
 
 import pytest
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """Where the first test leaves its results for the others."""
-    return tmp_path_factory.mktemp("finished") / "out"
-
-
-@pytest.fixture
-def run(place, bench, finished):
-    """The tiny grid, finished."""
-    if finished.exists():
-        shutil.copytree(finished, place.folder / "out")
-    else:
-        assert bench("run", "-q").code == 0
-        shutil.copytree(place.folder / "out", finished)
-    return place
 
 
 def test_a_report_is_written_whole(run, bench):

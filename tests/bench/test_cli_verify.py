@@ -11,12 +11,6 @@ UNCHECKED = "not checked: captions, notes, bold and the marks † § ¶ ? ‡; -
 COUNTED = "4 measured cells and 11 published rows: "
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """Where the first test leaves its results for the others."""
-    return tmp_path_factory.mktemp("finished") / "finished"
-
-
 @pytest.fixture
 def run(place, bench, finished):
     """The tiny grid, finished, with its tables beside it."""

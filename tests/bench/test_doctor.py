@@ -169,12 +169,6 @@ def test_the_control_takes_the_cheapest_model_of_a_column(make_training):
     assert one_a_column(models) == models[1:]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """Where the first test leaves its results for the others."""
-    return tmp_path_factory.mktemp("finished") / "out"
-
-
 @pytest.fixture
 def run(place, bench, finished):
     """Two seeds of the tiny grid, finished."""

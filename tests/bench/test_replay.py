@@ -18,12 +18,6 @@ from fewshot_bench.store.writing import episodes_sha256
 N_QUERIES = 4 * 3
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """Where the first test leaves its results for the others."""
-    return tmp_path_factory.mktemp("finished") / "out"
-
-
 @pytest.fixture
 def run(place, bench, finished):
     """The tiny grid, finished; its protonet under a name that no packaged configuration knows."""
