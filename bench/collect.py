@@ -2,10 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
+from fewshot_bench.config import Config
 from fewshot_bench.confusion import Classes, confusion
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.grid import Cell, Request, Training
+from fewshot_bench.grid import Cell, Request, Training, backbone_of
 from fewshot_bench.records import EpisodeResult, StoredCell, StoredTraining
 from fewshot_bench.store import Reader
 from fewshot_bench.tables.scores import (
@@ -28,12 +30,25 @@ PROTOCOL_NOTES = {
 }
 
 
-def results(request: Request, images: ImageSet, cells: list[Cell], reader: Reader, command: str) -> Results:
-    """Everything stored of the wanted cells, missing ones marked."""
+def results(
+    request: Request,
+    images: ImageSet,
+    cells: list[Cell],
+    reader: Reader,
+    command: str,
+    *,
+    with_answers: bool = False,
+) -> Results:
+    """Everything stored of the wanted cells, missing ones marked; raises DatabaseError where episodes are damaged.
+
+    Only with the answers do cells have a confusion of classes, for the data interval of tables and for alarms, and only
+    then are damaged answers noticed: they are as many bytes as there were queries.
+    """
     stored_cells, stored_trainings = reader.cells(), reader.trainings()
     wanted = {cell.key: cell for cell in cells}
     held = [key for key in wanted if key in stored_cells]
-    episodes, answers, classes = reader.episodes(held), reader.answers(held), Classes(images)
+    episodes, classes = reader.episodes(held), Classes(images)
+    answers = reader.answers(held) if with_answers else {}
     trainings = {cell.training.key: cell.training for cell in cells}
     curves = reader.curves(trainings)
     variants = {key: tuple(dict.fromkeys(c.variant for c in cells if c.training.key == key)) for key in trainings}
@@ -108,13 +123,29 @@ def _score(
         episodes=() if state == "failed" else _counted(shown),
         n_episodes_wanted=cell.n_episodes,
         lineage=cell.lineage,
-        backbone="{backbone}, {filters} filters, {in_channels}x{image_size}x{image_size}".format(**training.identity)
-        if training
-        else "",
+        backbone=_stored_backbone(training.identity) if training else "",
         seconds_per_episode=stored.seconds / max(1, stored.n_episodes) if stored else 0.0,
         weights=training.checkpoint if training else "",
         confusion=confused if state != "failed" else None,
     )
+
+
+def _backbone(config: Config) -> str:
+    """Conv-4, 32 filters: the backbone of [model], in words."""
+    backbone, model = backbone_of(config), config.model
+    parts = {backbone.label: True, f"{model.filters} filters": "filters" in backbone.settings}
+    parts[f"DropBlock {model.drop_block:g}"] = model.drop_block > 0
+    parts[f"computed in {model.numerics}"] = model.numerics != "float32"
+    return ", ".join(words for words, said in parts.items() if said)
+
+
+def _stored_backbone(identity: dict[str, Any]) -> str:
+    """conv4, 32 filters, 1x28x28: what it is and what it takes in."""
+    parts = ["{backbone}", "{filters} filters", "{in_channels}x{image_size}x{image_size}"]
+    if not identity["filters"]:
+        parts[1] = "DropBlock {drop_block}" if "drop_block" in identity else ""
+    parts.append("{numerics}" if "numerics" in identity else "")
+    return ", ".join(part for part in parts if part).format(**identity)
 
 
 def _cost(training: Training, stored: StoredTraining | None, variants: tuple[str, ...]) -> TrainingCost:
@@ -148,10 +179,11 @@ def _experiment(request: Request, images: ImageSet, cells: list[Cell], reader: R
         protocol=request.protocol,
         protocol_note=PROTOCOL_NOTES[request.protocol],
         budget=request.budget,
-        backbone=f"Conv-4, {request.config.model.filters} filters",
+        backbone=_backbone(request.config),
         norms={c.variant: c.training.settings.norm for c in cells if hasattr(c.training.settings, "norm")},
         n_query=request.config.episodes.n_query,
         command=command,
+        augmentation=str(request.config.augmentation),
         facts=_facts(cells, reader),
     )
 

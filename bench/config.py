@@ -19,6 +19,7 @@ from fewshot_bench.errors import UsageError, did_you_mean
 
 Protocol = Literal["single", "matched"]
 Device = Literal["auto", "cpu", "cuda"]
+Numerics = Literal["float32", "tf32", "bfloat16"]
 T = TypeVar("T")
 
 
@@ -34,6 +35,7 @@ class RunConfig:
     budget: str
     protocol: Protocol
     device: Device
+    recompute: bool
     out: str
     jobs: int = _at_least(0)
     threads: int = _at_least(1)
@@ -58,9 +60,12 @@ class EpisodesConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The backbone."""
+    """The backbone; which ones there are is checked where they are known: grid.py."""
 
+    backbone: str
     filters: int
+    drop_block: float = field(metadata={"max": 0.9})
+    numerics: Numerics
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,27 @@ class TrainingConfig:
     shot: int = _at_least(1)
     query: int = _at_least(1)
     most_shots: int = _at_least(1)
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """How training images are changed; test episodes never are. 0 and false are off, as in the paper."""
+
+    crop_padding: int = field(default=0, metadata={"min": 0})
+    flip: bool = False
+    jitter: float = field(default=0.0, metadata={"max": 1})
+
+    def __str__(self) -> str:
+        """In words; empty where all is off."""
+        parts = {
+            f"crops moved by up to {self.crop_padding} pixels": self.crop_padding,
+            "horizontal flips": self.flip,
+            f"colour jitter of {self.jitter:g}": self.jitter,
+        }
+        return ", ".join(words for words, on in parts.items() if on)
+
+
+NO_AUGMENTATION = AugmentationConfig()
 
 
 @dataclass(frozen=True)
@@ -111,6 +137,7 @@ class Config:
     episodes: EpisodesConfig
     model: ModelConfig
     training: TrainingConfig
+    augmentation: AugmentationConfig
     adaptation: dict[str, Any]
     budgets: dict[str, Budget]
     grids: dict[str, GridConfig]
@@ -223,6 +250,7 @@ def _config(tables: dict[str, Any]) -> Config:
         episodes=build(EpisodesConfig, tables["episodes"], "episodes"),
         model=build(ModelConfig, tables["model"], "model"),
         training=build(TrainingConfig, tables["training"], "training"),
+        augmentation=build(AugmentationConfig, tables["augmentation"], "augmentation"),
         adaptation=tables["adaptation"],
         budgets={name: _budget(table, f"budgets.{name}") for name, table in tables["budgets"].items()},
         grids={name: build(GridConfig, table, f"grids.{name}") for name, table in tables["grids"].items()},

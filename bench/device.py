@@ -3,21 +3,26 @@
 import ctypes
 import resource
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
 
+from fewshot_bench.config import Numerics
 from fewshot_bench.errors import UsageError
 from fewshot_bench.provenance import cores
 
 
-def choose_device(name: str) -> torch.device:
-    """auto, cpu or cuda as a device. Raises UsageError for a GPU that is not there."""
+def choose_device(name: str, numerics: Numerics) -> torch.device:
+    """auto, cpu or cuda as a device. Raises UsageError for a GPU that is not there, or numbers that it alone has."""
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise UsageError("--device cuda: there is no CUDA GPU that this torch can use; use --device auto or cpu")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
+    device = torch.device("cuda" if available and name != "cpu" else "cpu")
+    if numerics == "tf32" and device.type != "cuda":
+        raise UsageError('[model] numerics = "tf32" is of NVIDIA GPUs, and this run has none; use "float32"')
+    return device
 
 
 def choose_jobs(device: torch.device, jobs: int, n_cells: int) -> int:
@@ -38,6 +43,23 @@ def prepare(device: torch.device, threads: int) -> None:
         if hasattr(libc, "mallopt"):  # glibc
             libc.mallopt(m_mmap_threshold, 1 << 30)
             libc.mallopt(m_trim_threshold, (1 << 31) - 1)
+
+
+@contextmanager
+def arithmetic(numerics: Numerics, device: torch.device) -> Iterator[None]:
+    """Compute with these numbers inside the block.
+
+    float32: exact single precision. tf32: an NVIDIA GPU's products of matrices and convolutions of numbers with 10 bits
+    behind the point. bfloat16: such products in 8 bits (torch's autocast), everything else in single precision.
+    """
+    on = numerics == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = on
+    try:
+        # without autocast's cache of converted weights, which would outlive their change in a recorded step
+        with torch.autocast(device.type, torch.bfloat16, enabled=numerics == "bfloat16", cache_enabled=False):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 
 
 def describe(device: torch.device) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import UsageError
-from fewshot_bench.seeding import Stream, shuffled
+from fewshot_bench.seeding import Stream, shuffled, smallest
 
 BANK_VERSION = 1  # raise it when the drawing below changes: every result then gets a new identity
 
@@ -52,8 +52,10 @@ class Sampler:
 
     def __init__(self, images: ImageSet, classes: tuple[int, ...], stream: Stream) -> None:
         self._classes = np.array(classes, dtype=np.int64)
-        self._images_of = [images.images_of_class[c] for c in classes]
-        self._most = max(len(i) for i in self._images_of)
+        images_of = [images.images_of_class[c] for c in classes]
+        self._sizes = np.array([len(own) for own in images_of])
+        self._most = int(self._sizes.max())
+        self._images_of = np.stack([np.resize(own, self._most) for own in images_of])  # (n_classes, most)
         self._stream = stream
 
     def draw_classes(self, index: int, n_way: int) -> NDArray[np.int64]:
@@ -68,19 +70,17 @@ class Sampler:
         words = self._stream.words(index, n_classes + n_way * (self._most + n_shot))
         chosen = shuffled(words[:n_classes])[:n_way]  # their order is the label permutation
         image_words = words[n_classes : n_classes + n_way * self._most].reshape(n_way, self._most)
-        support, query = [], []
-        for row, c in zip(image_words, chosen, strict=True):
-            own = self._images_of[c]
-            order = own[shuffled(row[: len(own)])]
-            query.append(order[:n_query])
-            support.append(order[n_query : n_query + n_shot])
+        if self._sizes[chosen].min() < self._most:  # words for images that a smaller class does not have: never chosen
+            absent = np.arange(self._most) >= self._sizes[chosen, None]
+            image_words = np.where(absent, np.uint64(2**64 - 1), image_words)
+        picked = self._images_of[chosen[:, None], smallest(image_words, n_query + n_shot)]
         order = shuffled(words[n_classes + n_way * self._most :])
         labels = np.arange(n_way, dtype=np.int64)
         return Episode(
             classes=self._classes[chosen],
-            support=np.concatenate(support)[order],
+            support=picked[:, n_query:].ravel()[order],
             support_labels=labels.repeat(n_shot)[order],
-            query=np.concatenate(query),
+            query=picked[:, :n_query].ravel(),
             query_labels=labels.repeat(n_query),
         )
 

@@ -5,15 +5,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from fewshot_bench.config import Config, build, choose
+from fewshot_bench.config import NO_AUGMENTATION, AugmentationConfig, Config, Numerics, build, choose
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.episodes import BANK_VERSION, Setting, check_setting
 from fewshot_bench.errors import UsageError, did_you_mean
 from fewshot_bench.methods.adaptation import Adaptation
-from fewshot_bench.methods.backbones import SMALLEST
+from fewshot_bench.methods.backbones import BACKBONES, Backbone
 from fewshot_bench.methods.interface import CORE_VERSION, Method, Problem
 from fewshot_bench.methods.registry import find_method, method_names
 from fewshot_bench.seeding import derive_seed, digest
+
+# left out of an identity as long as they are as the paper has them, so that results from before they were choices
+# keep their names
+UNMENTIONED = ("augmentation", "drop_block", "numerics")
 
 
 @dataclass(frozen=True)
@@ -36,18 +40,26 @@ class Training:
     base_parts: tuple[str, ...]  # of the data set; splits with the same ones share trainings
     in_channels: int
     image_size: int
-    filters: int
+    filters: int  # 0 where the backbone has no such choice
     n_base_classes: int
     n_way: int  # of its training episodes; 0 where it has none
     n_shot: int
     n_query: int
     iterations: int
     seed: int
+    augmentation: AugmentationConfig = NO_AUGMENTATION
+    backbone: str = "conv4"
+    drop_block: float = 0.0
+    numerics: Numerics = "float32"
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         """Everything that can change the trained weights, and nothing else."""
-        return dataclasses.asdict(self) | {"settings": dataclasses.asdict(self.settings), "backbone": "conv4"}
+        everything = dataclasses.asdict(self) | {"settings": dataclasses.asdict(self.settings)}
+        for f in dataclasses.fields(self):
+            if f.name in UNMENTIONED and getattr(self, f.name) == f.default:
+                del everything[f.name]
+        return everything
 
     @cached_property
     def key(self) -> str:
@@ -72,6 +84,8 @@ class Training:
             n_query=self.n_query,
             iterations=self.iterations,
             seed=derive_seed("weights", self.seed),
+            backbone=self.backbone,
+            drop_block=self.drop_block,
         )
 
     @property
@@ -185,17 +199,31 @@ def adaptation_of(request: Request) -> Adaptation:
     return build(Adaptation, request.config.adaptation | overrides, where)
 
 
+def backbone_of(config: Config) -> Backbone:
+    """The backbone of [model]. Raises UsageError for one that there is not, or a setting that it does not have."""
+    name, drop_block = config.model.backbone, config.model.drop_block
+    backbone = choose(name, BACKBONES, "[model] backbone: unknown backbone")
+    if drop_block and "drop_block" not in backbone.settings:
+        known = ", ".join(name for name, b in BACKBONES.items() if "drop_block" in b.settings)
+        raise UsageError(
+            f"[model] drop_block = {drop_block}: {backbone.label} has no DropBlock; set it to 0, or backbone to {known}"
+        )
+    return backbone
+
+
 def check_settings(request: Request) -> None:
     """Raise UsageError for a wrong setting of a variant or of the adaptation; needs no data."""
     for name in request.methods:
         variant(request.config, name)
+    backbone_of(request.config)
     adaptation_of(request)
 
 
 def cells(request: Request, images: ImageSet) -> list[Cell]:
     """Every cell of the request, checked against the data before anything trains. Raises UsageError."""
     config, split = request.config, images.split(request.split)
-    _check_backbone(images)
+    _check_size(backbone_of(config), images)
+    _check_augmentation(config.augmentation, images)
     adaptation = adaptation_of(request)
     found = []
     for way in request.ways:
@@ -222,12 +250,21 @@ def cells(request: Request, images: ImageSet) -> list[Cell]:
     return found
 
 
-def _check_backbone(images: ImageSet) -> None:
+def _check_size(backbone: Backbone, images: ImageSet) -> None:
     height, width = images.images.shape[2:]
-    if height != width or height < SMALLEST:
+    if height != width or height < backbone.smallest:
         raise UsageError(
-            f"{images.name}: its images are {height}x{width} pixels, but Conv-4 needs squares of at least {SMALLEST}: "
-            "set image_size in [data]"
+            f"{images.name}: its images are {height}x{width} pixels, but {backbone.label} needs squares of at least "
+            f"{backbone.smallest}: set image_size in [data]"
+        )
+
+
+def _check_augmentation(augmentation: AugmentationConfig, images: ImageSet) -> None:
+    side = images.images.shape[-1]
+    if augmentation.crop_padding >= side:
+        raise UsageError(
+            f"[augmentation] crop_padding = {augmentation.crop_padding} must be less than {side}: the images of "
+            f"{images.name} have {side}x{side} pixels, and are reflected at their borders"
         )
 
 
@@ -259,11 +296,15 @@ def _training(
         base_parts=split.base_parts,
         in_channels=channels,
         image_size=height,
-        filters=config.model.filters,
+        filters=config.model.filters if "filters" in backbone_of(config).settings else 0,
         n_base_classes=len(split.base),
         n_way=n_way,
         n_shot=n_shot,
         n_query=size.query if n_way else 0,
         iterations=config.budgets[request.budget].iterations_of(chosen.method),
         seed=seed,
+        augmentation=config.augmentation,
+        backbone=config.model.backbone,
+        drop_block=config.model.drop_block,
+        numerics=config.model.numerics,
     )

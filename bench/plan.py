@@ -85,7 +85,7 @@ def make_plan(
     return Plan(tuple(planned), todo, n_stale)
 
 
-SAME_PACE = ("method", "settings", "filters", "image_size", "in_channels", "n_way", "n_shot", "n_query")
+SAME_PACE = ("method", "settings", "backbone", "filters", "image_size", "in_channels", "n_way", "n_shot", "n_query")
 Expected = dict[str, tuple[float | None, float | None]]  # training key -> (training, testing) seconds to come
 
 

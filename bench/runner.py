@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -12,17 +13,20 @@ from torch import Tensor
 from fewshot_bench.checkpoint import Checkpoints
 from fewshot_bench.confusion import pack_answers
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.device import PeakMemory, describe
+from fewshot_bench.device import PeakMemory, arithmetic, describe
 from fewshot_bench.episodes import Episode, bank
 from fewshot_bench.grid import Cell, Training
 from fewshot_bench.methods.adaptation import Adaptation
+from fewshot_bench.methods.backbones import BACKBONES
+from fewshot_bench.methods.execution import Execution
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.methods.registry import find_method
 from fewshot_bench.records import EpisodeResult, TrainingProgress
-from fewshot_bench.tasks import BaseClasses, Gallery
+from fewshot_bench.seeding import derive_seed
+from fewshot_bench.tasks import BaseClasses, Features, Gallery
 
 SAVE_SECONDS = 20.0  # a kill loses at most this much of a training
-CHUNK_SECONDS = 5.0  # and about this much of an evaluation
+CHUNK_SECONDS = 5.0  # and about this much of an evaluation, whose first episode comes alone to tell its pace
 LOG_EVERY = 50  # iterations between points of a curve, at most
 GPU_IMAGES = 16_384  # in one evaluation pass on a GPU: bounds its memory
 
@@ -40,6 +44,9 @@ class Laboratory:
     checkpoints: Checkpoints
     device: torch.device
     should_stop: Callable[[], bool]
+    recompute: bool = False  # see `execution.Execution`
+    embedded: WeakKeyDictionary[Method, dict[str, Features]] = field(default_factory=WeakKeyDictionary)  # by split
+    loaded: dict[tuple[str, str], Method] = field(default_factory=dict)  # by training's and weights' key: the last one
 
 
 @dataclass(frozen=True)
@@ -69,9 +76,19 @@ class Diverged:
 def build(training: Training, lab: Laboratory) -> Method:
     """The method of a training, with its initial weights, on the device."""
     method = find_method(training.method)(training.problem, training.settings).to(lab.device)
-    if lab.device.type == "cuda":
-        method.tasks_at_once = 64  # launches cost more than memory there: fold whole meta-batches
+    method.execution = execution_of(training, lab.device, lab.recompute)
     return method
+
+
+def execution_of(training: Training, device: torch.device, recompute: bool) -> Execution:
+    """How the steps of a training are carried out on a device."""
+    on_gpu = device.type == "cuda"
+    return Execution(
+        tasks_at_once=64 if on_gpu and BACKBONES[training.backbone].folds else 1,
+        # DropBlock draws anew in each step, and would draw something else in a step that is done again
+        recompute=recompute and not training.drop_block,
+        recorded=on_gpu and not training.drop_block,
+    )
 
 
 def load(training: Training, checkpoint: str, lab: Laboratory) -> Method:
@@ -79,7 +96,7 @@ def load(training: Training, checkpoint: str, lab: Laboratory) -> Method:
     state = lab.checkpoints.load_finished(checkpoint)
     if state is None:
         raise FileNotFoundError(f"the weights {checkpoint} are missing or damaged")
-    return build(training, lab).load_training_state(state)
+    return build(training, lab).load_training_state(state).eval()
 
 
 def train(training: Training, lab: Laboratory) -> Iterator[Progressed | Finished | Diverged]:
@@ -89,7 +106,8 @@ def train(training: Training, lab: Laboratory) -> Iterator[Progressed | Finished
     until the caller has recorded the end and drops it, so that a kill in between loses nothing.
     """
     method = build(training, lab)
-    source = BaseClasses(lab.images, lab.images.classes_of(training.base_parts), lab.gallery, training.data_identity)
+    classes = lab.images.classes_of(training.base_parts)
+    source = BaseClasses(lab.images, classes, lab.gallery, training.data_identity, training.augmentation)
     clock, pending, logged_at = _Clock(lab.device), _Losses(), 0
     saved = lab.checkpoints.load_partial(training.key)
     if saved is not None:
@@ -107,7 +125,7 @@ def train(training: Training, lab: Laboratory) -> Iterator[Progressed | Finished
         )
 
     while method.iteration < training.iterations:
-        pending.add(method.step(source))
+        pending.add(_step(method, source, training, lab.device))
         stop, last = lab.should_stop(), method.iteration == training.iterations
         if method.iteration - logged_at >= every or last:
             bad = pending.first_not_finite()
@@ -132,6 +150,16 @@ def train(training: Training, lab: Laboratory) -> Iterator[Progressed | Finished
     yield Finished(done, checkpoint)
 
 
+def _step(method: Method, source: BaseClasses, training: Training, device: torch.device) -> dict[str, Tensor]:
+    """One step; what DropBlock draws in it depends on its number alone, so that training can go on anywhere."""
+    with arithmetic(training.numerics, device):
+        if not training.drop_block:
+            return method.step(source)
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(derive_seed("drop block", *training.data_identity, method.iteration))
+            return method.step(source)
+
+
 def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterator[list[EpisodeResult]]:
     """The cell's episodes from number `first` on, in chunks of a few seconds.
 
@@ -144,16 +172,19 @@ def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterato
     class_index = torch.full((len(lab.images.class_names),), -1).index_put(
         (torch.tensor(novel),), torch.arange(len(novel))
     )
+    features = embed(cell, method, lab)
+    answer = method.classify if method.embeds else method.predict
     at_once = 1
-    if lab.device.type == "cuda":
+    if lab.device.type == "cuda" and (method.embeds or BACKBONES[cell.training.backbone].folds):
         at_once = max(1, GPU_IMAGES // (setting.n_way * (setting.n_shot + setting.n_query)))
     adaptation = cell.adaptation or Adaptation()  # a method that adapts nothing ignores it
     chunk: list[EpisodeResult] = []
-    started = time.monotonic()
+    started = -CHUNK_SECONDS
     for start in range(first, cell.n_episodes, at_once):
         drawn = [sampler.draw(i, setting) for i in range(start, min(start + at_once, cell.n_episodes))]
-        batch = lab.gallery.collate(drawn, class_index.numpy())
-        logits = method.predict(batch, adaptation)  # (T, n_way*n_query, n_way)
+        batch = lab.gallery.collate(drawn, class_index.numpy(), features)
+        with arithmetic(cell.training.numerics, lab.device):
+            logits = answer(batch, adaptation)  # (T, n_way*n_query, n_way)
         if not bool(torch.isfinite(logits).all()):
             yield chunk
             raise FloatingPointError(f"adaptation diverged: logits not finite in episode {start} or soon after")
@@ -167,6 +198,19 @@ def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterato
             raise Stopped
     if chunk:
         yield chunk
+
+
+def embed(cell: Cell, method: Method, lab: Laboratory) -> Features | None:
+    """The novel images as the method embeds them, if it does: once, however many settings they are asked for in."""
+    if not method.embeds:
+        return None
+    known = lab.embedded.setdefault(method, {})
+    if cell.split not in known:
+        of_class = lab.images.images_of_class
+        indices = np.concatenate([of_class[c] for c in lab.images.split(cell.split).novel])
+        with arithmetic(cell.training.numerics, lab.device):
+            known[cell.split] = Features(method.embed, indices, lab.gallery)
+    return known[cell.split]
 
 
 def _result(number: int, episode: Episode, answers: NDArray[np.int64]) -> EpisodeResult:

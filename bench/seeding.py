@@ -40,3 +40,14 @@ class Stream:
 def shuffled(words: NDArray[np.uint64]) -> NDArray[np.int64]:
     """A random permutation of range(len(words)), made by sorting random words."""
     return np.argsort(words, kind="stable").astype(np.int64)
+
+
+def smallest(words: NDArray[np.uint64], count: int) -> NDArray[np.int64]:
+    """`shuffled(row)[:count]` of each row of words (n, m), without sorting the rest: (n, count)."""
+    bound = np.partition(words, count - 1)[:, count - 1 : count]
+    found = np.nonzero(words <= bound)[1]
+    if len(found) != len(words) * count:  # several words equal the bound; sorting tells which come first
+        return np.argsort(words, kind="stable")[:, :count].astype(np.int64)
+    places = found.reshape(-1, count)
+    order = np.argsort(np.take_along_axis(words, places, axis=1), kind="stable")
+    return np.take_along_axis(places, order, axis=1)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from fewshot_bench import runner
 from fewshot_bench.errors import BenchError
+from fewshot_bench.methods.interface import Method
 from fewshot_bench.plan import PlannedCell, PlannedTraining
 from fewshot_bench.records import EpisodeResult, TrainingProgress
 from fewshot_bench.runner import Laboratory, Stopped
@@ -57,6 +58,7 @@ class Evaluated:
     planned: PlannedCell
     results: list[EpisodeResult]
     seconds: float
+    once_seconds: float = 0.0  # of them: loading and embedding, which no later episode costs
 
 
 @dataclass(frozen=True)
@@ -126,10 +128,12 @@ def _train(todo: PlannedTraining, lab: Laboratory) -> Iterator[Event]:
 def _evaluate(job: CellJob, lab: Laboratory) -> Iterator[Event]:
     planned, n_done, started = job.planned, job.planned.n_done, time.monotonic()
     try:
-        method = runner.load(planned.cell.training, job.checkpoint, lab)
+        method = _trained(job, lab)
+        runner.embed(planned.cell, method, lab)
+        once_seconds = time.monotonic() - started
         for chunk in runner.evaluate(planned.cell, method, lab, n_done):
-            yield Evaluated(planned, chunk, time.monotonic() - started)
-            n_done, started = n_done + len(chunk), time.monotonic()
+            yield Evaluated(planned, chunk, time.monotonic() - started, once_seconds)
+            n_done, started, once_seconds = n_done + len(chunk), time.monotonic(), 0.0
         yield CellFinished(planned)
     except (BenchError, Stopped):
         raise
@@ -138,6 +142,15 @@ def _evaluate(job: CellJob, lab: Laboratory) -> Iterator[Event]:
     except Exception as error:
         reason = f"evaluation broke in or after episode {n_done}: {_one_line(error)}"
         yield CellFailed(planned, reason, traceback.format_exc())
+
+
+def _trained(job: CellJob, lab: Laboratory) -> Method:
+    """The method of a cell; that of the cell before it stays loaded, as cells of one training follow each other."""
+    key = (job.planned.cell.training.key, job.checkpoint)
+    if key not in lab.loaded:
+        lab.loaded.clear()
+        lab.loaded[key] = runner.load(job.planned.cell.training, job.checkpoint, lab)
+    return lab.loaded[key]
 
 
 def _one_line(error: Exception) -> str:

@@ -36,6 +36,7 @@ class Workplace:
     device: str
     threads: int  # of each process
     fingerprint: str  # of the data that was planned for
+    recompute: bool = False
 
     def open(self, should_stop: Callable[[], bool]) -> Laboratory:
         """The laboratory, in this process."""
@@ -44,7 +45,8 @@ class Workplace:
         images = open_images(self.source, self.cache, self.image_size)
         if images.fingerprint != self.fingerprint:
             raise DataError(f"{self.source} has changed since this run began; start it again")
-        return Laboratory(images, Gallery(images, device), Checkpoints(self.checkpoints), device, should_stop)
+        gallery, checkpoints = Gallery(images, device), Checkpoints(self.checkpoints)
+        return Laboratory(images, gallery, checkpoints, device, should_stop, self.recompute)
 
 
 class Queue:

@@ -3,14 +3,17 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from fewshot_bench.methods.backbones import Conv4, Moments, Norm, Weights, cross_entropy, linear
+from fewshot_bench.methods.heads import cross_entropy, linear
+from fewshot_bench.methods.trunk import Moments, Norm, Trunk, Weights
 
 Batch = tuple[Tensor, Tensor]  # images (T, B, C, H, W), labels (T, B)
 Update = Callable[[Weights, Weights], Weights]  # (weights, gradients) -> new weights
+Network = Callable[[Weights, Tensor], Tensor]  # (weights, images (T, B, C, H, W)) -> logits (T, B, n_classes)
 
 
 @dataclass(frozen=True)
@@ -57,33 +60,75 @@ def slices(images: Tensor, labels: Tensor, size: int, count: int) -> Iterator[Ba
 
 
 def adapt(
-    trunk: Conv4,
+    logits_of: Network,
     weights: Weights,
     batches: Iterable[Batch],
     update: Update,
     *,
-    statistics: Moments | None = None,
     second_order: bool = False,
+    recompute: bool = False,
     only: tuple[str, ...] = (),
 ) -> tuple[Weights, Tensor]:
     """The weights after one gradient step on each batch, for T tasks at once, and the last batch's loss (T,).
 
     second_order keeps the graph of the gradients, so that a later gradient goes through them exactly; without
-    it the steps count as constants and memory stays flat in their number. `only` names the weights to move.
+    it the steps count as constants and memory stays flat in their number. recompute: neither is kept but computed
+    again when it is needed, step by step, so that memory stays flat in second order, too.
+    `only` names the weights to move.
     """
     names = only or tuple(weights)
-    with torch.enable_grad():
-        for images, labels in batches:
+
+    def step(weights: Weights, images: Tensor, labels: Tensor, create_graph: bool) -> tuple[Weights, Tensor]:
+        with torch.enable_grad():
             # tasks do not touch each other: the gradient of the sum is every task's own gradient
-            loss = cross_entropy(linear(weights, trunk(weights, images, statistics)), labels)
+            loss = cross_entropy(logits_of(weights, images), labels)
             moved = [weights[n] for n in names]
-            gradients = torch.autograd.grad(loss.sum(), moved, create_graph=second_order)
-            weights = weights | update(weights, dict(zip(names, gradients, strict=True)))
-    return weights, loss.detach()
+            gradients = torch.autograd.grad(loss.sum(), moved, create_graph=create_graph)
+            return weights | update(weights, dict(zip(names, gradients, strict=True))), loss.detach()
+
+    for batch in batches:
+        if second_order and recompute:
+            weights, loss = _recomputed(step, weights, batch)
+        else:
+            weights, loss = step(weights, *batch, second_order)
+    return weights, loss
+
+
+Step = Callable[[Weights, Tensor, Tensor, bool], tuple[Weights, Tensor]]
+
+
+class _Recompute(torch.autograd.Function):
+    """An inner step that keeps the weights it started from, and is done again when a gradient goes through it."""
+
+    @staticmethod
+    def forward(ctx: Any, step: Step, batch: Batch, names: tuple[str, ...], *values: Tensor) -> tuple[Tensor, ...]:
+        ctx.step, ctx.batch, ctx.names = step, batch, names
+        ctx.save_for_backward(*values)
+        weights = {name: value.detach().requires_grad_() for name, value in zip(names, values, strict=True)}
+        moved, loss = step(weights, *batch, False)
+        ctx.mark_non_differentiable(loss)
+        return loss, *(moved[name].detach() for name in names)
+
+    @staticmethod
+    def backward(ctx: Any, *of_loss_and_moved: Tensor) -> tuple[Tensor | None, ...]:
+        weights = [value.detach().requires_grad_() for value in ctx.saved_tensors]
+        moved, _ = ctx.step(dict(zip(ctx.names, weights, strict=True)), *ctx.batch, True)
+        ends = [moved[name] for name in ctx.names]
+        return None, None, None, *torch.autograd.grad(ends, weights, of_loss_and_moved[1:])
+
+
+def _recomputed(step: Step, weights: Weights, batch: Batch) -> tuple[Weights, Tensor]:
+    loss, *moved = _Recompute.apply(step, batch, tuple(weights), *weights.values())
+    return dict(zip(weights, moved, strict=True)), loss
+
+
+def classifier(trunk: Trunk, statistics: Moments | None = None) -> Network:
+    """The trunk with a linear head; batch-norm by each batch's own moments, or by given constants."""
+    return lambda weights, images: linear(weights, trunk(weights, images, statistics))
 
 
 def query_logits(
-    trunk: Conv4,
+    trunk: Trunk,
     weights: Weights,
     support: Tensor,
     queries: Tensor,
@@ -107,7 +152,7 @@ def query_logits(
 
 
 def fit_and_predict(
-    trunk: Conv4,
+    trunk: Trunk,
     weights: Weights,
     support: Batch,
     queries: Tensor,
@@ -116,11 +161,16 @@ def fit_and_predict(
     only: tuple[str, ...] = (),
 ) -> Tensor:
     """Logits (T, Q, n_way) for the queries after fitting T copies of the weights to T support sets."""
+    fixed = trunk.running_moments(len(queries)) if norm == "running" else None
+    fitted = fit(classifier(trunk, fixed), weights, support, rule, only)
+    with torch.no_grad():
+        return query_logits(trunk, fitted, support[0], queries, norm)
+
+
+def fit(logits_of: Network, weights: Weights, support: Batch, rule: Adaptation, only: tuple[str, ...] = ()) -> Weights:
+    """The weights after fitting T copies of them to T support sets; `only` names those to fit."""
     images, labels = support
     n_way = weights["head_bias"].shape[1]
     batches = slices(images, labels, *rule.schedule(images.shape[1]))
     copies = {name: w.detach().clone().requires_grad_() for name, w in weights.items()}
-    fixed = trunk.running_moments(images.shape[0]) if norm == "running" else None
-    fitted, _ = adapt(trunk, copies, batches, sgd(rule.lr_per_way * n_way), statistics=fixed, only=only)
-    with torch.no_grad():
-        return query_logits(trunk, fitted, images, queries, norm)
+    return adapt(logits_of, copies, batches, sgd(rule.lr_per_way * n_way), only=only)[0]

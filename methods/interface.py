@@ -1,6 +1,7 @@
 """What a method is: two functions, `step` and `predict`. The loop around them belongs to the runner."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fewshot_bench.methods.adaptation import Adaptation
+from fewshot_bench.methods.execution import Execution, Recorded
 
 # Raise it when backbones, adaptation or optimisers change what every method computes: all results become stale.
 CORE_VERSION = 1
@@ -53,13 +55,15 @@ class Problem:
 
     in_channels: int
     image_size: int  # pixels, square
-    filters: int  # of the Conv-4 backbone
+    filters: int  # of each layer, where the backbone has this choice
     n_base_classes: int
     n_way: int  # classes in a training episode, as `Method.training_setting` resolved it
     n_shot: int
     n_query: int  # queries per class in a training episode
     iterations: int  # outer updates in the whole training: schedules need their end
     seed: int  # of the initial weights
+    backbone: str = "conv4"  # a name in backbones.py
+    drop_block: float = 0.0  # share of activations that DropBlock drops in training, where the backbone has it
 
 
 class Method(nn.Module, ABC):
@@ -79,7 +83,8 @@ class Method(nn.Module, ABC):
         self.settings = settings
         self.iteration = 0  # outer updates done
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
-        self.tasks_at_once = 1  # tasks folded into one pass: fastest at 1 on a CPU; changes rounding only
+        self.execution = Execution()
+        self._recorded: dict[str, Recorded] = {}
         self.tracks_moments = True  # whether training passes feed the running moments (norm "running")
 
     @classmethod
@@ -105,6 +110,31 @@ class Method(nn.Module, ABC):
 
         `adaptation` is the one rule by which every gradient method fits a new task.
         """
+
+    @property
+    def embeds(self) -> bool:
+        """Whether `predict` sees an image only through features that depend on nothing but that image.
+
+        Where it is so, `embed` and `classify` are there, and each image is embedded once for all episodes.
+        """
+        return False
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Features (N, F) of images (N, C, H, W); only where `embeds`."""
+        raise NotImplementedError
+
+    def classify(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:
+        """As `predict`, on episodes that hold features (T, N, F) in place of images; only where `embeds`."""
+        raise NotImplementedError
+
+    def run(self, gradients: Callable[..., Tensor], *inputs: Tensor | Episodes) -> Tensor:
+        """gradients(*inputs), which sets parameters' gradients and returns a loss; as `execution` says."""
+        if not self.execution.recorded:
+            return gradients(*inputs)
+        name = gradients.__name__
+        if name not in self._recorded:
+            self._recorded[name] = Recorded(gradients, self)
+        return self._recorded[name](*inputs)
 
     def generator(self) -> torch.Generator:
         """A generator for the initial weights, the same on every device."""

@@ -14,11 +14,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from fewshot_bench.methods.adaptation import adapt, query_logits, sgd, slices
-from fewshot_bench.methods.backbones import Moments, Norm, cross_entropy
+from fewshot_bench.methods.adaptation import adapt, classifier, query_logits, sgd, slices
+from fewshot_bench.methods.heads import cross_entropy
 from fewshot_bench.methods.interface import Episodes, Problem, TaskSource
 from fewshot_bench.methods.meta_learner import MetaLearner
 from fewshot_bench.methods.optimizers import OptimizerName, make_optimizer
+from fewshot_bench.methods.trunk import Moments, Norm
 
 Reduction = Literal["mean", "sum"]
 
@@ -55,12 +56,12 @@ class Maml(MetaLearner):
         p = self.problem
         return source.episodes(self.settings.meta_batch, p.n_way, p.n_shot, p.n_query)
 
-    def backward(self, episodes: Episodes) -> Tensor:
+    def backward(self, episodes: Episodes, iteration: Tensor) -> Tensor:
         """Set the gradients of the query loss after adaptation; returns its mean over tasks."""
         self.zero_grad(set_to_none=True)
         n_tasks = len(episodes.class_ids)
         total = torch.zeros((), device=episodes.support_images.device)
-        for some in episodes.split(self.tasks_at_once):
+        for some in episodes.split(self.execution.tasks_at_once):
             losses = self.query_loss(some)  # (at most tasks_at_once,)
             torch.autograd.backward(losses.sum() / (n_tasks if self.settings.task_reduction == "mean" else 1))
             total += losses.detach().sum()
@@ -71,11 +72,12 @@ class Maml(MetaLearner):
         s = self.settings
         images, labels = episodes.support_images, episodes.support_labels
         weights, _ = adapt(
-            self.trunk,
+            classifier(self.trunk),
             self.initial_weights(len(images)),
             slices(images, labels, min(s.inner_batch, images.shape[1]), s.inner_steps),
             sgd(s.inner_lr_per_way * self.problem.n_way),
             second_order=not s.first_order,
+            recompute=self.execution.recompute,
         )
         observed: Moments | None = [] if s.norm == "running" else None
         logits = query_logits(self.trunk, weights, images, episodes.query_images, s.norm, observed)

@@ -3,11 +3,14 @@
 from abc import abstractmethod
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from fewshot_bench.methods.adaptation import Adaptation, fit_and_predict
-from fewshot_bench.methods.backbones import Conv4, LinearHead, Weights
+from fewshot_bench.methods.backbones import make_trunk
+from fewshot_bench.methods.heads import LinearHead
 from fewshot_bench.methods.interface import Episodes, Method, Problem, TaskSource
+from fewshot_bench.methods.trunk import Weights
 
 
 class MetaLearner(Method):
@@ -16,7 +19,7 @@ class MetaLearner(Method):
     def __init__(self, problem: Problem, settings: Any) -> None:
         super().__init__(problem, settings)
         generator = self.generator()
-        self.trunk = Conv4(problem.in_channels, problem.image_size, problem.filters, generator)
+        self.trunk = make_trunk(problem, generator)
         self.head = LinearHead(self.trunk.n_features, problem.n_way, generator)
 
     @abstractmethod
@@ -24,8 +27,12 @@ class MetaLearner(Method):
         """A meta-batch of training tasks."""
 
     @abstractmethod
-    def backward(self, episodes: Episodes) -> Tensor:
-        """Set each parameter's gradient; returns the loss to log, a 0-dim tensor."""
+    def backward(self, episodes: Episodes, iteration: Tensor) -> Tensor:
+        """Set each parameter's gradient; returns the loss to log, a 0-dim tensor.
+
+        iteration: outer updates before this one, 0-dim float64; a tensor, so that all this can be recorded
+        (see `execution.Recorded`).
+        """
 
     @abstractmethod
     def update(self) -> None:
@@ -33,10 +40,15 @@ class MetaLearner(Method):
 
     def step(self, source: TaskSource) -> dict[str, Tensor]:
         """One outer update on a meta-batch of tasks."""
-        loss = self.backward(self.draw(source))
+        loss = self.gradients(self.draw(source))
         self.update()
         self.iteration += 1
         return {"loss": loss}
+
+    def gradients(self, episodes: Episodes) -> Tensor:
+        """`backward` on episodes, at this iteration."""
+        iteration = torch.tensor(self.iteration, dtype=torch.float64)
+        return self.run(self.backward, episodes, iteration.to(episodes.class_ids.device, non_blocking=True))
 
     def initial_weights(self, n_tasks: int) -> Weights:
         """The initialisation, seen by n_tasks tasks."""

@@ -99,7 +99,8 @@ class MetaTransfer(Method):
 
     def step(self, source: TaskSource) -> dict[str, Tensor]:
         """One iteration of Algorithm 1."""
-        self.meta.iteration, self.meta.tasks_at_once = self.iteration, self.tasks_at_once
+        self.meta.iteration = self.iteration
+        self.meta.execution = self.transfer.execution = self.execution
         episodes = self.meta.draw(source)
         batch = self._supervised_batch(episodes, source)
         joint = self._average_gradients if self.settings.average == "gradients" else self._average_parameters
@@ -124,12 +125,12 @@ class MetaTransfer(Method):
         beta, trunk = self.settings.beta, list(self.meta.trunk.parameters())
         heads = [(self.meta.head, beta), (self.transfer.head, 1 - beta)]
         old_trunk, old_heads = _copies(trunk), [_copies(head.parameters()) for head, _ in heads]
-        meta_loss = self.meta.backward(episodes)
+        meta_loss = self.meta.gradients(episodes)
         self.meta.update()  # line 7 or 8
         metalearner = _copies(trunk)
         if self.settings.supervised_at == "old":
             _assign(trunk, old_trunk)
-        supervised_loss = self.transfer.backward(images, labels)
+        supervised_loss = self.transfer.gradients(images, labels)
         self.transfer.optimizers["outer"].step()  # line 9
         _assign(trunk, _weighted(beta, metalearner, _copies(trunk)))  # line 10
         if self.settings.head_step == "literal":
@@ -140,9 +141,9 @@ class MetaTransfer(Method):
     def _average_gradients(self, episodes: Episodes, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One optimiser on beta g_meta + (1 - beta) g_supervised."""
         literal, beta, trunk = self.settings.head_step == "literal", self.settings.beta, self.meta.trunk
-        meta_loss = self.meta.backward(episodes)
+        meta_loss = self.meta.gradients(episodes)
         of_meta = [p.grad for p in trunk.parameters()]
-        supervised_loss = self.transfer.backward(images, labels)  # sets the trunk's gradients anew
+        supervised_loss = self.transfer.gradients(images, labels)  # sets the trunk's gradients anew
         for p, g in zip(trunk.parameters(), of_meta, strict=True):
             assert p.grad is not None
             assert g is not None

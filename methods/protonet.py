@@ -15,9 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fewshot_bench.methods.adaptation import Adaptation
-from fewshot_bench.methods.backbones import Conv4, Moments, Norm, cross_entropy
+from fewshot_bench.methods.backbones import make_trunk
+from fewshot_bench.methods.heads import cross_entropy
 from fewshot_bench.methods.interface import Episodes, Method, Problem, TaskSource
 from fewshot_bench.methods.optimizers import make_optimizer
+from fewshot_bench.methods.trunk import Moments, Norm
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class ProtoNet(Method):
 
     def __init__(self, problem: Problem, settings: ProtoNetSettings) -> None:
         super().__init__(problem, settings)
-        self.trunk = Conv4(problem.in_channels, problem.image_size, problem.filters, self.generator())
+        self.trunk = make_trunk(problem, self.generator())
         self.optimizers["outer"] = make_optimizer("adam", self, settings.lr)
 
     @classmethod
@@ -54,28 +56,45 @@ class ProtoNet(Method):
         for group in self.optimizers["outer"].param_groups:
             group["lr"] = settings.lr * 0.5 ** (self.iteration // settings.halve_every)
         episodes = source.episodes(1, problem.n_way, problem.n_shot, problem.n_query)
+        loss = self.run(self.backward, episodes)
+        self.optimizers["outer"].step()
+        self.iteration += 1
+        return {"loss": loss}
+
+    def backward(self, episodes: Episodes) -> Tensor:
+        """Set the gradients of the mean query loss; returns it, a 0-dim tensor."""
         self.zero_grad(set_to_none=True)
-        observed: Moments | None = [] if settings.norm == "running" else None
+        observed: Moments | None = [] if self.settings.norm == "running" else None
         loss = cross_entropy(self._logits(episodes, observed), episodes.query_labels).mean()
         torch.autograd.backward(loss)
-        self.optimizers["outer"].step()
         if observed:
             self.trunk.track(observed)
-        self.iteration += 1
-        return {"loss": loss.detach()}
+        return loss.detach()
 
     def predict(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:
         """See `Method.predict`; there is nothing to adapt."""
         with torch.no_grad():
             return self._logits(episodes, None)
 
-    def _logits(self, episodes: Episodes, observed: Moments | None) -> Tensor:
-        support, queries = self._embed(episodes.support_images, episodes.query_images, observed)
-        members = F.one_hot(episodes.support_labels, episodes.n_way).to(support.dtype)  # (T, N, n_way)
-        prototypes = members.transpose(1, 2) @ support / members.sum(1)[..., None]  # (T, n_way, n_features)
-        return _negative_squared_distance(queries, prototypes)
+    @property
+    def embeds(self) -> bool:
+        """With running moments an image's features depend on that image alone."""
+        return self.settings.norm == "running"
 
-    def _embed(self, support: Tensor, queries: Tensor, observed: Moments | None) -> tuple[Tensor, Tensor]:
+    def embed(self, images: Tensor) -> Tensor:
+        """See `Method.embed`."""
+        return self.trunk.embed(images)
+
+    @torch.no_grad()
+    def classify(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:
+        """See `Method.classify`."""
+        return _by_prototypes(episodes.support_images, episodes.support_labels, episodes.query_images, episodes.n_way)
+
+    def _logits(self, episodes: Episodes, observed: Moments | None) -> Tensor:
+        support, queries = self._features(episodes.support_images, episodes.query_images, observed)
+        return _by_prototypes(support, episodes.support_labels, queries, episodes.n_way)
+
+    def _features(self, support: Tensor, queries: Tensor, observed: Moments | None) -> tuple[Tensor, Tensor]:
         """Features of support (T, N, C, H, W) and queries, with batch-norm as the norm mode says."""
         weights, n = self.trunk.weights(support.shape[0]), support.shape[1]
         both = torch.cat([support, queries], 1)
@@ -86,6 +105,13 @@ class ProtoNet(Method):
         else:
             features = self.trunk(weights, both, None, observed)
         return features[:, :n], features[:, n:]
+
+
+def _by_prototypes(support: Tensor, labels: Tensor, queries: Tensor, n_way: int) -> Tensor:
+    """Logits (T, Q, n_way) of query features (T, Q, F), given support features (T, N, F) and their labels (T, N)."""
+    members = F.one_hot(labels, n_way).to(support.dtype)  # (T, N, n_way)
+    prototypes = members.transpose(1, 2) @ support / members.sum(1)[..., None]  # (T, n_way, F)
+    return _negative_squared_distance(queries, prototypes)
 
 
 def _negative_squared_distance(queries: Tensor, prototypes: Tensor) -> Tensor:

@@ -16,10 +16,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from fewshot_bench.methods.adaptation import Update, adapt, sgd, slices
-from fewshot_bench.methods.backbones import Moments, Norm, Weights
+from fewshot_bench.methods.adaptation import Update, adapt, classifier, sgd, slices
 from fewshot_bench.methods.interface import Episodes, Problem, TaskSource
 from fewshot_bench.methods.meta_learner import MetaLearner
+from fewshot_bench.methods.trunk import Moments, Norm, Weights
 
 ADAM_BETA2, ADAM_EPSILON = 0.999, 1e-8  # Kingma & Ba 2015
 
@@ -40,14 +40,17 @@ class ReptileSettings:
 
 
 class InnerAdam:
-    """Adam with beta1 = 0 for the inner loop; `slots` are its second moments, changed in place."""
+    """Adam with beta1 = 0 for the inner loop; `slots` are its second moments, changed in place.
 
-    def __init__(self, lr: float, slots: Weights, steps_before: int) -> None:
+    steps_before: 0-dim float64, in which the bias correction keeps its digits.
+    """
+
+    def __init__(self, lr: float, slots: Weights, steps_before: Tensor) -> None:
         self.lr, self.slots, self.steps = lr, slots, steps_before
 
     def __call__(self, weights: Weights, gradients: Weights) -> Weights:
         """One step for each of T tasks."""
-        self.steps += 1
+        self.steps = self.steps + 1
         correction = 1 - ADAM_BETA2**self.steps
         moved = {}
         for name, gradient in gradients.items():
@@ -69,7 +72,10 @@ class Reptile(MetaLearner):
         self.optimizers["outer"] = torch.optim.SGD(self.parameters(), lr=settings.outer_step)
         self.slots = nn.Module()  # the inner Adam's second moments, a set for each task of the meta-batch
         for name, weight in self.initial_weights(settings.meta_batch).items():
-            self.slots.register_buffer(name, torch.zeros_like(weight, memory_format=torch.contiguous_format))
+            # a buffer's name may hold no dot
+            self.slots.register_buffer(
+                name.replace(".", "/"), torch.zeros_like(weight, memory_format=torch.contiguous_format)
+            )
 
     @classmethod
     def training_setting(cls, settings: ReptileSettings, n_way: int, n_shot: int) -> tuple[int, int]:
@@ -80,16 +86,16 @@ class Reptile(MetaLearner):
         """A meta-batch of training tasks; Reptile has no queries."""
         return source.episodes(self.settings.meta_batch, self.problem.n_way, self.problem.n_shot, 0)
 
-    def backward(self, episodes: Episodes) -> Tensor:
+    def backward(self, episodes: Episodes, iteration: Tensor) -> Tensor:
         """Set each parameter's gradient to theta - mean theta_i; returns the mean loss of the last mini-batches."""
-        n_tasks = len(episodes.class_ids)
+        n_tasks, at_once = len(episodes.class_ids), self.execution.tasks_at_once
         divisor = n_tasks if self.settings.task_reduction == "mean" else 1
         start = dict(self.trunk.named_parameters()) | dict(self.head.named_parameters())
         for p in start.values():
             p.grad = torch.zeros_like(p)
         total = torch.zeros((), device=episodes.support_images.device)
-        for first, some in zip(range(0, n_tasks, self.tasks_at_once), episodes.split(self.tasks_at_once), strict=True):
-            ends, loss = self._train_tasks(some, first)
+        for first, some in zip(range(0, n_tasks, at_once), episodes.split(at_once), strict=True):
+            ends, loss = self._train_tasks(some, first, iteration)
             for name, p in start.items():
                 assert p.grad is not None
                 p.grad += (p.detach() - ends[name].detach()).sum(0) / divisor
@@ -103,13 +109,16 @@ class Reptile(MetaLearner):
             group["lr"] = self.settings.outer_step * left
         self.optimizers["outer"].step()
 
-    def _train_tasks(self, episodes: Episodes, first: int) -> tuple[Weights, Tensor]:
+    def _train_tasks(self, episodes: Episodes, first: int, iteration: Tensor) -> tuple[Weights, Tensor]:
         """The weights at which tasks first, first+1, ... of the meta-batch end, and their last loss (T,)."""
         s = self.settings
         images, labels = episodes.support_images, episodes.support_labels
         batches = list(slices(images, labels, s.inner_batch, s.inner_steps))
         ends, loss = adapt(
-            self.trunk, self.initial_weights(len(images)), batches, self._inner_update(first, len(images))
+            classifier(self.trunk),
+            self.initial_weights(len(images)),
+            batches,
+            self._inner_update(first, len(images), iteration),
         )
         if s.norm == "running" and self.tracks_moments:
             observed: Moments = []
@@ -118,9 +127,9 @@ class Reptile(MetaLearner):
             self.trunk.track(observed)
         return ends, loss
 
-    def _inner_update(self, first: int, n_tasks: int) -> Update:
+    def _inner_update(self, first: int, n_tasks: int, iteration: Tensor) -> Update:
         s = self.settings
         if s.inner_optimizer == "sgd":
             return sgd(s.inner_lr)
-        lanes = {name: slot[first : first + n_tasks] for name, slot in self.slots.named_buffers()}
-        return InnerAdam(s.inner_lr, lanes, self.iteration * s.inner_steps)
+        lanes = {n.replace("/", "."): slot[first : first + n_tasks] for n, slot in self.slots.named_buffers()}
+        return InnerAdam(s.inner_lr, lanes, iteration * s.inner_steps)

@@ -11,10 +11,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from fewshot_bench.methods.adaptation import Adaptation, fit_and_predict
-from fewshot_bench.methods.backbones import Conv4, LinearHead, Moments, Norm, cross_entropy, linear, zero_head
+from fewshot_bench.methods.adaptation import Adaptation, fit, fit_and_predict
+from fewshot_bench.methods.backbones import make_trunk
+from fewshot_bench.methods.heads import LinearHead, cross_entropy, linear, zero_head
 from fewshot_bench.methods.interface import Episodes, Method, Problem, TaskSource
 from fewshot_bench.methods.optimizers import OptimizerName, make_optimizer
+from fewshot_bench.methods.trunk import Moments, Norm, Trunk
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,10 @@ class Transfer(Method):
     version: ClassVar[int] = 1
     settings: TransferSettings
 
-    def __init__(self, problem: Problem, settings: TransferSettings, trunk: Conv4 | None = None) -> None:
+    def __init__(self, problem: Problem, settings: TransferSettings, trunk: Trunk | None = None) -> None:
         super().__init__(problem, settings)
         generator = self.generator()
-        own = Conv4(problem.in_channels, problem.image_size, problem.filters, generator)
+        own = make_trunk(problem, generator)
         self.trunk = trunk or own  # meta-transfer shares its trunk; the head's draw is the same either way
         self.head = LinearHead(self.trunk.n_features, problem.n_base_classes, generator)
         self.optimizers["outer"] = make_optimizer(settings.optimizer, self, settings.lr)
@@ -52,10 +54,14 @@ class Transfer(Method):
 
     def step(self, source: TaskSource) -> dict[str, Tensor]:
         """One supervised update on an i.i.d. batch of base-class images."""
-        loss = self.backward(*source.batch(self.settings.batch_size))
+        loss = self.gradients(*source.batch(self.settings.batch_size))
         self.optimizers["outer"].step()
         self.iteration += 1
         return {"loss": loss}
+
+    def gradients(self, images: Tensor, labels: Tensor) -> Tensor:
+        """`backward`, as `execution` says."""
+        return self.run(self.backward, images, labels)
 
     def backward(self, images: Tensor, labels: Tensor) -> Tensor:
         """Set the gradients of the mean loss over images (B, C, H, W); labels (B,) are base classes."""
@@ -68,6 +74,22 @@ class Transfer(Method):
         if observed:
             self.trunk.track(observed)
         return loss.detach()
+
+    @property
+    def embeds(self) -> bool:
+        """Frozen features with running moments: an image's depend on that image alone."""
+        return self.settings.frozen and self.settings.norm == "running"
+
+    def embed(self, images: Tensor) -> Tensor:
+        """See `Method.embed`."""
+        return self.trunk.embed(images)
+
+    def classify(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:
+        """See `Method.classify`: only a linear head is left to fit."""
+        head = zero_head(self.head.head_weight, episodes.n_way, len(episodes.class_ids))
+        fitted = fit(linear, head, (episodes.support_images, episodes.support_labels), adaptation)
+        with torch.no_grad():
+            return linear(fitted, episodes.query_images)
 
     def predict(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:
         """See `Method.predict`."""

@@ -5,6 +5,7 @@ where they came from.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -60,7 +61,22 @@ class CellScore:
     backbone: str = ""  # e.g. "conv4, 32 filters", as stored
     seconds_per_episode: float = 0.0  # that evaluating took, on the machine that did
     weights: str = ""  # SHA-256 of the training's checkpoint
-    confusion: ClassConfusion | None = None  # of the episodes above; None where no answers were kept
+    confusion: ClassConfusion | None = None  # of the episodes above; None where no answers were kept, or read
+
+    @cached_property
+    def accuracy_by_id(self) -> dict[str, float]:
+        """Episode id -> accuracy: joins cells that were tested on the same episodes."""
+        return {episode.episode_id: episode.accuracy for episode in self.episodes}
+
+    @cached_property
+    def accuracy_by_number(self) -> dict[int, float]:
+        """Number in the bank -> accuracy: joins cells of one way and different shots."""
+        return {episode.number: episode.accuracy for episode in self.episodes}
+
+    @cached_property
+    def most_queries(self) -> int:
+        """Of any episode; 0 without episodes."""
+        return max((episode.n_queries for episode in self.episodes), default=0)
 
 
 @dataclass(frozen=True)
@@ -110,7 +126,14 @@ class Experiment:
     norms: dict[str, str]  # variant -> norm mode
     n_query: int  # queries per class
     command: str  # repeats the run
+    augmentation: str = ""  # of training images; empty where there is none
     facts: dict[str, str] = field(default_factory=dict)  # provenance: commit, versions, hardware, ...
+
+    @property
+    def model(self) -> str:
+        """The backbone, and what its training images went through."""
+        augmented = f", training images augmented ({self.augmentation})" if self.augmentation else ""
+        return self.backbone + augmented
 
 
 @dataclass(frozen=True)

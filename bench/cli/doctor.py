@@ -44,7 +44,7 @@ def doctor(*, control: bool, strict: bool, as_json: bool, **selection: Any) -> i
     stored = _of_results(chosen)
     found += [*stored, *_of_models(chosen, control)] if stored else []
     n_alarms = sum(len(check.alarms) for check in found)
-    click.echo(_document(found) if as_json else _text(found))
+    click.echo(checks_document(found) if as_json else checks_text(found))
     if not stored:
         raise NothingSelected("no results of these cells are stored, so only the images were looked at: `bench run`")
     return ALARMED if strict and n_alarms else 0
@@ -55,7 +55,7 @@ def _of_results(chosen: Chosen) -> tuple[Check, ...]:
     from fewshot_bench.tables.alarms.checks import checks
 
     try:
-        cells = chosen.results().cells
+        cells = chosen.results(with_answers=True).cells
     except NoResultsYet:
         return ()
     return checks(cells) if any(cell.episodes for cell in cells) else ()
@@ -69,7 +69,7 @@ def _of_models(chosen: Chosen, control: bool) -> list[Check]:
     from fewshot_bench.tables.alarms.alarm import counted
 
     run = chosen.request.config.run
-    place = chosen.workplace(choose_device(run.device).type, run.threads)
+    place = chosen.workplace(choose_device(run.device, chosen.request.config.model.numerics).type, run.threads)
     lab = place.open(lambda: False)
     models = doctor.stored_models(chosen.cells, Reader(chosen.database))
     _say(f"looking at {counted(models, 'model')}, an episode each")
@@ -92,7 +92,8 @@ def alarm_text(alarm: Alarm) -> str:
     return textwrap.fill(text, WIDTH, subsequent_indent=" " * 7, break_long_words=False, break_on_hyphens=False)
 
 
-def _text(found: list[Check]) -> str:
+def checks_text(found: list[Check]) -> str:
+    """A line for each check, alarm and note, and how many there are."""
     lines = []
     for check in found:
         word = "-" if check.empty else "ok"
@@ -104,6 +105,7 @@ def _text(found: list[Check]) -> str:
     return "\n".join([*lines, f"{len(found)} checks, {n_alarms} {'alarm' if n_alarms == 1 else 'alarms'}"])
 
 
-def _document(found: list[Check]) -> str:
+def checks_document(found: list[Check]) -> str:
+    """The same as JSON."""
     n_alarms = sum(len(check.alarms) for check in found)
     return json.dumps({"schema": 1, "checks": [dataclasses.asdict(check) for check in found], "alarms": n_alarms})

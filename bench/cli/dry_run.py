@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from fewshot_bench.plan import Expected, Plan
 
 
-def print_plan(plan: Plan, expected: Expected, as_json: bool) -> None:
-    """Trainings and cells, what is done, and how long the rest may take (one job, this database's history)."""
+def print_plan(plan: Plan, expected: Expected, memory: dict[str, int], as_json: bool) -> None:
+    """Trainings and cells, what is done, and what the rest may take (one job, this database's history).
+
+    memory: training key -> predicted bytes
+    """
     if as_json:
-        click.echo(json.dumps(_document(plan, expected)))
+        click.echo(json.dumps(_document(plan, expected, memory)))
     else:
-        _print_tables(plan, expected)
+        _print_tables(plan, expected, memory)
 
 
 def plan_line(plan: Plan) -> str:
@@ -32,7 +35,7 @@ def plan_line(plan: Plan) -> str:
     )
 
 
-def _document(plan: Plan, expected: Expected) -> dict[str, object]:
+def _document(plan: Plan, expected: Expected, memory: dict[str, int]) -> dict[str, object]:
     return {
         "cells": [
             {"cell": p.cell.name, "key": p.cell.key, "training": p.cell.training.key, "state": p.state,
@@ -43,14 +46,15 @@ def _document(plan: Plan, expected: Expected) -> dict[str, object]:
             {"key": t.training.key, "serves": t.name, "iterations": t.training.iterations,
              "at": t.stored.iteration if t.stored else 0,
              "expected_seconds": expected[t.training.key][0],
-             "expected_test_seconds": expected[t.training.key][1]}
+             "expected_test_seconds": expected[t.training.key][1],
+             "expected_memory_bytes": memory[t.training.key]}
             for t in plan.todo
         ],
         "stale": plan.n_stale,
     }  # fmt: skip
 
 
-def _print_tables(plan: Plan, expected: Expected) -> None:
+def _print_tables(plan: Plan, expected: Expected, memory: dict[str, int]) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:  # a pipe has no width to keep to
         console.width = 1000
@@ -58,7 +62,7 @@ def _print_tables(plan: Plan, expected: Expected) -> None:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for title, side in (
             ("training", "left"), ("serves", "left"), ("trained on", "left"), ("iterations", "right"),
-            ("state", "left"), ("training takes", "right"), ("cells to do", "right"), ("testing takes", "right"),
+            ("state", "left"), ("training takes", "right"), ("memory", "right"), ("cells to do", "right"), ("testing takes", "right"),
         ):  # fmt: skip
             table.add_column(title, justify=side)  # type: ignore[arg-type]  # rich's literal
         for todo in plan.todo:
@@ -75,6 +79,7 @@ def _print_tables(plan: Plan, expected: Expected) -> None:
                 str(todo.training.iterations),
                 state,
                 _told(training_seconds),
+                f"{memory[todo.training.key] / 2**30:.1f} GiB",
                 str(len(todo.cells)),
                 _told(testing_seconds),
             )

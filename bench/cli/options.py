@@ -47,7 +47,7 @@ def selection_options(command: F) -> F:
         click.option("--config", type=click.Path(dir_okay=False, path_type=Path),
                      help="Configuration file.  [default: bench.toml here, else the packaged one]"),
         click.option("--grid", metavar="NAME", help="Grid of bench.toml: full, paper, smoke or your own."),
-        click.option("--data", metavar="SOURCE", help="Data set: a name, a folder or an archive."),
+        click.option("--data", metavar="SOURCE", help="Data set: a name, a folder, an archive, or FORMAT:PATH."),
         click.option("--split", metavar="NAME", help="Split: paper, ravi or ravi-val."),
         click.option("--budget", metavar="NAME", help="Budget: smoke, quick, paper or your own."),
         click.option("--protocol", type=click.Choice(["single", "matched"]),
@@ -104,12 +104,13 @@ class Chosen:
         words += ["--out", str(self.out)] if self.out != Path(r.config.run.out) else []
         return shlex.join(words)
 
-    def results(self) -> Results:
-        """What is stored of these cells. Raises DatabaseError where there is no database."""
+    def results(self, *, with_answers: bool = False) -> Results:
+        """What is stored of these cells, see `collect.results`. Raises DatabaseError where there is no database."""
         from fewshot_bench.collect import results
         from fewshot_bench.store import Reader
 
-        return results(self.request, self.images, self.cells, Reader(self.database), self.command())
+        reader = Reader(self.database)
+        return results(self.request, self.images, self.cells, reader, self.command(), with_answers=with_answers)
 
     def workplace(self, device: str, threads: int) -> Workplace:
         """What a process needs to train or evaluate these cells."""
@@ -123,6 +124,7 @@ class Chosen:
             device=device,
             threads=threads,
             fingerprint=self.images.fingerprint,
+            recompute=self.request.config.run.recompute,
         )
 
     @property

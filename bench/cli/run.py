@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,12 +12,26 @@ from fewshot_bench.cli.options import Chosen, F, choose, selection_options
 from fewshot_bench.cli.session import SOME_FAILED, Means, Session, ending, plan_of, reader_if_any
 from fewshot_bench.errors import UsageError
 
+if TYPE_CHECKING:
+    from fewshot_bench.plan import Plan
+
+
+class Jobs(click.IntRange):
+    """A number of processes, or auto."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """0 for auto."""
+        return super().convert(0 if value == "auto" else value, param, ctx)
+
 
 def means_options(command: F) -> Callable[..., Any]:
     """Add the options that say what computes; the command gets them as one `means`."""
 
     @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.  [default: auto]")
-    @click.option("--jobs", type=click.IntRange(min=0), help="Worker processes; 0 = one a core, or one for a GPU.")
+    @click.option("--jobs", type=Jobs(), help="Worker processes; auto (or 0) = one a core, or one for a GPU.")
     @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each.  [default: 1]")
     @functools.wraps(command)
     def wrapped(*, device: str | None, jobs: int | None, threads: int | None, **others: Any) -> Any:
@@ -89,4 +103,19 @@ def _show_plan(chosen: Chosen, retry_failed: bool, as_json: bool) -> None:
     plan = plan_of(chosen, retry_failed)
     reader = reader_if_any(chosen.database)
     history = expected(plan, reader.cells(), reader.trainings()) if reader else expected(plan, {}, {})
-    print_plan(plan, history, as_json)
+    print_plan(plan, history, _memory(chosen, plan), as_json)
+
+
+def _memory(chosen: Chosen, plan: Plan) -> dict[str, int]:
+    """Training key -> the bytes that it will take, about."""
+    from fewshot_bench.device import choose_device, prepare
+    from fewshot_bench.memory import predicted_bytes
+    from fewshot_bench.runner import execution_of
+
+    config = chosen.request.config
+    device = choose_device(config.run.device, config.model.numerics)
+    prepare(device, threads=1)
+    return {
+        t.key: predicted_bytes(t, device, execution_of(t, device, config.run.recompute))
+        for t in (todo.training for todo in plan.todo)
+    }

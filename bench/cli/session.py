@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fewshot_bench.work import Event, Item
 
 SOME_FAILED = 4
+LONG_SECONDS = 20.0  # an evaluation that takes longer says so first
 STOPPED = (130, 143)  # by Ctrl-C, by SIGTERM
 
 
@@ -55,7 +56,8 @@ class Session:
         from fewshot_bench.workers import run_here, run_in_workers
 
         settings = self.chosen.request.config.run
-        device = machine.choose_device(means.device or settings.device)
+        numerics = self.chosen.request.config.model.numerics
+        device = machine.choose_device(means.device or settings.device, numerics)
         threads = means.threads or settings.threads
         jobs = machine.choose_jobs(device, settings.jobs if means.jobs is None else means.jobs, self.n_cells)
         place = self.chosen.workplace(device.type, threads)
@@ -100,11 +102,11 @@ class Session:
                 self.screen.detail(details)
                 for planned in todo.cells:
                     self._fail(planned, reason)
-            case work.Evaluated(planned, results, seconds):
+            case work.Evaluated(planned, results, seconds, once_seconds):
                 cell = planned.cell
                 label = label_of(self.chosen, planned)
                 self.writer.record_episodes(cell, label, self.chosen.command(cell), results, seconds)
-                self._show_cell(planned, len(results))
+                self._show_cell(planned, len(results), seconds - once_seconds)
             case work.CellFinished(planned):
                 self.n_done += 1
                 self._tell(planned)
@@ -122,9 +124,14 @@ class Session:
         self.screen.bar(todo.training.key, f"train {name}", progress.iteration, todo.training.iterations, note)
         self.screen.detail(f"{name}: iteration {progress.iteration}/{todo.training.iterations}, {note}")
 
-    def _show_cell(self, planned: PlannedCell, n_more: int) -> None:
+    def _show_cell(self, planned: PlannedCell, n_more: int, seconds: float) -> None:
+        from fewshot_bench.cli.screen import duration
+
         cell = planned.cell
         done = self._episodes_done.get(cell.key, planned.n_done) + n_more
+        left = cell.n_episodes - done
+        if cell.key not in self._episodes_done and left and seconds / n_more * left > LONG_SECONDS:
+            self.screen.line(f"{cell.name:<28} {left} more episodes take about {duration(seconds / n_more * left)}")
         self._episodes_done[cell.key] = done
         self.screen.bar(cell.key, f"test {cell.name}", done, cell.n_episodes)
 

@@ -23,7 +23,7 @@ from fewshot_bench.store import Reader
 from fewshot_bench.tables.alarms.alarm import Alarm, Check, counted
 from fewshot_bench.tables.alarms.implausible import permuted_labels
 from fewshot_bench.tables.scores import CellScore
-from fewshot_bench.tasks import Gallery
+from fewshot_bench.tasks import Features, Gallery
 
 CONTROL_EPISODES = 50  # of each model, in the label-permutation control
 # A logit may change by this share of the logits' standard deviation. Measured: 0 in the modes "support" and "running",
@@ -121,13 +121,15 @@ class PermutedLabels(Gallery):
     All permutations are equally likely, those that leave labels in place too: chance is then exactly 1 / n_way.
     """
 
-    def collate(self, episodes: list[Episode], class_index: NDArray[np.int64]) -> Episodes:
+    def collate(
+        self, episodes: list[Episode], class_index: NDArray[np.int64], features: Features | None = None
+    ) -> Episodes:
         """See `Gallery.collate`."""
         permuted = [
             e._replace(support_labels=e.support_labels[shuffled(_PERMUTATIONS.words(int(e.id, 16), len(e.support)))])
             for e in episodes
         ]
-        return super().collate(permuted, class_index)
+        return super().collate(permuted, class_index, features)
 
 
 _PERMUTATIONS = Stream("label permutation")

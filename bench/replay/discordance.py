@@ -115,9 +115,24 @@ class Listener:
         self._method = method
         self._heard: list[NDArray[np.float64]] = []
 
+    @property
+    def embeds(self) -> bool:
+        """See `Method.embeds`."""
+        return self._method.embeds
+
+    def embed(self, images: Tensor) -> Tensor:
+        """See `Method.embed`."""
+        return self._method.embed(images)
+
     def predict(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:
         """See `Method.predict`."""
-        logits = self._method.predict(episodes, adaptation)
+        return self._hear(self._method.predict(episodes, adaptation))
+
+    def classify(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:
+        """See `Method.classify`."""
+        return self._hear(self._method.classify(episodes, adaptation))
+
+    def _hear(self, logits: Tensor) -> Tensor:
         self._heard += list(logits.detach().to("cpu", torch.float64).numpy())
         return logits
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fewshot_bench.config import build
+from fewshot_bench.config import AugmentationConfig, build
 from fewshot_bench.data import open_images
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.episodes import BANK_VERSION, Setting
 from fewshot_bench.errors import DataError, NothingSelected, UsageError
 from fewshot_bench.grid import Cell, Training
 from fewshot_bench.methods.adaptation import Adaptation
+from fewshot_bench.methods.backbones import BACKBONES
 from fewshot_bench.methods.interface import CORE_VERSION
 from fewshot_bench.methods.registry import find_method, method_names
 from fewshot_bench.records import Answers
@@ -140,6 +141,9 @@ def _training(identity: dict[str, Any], bank_version: int) -> Training:
     missing = [f.name for f in dataclasses.fields(settings) if f.name not in identity["settings"]]
     if missing:
         raise UsageError(f"it was made before {name} had the setting {missing[0]!r}")
-    rest = {f.name: identity[f.name] for f in dataclasses.fields(Training)}
+    if identity["backbone"] not in BACKBONES:
+        raise UsageError(f"there is no backbone {identity['backbone']!r} here")
+    rest = {f.name: identity[f.name] for f in dataclasses.fields(Training) if f.name in identity}
     lists = {"versions": tuple(identity["versions"]), "base_parts": tuple(identity["base_parts"])}
-    return Training(**rest | lists | {"settings": settings})
+    augmentation = build(AugmentationConfig, identity.get("augmentation", {}), "augmentation")
+    return Training(**rest | lists | {"settings": settings, "augmentation": augmentation})

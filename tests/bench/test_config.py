@@ -7,7 +7,7 @@ import typing
 
 import pytest
 
-from fewshot_bench.config import Budget, Config, GridConfig, load, packaged_text
+from fewshot_bench.config import AugmentationConfig, Budget, Config, GridConfig, load, packaged_text
 from fewshot_bench.errors import UsageError
 from fewshot_bench.grid import variant
 from fewshot_bench.methods.adaptation import Adaptation
@@ -19,6 +19,7 @@ SECTIONS = {
     "episodes": typing.get_type_hints(Config)["episodes"],
     "model": typing.get_type_hints(Config)["model"],
     "training": typing.get_type_hints(Config)["training"],
+    "augmentation": typing.get_type_hints(Config)["augmentation"],
     "adaptation": Adaptation,
 }
 
@@ -52,6 +53,7 @@ def test_every_single_key_has_a_comment():
 
 def test_the_file_holds_the_defaults_of_the_code():
     assert load().adaptation == dataclasses.asdict(Adaptation())
+    assert load().augmentation == AugmentationConfig()
     # every registered method is a variant under its own name and with its own defaults
     for name, method in METHODS.items():
         found = variant(load(), name)

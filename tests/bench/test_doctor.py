@@ -39,6 +39,8 @@ def unheard(_: str) -> None:
 class Oracle:
     """Knows the answers by another way than the support labels: in half of the cases, or always."""
 
+    embeds = False
+
     def __init__(self, share: float) -> None:
         self._share = share
 
@@ -110,6 +112,8 @@ def test_a_model_that_breaks_rings_and_hides_no_other(bad, make_model, make_lab,
     original = runner.load
 
     class Broken:
+        embeds = False
+
         def predict(self, episodes, adaptation):
             if bad == "raises":
                 raise RuntimeError("no such layer")

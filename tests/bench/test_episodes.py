@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from fewshot_bench.episodes import Episode, Setting, bank
-from fewshot_bench.seeding import derive_seed, digest
+from fewshot_bench.data.images import ImageSet
+from fewshot_bench.episodes import Episode, Sampler, Setting, bank
+from fewshot_bench.seeding import Stream, derive_seed, digest, shuffled, smallest
 
 WAY, QUERY = 5, 4
 
@@ -78,6 +79,39 @@ def test_more_episodes_change_none_and_order_does_not_matter(images):
     first = [forwards.draw(i, setting) for i in range(8)]
     last = [backwards.draw(i, setting) for i in reversed(range(100))][::-1]
     assert all(same(a, b) for a, b in zip(first, last, strict=False))
+
+
+@pytest.mark.parametrize(("n_shot", "sizes"), [(1, [40] * 6), (20, [40] * 6), (3, [7, 40, 8, 9, 33, 7])])
+def test_images_are_picked_as_a_whole_shuffled_class_would_give_them(n_shot, sizes):
+    """The drawing in so many words: a random order of each class, whose first ones are the queries."""
+    ids = np.arange(len(sizes)).repeat(sizes)
+    pixels, names = np.zeros((len(ids), 1, 1, 1), np.uint8), tuple("abcdef")
+    images = ImageSet("uneven", "", pixels, ids, names, {"train": tuple(range(6))}, "uneven")
+    stream, setting = Stream("plain"), Setting(WAY, n_shot, QUERY)
+    for index in range(50):
+        words = stream.words(index, 6 + WAY * (max(sizes) + n_shot))
+        chosen = shuffled(words[:6])[:WAY]
+        starts = range(6, 6 + WAY * max(sizes), max(sizes))
+        orders = [
+            images.images_of_class[c][shuffled(words[start : start + sizes[c]])]
+            for start, c in zip(starts, chosen, strict=True)
+        ]
+        place = shuffled(words[6 + WAY * max(sizes) :])
+        e = Sampler(images, tuple(range(6)), stream).draw(index, setting)
+        assert e.classes.tolist() == chosen.tolist()
+        assert e.query.tolist() == np.concatenate([order[:QUERY] for order in orders]).tolist()
+        support = np.concatenate([order[QUERY : QUERY + n_shot] for order in orders])
+        assert e.support.tolist() == support[place].tolist()
+
+
+@pytest.mark.parametrize("n_values", [2, 50, 2**64 - 1])
+def test_the_smallest_are_those_that_sorting_puts_first(n_values):
+    """Ties, too, stand in the order in which they came."""
+    for seed in range(20):
+        words = Stream("ties", seed).words(0, 5 * 60).reshape(5, 60) % np.uint64(n_values)
+        for count in (1, 7, 59, 60):
+            expected = [shuffled(row)[:count].tolist() for row in words]
+            assert smallest(words, count).tolist() == expected
 
 
 def test_labels_are_permuted(images):

@@ -55,6 +55,8 @@ def test_counts_are_the_methods_own_answers(cell, make_lab, images):
     """A method that always says label 2 is right in n_query of n_way * n_query queries."""
 
     class Stubborn:
+        embeds = False
+
         def predict(self, episodes, adaptation):
             return torch.eye(4)[2].expand(*episodes.query_labels.shape, 4)
 
@@ -65,6 +67,8 @@ def test_the_method_gets_the_cells_rule_and_episodes(cell, make_lab):
     seen = []
 
     class Curious:
+        embeds = False
+
         def predict(self, episodes, adaptation):
             seen.append((episodes, adaptation))
             return torch.zeros(*episodes.query_labels.shape, 4)
@@ -81,7 +85,7 @@ def test_chunks_change_nothing(seconds, cell, method, make_lab, monkeypatch):
     expected = results_of(cell, method, make_lab())
     monkeypatch.setattr(runner, "CHUNK_SECONDS", seconds)
     chunks = list(runner.evaluate(cell, method, make_lab(), 0))
-    assert [len(c) for c in chunks] == ([1] * N if seconds == 0 else [N])
+    assert [len(c) for c in chunks] == ([1] * N if seconds == 0 else [1, N - 1])
     assert [r for chunk in chunks for r in chunk] == expected
 
 
@@ -105,14 +109,14 @@ def test_a_stop_in_the_last_episode_is_the_end(cell, method, make_lab):
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_logits_that_are_none_fail_after_what_was_done_before(bad, cell, method, make_lab, monkeypatch):
     expected = results_of(cell, method, make_lab())
-    original, calls = method.predict, iter(range(N))
+    original, calls = method.classify, iter(range(N))
 
     def broken(episodes, adaptation):
         logits = original(episodes, adaptation)
         logits[0, 0, 0] = bad if next(calls) == 4 else logits[0, 0, 0]
         return logits
 
-    monkeypatch.setattr(method, "predict", broken)
+    monkeypatch.setattr(method, "classify", broken)
     done = until(FloatingPointError, runner.evaluate(cell, method, make_lab(), 0), "not finite in episode 4 ")
     assert done == expected[:4]
 
@@ -121,3 +125,19 @@ def test_evaluating_changes_no_weight(cell, method, make_lab):
     before = method.training_state()
     results_of(cell, method, make_lab())
     assert all(torch.equal(before[k], v) for k, v in method.training_state().items())
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [("protonet", {"train_way": 5}), ("transfer", {"frozen": True, "norm": "running"})]
+)
+def test_an_image_is_embedded_once_for_all_settings(name, settings, make_training, make_lab, images, monkeypatch):
+    training, lab = make_training(name, iterations=5, **settings), make_lab()
+    method = runner.load(training, list(runner.train(training, lab))[-1].checkpoint, lab)
+    cells = [Cell(name, training, "paper", Setting(*size, 3), 0, Adaptation(steps=2), N) for size in ((4, 2), (6, 1))]
+    embedded, embed = [], method.embed
+    monkeypatch.setattr(method, "embed", lambda some: (embedded.append(len(some)), embed(some))[1])
+    counts = [[r.n_correct for r in results_of(cell, method, lab)] for cell in cells]
+    novel = sum(len(images.images_of_class[c]) for c in images.split("paper").novel)
+    assert sum(embedded) == novel
+    monkeypatch.setattr(type(method), "embeds", False)  # every episode from its images
+    assert counts == [[r.n_correct for r in results_of(cell, method, lab)] for cell in cells]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from fewshot_bench.config import Config, load
+from fewshot_bench.config import AugmentationConfig, Config, load
 from fewshot_bench.episodes import Setting
 from fewshot_bench.errors import UsageError
 from fewshot_bench.grid import Cell, Training, cells, resolve
@@ -30,6 +30,7 @@ TRAINING = Training(
     iterations=1500,
     seed=0,
 )
+CROPS = AugmentationConfig(crop_padding=4)
 ADAPTATION = Adaptation(lr_per_way=0.01, steps=10, full_batch=200, batch_size=64, batches=50, epochs=2)
 CELL = Cell("transfer", TRAINING, "paper", Setting(5, 1, 15), 0, ADAPTATION, 100)
 
@@ -117,10 +118,26 @@ def test_keys_are_what_they_were():
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Training)])
 def test_every_field_of_a_training_names_it(field):
     value = getattr(TRAINING, field)
-    other = {str: f"{value}x", int: 7, tuple: ("train", "val")}.get(type(value))
+    other = {str: f"{value}x", int: 7, float: 0.5, tuple: ("train", "val"), AugmentationConfig: CROPS}.get(type(value))
     changed = replace(TRAINING, **{field: other or replace(value, lr=0.5)})
     assert changed.key != TRAINING.key
     assert replace(CELL, training=changed).key != CELL.key
+
+
+def test_augmentation_names_a_training_only_where_it_is_on():
+    assert replace(TRAINING, augmentation=AugmentationConfig()).key == TRAINING.key
+    assert "augmentation" not in TRAINING.identity
+    on = [CROPS, AugmentationConfig(crop_padding=5), AugmentationConfig(flip=True), AugmentationConfig(jitter=0.1)]
+    assert len({replace(TRAINING, augmentation=a).key for a in on} | {TRAINING.key}) == 5
+
+
+def test_a_crop_of_nothing_but_reflections_is_refused(full_size):
+    def cropped(padding: int) -> Config:
+        return replace(load(), augmentation=AugmentationConfig(crop_padding=padding))
+
+    assert of(cropped(15), full_size)[0].training.augmentation.crop_padding == 15
+    with pytest.raises(UsageError, match=r"\[augmentation\] crop_padding = 16 must be less than 16: .*full have 16x16"):
+        of(cropped(16), full_size)
 
 
 @pytest.mark.parametrize(

@@ -160,15 +160,15 @@ def test_near_ties_are_rounding_and_others_are_not(by, verdict, code, place, ben
 
 
 def test_changed_code_is_told(run, bench, monkeypatch):
-    original = ProtoNet.predict
-    monkeypatch.setattr(ProtoNet, "predict", lambda *words: -original(*words))
+    original = ProtoNet.classify
+    monkeypatch.setattr(ProtoNet, "classify", lambda *words: -original(*words))
     ran = bench("replay", key_of(run, "mine"))
     assert (ran.code, "first     episode 0, query " in ran.out) == (3, True)
     assert bench("replay", key_of(run, "transfer")).code == 0
 
 
 def test_logits_that_are_none_are_a_difference(run, bench, monkeypatch):
-    monkeypatch.setattr(ProtoNet, "predict", lambda *words: torch.full((1, N_QUERIES, 4), torch.nan))
+    monkeypatch.setattr(ProtoNet, "classify", lambda *words: torch.full((1, N_QUERIES, 4), torch.nan))
     ran = bench("replay", key_of(run, "mine"))
     assert (ran.code, "different: adaptation diverged" in ran.out) == (3, True)
 

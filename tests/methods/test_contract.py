@@ -7,6 +7,7 @@ import torch
 
 from fewshot_bench.episodes import Setting, bank
 from fewshot_bench.methods.adaptation import Adaptation
+from fewshot_bench.methods.execution import Execution
 from fewshot_bench.methods.interface import Episodes, Problem
 from fewshot_bench.methods.registry import METHODS
 from fewshot_bench.tasks import BaseClasses, Gallery
@@ -143,9 +144,24 @@ def test_a_restored_method_goes_on_as_if_never_stopped(name, images, norm):
     assert torch.equal(whole.predict(episodes, RULE), second.predict(episodes, RULE))
 
 
+@pytest.mark.parametrize("overrides", [{"norm": norm} for norm in NORMS] + [{"norm": "running", "frozen": True}])
+def test_what_is_classified_from_embedded_images_is_what_is_predicted(name, images, overrides):
+    known = {f.name for f in dataclasses.fields(METHODS[name].Settings)}
+    method = trained(name, images, **{k: v for k, v in overrides.items() if k in known})
+    if not method.embeds:
+        pytest.skip("its features depend on more than the image")
+    episodes = episodes_of(images, 2)
+    fields = {
+        part: torch.stack([method.embed(task) for task in getattr(episodes, part)])
+        for part in ("support_images", "query_images")
+    }
+    logits = method.classify(episodes._replace(**fields), RULE)
+    torch.testing.assert_close(logits, method.predict(episodes, RULE), rtol=1e-4, atol=1e-5)
+
+
 def test_folding_tasks_does_not_change_a_step(name, images, in_double):
     looped, folded = make(name, images), make(name, images)
-    folded.tasks_at_once = 8
+    folded.execution = Execution(tasks_at_once=8)
     for method in (looped, folded):
         method.double()
         source = source_for(images)

@@ -1,10 +1,11 @@
-"""On a GPU whole meta-batches are folded into one pass: the same steps and logits as on the CPU, up to rounding."""
+"""On a GPU whole meta-batches are folded into one pass and steps are CUDA graphs: the CPU's results up to rounding."""
 
 import pytest
 import torch
 
 from fewshot_bench.episodes import Setting, bank
 from fewshot_bench.methods.adaptation import Adaptation
+from fewshot_bench.methods.execution import WARM_UP, Execution
 from fewshot_bench.methods.interface import Problem
 from fewshot_bench.methods.registry import METHODS
 from fewshot_bench.tasks import BaseClasses, Gallery
@@ -15,8 +16,12 @@ pytestmark = [
 ]
 
 
+STEPS = WARM_UP + 3
+
+
+@pytest.mark.parametrize("recorded", [False, True])
 @pytest.mark.parametrize("name", list(METHODS))
-def test_two_steps_and_a_prediction_agree_with_the_cpu(name, images, in_double):
+def test_steps_and_a_prediction_agree_with_the_cpu(name, recorded, images, in_double):
     method_type = METHODS[name]
     settings = method_type.Settings()
     n_way, n_shot = method_type.training_setting(settings, 4, 3)
@@ -24,11 +29,12 @@ def test_two_steps_and_a_prediction_agree_with_the_cpu(name, images, in_double):
     ends = []
     for device in (torch.device("cpu"), torch.device("cuda")):
         method = method_type(problem, settings).double().to(device)
-        method.tasks_at_once = 1 if device.type == "cpu" else 64
+        if device.type == "cuda":
+            method.execution = Execution(tasks_at_once=64, recorded=recorded)
         gallery = Gallery(images, device)
         source = in_double(BaseClasses(images, images.parts["train"], gallery, ["gpu"]))
-        method.step(source)
-        method.step(source)
+        for _ in range(STEPS):
+            method.step(source)
         sampler = bank(images, "paper", 4, 5, 0)
         drawn = [sampler.draw(i, Setting(4, 3, 5)) for i in range(3)]
         episodes = gallery.collate(drawn, torch.arange(len(images.class_names)).numpy())

@@ -62,7 +62,7 @@ def inner_losses(w, episodes, t, steps, lr, create_graph):
 def test_maml_gradient(first_order, norm):
     settings = MamlSettings(first_order=first_order, inner_steps=3, inner_lr_per_way=0.1 / 3, norm=norm, meta_batch=2)
     method, episodes = Maml(PROBLEM, settings).double(), tied_episodes()
-    method.backward(episodes)
+    method.gradients(episodes)
     start = [p.detach().clone().requires_grad_() for p in weights_of(method)]
     total = 0.0
     for t in range(2):
@@ -79,7 +79,7 @@ def test_second_order_gradient_is_the_slope_of_the_query_loss():
         Maml(PROBLEM, MamlSettings(inner_steps=2, inner_lr_per_way=0.1 / 3, meta_batch=2)).double(),
         tied_episodes(),
     )
-    method.backward(episodes)
+    method.gradients(episodes)
     g, step = torch.Generator().manual_seed(3), 1e-6
     for p in weights_of(method):
         direction = torch.randn(p.shape, generator=g, dtype=torch.float64)
@@ -97,7 +97,7 @@ def test_first_and_second_order_differ():
     gradients = []
     for first_order in (False, True):
         method = Maml(PROBLEM, MamlSettings(first_order=first_order, inner_lr_per_way=0.1 / 3)).double()
-        method.backward(tied_episodes())
+        method.gradients(tied_episodes())
         gradients.append(method.trunk.conv0.grad.clone())
     assert not torch.allclose(gradients[0], gradients[1], rtol=1e-2)
 
@@ -105,7 +105,7 @@ def test_first_and_second_order_differ():
 def test_maml_without_inner_steps_forward_is_multitask_training():
     """With inner lr 0 the outer gradient is the plain mean of the tasks' query gradients (S. identities)."""
     method, episodes = Maml(PROBLEM, MamlSettings(inner_lr_per_way=0.0)).double(), tied_episodes()
-    method.backward(episodes)
+    method.gradients(episodes)
     start = [p.detach().clone().requires_grad_() for p in weights_of(method)]
     total = sum(
         F.cross_entropy(
@@ -126,7 +126,7 @@ def test_reductions_differ_by_the_number_of_tasks():
         gradients = []
         for reduction in ("mean", "sum"):
             method = kind(PROBLEM, make(reduction)).double()
-            method.backward(tied_episodes())
+            method.gradients(tied_episodes())
             gradients.append(method.trunk.conv1.grad.clone())
         torch.testing.assert_close(2 * gradients[0], gradients[1])
 
@@ -139,7 +139,7 @@ def test_reptile_moves_towards_where_the_tasks_end(optimizer):
     method = Reptile(PROBLEM, settings).double()
     start = [p.detach().clone() for p in weights_of(method)]
     episodes = tied_episodes()
-    method.backward(episodes)
+    method.gradients(episodes)
     method.update()
     ends = []
     for t in range(2):
@@ -166,7 +166,7 @@ def test_reptile_with_one_inner_step_of_sgd_is_joint_training():
     settings = ReptileSettings(inner_optimizer="sgd", inner_lr=0.1, inner_steps=1, inner_batch=6, meta_batch=2)
     method, episodes = Reptile(PROBLEM, settings).double(), tied_episodes()
     start = [p.detach().clone().requires_grad_() for p in weights_of(method)]
-    method.backward(episodes)
+    method.gradients(episodes)
     method.update()
     loss = sum(
         F.cross_entropy(reference_logits(start, episodes.support_images[t], None, ""), episodes.support_labels[t])
@@ -181,7 +181,7 @@ def test_reptile_outer_step_falls_to_zero():
     method = Reptile(problem, ReptileSettings(meta_batch=2))
     lengths = []
     for method.iteration in range(4):
-        method.backward(Episodes(*(f.float() if f.is_floating_point() else f for f in tied_episodes())))
+        method.gradients(Episodes(*(f.float() if f.is_floating_point() else f for f in tied_episodes())))
         method.update()
         lengths.append(method.optimizers["outer"].param_groups[0]["lr"])
     assert lengths == [1.0, 0.75, 0.5, 0.25]
