@@ -9,12 +9,14 @@ import pytest
 from scipy import stats
 
 from fewshot_bench.cli import cli
+from fewshot_bench.cli.data import data
 from fewshot_bench.tables.check.baseline import read_baseline
 from fewshot_bench.tables.statistics.estimate import of_episodes
 from fewshot_bench.tables.statistics.families import holm
 from fewshot_bench.tables.statistics.power import episodes_to_separate
 
 ROOT = Path(__file__).parents[1]
+COMMANDS = dict(cli.commands) | {f"data {name}": command for name, command in data.commands.items()}
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
 
 
@@ -23,7 +25,7 @@ def commands_in(text: str) -> list[tuple[str, list[str]]]:
     code = re.findall(r"```(?:\w*)\n(.*?)```", text, re.DOTALL) + re.findall(r"`(bench [^`]+)`", text)
     found = []
     for line in "\n".join(code).splitlines():
-        if match := re.match(r"\s*bench (\w+)(.*)", line):
+        if match := re.match(r"\s*bench (data \w+(?!\S)|\w+)(.*)", line):
             found.append((match[1], re.findall(r"(?<!\S)--?[a-z][a-z-]*", match[2].split("  ")[0])))
     return found
 
@@ -31,13 +33,13 @@ def commands_in(text: str) -> list[tuple[str, list[str]]]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_commands_and_options_exist(page):
     for name, options in commands_in(page.read_text(encoding="utf-8")):
-        assert name in cli.commands, f"{page.name}: bench {name}"
-        known = {opt for p in cli.commands[name].params for opt in [*p.opts, *p.secondary_opts]}
+        assert name in COMMANDS, f"{page.name}: bench {name}"
+        known = {opt for p in COMMANDS[name].params for opt in [*p.opts, *p.secondary_opts]}
         assert set(options) <= known | {"--help"}, f"{page.name}: bench {name} {options}"
 
 
 def test_readme_names_every_command():
-    named = {name for name, _ in commands_in((ROOT / "README.md").read_text(encoding="utf-8"))}
+    named = {name.split()[0] for name, _ in commands_in((ROOT / "README.md").read_text(encoding="utf-8"))}
     assert named == set(cli.commands)
 
 
@@ -48,9 +50,9 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-@pytest.mark.parametrize("name", sorted(cli.commands))
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_and_option_has_help(name):
-    command = cli.commands[name]
+    command = COMMANDS[name]
     assert command.help
     for parameter in command.params:
         if parameter.param_type_name == "option" and parameter.name != "format_":

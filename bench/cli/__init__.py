@@ -9,6 +9,7 @@ from fewshot_bench import __version__
 from fewshot_bench.cli.check import check
 from fewshot_bench.cli.claims import claims
 from fewshot_bench.cli.compare import compare
+from fewshot_bench.cli.data import data
 from fewshot_bench.cli.doctor import doctor
 from fewshot_bench.cli.exchange import export, import_
 from fewshot_bench.cli.inspect import init, list_, show, status
@@ -22,7 +23,7 @@ from fewshot_bench.cli.why import why
 from fewshot_bench.errors import BenchError
 
 GROUPS = {
-    "Make results": (init, list_, run, status),
+    "Make results": (init, list_, data, run, status),
     "Read them": (report, compare, claims, power),
     "Trust them": (check, doctor, show, replay, why, verify),
     "Share them": (merge, export, import_),
@@ -90,7 +91,7 @@ def _where_options_are_listed(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is None or context.parent is None:
         return ""
-    return f" (bench {context.info_name} --help lists the options)"
+    return f" ({context.command_path} --help lists the options)"
 
 
 def _fail(message: str, code: int) -> None:

@@ -120,10 +120,9 @@ def list_(*, what: str, config: Path | None) -> None:
             settings = ", ".join(f"{k} = {json.dumps(v)}" for k, v in dataclasses.asdict(found.settings).items())
             click.echo(f"{name:<22} {found.method}: {settings}")
     elif what == "datasets":
-        from fewshot_bench.data import FORMATS
+        from fewshot_bench.cli.data_text import formats_text
 
-        for name, layout in FORMATS.items():
-            click.echo(f"{name:<22} {layout.EXPECTS}")
+        click.echo(formats_text())
     else:
         for name, grid in loaded.grids.items():
             size = len(grid.methods) * len(grid.ways) * len(grid.shots) * len(grid.seeds)

@@ -1,27 +1,31 @@
-"""Reads members of .tar, .tar.xz, .tar.gz and .zip archives straight into memory, tars as one stream.
+"""Reads members of .tar, .tar.xz, .tar.gz and .zip archives, tars as one stream.
 
-Nothing is ever written to a path that an archive names, so nothing can climb out of a folder. Only regular
-files count: links, devices, folders and sparse files are passed over. Sizes, counts and the ratio of
-unpacked to packed bytes have caps, so that a small hostile file cannot fill the memory or keep the machine
-busy for hours.
+Image files go straight into memory. Nothing is ever written to a path that an archive names: large files are written
+where the caller says, so nothing can climb out of a folder. Only regular files count: links, devices, folders and
+sparse files are passed over. Sizes, counts and the ratio of unpacked to packed bytes have caps, so that a small
+hostile file cannot fill the memory or keep the machine busy for hours.
 """
 
 import gzip
 import io
 import lzma
+import shutil
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Self
 
 from fewshot_bench.data.decoding import MAX_IMAGE_BYTES, impostor, reason
-from fewshot_bench.data.zips import read_zip
+from fewshot_bench.data.zips import read_zip, zip_streams
 from fewshot_bench.errors import DataError
 
 SUFFIXES = (".tar", ".tar.xz", ".txz", ".tar.gz", ".tgz", ".zip")
 MAX_MEMBER_BYTES = MAX_IMAGE_BYTES
 MAX_MEMBERS = 1_000_000
+COPIED_BYTES = 1 << 20  # at once, of what is written to a disk
 MAX_HEADER_BYTES = 64 << 10  # of long names and key-value records, which tarfile reads in one piece
 MAX_RATIO = 200  # photographs pack 2:1, tiny ones 5:1 because tar pads them to 512 bytes
 ALWAYS_ALLOWED_BYTES = 1 << 30  # below this the ratio does not matter
@@ -40,41 +44,93 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES) and path.is_file()
 
 
+def archive_name(path: Path) -> str:
+    """An archive's name without its suffix."""
+    suffix = max((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), key=len)
+    return path.name[: -len(suffix)]
+
+
 def read_members(archive: Path, select: Callable[[str], str | None]) -> Iterator[tuple[str, bytes]]:
     """Yield (key, content) of the regular files that `select` gives a key for, in the archive's order.
 
     select: member name -> key, or None to pass over it
     Raises DataError when the archive is damaged, is no archive, or exceeds a cap.
     """
-    try:
-        with archive.open("rb") as packed:
-            zipped = packed.read(4) == b"PK\3\4"
-        if zipped:  # by content, as for what packs a tar
+    with _faults(archive):
+        if _zipped(archive):
             yield from read_zip(archive, select, MAX_MEMBERS, _max_bytes(archive))
             return
-        with archive.open("rb") as packed, _unpacked(archive, packed) as stream:
-            capped = _Capped(stream, archive)
-            with tarfile.open(fileobj=capped, mode="r|", tarinfo=_ShortHeaders, encoding="utf-8") as tar:
-                yield from _selected(tar, archive, select)
-            while capped.read(1 << 20):  # to the end, where xz and gzip keep their checksum
-                pass
-    except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
+        for key, member, stream in _tar_streams(archive, select):
+            if member.size > MAX_MEMBER_BYTES:
+                raise DataError(f"{archive}: {member.name!r} is larger than {MAX_MEMBER_BYTES >> 20} MiB")
+            yield key, stream.read()
+
+
+def write_members(archive: Path, select: Callable[[str], str | None], folder: Path) -> None:
+    """Write the regular files that `select` gives a key for into a folder, under their keys, which the caller chose.
+
+    Raises DataError as `read_members`, and when the disk is full.
+    """
+    with _faults(archive):
+        if _zipped(archive):
+            most = _max_bytes(archive)
+            streams = zip_streams(archive, select, MAX_MEMBERS, most, most)
+        else:
+            streams = ((key, stream) for key, _, stream in _tar_streams(archive, select))
+        for key, stream in streams:
+            _write(stream, folder / key, archive)
+
+
+def _write(stream: IO[bytes], path: Path, archive: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            shutil.copyfileobj(stream, file, COPIED_BYTES)
+    except FileExistsError:
+        raise DataError(f"{archive} holds {path.name!r} twice") from None
+    except OSError as error:
+        raise DataError(
+            f"{archive} cannot be unpacked into a temporary folder ({error.strerror or reason(error)}): "
+            "unpack it yourself and name its folder, or let TMPDIR name a larger disk"
+        ) from None
+
+
+@contextmanager
+def _faults(archive: Path) -> Iterator[None]:
+    """What goes wrong with an archive, as one line that names it."""
+    try:
+        yield
+    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError) as error:
+        raise DataError(f"{archive} is a damaged or incomplete archive ({reason(error)})") from None
+    except (NotImplementedError, ValueError) as error:  # of zipfile: a packing or a name that it does not know
         raise DataError(f"{archive} is a damaged or incomplete archive ({reason(error)})") from None
     except OSError as error:
         raise DataError(f"{archive} cannot be read ({error.strerror or reason(error)})") from None
 
 
-def _selected(tar: tarfile.TarFile, archive: Path, select: Callable[[str], str | None]) -> Iterator[tuple[str, bytes]]:
-    for count, member in enumerate(tar):
-        if count >= MAX_MEMBERS:
-            raise DataError(f"{archive} holds more than {MAX_MEMBERS:,} members")
-        if not member.isreg() or member.issparse() or (key := select(member.name)) is None:
-            continue
-        if member.size > MAX_MEMBER_BYTES:
-            raise DataError(f"{archive}: {member.name!r} is larger than {MAX_MEMBER_BYTES >> 20} MiB")
-        content = tar.extractfile(member)
-        if content is not None:
-            yield key, content.read()
+def _zipped(archive: Path) -> bool:
+    """Whether an archive is a .zip: by its content, as for what packs a tar."""
+    with archive.open("rb") as packed:
+        return packed.read(4) == b"PK\3\4"
+
+
+def _tar_streams(
+    archive: Path, select: Callable[[str], str | None]
+) -> Iterator[tuple[str, tarfile.TarInfo, IO[bytes]]]:
+    """Yield (key, member, its content) of each selected member; the content is to be read before the next one."""
+    with archive.open("rb") as packed, _unpacked(archive, packed) as stream:
+        capped = _Capped(stream, archive)
+        with tarfile.open(fileobj=capped, mode="r|", tarinfo=_ShortHeaders, encoding="utf-8") as tar:
+            for count, member in enumerate(tar):
+                if count >= MAX_MEMBERS:
+                    raise DataError(f"{archive} holds more than {MAX_MEMBERS:,} members")
+                if not member.isreg() or member.issparse() or (key := select(member.name)) is None:
+                    continue
+                content = tar.extractfile(member)
+                if content is not None:
+                    yield key, member, content
+        while capped.read(1 << 20):  # to the end, where xz and gzip keep their checksum
+            pass
 
 
 def _unpacked(archive: Path, packed: IO[bytes]) -> IO[bytes] | gzip.GzipFile:

@@ -41,8 +41,7 @@ def open_cached(cache: Path, source: Source, image_size: int | None, progress: P
     Raises DataError for data that cannot be used, and when the cache cannot be written.
     """
     state = source.state()
-    resampler = RESAMPLER if image_size else None
-    folder = cache / _digest([LAYOUT, state, image_size, resampler])
+    folder = folder_of(cache, state, image_size)
     found = load(folder)
     if found is not None:
         return found
@@ -65,6 +64,11 @@ def open_cached(cache: Path, source: Source, image_size: int | None, progress: P
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return load(folder) or prepared  # the latter while another process repairs the same folder
+
+
+def folder_of(cache: Path, state: str, image_size: int | None) -> Path:
+    """The folder of the cache in which a data set of this state lies, or will lie; see `Source.state`."""
+    return cache / _digest([LAYOUT, state, image_size, RESAMPLER if image_size else None])
 
 
 def load(folder: Path) -> ImageSet | None:
@@ -122,6 +126,7 @@ def _describe(folder: Path, source: Source, labels: Labels, image_size: int | No
         "layout": LAYOUT,
         "name": source.name,
         "note": labels.note,
+        "archive_layout": labels.layout,
         "class_names": labels.class_names,
         "parts": labels.parts,
         "fingerprint": content_fingerprint(images, labels),

@@ -7,17 +7,26 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_bench.data import standard_splits
 from fewshot_bench.errors import UsageError, did_you_mean
 
 # split name -> (base parts, novel parts): what is trained on, and what is adapted to
 SPLITS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "paper": (("train",), ("val", "test")),  # 64/36: Eshratifar, Eigen, Pedram 2019; nothing left to tune on
     "ravi": (("train",), ("test",)),  # 64/20: Ravi & Larochelle 2017
-    "ravi-val": (
-        ("train",),
-        ("val",),
-    ),  # 64/16: the classes to tune on, apart from every test class of `ravi`
+    "ravi-val": (("train",), ("val",)),  # 64/16: the classes to tune on, apart from every test class of `ravi`
 }
+
+# The same by the name of the published split, for data that is split so: `bertinetto` is `ravi` on CIFAR-FS alone.
+STANDARD_SPLITS = {
+    f"{standard}{val}": f"ravi{val}" for standard in standard_splits.NAMES for val in ("", "-val") if standard != "ravi"
+}
+
+
+def check_split(name: str) -> None:
+    """Raise UsageError for the name of no split."""
+    if name not in SPLITS and name not in STANDARD_SPLITS:
+        raise UsageError(f"unknown split {name!r}: {did_you_mean(name, [*SPLITS, *STANDARD_SPLITS])}")
 
 
 @dataclass(frozen=True)
@@ -49,15 +58,46 @@ class ImageSet:
     fingerprint: str
 
     def split(self, name: str) -> ClassSplit:
-        """The base and novel classes of a named split. Raises UsageError for an unknown name."""
-        if name not in SPLITS:
-            raise UsageError(f"unknown split {name!r}: {did_you_mean(name, list(SPLITS))}")
+        """The base and novel classes of a split of SPLITS or STANDARD_SPLITS; it is called as in SPLITS.
+
+        Raises UsageError for an unknown name, and for that of a published split which the classes do not have.
+        """
+        check_split(name)
+        if name in STANDARD_SPLITS:
+            self._check_split_as(name)
+        name = STANDARD_SPLITS.get(name, name)
         base, novel = (self.classes_of(parts) for parts in SPLITS[name])
         return ClassSplit(name, SPLITS[name][0], base, novel)
+
+    @cached_property
+    def standard(self) -> standard_splits.Match | None:
+        """The published split whose classes these are, and whether they are split so; None for other classes."""
+        return standard_splits.recognise(self._names_of_parts)
+
+    @property
+    def standard_note(self) -> str:
+        """The same in a sentence without a full stop, "" for other classes."""
+        return self.standard.sentence() if self.standard else ""
 
     def classes_of(self, parts: tuple[str, ...]) -> tuple[int, ...]:
         """The classes in some parts, in order."""
         return tuple(c for part in parts for c in self.parts[part])
+
+    @property
+    def _names_of_parts(self) -> dict[str, tuple[str, ...]]:
+        return {part: tuple(self.class_names[c] for c in classes) for part, classes in self.parts.items()}
+
+    def _check_split_as(self, split: str) -> None:
+        match = standard_splits.compare(self._names_of_parts, split.removesuffix("-val"))
+        if not match.exact:
+            wanted, names = match.standard, match.differing
+            differing = f"of {self.name} {len(names):,} classes differ ({standard_splits.shortened(names)})"
+            if len(match.foreign) == len(self.class_names):
+                differing = f"{self.name} has other classes"
+            raise UsageError(
+                f"split {split!r} is that of {wanted.authors} ({wanted.data_set}), but {differing}: "
+                f"{STANDARD_SPLITS[split]!r} takes the parts as they are"
+            )
 
     @cached_property
     def images_of_class(self) -> tuple[NDArray[np.int64], ...]:

@@ -6,17 +6,21 @@ A layout is a module with `NAME`, `EXPECTS`, `fits(tree)` and `listing(tree)` (s
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from fewshot_bench.data.archives import SUFFIXES, is_archive
+from fewshot_bench.data import packed_files
+from fewshot_bench.data.archives import SUFFIXES, archive_name, is_archive
 from fewshot_bench.data.class_lists import Listing
 from fewshot_bench.data.decoding import decode_into
 from fewshot_bench.data.packed_trees import Archive, open_folder
-from fewshot_bench.data.source import ImageSink, Labels, Progress
-from fewshot_bench.data.trees import Tree, stamp
+from fewshot_bench.data.source import Format, ImageSink, Labels, Progress
+from fewshot_bench.data.trees import Tree, contents, stamp
 from fewshot_bench.errors import DataError
+
+SEE_LIST = "`bench data list` shows what can be read"
 
 
 class Layout(Protocol):
@@ -51,19 +55,21 @@ class ListedFormat:
 
 
 class ArchiveFormat:
-    """Archives of any of the layouts (see `source.Format`)."""
+    """Archives of any of the layouts, or of files in any of the formats (see `source.Format`)."""
 
-    def __init__(self, layouts: Sequence[Layout]) -> None:
+    def __init__(self, layouts: Sequence[Layout], formats: Mapping[str, Format]) -> None:
         self.EXPECTS = "one .zip or .tar(.xz|.gz) of any of these folders"
-        self._layouts = layouts
+        self._layouts, self._formats = layouts, formats
 
     def recognises(self, source: str) -> bool:
         """Whether the source is an archive."""
         return is_archive(Path(source))
 
     def find(self, source: str) -> "ArchiveSource":
-        """The data set in an archive, whose layout is told once it is read."""
-        return ArchiveSource(Path(source).resolve(), self._layouts)
+        """The data set in an archive, whose layout is told once it is read. Raises DataError for another file."""
+        if not is_archive(Path(source)):
+            raise DataError(f"{source} is no archive: its name must end in {', '.join(SUFFIXES)}")
+        return ArchiveSource(Path(source).resolve(), self._layouts, self._formats)
 
 
 class FolderSource:
@@ -101,16 +107,15 @@ class FolderSource:
 
 
 class ArchiveSource:
-    """A data set in an archive (see `source.Source`); `layouts`: those that it may have."""
+    """A data set in an archive (see `source.Source`); `layouts`, `formats`: those that it may have."""
 
-    def __init__(self, path: Path, layouts: Sequence[Layout]) -> None:
-        self._path, self._layouts = path, layouts
+    def __init__(self, path: Path, layouts: Sequence[Layout], formats: Mapping[str, Format] | None = None) -> None:
+        self._path, self._layouts, self._formats = path, layouts, formats or {}
 
     @property
     def name(self) -> str:
         """The archive's name without its suffix."""
-        suffix = max((s for s in SUFFIXES if self._path.name.lower().endswith(s)), key=len)
-        return self._path.name[: -len(suffix)]
+        return archive_name(self._path)
 
     @property
     def where(self) -> str:
@@ -129,8 +134,12 @@ class ArchiveSource:
     def decode(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
         """Decode every listed image; see `source.Source.decode`."""
         tree = Archive(self._path)
-        listing = self._layout(tree).listing(tree)
-        return _decode(tree, listing, self.name, (sink, image_size, progress))
+        if self._formats and (name := packed_files.format_of(tree, self._formats)):
+            labels = packed_files.decode(tree, self._formats[name], (sink, image_size, progress))
+            return replace(labels, layout=name)
+        layout = self._layout(tree)
+        labels = _decode(tree, layout.listing(tree), self.name, (sink, image_size, progress))
+        return replace(labels, layout=layout.NAME)
 
     def _layout(self, tree: Archive) -> Layout:
         if len(self._layouts) == 1:
@@ -138,8 +147,7 @@ class ArchiveSource:
         for layout in self._layouts:
             if layout.fits(tree):
                 return layout
-        expected = "; ".join(layout.EXPECTS for layout in self._layouts)
-        raise DataError(f"{self._path} holds no known layout ({expected})")
+        raise DataError(f"{self._path} is in no known layout: it holds {contents(tree.entries())}; {SEE_LIST}")
 
 
 def _decode(tree: Tree, listing: Listing, name: str, into: tuple[ImageSink, int | None, Progress]) -> Labels:

@@ -1,4 +1,4 @@
-"""Archives as trees: a whole data set in one, or its images beside the lists in a folder. Nothing is unpacked."""
+"""Archives as trees: a whole data set in one, or its images beside the lists in a folder."""
 
 import hashlib
 import os
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from fewshot_bench.data.archives import SUFFIXES, is_archive, read_members
+from fewshot_bench.data.archives import SUFFIXES, is_archive, read_members, write_members
 from fewshot_bench.data.class_lists import PART_OF, Listing
 from fewshot_bench.data.decoding import Encoded
 from fewshot_bench.data.trees import LISTS, MAX_LIST_BYTES, Entries, Folder, hidden, stamp
@@ -74,6 +74,25 @@ class Archive:
 
         yield from _listed_members(self.path, listing, file)
 
+    def files(self, suffixes: tuple[str, ...]) -> tuple[str, ...]:
+        """All files that end like one of these, sorted, relative to the top."""
+        return tuple(sorted(file for file in self._contents.files if file.endswith(suffixes)))
+
+    def write(self, files: tuple[str, ...], folder: Path) -> None:
+        """Write some of the files into a folder. Raises DataError."""
+        wanted = frozenset(files)
+
+        def select(member: str) -> str | None:
+            file = self._file(member)
+            return file if file in wanted else None
+
+        write_members(self.path, select, folder)
+
+    def _file(self, member: str) -> str | None:
+        """The file that a member is, relative to the top; None for what is hidden or elsewhere."""
+        name = _normal(member)
+        return name.removeprefix(self._contents.top) if name and name.startswith(self._contents.top) else None
+
     @cached_property
     def _contents(self) -> "_Contents":
         """What is in the archive: one pass over it, that keeps no images."""
@@ -99,15 +118,17 @@ class Archive:
 class _Contents:
     """Names of an archive as folders.
 
-    top: the folders that everything lies in, with a slash at the end; lists: file -> bytes
+    top: the folders that everything lies in, with a slash at the end; files: all of them below it
+    lists: file -> bytes; entries: folder -> the folders and the files in it
     """
 
     def __init__(self, names: set[str], lists: dict[str, bytes]) -> None:
         self.top = _top(names)
         self.lists = {name.removeprefix(self.top): data for name, data in lists.items()}
-        self.entries: dict[str, tuple[set[str], set[str]]] = {}  # folder -> the folders and the files in it
-        for name in names:
-            folder, _, file = name.removeprefix(self.top).rpartition("/")
+        self.files = [name.removeprefix(self.top) for name in names]
+        self.entries: dict[str, tuple[set[str], set[str]]] = {}
+        for name in self.files:
+            folder, _, file = name.rpartition("/")
             new = folder not in self.entries
             self.entries.setdefault(folder, (set(), set()))[1].add(file)
             while new and folder:

@@ -97,7 +97,7 @@ class PickledSource:
         total = sum(len(indices) for part in parts.values() for indices in part.classes.values())
         for place, pixels in enumerate(_in_order(parts)):
             if image_size and pixels.shape[1:] != (image_size, image_size):
-                pixels = _resize(pixels, image_size)
+                pixels = resized_pixels(pixels, image_size)
             sink.put(place, pixels)
             if (place + 1) % PROGRESS_EVERY == 0 or place + 1 == total:
                 progress("reading images", place + 1, total)
@@ -210,7 +210,7 @@ def _in_order(parts: dict[str, Part]) -> Iterator[NDArray[np.uint8]]:
                 yield parts[part].images[index].transpose(2, 0, 1)
 
 
-def _resize(pixels: NDArray[np.uint8], image_size: int) -> NDArray[np.uint8]:
+def resized_pixels(pixels: NDArray[np.uint8], image_size: int) -> NDArray[np.uint8]:
     """(C, H, W) -> (C, image_size, image_size)."""
     picture = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
     small = np.asarray(resized(picture, image_size))

@@ -51,9 +51,11 @@ def recognises(source: str) -> bool:
 
 
 def find(source: str) -> PickledSource:
-    """The data set in a folder. Raises DataError when a file is missing, or when there are files of two sets."""
+    """The data set in a folder. Raises DataError when files are missing, or when there are files of two sets."""
     folder = Path(source).resolve()
-    published, *others = _sets_in(folder)
+    if not (found := _sets_in(folder)):
+        raise DataError(f"{folder} holds none of the files: expected {EXPECTS}")
+    published, *others = found
     if others:
         raise DataError(f"{folder} holds files of {published.name} and of {others[0].name}: give each a folder")
     names = {part: (f"{stem}.pickle",) for part, stem in zip(PARTS, _SETS[published], strict=True)}

@@ -22,12 +22,14 @@ class Labels:
     class_ids: (n,) int64, ascending: the images of one class stand together
     class_names: one name a class, those of "train" first, then "val", then "test"
     parts: "train" | "val" | "test" -> indices into class_names
+    layout: of an archive the name of its layout, which shows only when it is read
     """
 
     note: str
     class_ids: NDArray[np.int64]
     class_names: tuple[str, ...]
     parts: dict[str, tuple[int, ...]]
+    layout: str = ""
 
 
 class ImageSink(Protocol):
@@ -68,4 +70,7 @@ class Format(Protocol):
         """Whether the source looks like this format; decided without reading images."""
 
     def find(self, source: str) -> Source:
-        """The data set at a source that is recognised. Raises DataError when parts of it are missing."""
+        """The data set at a source that is recognised, or that a user says to be this (FORMAT:PATH).
+
+        Raises DataError when parts of it are missing.
+        """

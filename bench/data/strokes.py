@@ -21,6 +21,7 @@ from PIL import Image
 
 from fewshot_bench.data.decoding import resized
 from fewshot_bench.data.source import ImageSink, Labels, Progress
+from fewshot_bench.errors import DataError
 
 NAME = "strokes"
 EXPECTS = f"the name {NAME!r}: synthetic characters, made on first use"
@@ -59,7 +60,9 @@ def recognises(source: str) -> bool:
 
 
 def find(source: str) -> "StrokeSource":
-    """The synthetic set; there is only one."""
+    """The synthetic set; there is only one. Raises DataError for a path."""
+    if source != NAME:
+        raise DataError(f"{NAME}:{source}: {NAME!r} stands alone, as it is read from nowhere")
     return StrokeSource()
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -13,6 +14,8 @@ from fewshot_bench.errors import DataError
 
 MAX_LIST_BYTES = 64 << 20  # of all lists together; those of miniImageNet have 4 MB
 LISTS = frozenset(f"{name}{suffix}" for name in (*PART_OF, "split") for suffix in (".csv", ".json", ".txt"))
+KINDS = 3  # of files that a message names
+LONGEST_ENDING = 8
 
 _IGNORED = frozenset({"__MACOSX", "@eaDir", "lost+found"})
 
@@ -146,6 +149,20 @@ def stamp(status: os.stat_result) -> str:
 def hidden(name: str) -> bool:
     """Whether a file was not put there by whoever made the set."""
     return name.startswith(".") or name in _IGNORED
+
+
+def contents(entries: Entries) -> str:
+    """ "3 folders, 2 .txt files", "nothing": what lies in a folder, for messages; of the files the commonest kinds."""
+    kinds = Counter(_kind(file) for file in entries.files).most_common()
+    counts = [(len(entries.folders), "folder"), *((n, f"{kind} file") for kind, n in kinds[:KINDS])]
+    counts.append((sum(n for _, n in kinds[KINDS:]), "more file"))
+    return ", ".join(f"{n:,} {what}{'' if n == 1 else 's'}" for n, what in counts if n) or "nothing"
+
+
+def _kind(file: str) -> str:
+    """ ".txt", or "other" where a name has no ending that a person would recognise."""
+    ending = os.path.splitext(file)[1].lower()
+    return ending if ending.isascii() and ending[1:].isalnum() and len(ending) <= LONGEST_ENDING else "other"
 
 
 def _shown(path: str | Path) -> str:

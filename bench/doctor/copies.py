@@ -73,13 +73,14 @@ def _shown(twins: Sequence[Twins], images: ImageSet) -> str:
     """ " (6 equal to the byte): dog[3] = cat[17], ..."; the equal ones first, each pair once, ~ for a near copy."""
     once: dict[frozenset[int], str] = {}
     for t in sorted(twins, key=lambda t: not t.equal):
-        told = f"{_place(t.image, images)} {'=' if t.equal else '~'} {_place(t.copy, images)}"
+        told = f"{place(t.image, images)} {'=' if t.equal else '~'} {place(t.copy, images)}"
         once.setdefault(frozenset((t.image, t.copy)), told)
     more = ", ..." if len(once) > EXAMPLES else ""
     return f" ({sum(t.equal for t in twins):,} equal to the byte): {', '.join(list(once.values())[:EXAMPLES])}{more}"
 
 
-def _place(image: int, images: ImageSet) -> str:
-    """ "dog[3]": number 3, from 0, among the images of its class."""
+def place(image: int, images: ImageSet) -> str:
+    """ "dog[3]": number 3, from 0, among the images of its class; on one line, whatever that is called."""
     c = int(images.class_ids[image])
-    return f"{images.class_names[c]}[{int(np.searchsorted(images.images_of_class[c], image))}]"
+    name = images.class_names[c]
+    return f"{name if name.isprintable() else repr(name)}[{int(np.searchsorted(images.images_of_class[c], image))}]"

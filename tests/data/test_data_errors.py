@@ -149,8 +149,8 @@ def test_data_that_changes_while_it_is_read(photos, tmp_path, cache):
     ("source", "message"),
     [
         ("stroke", "did you mean 'strokes'"),
-        ("nothing-like-it", "known: strokes"),
-        ("/nowhere/at/all", "there is no /nowhere/at/all; .*train.csv"),
+        ("nothing-like-it", "known: cifar-fs, fc100, omniglot, strokes"),
+        ("/nowhere/at/all", "there is no /nowhere/at/all; `bench data list`"),
         ("x" * 300, "too long"),
     ],
 )
@@ -160,8 +160,23 @@ def test_an_unknown_source(cache, source, message):
 
 
 def test_a_folder_in_no_known_layout(tmp_path, cache):
-    with pytest.raises(DataError, match=r"no known layout .*train\.csv"):
+    for name in ("a.txt", "b.TXT", "notes", "c.\x1b", "d.xml", "e.yaml", "f.log", "dog/cow/a.txt"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).touch()
+    with pytest.raises(DataError) as error:
+        open_images(str(tmp_path / "set"), cache)
+    assert str(error.value) == (
+        f"{tmp_path}/set is in no known layout: it holds 1 folder, 2 .txt files, 2 other files, 1 .xml file, "
+        "2 more files; `bench data list` shows what can be read"
+    )
+
+
+def test_an_empty_folder_and_a_lone_file(tmp_path, cache):
+    with pytest.raises(DataError, match="it holds nothing; `bench data list`"):
         open_images(str(tmp_path), cache)
+    (tmp_path / "set.pkl").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"set\.pkl is a file in no known format \(of several files, name their folder"):
+        open_images(str(tmp_path / "set.pkl"), cache)
 
 
 @pytest.mark.parametrize("image_size", [0, -1, 5000])

@@ -257,4 +257,4 @@ def test_a_name_that_is_not_utf8(folder, cache, where):
 
 def test_an_archive_in_no_known_layout(layouts, tmp_path, cache):
     archive = layouts.write(tmp_path / "set.zip", {"readme.txt": b"x"})
-    assert "set.zip holds no known layout (" in _message(archive, cache)
+    assert "set.zip is in no known layout: it holds 1 .txt file; `bench data list`" in _message(archive, cache)

@@ -1,0 +1,198 @@
+"""CIFAR-FS and FC100: the 100 classes of CIFAR-100, split by Bertinetto et al. 2019 and by Oreshkin et al. 2018.
+
+CIFAR-100 (Krizhevsky 2009) comes as `cifar-100-python.tar.gz`, with the folder `cifar-100-python` in it. Its files
+`train`, `test` and `meta` are pickles: their checksums must be those that torchvision knows, and they are read by
+`unpickling`, never by `pickle`. A class has its 500 images of `train` first, then its 100 of `test`.
+"""
+
+import hashlib
+import json
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fewshot_bench.data import standard_splits
+from fewshot_bench.data.class_lists import PARTS
+from fewshot_bench.data.decoding import resized
+from fewshot_bench.data.downloads import Downloaded, fetch
+from fewshot_bench.data.pickled import entry, integers_of
+from fewshot_bench.data.source import ImageSink, Labels, Progress
+from fewshot_bench.data.unpickling import unpickle_data
+from fewshot_bench.errors import DataError
+
+FOLDER, ARCHIVE = "cifar-100-python", "cifar-100-python.tar.gz"
+SIDE = 32  # pixels
+MAX_FILE_BYTES = 256 << 20  # of `train`, which has 155 MB
+PROGRESS_EVERY = 256  # images
+
+_NOT_PUBLISHED = "is not the file as it was published (its MD5 differs): fetch it again"
+_SPLITS = {"cifar-fs": "bertinetto", "fc100": "oreshkin"}
+
+
+class Cifar100Format:
+    """CIFAR-FS or FC100 by its name, or from files that are there already (see `source.Format`)."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.EXPECTS = f"the name {name!r}: downloaded on first use; {name}:FOLDER where {FOLDER}(.tar.gz) lies"
+
+    def recognises(self, source: str) -> bool:
+        """Whether the source is the name; a folder fits both splits, see `UnsplitFormat`."""
+        return source == self._name
+
+    def find(self, source: str) -> "Cifar100Source":
+        """The data set to download, or at a path. Raises DataError when it does not lie there."""
+        if source == self._name:
+            return Cifar100Source(name=self._name)
+        path = Path(source).resolve()
+        files = _locate(path)
+        if files is None:
+            raise DataError(f"{path} holds neither {FOLDER} nor {ARCHIVE}")
+        return Cifar100Source(name=self._name, files=files)
+
+
+class UnsplitFormat:
+    """CIFAR-100 as it was published, which has no classes that are new."""
+
+    EXPECTS = f"not by itself: cifar-fs:FOLDER or fc100:FOLDER, where {FOLDER}(.tar.gz) lies"
+
+    def recognises(self, source: str) -> bool:
+        """Whether CIFAR-100 lies there."""
+        return _locate(Path(source)) is not None
+
+    def find(self, source: str) -> "Cifar100Source":
+        """Raises DataError: two splits are in use."""
+        ways = f"cifar-fs:{source} or fc100:{source}"
+        raise DataError(f"{source} holds CIFAR-100, whose classes are split in two ways: say {ways}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cifar100Source(Downloaded):
+    """CIFAR-FS or FC100 (see `source.Source`).
+
+    name: a key of _SPLITS
+    files: the archive, or the folder that comes in it; None: to be downloaded
+    """
+
+    name: str
+    files: Path | None = None
+
+    @property
+    def where(self) -> str:
+        """The path, or the name."""
+        return str(self.files or self.name)
+
+    def state(self) -> str:
+        """The same wherever it lies: the checksums admit one content only."""
+        lists = standard_splits.lists(_SPLITS[self.name])
+        return f"{self.name} 1 {hashlib.sha256(json.dumps(lists).encode()).hexdigest()}"
+
+    def decode(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
+        """Put every image into the sink, class by class; see `Source.decode`."""
+        images, labels, names = _read(self.files or self._download(progress))
+        lists = standard_splits.lists(_SPLITS[self.name])
+        order = [name for part in PARTS for name in sorted(lists[part])]
+        if sorted(order) != sorted(names):
+            raise DataError(f"{self.where}: its classes are not those of CIFAR-100")
+        indices = [np.flatnonzero(labels == names.index(name)) for name in order]
+        for place, index in enumerate(np.concatenate(indices)):
+            pixels = images[index]
+            if image_size and image_size != SIDE:
+                pixels = np.asarray(resized(Image.fromarray(pixels.transpose(1, 2, 0)), image_size)).transpose(2, 0, 1)
+            sink.put(place, pixels)
+            if (place + 1) % PROGRESS_EVERY == 0 or place + 1 == len(labels):
+                progress("reading images", place + 1, len(labels))
+        counts = [len(lists[part]) for part in PARTS]
+        bounds = np.cumsum([0, *counts])
+        counted = "/".join(map(str, counts))
+        return Labels(
+            note=f"{len(labels):,} images in {len(order)} classes ({counted}), read from CIFAR-100.",
+            class_ids=np.repeat(np.arange(len(order)), [len(own) for own in indices]).astype(np.int64),
+            class_names=tuple(order),
+            parts={part: tuple(range(bounds[i], bounds[i + 1])) for i, part in enumerate(PARTS)},
+        )
+
+    def _download(self, progress: Progress) -> Path:
+        from torchvision.datasets import CIFAR100
+
+        return fetch(CIFAR100.url, CIFAR100.tgz_md5, self.downloads, progress)
+
+
+def _locate(path: Path) -> Path | None:
+    """The archive or folder of CIFAR-100 at a path or directly below it."""
+    for place in (path / FOLDER, path):
+        if place.name == FOLDER and place.is_dir():
+            return place
+    for place in (path / ARCHIVE, path):
+        if place.name == ARCHIVE and place.is_file():
+            return place
+    return None
+
+
+def _read(files: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...]]:
+    """Images (n, 3, 32, 32) and labels (n,) of `train`, then of `test`, and the name of each label.
+
+    Raises DataError for files that are not those that were published.
+    """
+    from torchvision.datasets import CIFAR100  # here: it takes seconds to import
+
+    checksums = dict([*CIFAR100.train_list, *CIFAR100.test_list, (CIFAR100.meta["filename"], CIFAR100.meta["md5"])])
+    if files.is_dir():
+        contents = {name: _content(files / name) for name in checksums}
+    else:
+        contents = _archive_contents(files, CIFAR100.tgz_md5)
+    read: dict[str, Any] = {}
+    for name, checksum in checksums.items():
+        if hashlib.md5(contents[name], usedforsecurity=False).hexdigest() != checksum:
+            raise DataError(f"{files / name} {_NOT_PUBLISHED}")
+        read[name] = unpickle_data(contents[name], str(files / name))
+    images, labels = zip(*(_part(read[name], files / name) for name in ("train", "test")), strict=True)
+    names = entry(read["meta"], CIFAR100.meta["key"], files / "meta")
+    return np.concatenate(images), np.concatenate(labels), tuple(_text(name) for name in names)
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file of the folder."""
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
+            raise DataError(f"{path} is missing, or {_NOT_PUBLISHED}")
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+
+
+def _archive_contents(archive: Path, checksum: str) -> dict[str, bytes]:
+    """The files in the archive by name, read into memory: nothing is unpacked to a disk."""
+    from torchvision.datasets.utils import check_integrity
+
+    try:
+        if not check_integrity(archive, checksum):  # before gzip and tar see it
+            raise DataError(f"{archive} {_NOT_PUBLISHED}")
+        with tarfile.open(archive) as tar:
+            return {name: _member(tar, f"{FOLDER}/{name}") for name in ("train", "test", "meta")}
+    except OSError as error:
+        raise DataError(f"{archive}: {error.strerror}") from None
+
+
+def _member(tar: tarfile.TarFile, name: str) -> bytes:
+    content = tar.extractfile(name)
+    return content.read() if content else b""
+
+
+def _part(content: Any, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Images (n, 3, 32, 32) and labels (n,) of `train` or `test`."""
+    data = entry(content, "data", path)
+    labels = integers_of(entry(content, "fine_labels", path), f"{path}: 'fine_labels'")
+    wanted = (len(labels), 3 * SIDE * SIDE)
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape != wanted:
+        raise DataError(f"{path}: 'data' is no array of {wanted[0]} x {wanted[1]} uint8")
+    return data.reshape(-1, 3, SIDE, SIDE), labels
+
+
+def _text(name: str | bytes) -> str:
+    return name if isinstance(name, str) else str(name, "latin1")

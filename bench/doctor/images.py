@@ -1,0 +1,92 @@
+"""What is strange in a data set before anything is trained: blank images, small classes, an unpublished split."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_bench.data.describing import chunks
+from fewshot_bench.data.images import ImageSet
+from fewshot_bench.doctor.copies import EXAMPLES, place
+from fewshot_bench.episodes import Setting, check_setting
+from fewshot_bench.errors import UsageError
+from fewshot_bench.tables.alarms.alarm import Alarm, Check, counted
+
+NEARLY_BLANK = 2.0  # of 255: standard deviation of the pixels, in every channel, of an image that shows next to nothing
+UNEVEN = 2  # times as many images in the largest class as in the smallest
+
+
+def blank_images(images: ImageSet) -> Check:
+    """Images of a single colour (an alarm), or nearly so (a note)."""
+    spread = np.concatenate([_spread(chunk) for chunk in chunks(images.images)])
+    blank, faint = np.flatnonzero(spread == 0), np.flatnonzero((spread > 0) & (spread < NEARLY_BLANK))
+    text = f"{counted(blank, 'image')} of a single colour{_shown(blank, images)}"
+    advice = "take out what shows nothing, or fetch it again: it counts as an example of its class"
+    note = f"{counted(faint, 'image')} of nearly a single colour{_shown(faint, images)}"
+    return Check(
+        "blank images",
+        f"{len(images.images):,} images",
+        (Alarm("blank images", images.name, text, advice),) if len(blank) else (),
+        (note,) if len(faint) else (),
+    )
+
+
+def class_sizes(images: ImageSet, split_name: str, wanted: Sequence[Setting], training: Setting) -> Check:
+    """Whether the classes have enough images for the wanted settings, and for training episodes.
+
+    It rings where none of the wanted settings is possible, or training is not; that some are not is a note.
+    """
+    split, kind = images.split(split_name), "class sizes"
+    impossible = [why for s in wanted if (why := _lacks(images, split.novel, s, f"novel classes in {split_name!r}"))]
+    untrainable = _lacks(images, split.base, training, f"base classes in {split_name!r}")
+    alarms, notes = [], []
+    if impossible and len(impossible) == len(wanted):
+        advice = "take another split, add images, or leave out the smallest classes"
+        alarms.append(
+            Alarm(kind, f"split {split_name}", f"no setting of the grid is possible: {impossible[0]}", advice)
+        )
+    elif impossible:
+        notes.append(f"{len(impossible)} of the grid's {len(wanted)} settings are not possible, e.g. {impossible[0]}")
+    if untrainable:
+        advice = "lower way, shot or query of [training] in bench.toml"
+        alarms.append(Alarm(kind, f"split {split_name}", f"no training episode is possible: {untrainable}", advice))
+    sizes = [len(own) for own in images.images_of_class]
+    if max(sizes) >= UNEVEN * min(sizes):
+        small, large = (images.class_names[i] for i in (int(np.argmin(sizes)), int(np.argmax(sizes))))
+        notes.append(f"classes differ in size: {small!r} has {min(sizes):,} images, {large!r} {max(sizes):,}")
+    return Check(kind, f"{len(sizes)} classes", tuple(alarms), tuple(notes))
+
+
+def published_classes(images: ImageSet) -> Check:
+    """Whether classes that have a published split are split so; it rings where they are not."""
+    kind, match = "published classes", images.standard
+    if match is None:
+        return Check(kind, "0 published splits have these classes")
+    if match.exact:
+        return Check(kind, images.standard_note)
+    advice = "compare no number on it with a published one, or split the classes as published (docs/data.md)"
+    return Check(kind, match.standard.data_set, (Alarm(kind, images.name, images.standard_note, advice),))
+
+
+def _spread(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(n,) standard deviation of each image's pixels, in the channel where it is largest; 0 exactly where it is 0."""
+    pixels = images.reshape(*images.shape[:2], -1)
+    count = pixels.shape[2]
+    total = pixels.sum(axis=2, dtype=np.int64)
+    squares = np.square(pixels, dtype=np.uint16).sum(axis=2, dtype=np.int64)
+    spread: NDArray[np.float64] = np.sqrt(count * squares - total**2).max(axis=1) / count
+    return spread
+
+
+def _lacks(images: ImageSet, classes: tuple[int, ...], setting: Setting, what: str) -> str:
+    """Why the classes cannot give such an episode; empty where they can."""
+    try:
+        check_setting(images, classes, setting, what)
+    except UsageError as error:
+        return str(error)
+    return ""
+
+
+def _shown(found: NDArray[np.int64], images: ImageSet) -> str:
+    """ ": dog[3], cat[17], ..."."""
+    return ": " + ", ".join([place(int(i), images) for i in found[:EXAMPLES]] + ["..."] * (len(found) > EXAMPLES))
