@@ -7,7 +7,8 @@ from pathlib import Path
 from fewshot_bench.collect import results
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import UsageError
-from fewshot_bench.grid import Cell, Request, lineage_of
+from fewshot_bench.grid import Request
+from fewshot_bench.identity import Cell, lineage_of
 from fewshot_bench.store import Reader
 from fewshot_bench.tables.check.baseline import (
     Baseline,

@@ -7,7 +7,8 @@ from typing import Any
 from fewshot_bench.config import Config
 from fewshot_bench.confusion import Classes, confusion
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.grid import Cell, Request, Training, backbone_of
+from fewshot_bench.grid import Request, backbone_of
+from fewshot_bench.identity import Cell, Training
 from fewshot_bench.records import EpisodeResult, StoredCell, StoredTraining
 from fewshot_bench.store import Reader
 from fewshot_bench.tables.scores import (

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.episodes import bank
 from fewshot_bench.errors import DatabaseError
-from fewshot_bench.grid import Cell
+from fewshot_bench.identity import Cell
 from fewshot_bench.records import SMALL, Answers
 from fewshot_bench.tables.scores import ClassConfusion
 
@@ -20,7 +20,11 @@ def pack_answers(labels: NDArray[np.int64], n_way: int) -> Answers:
 
 def unpack_answers(answers: Answers, n_way: int) -> NDArray[np.int64]:
     """The labels that were packed."""
-    return np.frombuffer(answers, "u1" if n_way <= SMALL else "<u2").astype(np.int64)
+    return _labels(answers, n_way).astype(np.int64)
+
+
+def _labels(answers: Answers, n_way: int) -> NDArray[np.unsignedinteger]:
+    return np.frombuffer(answers, "u1" if n_way <= SMALL else "<u2")
 
 
 class Classes:
@@ -50,14 +54,15 @@ def confusion(cell: Cell, answers: Mapping[int, Answers], classes: Classes) -> C
     n_episodes = next((i for i in range(cell.n_episodes) if i not in answers), cell.n_episodes)
     if not n_episodes:
         return None
-    labels = unpack_answers(Answers(b"".join(answers[i] for i in range(n_episodes))), n_way)
+    labels = _labels(Answers(b"".join(answers[i] for i in range(n_episodes))), n_way)
     if labels.size != n_episodes * n_way * n_query or labels.max() >= n_way:
         raise DatabaseError(f"the stored answers of cell {cell.key} ({cell.name}) are damaged; restore a copy")
-    taken = classes.of(cell, n_episodes)  # (E, n_way)
     n_classes = classes.count(cell.split)
-    true = taken.repeat(n_query, axis=1)  # (E, n_way*n_query): queries stand label by label
-    given = np.take_along_axis(taken, labels.reshape(true.shape), axis=1)
-    answered = np.bincount((true * n_classes + given).ravel(), minlength=n_classes**2)
-    present = np.zeros((n_episodes, n_classes), dtype=np.int64)
-    np.put_along_axis(present, taken, 1, axis=1)
-    return ClassConfusion(answered.reshape(n_classes, n_classes), n_query * (present.T @ present))
+    taken = classes.of(cell, n_episodes).astype(np.min_scalar_type(n_classes**2))  # (E, n_way); small is fast here
+    pairs = taken[:, :, None] * n_classes + taken[:, None, :]  # (E, n_way, n_way): of true and given label
+    given = np.arange(0, pairs.size, n_way)[:, None] + labels.reshape(-1, n_query)  # queries stand label by label
+    answered, together = (
+        np.bincount(found.ravel(), minlength=n_classes**2).reshape(n_classes, n_classes)
+        for found in (pairs.take(given), pairs)
+    )
+    return ClassConfusion(answered, n_query * together)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from fewshot_bench.grid import Training
+from fewshot_bench.identity import Training
 from fewshot_bench.methods.backbones import BACKBONES
 from fewshot_bench.methods.execution import Execution
 from fewshot_bench.methods.interface import Episodes
@@ -72,14 +72,14 @@ class _Blank:
         return torch.zeros(size, *self._shape), torch.zeros(size, dtype=torch.int64)
 
 
-class _Living(TorchDispatchMode):
+class _Living(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of all tensors that are made inside the block, as long as they live.
 
     scale: how much larger the real ones are that are not shaped like one of the weights
     """
 
     def __init__(self, weights: Iterable[Tensor], scale: float) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._weights, self._scale = {tuple(w.shape) for w in weights}, scale
         self._known: dict[int, float] = {}
         self.bytes = self.most_bytes = 0.0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from fewshot_bench.records import StoredCell, StoredTraining
 
 if TYPE_CHECKING:  # reading results must not import torch
-    from fewshot_bench.grid import Cell, Training
+    from fewshot_bench.identity import Cell, Training
 
 State = Literal["done", "partial", "failed", "todo"]
 

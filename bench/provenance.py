@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-LIBRARIES = ("torch", "numpy", "pillow", "safetensors", "SQLAlchemy")
+LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "SQLAlchemy")
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from fewshot_bench.checkpoint import Checkpoints
 from fewshot_bench.confusion import pack_answers
+from fewshot_bench.curves import Clock, Losses
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.device import PeakMemory, arithmetic, describe
+from fewshot_bench.device import arithmetic, describe
 from fewshot_bench.episodes import Episode, bank
-from fewshot_bench.grid import Cell, Training
+from fewshot_bench.identity import Cell, Training
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.backbones import BACKBONES
 from fewshot_bench.methods.execution import Execution
@@ -108,7 +109,7 @@ def train(training: Training, lab: Laboratory) -> Iterator[Progressed | Finished
     method = build(training, lab)
     classes = lab.images.classes_of(training.base_parts)
     source = BaseClasses(lab.images, classes, lab.gallery, training.data_identity, training.augmentation)
-    clock, pending, logged_at = _Clock(lab.device), _Losses(), 0
+    clock, pending, logged_at = Clock(lab.device), Losses(), 0
     saved = lab.checkpoints.load_partial(training.key)
     if saved is not None:
         method.load_training_state(saved)
@@ -138,7 +139,7 @@ def train(training: Training, lab: Laboratory) -> Iterator[Progressed | Finished
                 )
                 return
             yield Progressed(progress(), pending.means())
-            pending, logged_at = _Losses(), method.iteration
+            pending, logged_at = Losses(), method.iteration
         if (stop or time.monotonic() - saved_at > SAVE_SECONDS) and not last:
             state = method.training_state() | source.state() | pending.state() | clock.state()
             lab.checkpoints.save_partial(training.key, state)
@@ -216,62 +217,6 @@ def embed(cell: Cell, method: Method, lab: Laboratory) -> Features | None:
 def _result(number: int, episode: Episode, answers: NDArray[np.int64]) -> EpisodeResult:
     n_correct = int((answers == episode.query_labels).sum())
     return EpisodeResult(number, episode.id, n_correct, len(answers), pack_answers(answers, len(episode.classes)))
-
-
-class _Losses:
-    """Losses since the last point of the curves, on the device until someone looks."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, list[Tensor]] = {}
-
-    def __len__(self) -> int:
-        return max((len(v) for v in self._values.values()), default=0)
-
-    def add(self, losses: dict[str, Tensor]) -> None:
-        for name, value in losses.items():
-            self._values.setdefault(name, []).append(value)
-
-    def means(self) -> dict[str, float]:
-        return {name: float(torch.stack(values).mean()) for name, values in self._values.items()}
-
-    def first_not_finite(self) -> int | None:
-        """Index of the first step with a loss that is no number."""
-        bad = [torch.stack(v).isfinite().logical_not().nonzero().flatten() for v in self._values.values()]
-        found = [int(b[0]) for b in bad if len(b)]
-        return min(found) if found else None
-
-    def state(self) -> dict[str, Tensor]:
-        return {f"pending/{name}": torch.stack(values).cpu() for name, values in self._values.items()}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        self._values = {
-            key.removeprefix("pending/"): list(value.unbind())
-            for key, value in state.items()
-            if key.startswith("pending/")
-        }
-
-
-class _Clock:
-    """Seconds and peak memory of a training, over all the runs that it took."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._before, self._peak_before = 0.0, 0
-        self._started, self._peak = time.monotonic(), PeakMemory(device)
-
-    def seconds(self) -> float:
-        return self._before + time.monotonic() - self._started
-
-    def peak_bytes(self) -> int:
-        return max(self._peak_before, self._peak.read())
-
-    def state(self) -> dict[str, Tensor]:
-        return {
-            "clock/seconds": torch.tensor(self.seconds(), dtype=torch.float64),
-            "clock/peak": torch.tensor(self.peak_bytes()),
-        }
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        self._before, self._peak_before = float(state["clock/seconds"]), int(state["clock/peak"])
 
 
 def _all_finite(method: Method) -> bool:

@@ -49,7 +49,9 @@ def source_options(command: F) -> F:
     return click.argument("source")(size(command))
 
 
-split_option = click.option("--split", metavar="NAME", help="Split: paper, ravi or ravi-val.  [default: as bench.toml]")
+split_option = click.option(
+    "--split", metavar="NAME", help="Split: paper, ravi, ravi-val, or a published one.  [default: as bench.toml]"
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress.")
 

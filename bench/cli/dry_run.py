@@ -62,7 +62,8 @@ def _print_tables(plan: Plan, expected: Expected, memory: dict[str, int]) -> Non
         table = Table(box=None, pad_edge=False, header_style="bold")
         for title, side in (
             ("training", "left"), ("serves", "left"), ("trained on", "left"), ("iterations", "right"),
-            ("state", "left"), ("training takes", "right"), ("memory", "right"), ("cells to do", "right"), ("testing takes", "right"),
+            ("state", "left"), ("training takes", "right"), ("memory", "right"), ("cells to do", "right"),
+            ("testing takes", "right"),
         ):  # fmt: skip
             table.add_column(title, justify=side)  # type: ignore[arg-type]  # rich's literal
         for todo in plan.todo:

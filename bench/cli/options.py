@@ -15,7 +15,8 @@ from fewshot_bench.errors import NothingSelected, UsageError
 
 if TYPE_CHECKING:  # the commands that need torch import it when they run, not for --help
     from fewshot_bench.data.images import ImageSet
-    from fewshot_bench.grid import Cell, Request
+    from fewshot_bench.grid import Request
+    from fewshot_bench.identity import Cell
     from fewshot_bench.tables.scores import Results
     from fewshot_bench.workers import Workplace
 
@@ -48,7 +49,7 @@ def selection_options(command: F) -> F:
                      help="Configuration file.  [default: bench.toml here, else the packaged one]"),
         click.option("--grid", metavar="NAME", help="Grid of bench.toml: full, paper, smoke or your own."),
         click.option("--data", metavar="SOURCE", help="Data set: a name, a folder, an archive, or FORMAT:PATH."),
-        click.option("--split", metavar="NAME", help="Split: paper, ravi or ravi-val."),
+        click.option("--split", metavar="NAME", help="Split: paper, ravi, ravi-val, or a published one: docs/data.md."),
         click.option("--budget", metavar="NAME", help="Budget: smoke, quick, paper or your own."),
         click.option("--protocol", type=click.Choice(["single", "matched"]),
                      help="One model for all settings, or one for each."),

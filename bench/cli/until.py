@@ -17,7 +17,7 @@ from fewshot_bench.tables.statistics.sequential import planned_looks
 
 if TYPE_CHECKING:
     from fewshot_bench.cli.screen import Screen
-    from fewshot_bench.grid import Cell
+    from fewshot_bench.identity import Cell
 
 TIMES = 8  # the first look's episodes, where no maximum is named
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fewshot_bench import runner
 from fewshot_bench.episodes import Episode, bank
 from fewshot_bench.errors import BenchError
-from fewshot_bench.grid import Cell
+from fewshot_bench.identity import Cell
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Episodes, Method
 from fewshot_bench.runner import Laboratory

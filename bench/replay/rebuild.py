@@ -12,7 +12,7 @@ from fewshot_bench.data import open_images
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.episodes import BANK_VERSION, Setting
 from fewshot_bench.errors import DataError, NothingSelected, UsageError
-from fewshot_bench.grid import Cell, Training
+from fewshot_bench.identity import Cell, Training
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.backbones import BACKBONES
 from fewshot_bench.methods.interface import CORE_VERSION

@@ -15,7 +15,7 @@ from fewshot_bench import runner
 from fewshot_bench.checkpoint import Checkpoints
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import DatabaseError, NothingSelected
-from fewshot_bench.grid import Cell
+from fewshot_bench.identity import Cell
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.provenance import collect, cores
 from fewshot_bench.replay.discordance import SHAKES, EpisodeReplay, Listener, Replay, compare, shaken, tolerance

@@ -18,7 +18,7 @@ from fewshot_bench.store.snapshot import (
     refuse_folder,
     without_password,
 )
-from fewshot_bench.store.writing import COUNTED, counts, episodes_sha256
+from fewshot_bench.store.writing import COUNTED, episodes_sha256
 
 
 @dataclass(frozen=True)
@@ -87,27 +87,29 @@ class Reader:
             .where(episodes.c.cell_key.in_(wanted))
             .order_by(episodes.c.cell_key, episodes.c.number)
         )
-        found: dict[str, list[EpisodeResult]] = {key: [] for key in wanted}
+        found: dict[str, list[tuple[Any, ...]]] = {key: [] for key in wanted}
         with explained(self._where), self._engine.begin() as c:
-            for key, *row in c.execute(query):
-                found[key].append(EpisodeResult(*row))
+            for key, *row in c.execute(query).all():  # all at once: row by row takes twice as long
+                found[key].append(tuple(row))
             hashes: dict[str, str] = {row.key: row.sha256 for row in c.execute(select(cells.c.key, cells.c.sha256))}
-        for key, results in found.items():
-            if key in hashes and hashes[key] != episodes_sha256(tuple(counts(r).values()) for r in results):
+        results = {}
+        for key, rows in found.items():
+            if key in hashes and hashes[key] != episodes_sha256(rows):
                 raise DatabaseError(
                     f"{self._where}: the episodes of cell {key} do not match their checksum: the file was "
                     "damaged or edited; move it away, or restore a copy"
                 )
-            check_counts(self._where, key, results)
-        return {key: tuple(results) for key, results in found.items()}
+            results[key] = tuple(EpisodeResult(*row) for row in rows)
+            check_counts(self._where, key, results[key])
+        return results
 
     def answers(self, keys: Iterable[str]) -> dict[str, dict[int, Answers]]:
         """Cell key -> episode number -> the label given to each query, where they were kept."""
         found: dict[str, dict[int, Answers]] = {key: {} for key in keys}
         query = select(answers).where(answers.c.cell_key.in_(found))
         with explained(self._where), self._engine.begin() as c:
-            for row in c.execute(query):
-                found[row.cell_key][row.number] = Answers(row.labels)
+            for key, number, labels in c.execute(query).all():
+                found[key][number] = Answers(labels)
         return found
 
     def curves(self, keys: Iterable[str]) -> dict[str, list[tuple[int, float]]]:

@@ -17,7 +17,7 @@ from fewshot_bench.store.engine import explained, open_engine
 from fewshot_bench.store.schema import answers, cells, curves, episodes, runs, trainings
 
 if TYPE_CHECKING:  # reading results must not import torch
-    from fewshot_bench.grid import Cell, Training
+    from fewshot_bench.identity import Cell, Training
 
 COUNTED = ("number", "episode_id", "n_correct", "n_queries")  # of an EpisodeResult, in the table `episodes`
 

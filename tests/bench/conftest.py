@@ -18,7 +18,7 @@ from fewshot_bench.checkpoint import Checkpoints
 from fewshot_bench.cli import main
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.episodes import Setting
-from fewshot_bench.grid import Cell, Training
+from fewshot_bench.identity import Cell, Training
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.registry import find_method
 from fewshot_bench.provenance import Provenance

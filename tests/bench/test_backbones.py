@@ -9,7 +9,8 @@ import torch
 from fewshot_bench import runner
 from fewshot_bench.config import Config, load
 from fewshot_bench.errors import UsageError
-from fewshot_bench.grid import Cell, cells, check_settings, resolve
+from fewshot_bench.grid import cells, check_settings, resolve
+from fewshot_bench.identity import Cell
 from fewshot_bench.methods.backbones import BACKBONES, Backbone
 from fewshot_bench.methods.resnets import ResNet12
 

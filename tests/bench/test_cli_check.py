@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from fewshot_bench.grid import lineage_of
+from fewshot_bench.identity import lineage_of
 from fewshot_bench.methods.protonet import ProtoNet
 
 

@@ -12,7 +12,7 @@ import torch
 from fewshot_bench import runner
 from fewshot_bench.doctor.models import Model, PermutedLabels, influence, label_control, one_a_column, queries_apart
 from fewshot_bench.episodes import Setting, bank
-from fewshot_bench.grid import Cell
+from fewshot_bench.identity import Cell
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.store import Reader
 from fewshot_bench.store.writing import episodes_sha256

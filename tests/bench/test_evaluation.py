@@ -5,7 +5,7 @@ import torch
 
 from fewshot_bench import runner
 from fewshot_bench.episodes import Setting, bank
-from fewshot_bench.grid import Cell
+from fewshot_bench.identity import Cell
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.records import EpisodeResult

@@ -8,7 +8,8 @@ import pytest
 from fewshot_bench.config import AugmentationConfig, Config, load
 from fewshot_bench.episodes import Setting
 from fewshot_bench.errors import UsageError
-from fewshot_bench.grid import Cell, Training, cells, resolve
+from fewshot_bench.grid import cells, resolve
+from fewshot_bench.identity import Cell, Training
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.protonet import ProtoNetSettings
 from fewshot_bench.methods.transfer import TransferSettings

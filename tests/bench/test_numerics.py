@@ -8,7 +8,7 @@ import torch
 from fewshot_bench import runner
 from fewshot_bench.device import arithmetic
 from fewshot_bench.episodes import Setting
-from fewshot_bench.grid import Cell
+from fewshot_bench.identity import Cell
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.registry import METHODS
 

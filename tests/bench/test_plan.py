@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from fewshot_bench.config import load
-from fewshot_bench.grid import Cell, cells, resolve
+from fewshot_bench.grid import cells, resolve
+from fewshot_bench.identity import Cell
 from fewshot_bench.plan import expected, make_plan
 from fewshot_bench.records import StoredCell, StoredTraining
 

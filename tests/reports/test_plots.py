@@ -2,8 +2,10 @@
 
 import io
 import math
+import re
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 
 import matplotlib
@@ -11,7 +13,7 @@ import pytest
 from PIL import Image
 
 from fewshot_bench.reports.canvas import to_png, to_svg
-from fewshot_bench.reports.palette import DARK, LIGHT, luminance, readable_on, styles
+from fewshot_bench.reports.palette import BACKGROUND, DARK, TEXT, darkened, luminance, readable_on, styles
 from fewshot_bench.reports.plots import accuracy_against_shots, heat_map
 from fewshot_bench.reports.ranks_plot import critical_differences
 from fewshot_bench.reports.training_plots import training_cost, training_curves
@@ -20,16 +22,17 @@ from fewshot_bench.tables.summary import summarise
 
 BUILT_IN = ("transfer", "protonet", "maml", "fomaml", "reptile", "maml-mtl", "reptile-mtl")
 MANY = (*BUILT_IN, *(f"variant-{i}" for i in range(8)))
+COLOUR = re.compile(rb"#[0-9a-f]{6}\b")
 
 
-def draw_all(results, theme=LIGHT, narrow=False):
+def draw_all(results, narrow=False):
     table = summarise(results)
     return [
-        accuracy_against_shots(table, theme, narrow),
-        heat_map(table, theme, narrow),
-        critical_differences(table, theme, narrow),
-        training_curves(results, theme, narrow),
-        training_cost(results, theme, narrow),
+        accuracy_against_shots(table, narrow),
+        heat_map(table, narrow),
+        critical_differences(table, narrow),
+        training_curves(results, narrow),
+        training_cost(results, narrow),
     ]
 
 
@@ -47,13 +50,12 @@ def contrast(first, second):
 
 
 @pytest.mark.parametrize("narrow", [False, True])
-@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda theme: theme.name)
-def test_same_results_same_bytes(marked, theme, narrow):
-    for first, second in zip(draw_all(marked, theme, narrow), draw_all(marked, theme, narrow), strict=True):
-        svg = to_svg(first, theme)
-        assert svg == to_svg(second, theme)
+def test_same_results_same_bytes(marked, narrow):
+    for first, second in zip(draw_all(marked, narrow), draw_all(marked, narrow), strict=True):
+        svg = to_svg(first)
+        assert svg == to_svg(second)
         if not narrow:
-            assert to_png(first, theme) == to_png(second, theme)
+            assert to_png(first) == to_png(second)
         assert b"nan" not in svg.lower()
         assert b"<dc:date>" not in svg
 
@@ -78,7 +80,7 @@ def test_every_shape_of_results_draws(make_results, shape):
     full = make_results(**shape)
     for results, narrow in ((full, False), (full, True), (empty(full), False)):
         for figure in draw_all(results, narrow=narrow):
-            image = Image.open(io.BytesIO(to_png(figure, LIGHT)))
+            image = Image.open(io.BytesIO(to_png(figure)))
             assert min(image.size) > 50
 
 
@@ -124,13 +126,13 @@ def test_lines_have_the_colours_of_the_legend_in_any_order_of_variants(make_resu
         ]
         assert cell.variant == name
         assert line.get_ydata()[0] == pytest.approx(100 * cell.mean)
-        assert handle.get_color() == styles((name,), LIGHT)[name].colour
+        assert handle.get_color() == styles((name,))[name].colour
 
 
 def test_line_breaks_at_a_failed_cell_and_partial_is_hollow(marked):
     table = summarise(marked)
     five, _, thirty_five = accuracy_against_shots(table).axes
-    maml = styles(table.variants, LIGHT)["maml"].colour
+    maml = styles(table.variants)["maml"].colour
     lines = [line for line in five.lines if line.get_color() == maml and line.get_linestyle() == "-"]
     assert [list(line.get_xdata()) for line in lines] == [[100]]
     hollow = [line for line in thirty_five.lines if line.get_markerfacecolor() == thirty_five.get_facecolor()]
@@ -159,11 +161,11 @@ def test_trainings_of_one_variant_are_separate_lines(marked):
 
 def test_nothing_global_changes(marked, monkeypatch):
     before = dict(matplotlib.rcParams)
-    plain = [to_svg(figure, LIGHT) for figure in draw_all(marked)]
+    plain = [to_svg(figure) for figure in draw_all(marked)]
     assert dict(matplotlib.rcParams) == before
     monkeypatch.setitem(matplotlib.rcParams, "axes.facecolor", "red")  # a user's own style
     monkeypatch.setitem(matplotlib.rcParams, "font.size", 30.0)
-    assert [to_svg(figure, LIGHT) for figure in draw_all(marked)] == plain
+    assert [to_svg(figure) for figure in draw_all(marked)] == plain
 
 
 def test_pyplot_is_never_loaded():
@@ -171,16 +173,34 @@ def test_pyplot_is_never_loaded():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda theme: theme.name)
-def test_colours_stand_out_and_no_two_variants_look_alike(theme):
-    look = styles(MANY, theme)
-    assert all(contrast(style.colour, theme.background) >= 3 for style in look.values())
-    assert len({(style.colour, style.marker, style.dashed) for style in look.values()}) == len(MANY)
-    assert contrast(theme.text, theme.background) >= 7
+@pytest.mark.parametrize("shown", [lambda colour: colour, DARK.get], ids=["light", "dark"])
+def test_colours_stand_out_and_no_two_variants_look_alike(shown):
+    look = styles(MANY)
+    assert all(contrast(shown(style.colour), shown(BACKGROUND)) >= 3 for style in look.values())
+    assert len({(shown(style.colour), style.marker, style.dashed) for style in look.values()}) == len(MANY)
+    assert contrast(shown(TEXT), shown(BACKGROUND)) >= 7
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_a_dark_page_changes_the_colours_of_page_and_variants_and_nothing_else(marked, narrow):
+    for figure in draw_all(marked, narrow):
+        light = to_svg(figure)
+        dark = darkened(light)
+        assert COLOUR.sub(b"", dark) == COLOUR.sub(b"", light)
+        exchanged = Counter(DARK.get(colour, colour) for colour in map(bytes.decode, COLOUR.findall(light)))
+        assert Counter(map(bytes.decode, COLOUR.findall(dark))) == exchanged
+        assert exchanged[DARK[BACKGROUND]] > 0
+        assert exchanged[BACKGROUND] == 0
+
+
+def test_cells_of_the_heat_map_are_the_same_on_a_dark_page():
+    cells = [matplotlib.colormaps["viridis"](step) for step in range(256)]
+    assert not DARK.keys() & {matplotlib.colors.to_hex(cell) for cell in cells}
+    assert not DARK.keys() & {readable_on(*cell[:3]) for cell in cells}
 
 
 def test_a_variant_keeps_its_style_whoever_stands_beside_it():
-    assert styles(("reptile",), DARK)["reptile"] == styles(MANY, DARK)["reptile"]
+    assert styles(("reptile",))["reptile"] == styles(MANY)["reptile"]
 
 
 @pytest.mark.parametrize("value", [0.0, 0.25, 0.5, 0.75, 1.0])

@@ -1,4 +1,4 @@
-"""The critical-difference diagram: what stands in it, in any theme and shape."""
+"""The critical-difference diagram: what stands in it, in any shape."""
 
 import io
 
@@ -8,7 +8,7 @@ from PIL import Image
 
 from fewshot_bench.reports import ranks_plot
 from fewshot_bench.reports.canvas import NARROW, to_png, to_svg
-from fewshot_bench.reports.palette import DARK, LIGHT, styles
+from fewshot_bench.reports.palette import styles
 from fewshot_bench.reports.ranks_plot import critical_differences
 from fewshot_bench.tables.ranks import Ranked, Ranking, rank
 from fewshot_bench.tables.summary import summarise
@@ -33,45 +33,44 @@ def bars(figure):
 
 
 @pytest.mark.parametrize("narrow", [False, True])
-@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda theme: theme.name)
-def test_same_table_same_bytes(make_results, theme, narrow):
+def test_same_table_same_bytes(make_results, narrow):
     table = summarise(make_results())
-    first, second = (to_svg(critical_differences(table, theme, narrow), theme) for _ in range(2))
+    first, second = (to_svg(critical_differences(table, narrow)) for _ in range(2))
     assert first == second
 
 
 @pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize("variants", [LONG, LONG[:7], LONG[:3]], ids=len)
 def test_nothing_is_cut_off_and_no_two_texts_overlap(make_results, variants, narrow):
-    figure = critical_differences(summarise(make_results(variants)), LIGHT, narrow)
+    figure = critical_differences(summarise(make_results(variants)), narrow)
     found = boxes(figure)
     width, height = figure.get_size_inches() * figure.dpi
     assert all(0 <= box.x0 < box.x1 <= width and 0 <= box.y0 < box.y1 <= height for box in found)
     for i, box in enumerate(found):
         assert not any(box.overlaps(other) for other in found[i + 1 :])
-    assert min(Image.open(io.BytesIO(to_png(figure, LIGHT))).size) > 50
+    assert min(Image.open(io.BytesIO(to_png(figure))).size) > 50
 
 
 def test_usual_names_fit_a_phone(make_results):
-    assert critical_differences(summarise(make_results()), LIGHT, narrow=True).get_figwidth() == NARROW
+    assert critical_differences(summarise(make_results()), narrow=True).get_figwidth() == NARROW
 
 
 def test_names_and_ranks_of_all_variants_in_their_colours(make_results):
     table = summarise(make_results())
     found = rank(table)
-    figure = critical_differences(table, DARK)
+    figure = critical_differences(table)
     texts = {" ".join(text.get_text().split()): text.get_color() for text in shown(figure)}
     for i, ranked in enumerate(found.ranked):
         words = [ranked.variant, f"{ranked.mean_rank:.2f}"]
         label = " ".join(words if i < 4 else reversed(words))
-        assert texts[label] == styles(table.variants, DARK)[ranked.variant].colour
+        assert texts[label] == styles(table.variants)[ranked.variant].colour
 
 
 def test_colours_are_those_of_the_table_whoever_ranks_first(make_results):
     table = summarise(make_results(("own-a", "own-b", "own-c", "own-d")))
     colours = {t.get_text().split()[0]: t.get_color() for t in shown(critical_differences(table))}
     colours |= {t.get_text().split()[-1]: t.get_color() for t in shown(critical_differences(table))}
-    for name, style in styles(table.variants, LIGHT).items():
+    for name, style in styles(table.variants).items():
         assert colours[name] == style.colour
 
 
@@ -114,5 +113,5 @@ def test_says_when_nothing_is_separated(make_results, monkeypatch):
 def test_too_few_settings_say_so(make_results):
     table = summarise(make_results(settings=((5, 1), (5, 5))))
     for narrow in (False, True):
-        [text] = shown(critical_differences(table, LIGHT, narrow))
+        [text] = shown(critical_differences(table, narrow))
         assert "Ranks need 3 settings" in text.get_text()

@@ -70,3 +70,17 @@ def test_false_alarms_over_independent_blocks(n_blocks, n_treatments):
         first += min(against_first(list(ranks), n_blocks)) <= 0.05
     most = 0.05 + 2 * (0.05 * 0.95 / n_grids) ** 0.5
     assert max(friedman, nemenyi, first) / n_grids <= most
+
+
+@pytest.mark.parametrize("n_treatments", [3, 7, 20])
+def test_against_scipy(n_treatments):
+    quantile = stats.studentized_range.ppf(0.95, n_treatments, np.inf)
+    error = (n_treatments * (n_treatments + 1) / (6 * 9)) ** 0.5
+    assert critical_difference(n_treatments, 9) == pytest.approx(quantile / 2**0.5 * error, rel=1e-9)
+    ranks = [1.0, 1.1, 3.0, *np.linspace(3.0, 9.0, n_treatments - 3)]
+    distances = (np.array(ranks[1:]) - 1) / error * 2**0.5
+    expected = stats.studentized_range.sf(distances, n_treatments, np.inf)
+    assert against_first(ranks, 9)[1:] == pytest.approx(expected, abs=1e-9)
+    values = np.random.default_rng(n_treatments).integers(0, 5, (6, n_treatments)) / 4  # with ties
+    assert mean_ranks(values) == pytest.approx(stats.rankdata(-values, axis=1).mean(axis=0), rel=1e-12)
+    assert friedman_p(values) == pytest.approx(stats.friedmanchisquare(*values.T).pvalue, rel=1e-9)
