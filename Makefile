@@ -5,12 +5,15 @@ BIN := $(VENV)/bin
 TYPES := .build/types
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test check format lint types clean
+.PHONY: help bench test benchmark benchmark-data gpu check format lint types clean
 
 help:
-	@echo "make bench   set up, run the full grid at the quick budget, render out/report.html"
-	@echo "make test    set up, run all tests"
-	@echo "make check   format, lint, types and tests, as for a change"
+	@echo "make bench       set up, run the full grid at the quick budget, render out/report.html"
+	@echo "make test        set up, run all tests"
+	@echo "make benchmark   ours against other libraries, for docs/performance.md"
+	@echo "make benchmark-data   how fast images are prepared and episodes come, for docs/performance.md"
+	@echo "make gpu         the full grid at the published budget on a GPU: DATA=folder OUT=folder MINUTES=10"
+	@echo "make check       format, lint, types and tests, as for a change"
 
 bench: $(VENV)/.ready
 	@$(BIN)/bench run --grid full; code=$$?; \
@@ -19,6 +22,19 @@ bench: $(VENV)/.ready
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest
+
+# other libraries go to environments of their own; BENCH_REAL_DATA names photographs to compare gradients on, too
+benchmark: $(VENV)/.ready
+	$(BIN)/python -m benchmarks.peers --write
+
+# 1 GB in the temporary folder while it runs
+benchmark-data: $(VENV)/.ready
+	$(BIN)/python -m benchmarks.data --write
+
+# needs a GPU and the python with torch that PYTHON names, no environment; see docs/performance.md
+gpu:
+	$(PYTHON) benchmarks/gpu.py --data "$(or $(DATA),strokes)" --out "$(or $(OUT),out/gpu)" \
+		--minutes "$(or $(MINUTES),10)" $(if $(WHEELS),--wheels "$(WHEELS)")
 
 check: format lint types test
 
