@@ -1,4 +1,4 @@
-"""What every figure shares: sizes, theme, bytes. No figure leaves a global state behind."""
+"""What every figure shares: sizes, style, bytes. No figure leaves a global state behind."""
 
 import io
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import matplotlib
 import matplotlib.style
 from matplotlib.figure import Figure
 
-from fewshot_bench.reports.palette import Theme
+from fewshot_bench.reports.palette import BACKGROUND, FAINT, TEXT
 
 WIDE, NARROW = 9.5, 4.2  # inches: a screen or a text width, and a phone
 _SAVING: dict[Any, Any] = {
@@ -18,36 +18,36 @@ _SAVING: dict[Any, Any] = {
 }  # equal figures, equal bytes
 
 
-def to_svg(figure: Figure, theme: Theme) -> bytes:
-    """The figure as SVG, in the theme it was drawn in; the same figure gives the same bytes on every run."""
-    return _saved(figure, theme, "svg", {"Date": None, "Creator": None})
+def to_svg(figure: Figure) -> bytes:
+    """The figure as SVG; the same figure gives the same bytes on every run."""
+    return _saved(figure, "svg", {"Date": None, "Creator": None})
 
 
-def to_png(figure: Figure, theme: Theme) -> bytes:
-    """The figure as PNG at 160 dots per inch, in the theme it was drawn in."""
-    return _saved(figure, theme, "png", {"Software": None})
+def to_png(figure: Figure) -> bytes:
+    """The figure as PNG at 160 dots per inch."""
+    return _saved(figure, "png", {"Software": None})
 
 
-def _saved(figure: Figure, theme: Theme, format: str, metadata: dict[str, None]) -> bytes:
+def _saved(figure: Figure, format: str, metadata: dict[str, None]) -> bytes:
     stream = io.BytesIO()
-    with themed(theme), matplotlib.rc_context(_SAVING):  # ticks and margins are settled only now
+    with styled(), matplotlib.rc_context(_SAVING):  # ticks and margins are settled only now
         figure.savefig(stream, format=format, dpi=160, metadata=metadata)
     return stream.getvalue()
 
 
 @contextmanager
-def themed(theme: Theme) -> Iterator[None]:
-    """matplotlib's own defaults plus the theme, whatever a user's matplotlibrc says; undone on leaving."""
+def styled() -> Iterator[None]:
+    """matplotlib's own defaults plus ours, whatever a user's matplotlibrc says; undone on leaving."""
     names = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-    settings = dict.fromkeys(names, theme.text) | {
-        "figure.facecolor": theme.background,
-        "axes.facecolor": theme.background,
+    settings = dict.fromkeys(names, TEXT) | {
+        "figure.facecolor": BACKGROUND,
+        "axes.facecolor": BACKGROUND,
         "axes.grid": True,
         "axes.axisbelow": True,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.titlesize": 10,
-        "grid.color": theme.faint,
+        "grid.color": FAINT,
         "grid.linewidth": 0.6,
         "font.size": 9,
         "legend.frameon": False,
@@ -57,9 +57,9 @@ def themed(theme: Theme) -> Iterator[None]:
         yield
 
 
-def empty(message: str, theme: Theme, narrow: bool) -> Figure:
+def empty(message: str, narrow: bool) -> Figure:
     """A figure that says why there is nothing to see."""
-    with themed(theme):
+    with styled():
         figure = Figure(figsize=(NARROW if narrow else WIDE, 1.0))
         figure.text(0.5, 0.5, message, ha="center", va="center")
     return figure

@@ -43,6 +43,7 @@ def facts(table: Table) -> tuple[tuple[str, str], ...]:
         "protocol": f"{experiment.protocol}: {experiment.protocol_note}",
         "budget": experiment.budget,
         "backbone": experiment.backbone,
+        "augmentation in training": experiment.augmentation or "none",
         "normalisation at test": norms,
         "queries": f"{experiment.n_query} a class",
         "seeds": ", ".join(map(str, table.seeds)),

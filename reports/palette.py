@@ -1,27 +1,16 @@
 """Colours and markers: the same for a variant in every plot, told apart by colour-blind readers and in print.
 
 The hues are Okabe and Ito's, darkened on white and lightened on black until each stands out at 3:1 or more;
-markers repeat the distinction without colour.
+markers repeat the distinction without colour. A figure is drawn once, in the colours of a light page, and `darkened`
+exchanges them for those of a dark one.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Theme:
-    """The colours of a page; `slot` chooses the shade of each hue."""
-
-    name: str
-    background: str
-    text: str
-    faint: str  # grid lines and bars' outlines
-    slot: int
-
-
-LIGHT = Theme("light", "#ffffff", "#1d2126", "#d5d9de", 0)
-DARK = Theme("dark", "#15181c", "#e8eaed", "#3a4048", 1)
-
+BACKGROUND, TEXT = "#ffffff", "#1d2126"
+FAINT = "#d5d9de"  # grid lines and bars' outlines
 _HUES = (  # (on white, on black)
     ("#5c5c5c", "#c4c4c4"),  # grey
     ("#008a63", "#2fcf9f"),  # green
@@ -32,6 +21,7 @@ _HUES = (  # (on white, on black)
     ("#b0568a", "#e39ac4"),  # purple
     ("#7a7000", "#e4dc55"),  # olive
 )
+DARK = {BACKGROUND: "#15181c", TEXT: "#e8eaed", FAINT: "#3a4048", **dict(_HUES)}  # for each colour of a light page
 _MARKERS = "osv^DPX*<>phd8H"
 _FIXED = ("transfer", "protonet", "maml", "fomaml", "reptile", "maml-mtl", "reptile-mtl")
 
@@ -45,19 +35,25 @@ class Style:
     dashed: bool  # the second time round the hues
 
 
-def styles(variants: Sequence[str], theme: Theme) -> dict[str, Style]:
+def styles(variants: Sequence[str]) -> dict[str, Style]:
     """One style a variant, in their order: built-in names keep theirs, others take the next as they come."""
     others = [name for name in dict.fromkeys(variants) if name not in _FIXED]
     places = {name: place for place, name in enumerate((*_FIXED, *others))}
-    return {name: _style(places[name], theme) for name in variants}
+    return {name: _style(places[name]) for name in variants}
 
 
-def _style(place: int, theme: Theme) -> Style:
+def _style(place: int) -> Style:
     return Style(
-        colour=_HUES[place % len(_HUES)][theme.slot],
+        colour=_HUES[place % len(_HUES)][0],
         marker=_MARKERS[place % len(_MARKERS)],
         dashed=place // len(_HUES) % 2 == 1,
     )
+
+
+def darkened(svg: bytes) -> bytes:
+    """The same picture for a dark page."""
+    light = "|".join(DARK).encode()
+    return re.sub(rb"(?:%s)\b" % light, lambda found: DARK[found[0].decode()].encode(), svg)
 
 
 def luminance(red: float, green: float, blue: float) -> float:
@@ -67,5 +63,5 @@ def luminance(red: float, green: float, blue: float) -> float:
 
 
 def readable_on(red: float, green: float, blue: float) -> str:
-    """Black or white, whichever contrasts more with the given colour."""
-    return "#000000" if luminance(red, green, blue) > 0.179 else "#ffffff"
+    """Black or white, whichever contrasts more with the given colour, on a light page and on a dark one."""
+    return "#000000" if luminance(red, green, blue) > 0.179 else "#fefefe"  # not the page's white: see `darkened`

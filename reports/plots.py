@@ -1,4 +1,4 @@
-"""Accuracy as figures: over the shots, and as a heat map. Each in any theme, for a page or a phone."""
+"""Accuracy as figures: over the shots, and as a heat map. Each for a page or a phone."""
 
 import math
 from collections.abc import Sequence
@@ -9,18 +9,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from fewshot_bench.reports.canvas import NARROW, WIDE, themed
-from fewshot_bench.reports.palette import LIGHT, Style, Theme, readable_on, styles
+from fewshot_bench.reports.canvas import NARROW, WIDE, styled
+from fewshot_bench.reports.palette import BACKGROUND, FAINT, TEXT, Style, readable_on, styles
 from fewshot_bench.tables.summary import Cell, Row, Table
 
 _MARKS = {"failed": "✗", "missing": "—", "partial": "—"}
 
 
-def accuracy_against_shots(table: Table, theme: Theme = LIGHT, narrow: bool = False) -> Figure:
+def accuracy_against_shots(table: Table, narrow: bool = False) -> Figure:
     """Accuracy in percent over the shots, one panel a way; bands are the 95 % intervals of the table."""
-    look = styles(table.variants, theme)
+    look = styles(table.variants)
     panels = [(way, list(rows)) for way, rows in groupby(table.rows, key=lambda row: row.n_way)]
-    with themed(theme):
+    with styled():
         size = (NARROW, 2.9 * len(panels) + 1.2) if narrow else (max(5.0, WIDE * len(panels) / 3), 4.6)
         figure = Figure(figsize=size, layout="constrained")
         shape = (len(panels), 1) if narrow else (1, len(panels))
@@ -34,7 +34,7 @@ def accuracy_against_shots(table: Table, theme: Theme = LIGHT, narrow: bool = Fa
             if not narrow:
                 axes.label_outer()
         figure.legend(
-            handles=_legend(look, theme),
+            handles=_legend(look),
             labels=[*look, "chance"],
             loc="outside lower center",
             ncols=2 if narrow else 4,
@@ -42,28 +42,28 @@ def accuracy_against_shots(table: Table, theme: Theme = LIGHT, narrow: bool = Fa
     return figure
 
 
-def heat_map(table: Table, theme: Theme = LIGHT, narrow: bool = False) -> Figure:
+def heat_map(table: Table, narrow: bool = False) -> Figure:
     """Accuracy in percent of every variant in every setting, coloured from chance to perfect."""
     columns, rows = len(table.variants), len(table.rows)
-    with themed(theme):
+    with styled():
         width = (
             max(NARROW, 1.2 + 0.46 * columns) if narrow else max(5.0, min(WIDE, 2.5 + columns), 1.6 + 0.62 * columns)
         )
         figure = Figure(figsize=(width, 1.9 + 0.36 * rows), layout="constrained")
         axes = figure.subplots()
         shown = [[_above_chance(row, cell) for cell in row.cells] for row in table.rows]
-        colours = matplotlib.colormaps["viridis"].with_extremes(bad=theme.faint)
+        colours = matplotlib.colormaps["viridis"].with_extremes(bad=FAINT)
         grid = [[math.nan if value is None else value for value in line] for line in shown]
-        image = axes.pcolormesh(grid, cmap=colours, vmin=0, vmax=1, edgecolors=theme.background, linewidth=1.5)
+        image = axes.pcolormesh(grid, cmap=colours, vmin=0, vmax=1, edgecolors=BACKGROUND, linewidth=1.5)
         for y, row in enumerate(table.rows):
             for x, (cell, value) in enumerate(zip(row.cells, shown[y], strict=True)):
                 label = axes.text(x + 0.5, y + 0.5, _heat_text(cell, narrow), ha="center", va="center")
-                label.set_color(theme.text if value is None else readable_on(*colours(value)[:3]))
+                label.set_color(TEXT if value is None else readable_on(*colours(value)[:3]))
                 label.set_fontweight("bold" if cell.best else "normal")
                 label.set_fontsize(7.5 if narrow else 9)
         for y in range(1, rows):
             if table.rows[y].n_way != table.rows[y - 1].n_way:
-                axes.axhline(y, color=theme.background, linewidth=5)
+                axes.axhline(y, color=BACKGROUND, linewidth=5)
         names = [f"{row.n_way}-way {row.n_shot}-shot" for row in table.rows]
         axes.set_xticks(
             [x + 0.5 for x in range(columns)], table.variants, rotation=40, ha="right", rotation_mode="anchor"
@@ -109,7 +109,7 @@ def _accuracy_line(axes: Axes, points: list[tuple[int, Cell]], style: Style) -> 
         axes.plot([shot], [mean], style.marker, color=style.colour, markerfacecolor=fill, markersize=5.5)
 
 
-def _legend(look: dict[str, Style], theme: Theme) -> list[Line2D]:
+def _legend(look: dict[str, Style]) -> list[Line2D]:
     """One handle a variant, then that of the chance line."""
     handles = [
         Line2D(
@@ -121,7 +121,7 @@ def _legend(look: dict[str, Style], theme: Theme) -> list[Line2D]:
         )
         for style in look.values()
     ]
-    return [*handles, Line2D([], [], color=theme.text, linestyle="--", linewidth=1)]
+    return [*handles, Line2D([], [], color=TEXT, linestyle="--", linewidth=1)]
 
 
 def _above_chance(row: Row, cell: Cell) -> float | None:

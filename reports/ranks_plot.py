@@ -4,8 +4,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from fewshot_bench.reports.canvas import NARROW, WIDE, empty, themed
-from fewshot_bench.reports.palette import LIGHT, Style, Theme, styles
+from fewshot_bench.reports.canvas import NARROW, WIDE, empty, styled
+from fewshot_bench.reports.palette import TEXT, Style, styles
 from fewshot_bench.tables.ranks import FEWEST_SETTINGS, FEWEST_VARIANTS, Ranking, rank
 from fewshot_bench.tables.summary import Table
 
@@ -16,16 +16,16 @@ EDGE = 0.1  # inches beside the names
 ABOVE = 2.2  # lines: the critical difference, and the numbers of the ranks
 
 
-def critical_differences(table: Table, theme: Theme = LIGHT, narrow: bool = False) -> Figure:
+def critical_differences(table: Table, narrow: bool = False) -> Figure:
     """Best rank at the left; a bar joins variants whose ranks lie closer than the critical difference."""
     ranking = rank(table)
     if ranking is None:
         told = f"Ranks need {FEWEST_SETTINGS} settings in which", f"each of {FEWEST_VARIANTS} variants or more is done."
-        return empty(("\n" if narrow else " ").join(told), theme, narrow)
+        return empty(("\n" if narrow else " ").join(told), narrow)
     n = len(ranking.ranked)
     bars = BAR * (len(ranking.groups) + 1)  # lines
     depth = bars + (n + 1) // 2
-    with themed(theme):
+    with styled():
         names = _widest([_label(i, ranking) for i in range(n)]) + EDGE
         width = max(NARROW if narrow else WIDE * 0.8, 2 * names + APART * n)
         scale = (width - 2 * names) / (n - 0.5)  # inches a rank
@@ -34,25 +34,25 @@ def critical_differences(table: Table, theme: Theme = LIGHT, narrow: bool = Fals
         axes.set_axis_off()
         axes.set_xlim(0.75 - names / scale, n + 0.25 + names / scale)
         axes.set_ylim(depth, -ABOVE)
-        _axis(axes, ranking, theme)
+        _axis(axes, ranking)
         for level, group in enumerate(ranking.groups):
             ends = [r.mean_rank for r in ranking.ranked if r.variant in (group[0], group[-1])]
             y = BAR * level + 0.5
-            axes.plot([min(ends) - 0.06 / scale, max(ends) + 0.06 / scale], [y, y], color=theme.text, linewidth=3.5)
-        _variants(axes, ranking, styles(table.variants, theme), bars)
+            axes.plot([min(ends) - 0.06 / scale, max(ends) + 0.06 / scale], [y, y], color=TEXT, linewidth=3.5)
+        _variants(axes, ranking, styles(table.variants), bars)
     return figure
 
 
-def _axis(axes: Axes, ranking: Ranking, theme: Theme) -> None:
+def _axis(axes: Axes, ranking: Ranking) -> None:
     """The line of ranks, and above it the length of the critical difference."""
     n, length = len(ranking.ranked), ranking.critical_difference
-    axes.plot([1, n], [0, 0], color=theme.text, linewidth=1)
+    axes.plot([1, n], [0, 0], color=TEXT, linewidth=1)
     for tick in range(1, n + 1):
-        axes.plot([tick, tick], [0, -0.18], color=theme.text, linewidth=1)
+        axes.plot([tick, tick], [0, -0.18], color=TEXT, linewidth=1)
         axes.text(tick, -0.3, str(tick), ha="center", va="bottom", fontsize=8)
-    axes.plot([1, 1 + length], [-1.3, -1.3], color=theme.text, linewidth=1)
+    axes.plot([1, 1 + length], [-1.3, -1.3], color=TEXT, linewidth=1)
     for x in (1, 1 + length):
-        axes.plot([x, x], [-1.2, -1.4], color=theme.text, linewidth=1)
+        axes.plot([x, x], [-1.2, -1.4], color=TEXT, linewidth=1)
     told = f"critical difference {length:.2f}, {len(ranking.settings)} settings"
     told += "" if ranking.separates else ": nothing is separated"
     axes.text(sum(axes.get_xlim()) / 2, -1.5, told, ha="center", va="bottom")

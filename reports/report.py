@@ -4,14 +4,16 @@ import base64
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from fewshot_bench.reports.canvas import to_png, to_svg
+from fewshot_bench.reports.contact_sheet import MEANING, ClassSample
 from fewshot_bench.reports.opening import facts, opening
-from fewshot_bench.reports.palette import DARK, LIGHT, Theme
+from fewshot_bench.reports.palette import darkened
 from fewshot_bench.reports.plots import accuracy_against_shots, heat_map
 from fewshot_bench.reports.ranks_plot import critical_differences
 from fewshot_bench.reports.training_plots import training_cost, training_curves
@@ -25,93 +27,104 @@ from fewshot_bench.tables.render import environment, render, render_cells, rende
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.summary import Table, summarise
 
-Draw = Callable[[Results, Table, Theme, bool], Figure]
+Draw = Callable[[Results, Table, bool], Figure]  # the last: for a phone
 
 PLOTS: dict[str, tuple[str, Draw]] = {
     "accuracy": (
         "Accuracy over shots, one panel a way. Bands are 95 % t-intervals over episodes; the dashed line is "
         "chance; a hollow marker has fewer episodes than wanted; a line breaks where a cell has no number.",
-        lambda results, table, theme, narrow: accuracy_against_shots(table, theme, narrow),
+        lambda results, table, narrow: accuracy_against_shots(table, narrow),
     ),
     "heatmap": (
         "Accuracy (%) of every method in every setting. The colour is the share of the way from chance to "
         "perfect, so that settings with different numbers of classes can be seen side by side. Bold: the "
         "highest of its row.",
-        lambda results, table, theme, narrow: heat_map(table, theme, narrow),
+        lambda results, table, narrow: heat_map(table, narrow),
     ),
     "ranks": (
         "Mean ranks over the settings, 1 is best. A bar joins methods that so few settings cannot separate "
         f"(Nemenyi, 5 %). {CAUTION}",
-        lambda results, table, theme, narrow: critical_differences(table, theme, narrow),
+        lambda results, table, narrow: critical_differences(table, narrow),
     ),
     "curves": (
         "Training loss over iterations. Methods minimise different losses: compare shapes, not heights.",
-        lambda results, table, theme, narrow: training_curves(results, theme, narrow),
+        lambda results, table, narrow: training_curves(results, narrow),
     ),
     "cost": (
         "Minutes and peak memory of each training, as measured on the device named in the table below.",
-        lambda results, table, theme, narrow: training_cost(results, theme, narrow),
+        lambda results, table, narrow: training_cost(results, narrow),
     ),
 }
-# A phone, a dark screen, both: the first source that matches is shown; on paper and else, the wide light one.
-VIEWS = (
-    ("screen and (max-width: 600px) and (prefers-color-scheme: dark)", DARK, True),
-    ("screen and (max-width: 600px)", LIGHT, True),
-    ("screen and (prefers-color-scheme: dark)", DARK, False),
-)
-
-
-@dataclass(frozen=True)
-class Source:
-    """One view of a plot."""
-
-    media: str
-    uri: str
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot in all its views; `svg` is the one that fits everywhere."""
+    """A plot drawn twice: `figure` and its `svg` fit everywhere, `narrow_svg` is for a phone."""
 
     name: str
     caption: str
+    figure: Figure
     svg: bytes
-    sources: tuple[Source, ...]
+    narrow_svg: bytes
 
     @property
     def uri(self) -> str:
         """The plot as a link that holds it."""
         return _data_uri(self.svg)
 
+    @property
+    def sources(self) -> tuple[tuple[str, str], ...]:
+        """Screens and the view for each: the first that matches is shown; on paper and else, `uri`."""
+        phone, dark = "(max-width: 600px)", "(prefers-color-scheme: dark)"
+        return (
+            (f"screen and {phone} and {dark}", _data_uri(darkened(self.narrow_svg))),
+            (f"screen and {phone}", _data_uri(self.narrow_svg)),
+            (f"screen and {dark}", _data_uri(darkened(self.svg))),
+        )
 
-def write_report(results: Results, folder: Path, published: Sequence[PublishedTable] | None = None) -> tuple[Path, ...]:
+
+def write_report(
+    results: Results,
+    folder: Path,
+    published: Sequence[PublishedTable] | None = None,
+    samples: Sequence[ClassSample] = (),
+) -> tuple[Path, ...]:
     """Write report.html, table.tex, table.md, plots/*.{svg,png}; each file is replaced whole or not at all.
 
-    Returns the paths, report.html first. `published` defaults to every table of `tables/published/`.
+    published: every table of `tables/published/` by default
+    samples: images to show, those of one kind together; none where the data set is not at hand
+    Returns the paths, report.html first.
     """
     papers = load_published() if published is None else published
     table = summarise(results)
     drawn = _plots(results, table)
     contents: dict[str, bytes] = {
-        "report.html": _document(results, table, drawn, papers).encode(),
+        "report.html": _document(results, table, drawn, papers, samples).encode(),
         "table.tex": render(table, "latex", papers).encode(),
         "table.md": render(table, "markdown", papers).encode(),
     }
     for plot in drawn:
-        _, draw = PLOTS[plot.name]
         contents[f"plots/{plot.name}.svg"] = plot.svg
-        contents[f"plots/{plot.name}.png"] = to_png(draw(results, table, LIGHT, False), LIGHT)
+        contents[f"plots/{plot.name}.png"] = to_png(plot.figure)
     return tuple(_replace(folder / name, content) for name, content in contents.items())
 
 
-def report_html(results: Results, published: Sequence[PublishedTable] | None = None) -> str:
-    """The whole report as one HTML document that loads nothing from outside itself."""
+def report_html(
+    results: Results, published: Sequence[PublishedTable] | None = None, samples: Sequence[ClassSample] = ()
+) -> str:
+    """The whole report as one HTML document that loads nothing from outside itself; see `write_report`."""
     papers = load_published() if published is None else published
     table = summarise(results)
-    return _document(results, table, _plots(results, table), papers)
+    return _document(results, table, _plots(results, table), papers, samples)
 
 
-def _document(results: Results, table: Table, drawn: Sequence[Plot], papers: Sequence[PublishedTable]) -> str:
+def _document(
+    results: Results,
+    table: Table,
+    drawn: Sequence[Plot],
+    papers: Sequence[PublishedTable],
+    samples: Sequence[ClassSample],
+) -> str:
     templates = environment("fewshot_bench.reports", autoescape=True)
     return templates.get_template("report.html.j2").render(
         experiment=results.experiment,
@@ -120,6 +133,7 @@ def _document(results: Results, table: Table, drawn: Sequence[Plot], papers: Seq
         table_html=Markup(render(table, "html")),  # escaped by its own template
         published_html=Markup(render_published(papers) if papers else ""),
         plots=drawn,
+        samples={MEANING[kind]: list(some) for kind, some in groupby(samples, key=lambda sample: sample.kind)},
         trainings=results.trainings,
         claims_html=Markup(_claims(results, papers)),
         cells_html=Markup(render_cells(table)),
@@ -136,18 +150,13 @@ def _claims(results: Results, papers: Sequence[PublishedTable]) -> str:
 
 
 def _plots(results: Results, table: Table) -> list[Plot]:
-    def svg(draw: Draw, theme: Theme, narrow: bool) -> bytes:
-        return to_svg(draw(results, table, theme, narrow), theme)
-
-    return [
-        Plot(
-            name=name,
-            caption=caption,
-            svg=svg(draw, LIGHT, False),
-            sources=tuple(Source(media, _data_uri(svg(draw, theme, narrow))) for media, theme, narrow in VIEWS),
-        )
-        for name, (caption, draw) in PLOTS.items()
-    ]
+    drawn = []
+    for name, (caption, draw) in PLOTS.items():
+        figure = draw(results, table, False)
+        svg = to_svg(figure)
+        figure.set_layout_engine("none")  # it stays as it was settled for the SVG
+        drawn.append(Plot(name, caption, figure, svg, to_svg(draw(results, table, True))))
+    return drawn
 
 
 def _data_uri(svg: bytes) -> str:

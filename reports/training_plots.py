@@ -1,4 +1,4 @@
-"""Training as figures: loss curves, and what each training cost. Each in any theme, for a page or a phone."""
+"""Training as figures: loss curves, and what each training cost. Each for a page or a phone."""
 
 import math
 from collections import defaultdict
@@ -8,21 +8,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fewshot_bench.reports.canvas import NARROW, WIDE, empty, themed
-from fewshot_bench.reports.palette import LIGHT, Style, Theme, styles
+from fewshot_bench.reports.canvas import NARROW, WIDE, empty, styled
+from fewshot_bench.reports.palette import FAINT, Style, styles
 from fewshot_bench.tables.scores import CurvePoint, Results, TrainingCost
 
 
-def training_curves(results: Results, theme: Theme = LIGHT, narrow: bool = False) -> Figure:
+def training_curves(results: Results, narrow: bool = False) -> Figure:
     """Training loss over iterations, one panel a variant: different losses share no axis."""
-    look = styles(results.variants, theme)
+    look = styles(results.variants)
     curves: dict[str, dict[tuple[int, str], list[CurvePoint]]] = defaultdict(lambda: defaultdict(list))
     for point in results.curves:
         curves[point.variant][point.seed, point.trained_on].append(point)
     names = [name for name in results.variants if name in curves]
     if not names:
-        return empty("No training curves are stored.", theme, narrow)
-    with themed(theme):
+        return empty("No training curves are stored.", narrow)
+    with styled():
         columns = min(len(names), 2 if narrow else 4)
         rows = math.ceil(len(names) / columns)
         width = NARROW if narrow else WIDE * max(columns, 2) / 4
@@ -39,18 +39,18 @@ def training_curves(results: Results, theme: Theme = LIGHT, narrow: bool = False
     return figure
 
 
-def training_cost(results: Results, theme: Theme = LIGHT, narrow: bool = False) -> Figure:
+def training_cost(results: Results, narrow: bool = False) -> Figure:
     """Minutes and peak memory (MiB) of each training, as horizontal bars; what was not measured has none."""
     trainings = results.trainings
     if not trainings:
-        return empty("No trainings are stored.", theme, narrow)
-    look = styles([*results.variants, *(name for training in trainings for name in training.variants)], theme)
-    colours = [look[training.variants[0]].colour if training.variants else theme.faint for training in trainings]
+        return empty("No trainings are stored.", narrow)
+    look = styles([*results.variants, *(name for training in trainings for name in training.variants)])
+    colours = [look[training.variants[0]].colour if training.variants else FAINT for training in trainings]
     quantities = [
         ("minutes", [training.seconds / 60 for training in trainings]),
         ("peak memory (MiB)", [training.peak_memory_bytes / 2**20 for training in trainings]),
     ]
-    with themed(theme):
+    with styled():
         height = 0.9 + 0.3 * len(trainings)
         size = (NARROW, 2 * height) if narrow else (WIDE, height)
         figure = Figure(figsize=size, layout="constrained")

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -47,14 +48,32 @@ class Comparison:
         return self.second if self.mean > 0 else self.first
 
 
-def differences(first: Sequence[CellScore], second: Sequence[CellScore]) -> tuple[tuple[int, ...], Values]:
-    """The seeds that both have, and (S, E) differences on the episodes that all these cells share, by their ids."""
-    a, b = ({cell.seed: _accuracies(cell) for cell in cells if cell.state in COUNTED} for cells in (first, second))
+def differences(
+    first: Sequence[CellScore], second: Sequence[CellScore], *, by_number: bool = False
+) -> tuple[tuple[int, ...], Values]:
+    """The seeds that both have, and (S, E) differences on the episodes that all these cells share."""
+    a, b = by_seed(first), by_seed(second)
     seeds = tuple(sorted(a.keys() & b.keys()))
-    columns = [side[seed] for side in (a, b) for seed in seeds]
-    shared = [name for name in columns[0] if all(name in column for column in columns)] if columns else []
-    rows = [[a[seed][name] - b[seed][name] for name in shared] for seed in seeds]
-    return seeds, np.array(rows, dtype=float).reshape(len(seeds), len(shared))
+    values = shared_accuracies([side[seed] for side in (a, b) for seed in seeds], by_number=by_number)
+    return seeds, values[: len(seeds)] - values[len(seeds) :]
+
+
+def by_seed(cells: Iterable[CellScore]) -> dict[int, CellScore]:
+    """Those whose episodes count."""
+    return {cell.seed: cell for cell in cells if cell.state in COUNTED}
+
+
+def shared_accuracies(cells: Sequence[CellScore], *, by_number: bool = False) -> Values:
+    """(len(cells), E): on the episodes that all of them have, in the order of the first.
+
+    Episodes are joined by id; those of one way at different shots by number, since they have no id in common.
+    """
+    if not cells:
+        return np.empty((0, 0))
+    columns: list[dict[Any, float]] = [c.accuracy_by_number if by_number else c.accuracy_by_id for c in cells]
+    common = set(columns[0]).intersection(*columns[1:])
+    shared = [name for name in columns[0] if name in common]
+    return np.array([[column[name] for name in shared] for column in columns])
 
 
 def compare(first: Sequence[CellScore], second: Sequence[CellScore]) -> Comparison:
@@ -83,7 +102,7 @@ def estimate_of(values: Values, step: float) -> Estimate | None:
 
 def quantum(cells: Sequence[CellScore], seeds: Sequence[int]) -> float:
     """The smallest step of an episode's accuracy, averaged over these seeds of the cells."""
-    most = max((episode.n_queries for cell in cells for episode in cell.episodes if cell.seed in seeds), default=0)
+    most = max((cell.most_queries for cell in cells if cell.seed in seeds), default=0)
     return 1 / (most * len(seeds)) if most else 0.0
 
 
@@ -135,10 +154,6 @@ def cells_by_place(results: Results) -> dict[tuple[str, int, int], list[CellScor
     for cell in results.cells:
         places.setdefault((cell.variant, cell.n_way, cell.n_shot), []).append(cell)
     return places
-
-
-def _accuracies(cell: CellScore) -> dict[str, float]:
-    return {episode.episode_id: episode.accuracy for episode in cell.episodes}
 
 
 def _effect(values: Values) -> float | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fewshot_bench.tables.pairs import Comparison, compare_all, quantum
+from fewshot_bench.tables.pairs import Comparison, compare_all, quantum, shared_accuracies
 from fewshot_bench.tables.scores import CellScore, CellState, Experiment, Results
 from fewshot_bench.tables.statistics.classes import of_classes
 from fewshot_bench.tables.statistics.estimate import Estimate, Values, mean_of, of_episodes, of_seeds_and_episodes
@@ -166,7 +166,7 @@ def _cell(scores: list[CellScore]) -> Cell:
     reason = _reason(seeds)
     values = np.empty((0, 0))
     if state in ("done", "partial"):
-        values = _accuracies(scores)
+        values = shared_accuracies(scores)
         if values.shape[1] < max(seed.n_episodes for seed in seeds) and state == "done":
             state, reason = "partial", f"the seeds share only {values.shape[1]} episodes"
     by_episode = values.mean(axis=0) if values.size else np.empty(0)
@@ -218,13 +218,6 @@ def _reason(seeds: tuple[SeedScore, ...]) -> str:
         return seeds[0].reason
     told = [(seed.seed, seed.reason or seed.state) for seed in seeds if seed.state != "done"]
     return "; ".join(f"seed {seed}: {why}" for seed, why in told)
-
-
-def _accuracies(scores: list[CellScore]) -> Values:
-    """(S, E): the accuracy of each episode that every seed has."""
-    by_seed = [{episode.episode_id: episode.accuracy for episode in score.episodes} for score in scores]
-    shared = [name for name in by_seed[0] if all(name in seed for seed in by_seed)]
-    return np.array([[seed[name] for name in shared] for seed in by_seed], dtype=float).reshape(len(scores), -1)
 
 
 def _mark_best(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:

@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from fewshot_bench.tables.alarms.alarm import Alarm, Check, counted, name, p_text, seeds_text
+from fewshot_bench.tables.pairs import shared_accuracies
 from fewshot_bench.tables.scores import CellScore
 from fewshot_bench.tables.statistics.chance import p_below_chance
 from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Values, of_episodes
@@ -134,7 +135,7 @@ def _p_off_chance(cell: CellScore) -> float:
 
 
 def _over_episodes(cell: CellScore) -> Estimate | None:
-    return of_episodes(_accuracies(cell), 1 / max(episode.n_queries for episode in cell.episodes))
+    return of_episodes(_accuracies(cell), 1 / cell.most_queries)
 
 
 def _steps(cells: Sequence[CellScore]) -> list[tuple[list[CellScore], list[CellScore]]]:
@@ -153,10 +154,8 @@ def _steps(cells: Sequence[CellScore]) -> list[tuple[list[CellScore], list[CellS
 
 def _rise(few: list[CellScore], many: list[CellScore]) -> Estimate | None:
     """By how much accuracy rises with the shots; None where fewer than two numbers of episodes are shared."""
-    by_number = [{e.number: e.accuracy for e in cell.episodes} for cell in (*few, *many)]
-    numbers = [n for n in by_number[0] if all(n in column for column in by_number)]
-    values = np.array([[column[n] for n in numbers] for column in by_number])
-    quantum = 1 / (len(few) * max(e.n_queries for e in few[0].episodes))
+    values = shared_accuracies([*few, *many], by_number=True)
+    quantum = 1 / (len(few) * few[0].most_queries)
     return of_episodes(values[len(few) :].mean(axis=0) - values[: len(few)].mean(axis=0), quantum)
 
 

@@ -1,16 +1,16 @@
 """Hypotheses -> one-sided tests on the episodes that their two cells share."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from fewshot_bench.tables.claims.file import Hypothesis, Place
-from fewshot_bench.tables.pairs import COUNTED, cells_by_place, differences, estimate_of, quantum
+from fewshot_bench.tables.pairs import by_seed, cells_by_place, differences, estimate_of, quantum, shared_accuracies
 from fewshot_bench.tables.scores import CellScore, Results
 from fewshot_bench.tables.statistics.chance import p_below_chance
-from fewshot_bench.tables.statistics.estimate import Estimate, of_episodes
+from fewshot_bench.tables.statistics.estimate import Estimate, Values, of_episodes
 
 Cells = Mapping[Place, Sequence[CellScore]]  # one cell a seed
 
@@ -50,12 +50,8 @@ def measure(hypothesis: Hypothesis, cells: Cells, seeds: Sequence[int]) -> Teste
     sides = [side for side in (hypothesis.higher, hypothesis.lower) if side]
     missing = [reason for side in sides if (reason := _incomplete(side, cells.get(side, ()), seeds))]
     higher = cells.get(hypothesis.higher, ())
-    lower = cells.get(hypothesis.lower, ()) if hypothesis.lower else _guessing(higher)
-    if hypothesis.lower and hypothesis.lower.n_shot != hypothesis.higher.n_shot:
-        higher, lower = _by_number(higher), _by_number(lower)
-    shared, values = differences(higher, lower)
-    if not hypothesis.lower:
-        values = values - 1 / hypothesis.higher.n_way
+    lower = cells.get(hypothesis.lower, ()) if hypothesis.lower else ()
+    shared, values = _above(hypothesis, higher, lower)
     if len(shared) < min(2, len(seeds)):  # one checkpoint of each tells nothing of methods
         values = values[:0]
     estimate = estimate_of(values, quantum(higher, shared)) if values.size else None
@@ -65,6 +61,17 @@ def measure(hypothesis: Hypothesis, cells: Cells, seeds: Sequence[int]) -> Teste
         missing.append(f"{both}: {values.shape[1]} shared episodes" if len(sides) > 1 else f"{both}: one episode")
     worse = 0.0 if hypothesis.lower else max(map(_p_below_chance, cells.get(hypothesis.higher, ())), default=0.0)
     return Tested(hypothesis, shared, values.shape[1], estimate, tuple(missing), worse)
+
+
+def _above(
+    hypothesis: Hypothesis, higher: Sequence[CellScore], lower: Sequence[CellScore]
+) -> tuple[tuple[int, ...], Values]:
+    """The seeds of both sides, and (S, E) by how much the higher is above the lower, or above chance."""
+    if hypothesis.lower:
+        return differences(higher, lower, by_number=hypothesis.lower.n_shot != hypothesis.higher.n_shot)
+    seeds = by_seed(higher)
+    values = shared_accuracies([seeds[seed] for seed in sorted(seeds)])
+    return tuple(sorted(seeds)), values - 1 / hypothesis.higher.n_way
 
 
 def _incomplete(place: Place, cells: Sequence[CellScore], seeds: Sequence[int]) -> str:
@@ -84,23 +91,6 @@ def _state(cell: CellScore) -> str:
     if cell.state == "partial":
         return f"{len(cell.episodes)} of {cell.n_episodes_wanted} episodes"
     return "not measured" if cell.state == "missing" else cell.state
-
-
-def _by_number(cells: Sequence[CellScore]) -> list[CellScore]:
-    """The same, to be joined by number: episodes of one way share classes and queries at every shot, but no id."""
-    return [
-        replace(cell, episodes=tuple(replace(episode, episode_id=str(episode.number)) for episode in cell.episodes))
-        for cell in cells
-    ]
-
-
-def _guessing(cells: Sequence[CellScore]) -> list[CellScore]:
-    """The same episodes with no correct answer: the difference to them is the accuracy itself."""
-    return [
-        replace(cell, episodes=tuple(replace(episode, n_correct=0) for episode in cell.episodes))
-        for cell in cells
-        if cell.state in COUNTED
-    ]
 
 
 def _p_below_chance(cell: CellScore) -> float:

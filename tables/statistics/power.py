@@ -2,7 +2,6 @@
 
 import math
 from functools import cache
-from typing import Any
 
 from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Values
 
@@ -18,12 +17,13 @@ def power_of(estimate: Estimate, difference: float, alpha: float = ALPHA, two_si
     """
     if len(estimate.sources) > 1:
         return _power_of_several(estimate, difference, alpha, two_sided)
+    from scipy.special import nctdtr, stdtrit  # type: ignore[import-untyped]  # here: scipy takes 0.2 s to import
+
     [source] = estimate.sources
-    n, tail = source.degrees + 1, alpha / 2 if two_sided else alpha
-    effect = abs(difference) / source.error / math.sqrt(n)
-    power = float(_t_test().power(effect, nobs=n, alpha=tail, alternative="larger"))
+    shift, limit = abs(difference) / source.error, stdtrit(source.degrees, alpha / 2 if two_sided else alpha)
+    power = 1 - float(nctdtr(source.degrees, shift, -limit))
     if two_sided:  # and of finding the wrong sign, which comes back as nan where it is too small to be computed
-        wrong = float(_t_test().power(effect, nobs=n, alpha=tail, alternative="smaller"))
+        wrong = float(nctdtr(source.degrees, shift, limit))
         power += 0.0 if math.isnan(wrong) else wrong
     return 1.0 if math.isnan(power) else min(1.0, power)
 
@@ -62,7 +62,7 @@ def episodes_to_separate(
 
 def smallest_difference(estimate: Estimate, power: float = POWER, alpha: float = ALPHA) -> float:
     """The smallest true difference that the two-sided test shows with at least this power."""
-    from scipy.optimize import brentq  # type: ignore[import-untyped]  # here: scipy takes 0.2 s to import
+    from scipy.optimize import brentq  # type: ignore[import-untyped]
 
     most = estimate.error
     while power_of(estimate, most, alpha) < power:
@@ -72,7 +72,7 @@ def smallest_difference(estimate: Estimate, power: float = POWER, alpha: float =
 
 def _power_of_several(estimate: Estimate, difference: float, alpha: float, two_sided: bool) -> float:
     """Of the test with several sources (Howe 1974), averaged over what the first, the seeds', may be measured as."""
-    from scipy.special import ndtr, stdtrit  # type: ignore[import-untyped]
+    from scipy.special import ndtr, stdtrit
 
     tail = alpha / 2 if two_sided else alpha
     first, *others = ((float(stdtrit(source.degrees, tail)) * source.error) ** 2 for source in estimate.sources)
@@ -90,10 +90,3 @@ def _chi_squared(degrees: float) -> Values:
     from scipy.special import chdtri
 
     return np.asarray(chdtri(degrees, (np.arange(1000) + 0.5) / 1000) / degrees)
-
-
-@cache
-def _t_test() -> Any:
-    from statsmodels.stats.power import TTestPower  # type: ignore[import-untyped]  # here: takes 0.5 s to import
-
-    return TTestPower()
