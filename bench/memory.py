@@ -19,8 +19,8 @@ from fewshot_bench.methods.interface import Episodes
 from fewshot_bench.methods.registry import find_method
 
 # A process on a CPU needs more than its tensors: oneDNN's copies in other layouts, and blocks that are kept and not
-# returned. Measured for transfer, ProtoNet and MAML at 32 and 84 pixels: 1.65 to 2.1 times as much where it counts.
-CPU_SHARE = 1.9
+# returned. Measured for transfer, ProtoNet, MAML, Reptile, meta-transfer at 32 and 84 pixels: 1.2 to 2 times as much.
+CPU_SHARE = 1.5
 
 
 def predicted_bytes(training: Training, device: torch.device, execution: Execution) -> int:

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fewshot_bench.methods.trunk import Moments, Trunk, Weights, moments_of, normalise
+from fewshot_bench.methods.derivatives import convolution, norm_pool_relu
+from fewshot_bench.methods.trunk import EPSILON, Moments, Trunk, Weights, moments_of, normalise
 
 SMALLEST = 16  # pixels: four poolings leave one
 
@@ -48,19 +49,36 @@ class Conv4(Trunk):
         """See `Trunk.forward`."""
         n_tasks, n_images = images.shape[:2]
         x = images.transpose(0, 1).flatten(1, 2)  # (N, T*C, H, W)
-        if x.device.type == "cpu" and not torch.is_grad_enabled():
-            x = x.contiguous(memory_format=torch.channels_last)  # twice as fast forwards, slower backwards
+        if x.device.type == "cpu":
+            x = x.contiguous(memory_format=torch.channels_last)  # the layout that its kernels are fastest in
         for i in range(4):
-            x = F.conv2d(x, weights[f"conv{i}"].flatten(0, 1), padding=1, groups=n_tasks)
+            x = _convolve(x, weights[f"conv{i}"].flatten(0, 1), n_tasks)
             if observed is not None:
                 observed.append(moments_of(x))
             gamma, beta = weights[f"gamma{i}"].flatten(), weights[f"beta{i}"].flatten()  # (T*filters,)
             fixed = statistics[i] if isinstance(statistics, list) else None
-            x = normalise(x, gamma, beta, fixed or (statistics if isinstance(statistics, int) else None))
-            x = F.relu(F.max_pool2d(x, 2))
+            x = _block(x, gamma, beta, fixed or (statistics if isinstance(statistics, int) else None))
         return x.reshape(n_images, n_tasks, -1).transpose(0, 1)  # (T, N, n_features)
 
     def running_buffers(self) -> Moments:
         """See `Trunk.running_buffers`."""
         buffers = dict(self.named_buffers())
         return [(buffers[f"running_mean{i}"], buffers[f"running_var{i}"]) for i in range(4)]
+
+
+def _convolve(x: Tensor, weight: Tensor, groups: int) -> Tensor:
+    if _closed_form(x):
+        return convolution(x, weight, groups)
+    return F.conv2d(x, weight, padding=1, groups=groups)
+
+
+def _block(x: Tensor, gamma: Tensor, beta: Tensor, by: int | tuple[Tensor, Tensor] | None) -> Tensor:
+    """What follows a convolution: batch-norm as `normalise` has it, pooling, ReLU."""
+    if _closed_form(x) and not isinstance(by, tuple):
+        return norm_pool_relu(x, gamma, beta, by or len(x), EPSILON)
+    return F.relu(F.max_pool2d(normalise(x, gamma, beta, by), 2))
+
+
+def _closed_form(x: Tensor) -> bool:
+    """Whether operators with closed-form derivatives are used: on a CPU, in one precision, with gradients."""
+    return x.device.type == "cpu" and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")

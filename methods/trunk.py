@@ -68,19 +68,21 @@ class Trunk(nn.Module, ABC):
 
 def moments_of(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance (channels,) of x (N, channels, H, W), detached."""
-    variance, mean = torch.var_mean(x.detach(), (0, 2, 3), correction=0)
+    # on a CPU var_mean takes ten times as long, and batch-norm's own moments of a channels-last x lose two digits
+    x = x.detach().to(torch.promote_types(x.dtype, torch.float32))
+    mean = x.mean((0, 2, 3))
+    variance = (x - mean[:, None, None]).square().mean((0, 2, 3))
     return mean, variance
 
 
 def normalise(x: Tensor, gamma: Tensor, beta: Tensor, by: int | tuple[Tensor, Tensor] | None) -> Tensor:
     """Batch-norm of x (N, channels, H, W) by its own moments, by its first images' or by given ones."""
-    if by is None:
-        return F.batch_norm(x, None, None, gamma, beta, training=True, eps=EPSILON)
+    if not torch.is_grad_enabled() and not isinstance(by, tuple):
+        by = moments_of(x[:by])
     if isinstance(by, tuple):
         return F.batch_norm(x, *by, gamma, beta, training=False, eps=EPSILON)
-    if not torch.is_grad_enabled():
-        _, mean, inverse = torch.native_batch_norm(x[:by], gamma, beta, None, None, True, 0.0, EPSILON)
-        return F.batch_norm(x, mean, inverse**-2 - EPSILON, gamma, beta, training=False, eps=EPSILON)
+    if by is None:
+        return F.batch_norm(x, None, None, gamma, beta, training=True, eps=EPSILON)
     # written out, because the native operator lets no gradient into given moments
     variance, mean = torch.var_mean(x[:by], (0, 2, 3), correction=0)
     scale = gamma * torch.rsqrt(variance + EPSILON)

@@ -28,7 +28,7 @@ def test_small_images_tell_what_large_ones_take(make_training):
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         features = method.trunk(method.trunk.weights(1), images)
     assert features.requires_grad
-    assert 0.95 * sum(kept.values()) < step_bytes(training, PLAIN) < 2 * sum(kept.values())
+    assert 0.95 * sum(kept.values()) < step_bytes(training, PLAIN) < 3 * sum(kept.values())
 
 
 def test_memory_grows_with_inner_steps_unless_they_are_recomputed(make_training):
