@@ -5,14 +5,15 @@ BIN := $(VENV)/bin
 TYPES := .build/types
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test benchmark benchmark-data gpu check format lint types clean
+.PHONY: help bench test benchmark benchmark-data benchmark-growth gpu check format lint types clean
 
 help:
 	@echo "make bench       set up, run the full grid at the quick budget, render out/report.html"
 	@echo "make test        set up, run all tests"
 	@echo "make benchmark   ours against other libraries, for docs/performance.md"
 	@echo "make benchmark-data   how fast images are prepared and episodes come, for docs/performance.md"
-	@echo "make gpu         the full grid at the published budget on a GPU: DATA=folder OUT=folder MINUTES=10"
+	@echo "make benchmark-growth  how seconds and memory grow with the size of the work, for docs/performance.md"
+	@echo "make gpu         the full grid at the published budget on a GPU: DATA=folder OUT=folder MINUTES=9.5"
 	@echo "make check       format, lint, types and tests, as for a change"
 
 bench: $(VENV)/.ready
@@ -31,10 +32,14 @@ benchmark: $(VENV)/.ready
 benchmark-data: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.data --write
 
+# one core is kept busy; on an idle machine
+benchmark-growth: $(VENV)/.ready
+	$(BIN)/python -m benchmarks.growth --write
+
 # needs a GPU and the python with torch that PYTHON names, no environment; see docs/performance.md
 gpu:
 	$(PYTHON) benchmarks/gpu.py --data "$(or $(DATA),strokes)" --out "$(or $(OUT),out/gpu)" \
-		--minutes "$(or $(MINUTES),10)" $(if $(WHEELS),--wheels "$(WHEELS)")
+		--minutes "$(or $(MINUTES),9.5)" $(if $(WHEELS),--wheels "$(WHEELS)")
 
 check: format lint types test
 

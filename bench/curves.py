@@ -36,10 +36,10 @@ class Losses:
         """For a checkpoint."""
         return {f"pending/{name}": torch.stack(values).cpu() for name, values in self._values.items()}
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
+    def load_state(self, state: dict[str, Tensor], device: torch.device) -> None:
         """Continue where `state()` was taken."""
         self._values = {
-            key.removeprefix("pending/"): list(value.unbind())
+            key.removeprefix("pending/"): list(value.to(device).unbind())
             for key, value in state.items()
             if key.startswith("pending/")
         }

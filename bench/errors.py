@@ -31,6 +31,18 @@ class NothingSelected(BenchError):
     exit_code = 5
 
 
+class DeviceFailed(BenchError):
+    """A GPU ran out of memory or broke down: nothing is known against the work."""
+
+    exit_code = 1
+
+    def __init__(self, error: str) -> None:
+        super().__init__(
+            f"the GPU failed ({error}); what was saved is kept: run the same command again, with fewer --jobs if its "
+            "memory is short"
+        )
+
+
 class DatabaseError(BenchError):
     """The results database cannot be used as it is."""
 

@@ -29,7 +29,7 @@ from fewshot_bench.tasks import BaseClasses, Features, Gallery
 SAVE_SECONDS = 20.0  # a kill loses at most this much of a training
 CHUNK_SECONDS = 5.0  # and about this much of an evaluation, whose first episode comes alone to tell its pace
 LOG_EVERY = 50  # iterations between points of a curve, at most
-GPU_IMAGES = 16_384  # in one evaluation pass on a GPU: bounds its memory
+GPU_PIXELS = 16_384 * 32 * 32  # in one evaluation pass on a GPU: bounds its memory
 
 
 class Stopped(Exception):
@@ -114,7 +114,7 @@ def train(training: Training, lab: Laboratory) -> Iterator[Progressed | Finished
     if saved is not None:
         method.load_training_state(saved)
         source.load_state(saved)
-        pending.load_state(saved)
+        pending.load_state(saved, lab.device)
         clock.load_state(saved)
         logged_at = method.iteration - len(pending)
     every = max(1, min(LOG_EVERY, training.iterations // 20))
@@ -177,7 +177,8 @@ def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterato
     answer = method.classify if method.embeds else method.predict
     at_once = 1
     if lab.device.type == "cuda" and (method.embeds or BACKBONES[cell.training.backbone].folds):
-        at_once = max(1, GPU_IMAGES // (setting.n_way * (setting.n_shot + setting.n_query)))
+        n_images = setting.n_way * (setting.n_shot + setting.n_query)
+        at_once = max(1, GPU_PIXELS // (n_images * cell.training.image_size**2))
     adaptation = cell.adaptation or Adaptation()  # a method that adapts nothing ignores it
     chunk: list[EpisodeResult] = []
     started = -CHUNK_SECONDS

@@ -110,7 +110,7 @@ class BaseClasses:
         self.images_drawn += size
         labels = torch.from_numpy(self._class_index[self._class_of[rows]])
         images = self._augmentation.batch(self._gallery.pick(rows), self.batches_drawn - 1)
-        return images, labels.to(images.device)
+        return images, labels.to(images.device, non_blocking=True)
 
     def state(self) -> dict[str, Tensor]:
         """The counters, for a checkpoint."""

@@ -8,8 +8,10 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
+
 from fewshot_bench import runner
-from fewshot_bench.errors import BenchError
+from fewshot_bench.errors import BenchError, DeviceFailed
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.plan import PlannedCell, PlannedTraining
 from fewshot_bench.records import EpisodeResult, TrainingProgress
@@ -95,6 +97,7 @@ class CellJob:
 
 Event = Started | Progressed | Trained | TrainingFailed | Evaluated | CellFinished | CellFailed | WorkerLost
 Item = PlannedTraining | CellJob
+DEVICE_ERRORS = (torch.OutOfMemoryError, torch.AcceleratorError)  # a GPU's state; nothing against the work itself
 EMPTY = TrainingProgress(0, 0, 0.0, 0, "")
 
 
@@ -119,6 +122,8 @@ def _train(todo: PlannedTraining, lab: Laboratory) -> Iterator[Event]:
                     yield TrainingFailed(todo, progress, reason)
     except (BenchError, Stopped):
         raise
+    except DEVICE_ERRORS as error:
+        raise DeviceFailed(_one_line(error)) from None
     except Exception as error:
         lab.checkpoints.drop_partial(todo.training.key)
         reason = f"training broke after iteration {progress.iteration}: {_one_line(error)}"
@@ -137,6 +142,8 @@ def _evaluate(job: CellJob, lab: Laboratory) -> Iterator[Event]:
         yield CellFinished(planned)
     except (BenchError, Stopped):
         raise
+    except DEVICE_ERRORS as error:
+        raise DeviceFailed(_one_line(error)) from None
     except FloatingPointError as error:
         yield CellFailed(planned, str(error))
     except Exception as error:

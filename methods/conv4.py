@@ -67,7 +67,8 @@ class Conv4(Trunk):
 
 
 def _convolve(x: Tensor, weight: Tensor, groups: int) -> Tensor:
-    if _closed_form(x):
+    # torch's second derivative runs a convolution with a kernel of the whole image, group by group, on a GPU too
+    if torch.is_grad_enabled() and not torch.is_autocast_enabled(x.device.type):
         return convolution(x, weight, groups)
     return F.conv2d(x, weight, padding=1, groups=groups)
 

@@ -133,8 +133,8 @@ class Method(nn.Module, ABC):
             return gradients(*inputs)
         name = gradients.__name__
         if name not in self._recorded:
-            self._recorded[name] = Recorded(gradients, self)
-        return self._recorded[name](*inputs)
+            self._recorded[name] = Recorded(self)
+        return self._recorded[name](gradients, *inputs)
 
     def generator(self) -> torch.Generator:
         """A generator for the initial weights, the same on every device."""

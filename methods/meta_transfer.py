@@ -10,7 +10,7 @@ the literal reading. Two choices have no setting: the N-way and the all-classes 
 sizes, so each has its own; and running moments (norm "running") are fed by the supervised stream alone.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -175,11 +175,10 @@ def _copies(parameters: Iterable[Tensor]) -> list[Tensor]:
     return [p.detach().clone() for p in parameters]
 
 
-def _weighted(beta: float, a: list[Tensor], b: list[Tensor]) -> Iterator[Tensor]:
-    return (beta * x + (1 - beta) * y for x, y in zip(a, b, strict=True))
+def _weighted(beta: float, a: list[Tensor], b: list[Tensor]) -> list[Tensor]:
+    return list(torch._foreach_add(torch._foreach_mul(a, beta), torch._foreach_mul(b, 1 - beta)))
 
 
 @torch.no_grad()
-def _assign(parameters: Iterable[Tensor], values: Iterable[Tensor]) -> None:
-    for p, value in zip(parameters, values, strict=True):
-        p.copy_(value)
+def _assign(parameters: Iterable[Tensor], values: list[Tensor]) -> None:
+    torch._foreach_copy_(list(parameters), values)

@@ -52,11 +52,14 @@ class InnerAdam:
         """One step for each of T tasks."""
         self.steps = self.steps + 1
         correction = 1 - ADAM_BETA2**self.steps
-        moved = {}
-        for name, gradient in gradients.items():
-            slot = self.slots[name].lerp_(gradient.square(), 1 - ADAM_BETA2)
-            moved[name] = weights[name] - self.lr * gradient / ((slot / correction).sqrt() + ADAM_EPSILON)
-        return moved
+        # lists of tensors at once: a tenth of the kernels
+        names, values = list(gradients), list(gradients.values())
+        slots = [self.slots[name] for name in names]
+        torch._foreach_lerp_(slots, torch._foreach_pow(values, 2), 1 - ADAM_BETA2)
+        lengths = torch._foreach_sqrt(torch._foreach_div(slots, correction.to(slots[0].dtype)))
+        torch._foreach_add_(lengths, ADAM_EPSILON)
+        moves = torch._foreach_div(torch._foreach_mul(values, self.lr), lengths)
+        return dict(zip(names, torch._foreach_sub([weights[name] for name in names], moves), strict=True))
 
 
 class Reptile(MetaLearner):

@@ -8,8 +8,10 @@ import torch
 
 from fewshot_bench import runner
 from fewshot_bench.checkpoint import Checkpoints
+from fewshot_bench.curves import Losses
 from fewshot_bench.errors import BenchError
 from fewshot_bench.methods.registry import METHODS
+from fewshot_bench.methods.transfer import Transfer
 
 SMALL = {
     "transfer": {"batch_size": 8},
@@ -219,3 +221,32 @@ def test_seeds_differ_and_global_generators_are_left_alone(make_training, make_l
     ends = {run(make_training("transfer", seed=s, batch_size=8), make_lab())[-1].checkpoint for s in (0, 1, 0)}
     assert len(ends) == 2
     assert states() == before
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), torch.AcceleratorError("CUDA error")])
+def test_a_gpu_that_fails_ends_the_run_and_keeps_what_was_saved(error, place, bench, monkeypatch):
+    calls, step = [], Transfer.step
+
+    def failing(self, source):
+        if len(calls) == 3:
+            raise error
+        calls.append(self.iteration)
+        return step(self, source)
+
+    monkeypatch.setattr(runner, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(Transfer, "step", failing)
+    words = ("run", "-q", "--method", "transfer", "--jobs", "1")
+    ran = bench(*words)
+    assert (ran.code, ran.err.count("\n")) == (1, 1)
+    assert "the GPU failed" in ran.err
+    monkeypatch.setattr(Transfer, "step", lambda self, source: (calls.append(self.iteration), step(self, source))[1])
+    assert bench(*words).code == 0
+    assert calls == sorted(set(calls))  # no step was taken twice
+
+
+def test_losses_go_on_where_the_training_computes():
+    losses = Losses()
+    losses.load_state({"pending/loss": torch.ones(2)}, torch.device("meta"))
+    losses.add({"loss": torch.ones((), device="meta")})
+    assert len(losses) == 3
+    assert losses._values["loss"][0].device.type == "meta"

@@ -1,7 +1,9 @@
 """How a step is carried out changes nothing: recorded and replayed, recomputed, or plain."""
 
 import dataclasses
+import gc
 import weakref
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -68,9 +70,9 @@ def test_replayed_steps_are_the_plain_ones(name, norm, images, monkeypatch):
         method = make(name, norm)
         method.execution = Execution(recorded=recorded)
 
-        def on_tape(function, module, method=method):
+        def on_tape(module, method=method):
             tapes.append(Tape(method))
-            return Recorded(function, module, tapes[-1])
+            return Recorded(module, tapes[-1])
 
         monkeypatch.setattr(interface, "Recorded", on_tape)
         source = BaseClasses(images, images.parts["train"], Gallery(images, CPU), ["test"])
@@ -92,11 +94,42 @@ def test_other_shapes_than_the_recorded_are_computed_plainly():
         loss.backward()
         return loss.detach()
 
-    recorded = Recorded(gradients, module, lambda function: (lambda: None, function()))
+    recorded = Recorded(module, lambda function: (lambda: None, function()))
     for _ in range(WARM_UP + 1):
-        recorded(torch.ones(4, 3))
-    assert recorded(torch.ones(2, 3)) == gradients(torch.ones(2, 3))
+        recorded(gradients, torch.ones(4, 3))
+    assert recorded(gradients, torch.ones(2, 3)) == gradients(torch.ones(2, 3))
     assert torch.equal(module.weight.grad, torch.full((1, 3), 2.0))
+
+
+def test_where_nothing_can_be_recorded_steps_go_on_plainly(images, monkeypatch):
+    def refuse(function):
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    ends = []
+    for recorded in (False, True):
+        method = make("maml", "support")
+        method.execution = Execution(recorded=recorded)
+        monkeypatch.setattr(interface, "Recorded", lambda module: Recorded(module, refuse))
+        source = BaseClasses(images, images.parts["train"], Gallery(images, CPU), ["test"])
+        with pytest.warns(UserWarning, match="no CUDA graph could be made") if recorded else nullcontext():
+            for _ in range(STEPS):
+                method.step(source)
+        ends.append(method.training_state())
+    assert all(torch.equal(ends[0][k], ends[1][k]) for k in ends[0])
+
+
+def test_a_recorded_method_is_freed_without_a_search_for_garbage(images):
+    method = make("maml-mtl", "support")
+    method.execution = Execution(recorded=True)
+    method.step(BaseClasses(images, images.parts["train"], Gallery(images, CPU), ["test"]))
+    known = weakref.ref(method.meta)
+    gc.collect()
+    gc.disable()
+    try:
+        del method
+        assert known() is None
+    finally:
+        gc.enable()
 
 
 def tied_tasks(images):
