@@ -5,13 +5,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from benchmarks.contest import network
 from benchmarks.contest.agreement import REFERENCE, compare, difference, is_right
 from benchmarks.contest.conversation import WorkerFailed
 from benchmarks.contest.images import in_levels, with_channels
 from benchmarks.contest.network import conv4, tied_windows
 from benchmarks.contest.side import Answers, builders
-from benchmarks.contest.sides import plain
-from benchmarks.contest.tasks import Tasks
+from benchmarks.contest.sides import ours, plain
+from benchmarks.contest.tasks import Tasks, initial_weights
 from benchmarks.contest.work import METHODS, Work
 
 
@@ -41,6 +42,21 @@ def test_ours_equals_plain_pytorch(method, images):
     assert is_right(difference(gradients("ours", method, images), gradients("plain", method, images)))
 
 
+def test_large_gradients_are_compared_as_they_are(images, monkeypatch):
+    """Our MAML clips them by default."""
+
+    def steep(work):
+        weights = initial_weights(work)
+        return weights | {"gamma3": 1000 * weights["gamma3"]}
+
+    monkeypatch.setattr(ours, "initial_weights", steep)
+    monkeypatch.setattr(network, "initial_weights", steep)
+    monkeypatch.setitem(METHODS, "maml", METHODS["maml"] | {"inner_lr": 1e-7})
+    expected = gradients("plain", "maml", images)
+    assert max(float(g.abs().max()) for g in expected.values()) > 10
+    assert is_right(difference(gradients("ours", "maml", images), expected))
+
+
 def test_first_order_is_not_taken_for_second_order(images):
     assert difference(gradients("plain", "fomaml", images), gradients("plain", "maml", images)) > 1e-3
 
@@ -68,10 +84,10 @@ def test_a_gradient_to_every_tie_is_found(images, monkeypatch):
     right = gradients("plain", "fomaml", images)
 
     def with_shortcut(work, dtype):
-        network = conv4(work, dtype)
+        shortcut = conv4(work, dtype)
         for i in range(4):
-            setattr(network, f"pool{i}", Shortcut())
-        return network
+            setattr(shortcut, f"pool{i}", Shortcut())
+        return shortcut
 
     class Shortcut(torch.nn.Module):
         def forward(self, x):
@@ -82,11 +98,11 @@ def test_a_gradient_to_every_tie_is_found(images, monkeypatch):
 
 
 def test_windows_tie_on_flat_images_and_not_on_noise(images, tmp_path):
-    network = conv4(tiny("maml"), torch.float64)
+    untrained = conv4(tiny("maml"), torch.float64)
     batch, _ = Tasks(images, torch.float64).batch(20)
-    assert tied_windows(network, batch) > 0.05
+    assert tied_windows(untrained, batch) > 0.05
     noise = torch.rand(batch.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    assert tied_windows(network, noise) == 0
+    assert tied_windows(untrained, noise) == 0
 
 
 def test_difference_is_relative_to_each_tensor():

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from benchmarks.contest.report import Check, Contest, markdown, placed, ratio, record
+from benchmarks.contest.report import Check, Contest, in_short, markdown, placed, ratio, record
 from benchmarks.contest.rounds import Layout, Reading, Timing
 from benchmarks.contest.work import Work
 
@@ -51,6 +51,17 @@ def test_the_table():
     assert "where 25.0 % of the first block's windows tie: 2 of 3 equal plain PyTorch's, to 2e-14" in text
     assert "**Wrong, so not timed**: torchopt's maml on strokes: off by 0.3." in text
     assert "28×28" not in text
+
+
+def test_a_line_for_who_waits():
+    assert in_short(CONTEST.timings[0]) == "images/s: ours 900, plain 400, learn2learn out of memory"
+
+
+def test_who_gave_no_gradient_has_failed():
+    check = Check("maml", "32x32x3", "strokes", 0.25, {"plain": 0.0, "higher": "killed"})
+    assert "**Failed, so not timed**: higher's maml on strokes: killed." in markdown(
+        dataclasses.replace(CONTEST, checks=[check])
+    )
 
 
 def test_without_ours_there_is_no_ratio():

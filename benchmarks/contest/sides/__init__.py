@@ -1,0 +1,1 @@
+"""One file a side. Each has METHODS: name -> builder(work, tasks, dtype) -> (step, parameters by name)."""
