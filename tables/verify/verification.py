@@ -26,7 +26,7 @@ Place = tuple[str, int, int]  # variant, n_way, n_shot
 Wanted = Callable[[str], Mapping[Place, int] | None]  # a table's command -> the episodes it shows now; None: unknown
 COUNTS = ["n", "disjoint"]  # the last columns, not variants
 NO_DATA = "the data of some rows are not at hand: the data set's name and their column disjoint are not checked"
-OWN = ("cost", "claims")  # classes of a report's tables that never carry facts
+OWN = ("cost", "claims", "images")  # classes of a report's tables that never carry facts
 
 
 @dataclass(frozen=True)
