@@ -1,6 +1,7 @@
 """How much memory a training will take: the tensors of one step on small images, counted."""
 
 import dataclasses
+import functools
 import sys
 import weakref
 from collections.abc import Iterable
@@ -25,8 +26,9 @@ CPU_SHARE = 1.5
 
 def predicted_bytes(training: Training, device: torch.device, execution: Execution) -> int:
     """About the peak memory of a training: of the whole process on a CPU, of the tensors on a GPU."""
+    own = own_bytes()  # before the step, whose memory stays with the process
     tensors = step_bytes(training, execution)
-    return int(own_bytes() + CPU_SHARE * tensors) if device.type == "cpu" else tensors
+    return int(own + CPU_SHARE * tensors) if device.type == "cpu" else tensors
 
 
 def step_bytes(training: Training, execution: Execution) -> int:
@@ -44,8 +46,9 @@ def step_bytes(training: Training, execution: Execution) -> int:
     return int(living.most_bytes)
 
 
+@functools.cache
 def own_bytes() -> int:
-    """What this process takes now, with the libraries that a worker loads, too; 0 where the system does not tell."""
+    """What this process took when first asked, with the libraries that a worker loads, too; 0 where none can tell."""
     if sys.platform == "linux":
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
             if line.startswith("VmRSS:"):
