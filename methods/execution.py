@@ -20,7 +20,7 @@ WARM_UP = 3  # plain calls before a recording: libraries choose their kernels an
 class Execution:
     """How a method's steps are carried out.
 
-    tasks_at_once: tasks folded into one pass. Fastest at 1 on a CPU; on a GPU launches cost more than memory.
+    tasks_at_once: tasks folded into one pass. On a CPU that only takes memory; on a GPU launches cost more.
     recompute: second-order steps are computed again in the backward pass, not kept: memory is then flat in the
         number of inner steps, for about half as much time again.
     recorded: gradients are a CUDA graph, launched as one.
