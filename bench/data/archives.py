@@ -26,6 +26,7 @@ SUFFIXES = (".tar", ".tar.xz", ".txz", ".tar.gz", ".tgz", ".zip")
 MAX_MEMBER_BYTES = MAX_IMAGE_BYTES
 MAX_MEMBERS = 1_000_000
 COPIED_BYTES = 1 << 20  # at once, of what is written to a disk
+MAX_READS_BEYOND = 8  # of the end of a tar: tarfile skips what a header claims by reading it, a terabyte if told so
 MAX_HEADER_BYTES = 64 << 10  # of long names and key-value records, which tarfile reads in one piece
 MAX_RATIO = 200  # photographs pack 2:1, tiny ones 5:1 because tar pads them to 512 bytes
 ALWAYS_ALLOWED_BYTES = 1 << 30  # below this the ratio does not matter
@@ -152,17 +153,20 @@ def _max_bytes(archive: Path) -> int:
 
 
 class _Capped(io.BufferedIOBase):
-    """A readable that stops when an archive unpacks to suspiciously many bytes."""
+    """A readable that stops when an archive unpacks to suspiciously many bytes, or is read on and on beyond its end."""
 
     def __init__(self, stream: IO[bytes] | gzip.GzipFile, archive: Path) -> None:
         self._stream, self._archive = stream, archive
-        self._left = _max_bytes(archive)
+        self._left, self._reads_beyond = _max_bytes(archive), 0
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = self._stream.read(-1 if size is None else size)
         self._left -= len(data)
         if self._left < 0:
             raise DataError(f"{self._archive} unpacks to more than {MAX_RATIO} times its size")
+        self._reads_beyond += not data
+        if self._reads_beyond > MAX_READS_BEYOND:
+            raise EOFError("it ends too early")
         return data
 
 

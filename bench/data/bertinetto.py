@@ -8,9 +8,10 @@ ignored.
 from pathlib import Path
 from unicodedata import normalize
 
-from fewshot_bench.data.class_lists import PARTS, Listing, Row, decode_text, list_images
+from fewshot_bench.data.class_lists import PARTS, Listing, Row, decode_text, is_class_name, list_images
 from fewshot_bench.data.folders import class_folders, class_rows, quoted
 from fewshot_bench.data.listed import ArchiveSource, FolderSource, ListedFormat
+from fewshot_bench.data.packed_trees import Archive
 from fewshot_bench.data.trees import Tree
 from fewshot_bench.errors import DataError
 
@@ -33,7 +34,8 @@ def listing(tree: Tree) -> Listing:
     if not splits:
         raise DataError(f"{tree.show('splits')} holds no folder with train.txt, val.txt, test.txt: expected {EXPECTS}")
     raise DataError(
-        f"{tree.show('splits')} holds several splits ({quoted(splits)}): name the folder of one as the data"
+        f"{tree.show('splits')} holds several splits ({quoted(splits)}): "
+        f"{'unpack the archive, and ' if isinstance(tree, Archive) else ''}name the folder of one as the data"
     )
 
 
@@ -87,7 +89,9 @@ def _listing(tree: Tree, split: str) -> Listing:
             for label, where in _class_lines(tree, file)
             for row in class_rows(tree, _folder(folders, label, where), label, where)
         ]
-    return list_images(rows_of_part, remark=f"The split is splits/{split}.")
+    n_left_out = len(folders) - len({row.label for rows in rows_of_part.values() for row in rows})
+    left_out = f" Class folders left out, as it does not list them: {n_left_out:,}." if n_left_out else ""
+    return list_images(rows_of_part, remark=f"The split is splits/{split}.{left_out}")
 
 
 def _class_lines(tree: Tree, file: str) -> list[tuple[str, str]]:
@@ -95,6 +99,8 @@ def _class_lines(tree: Tree, file: str) -> list[tuple[str, str]]:
     found: dict[str, str] = {}
     for number, line in enumerate(decode_text(tree.read(file), tree.show(file)).split("\n"), start=1):
         label, where = normalize("NFC", line.strip()), f"{tree.show(file)}, line {number}"
+        if label and not is_class_name(label):
+            raise DataError(f"{where}: {label[:50]!r} cannot be the name of a class")
         if label and found.setdefault(label, where) != where:
             raise DataError(f"{where}: class {label!r} is listed before ({found[label]})")
     if not found:

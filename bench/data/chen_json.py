@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from typing import Any
 
-from fewshot_bench.data.class_lists import PART_OF, Listing, Row, decode_text, list_images
+from fewshot_bench.data.class_lists import PART_OF, Listing, Row, check_length, decode_text, list_images
 from fewshot_bench.data.folders import is_image
 from fewshot_bench.data.trees import Tree
 from fewshot_bench.errors import DataError
@@ -78,6 +78,7 @@ def _rows(tree: Tree, file: str, pictures: _Pictures) -> list[Row]:
     for number, (path, label) in enumerate(zip(images, labels, strict=True), start=1):
         here = f"{where}, image {number}"
         _check_text(path, here)
+        check_length(path, here)
         if type(label) is not int or not 0 <= label < len(names):
             raise DataError(f"{here}: label {str(label)[:80]!r} is not a number from 0 to {len(names) - 1}")
         rows.append(Row(pictures.find(path, here), names[label], here))

@@ -172,7 +172,8 @@ def _archive_contents(archive: Path, checksum: str) -> dict[str, bytes]:
 
     try:
         if not check_integrity(archive, checksum):  # before gzip and tar see it
-            raise DataError(f"{archive} {_NOT_PUBLISHED}")
+            hint = f"or, if it was packed anew, unpack it and name its folder {FOLDER}"
+            raise DataError(f"{archive} {_NOT_PUBLISHED}, {hint}")
         with tarfile.open(archive) as tar:
             return {name: _member(tar, f"{FOLDER}/{name}") for name in ("train", "test", "meta")}
     except OSError as error:

@@ -24,6 +24,9 @@ PART_OF = {  # the names that parts have in the wild
     "test": "test",
     "novel": "test",
 }
+MAX_ROWS = 1_000_000  # of a list; the largest set in use has 779,165 images
+MAX_NAME_LENGTH = 200  # of a class
+MAX_PATH_LENGTH = 1000
 FEWEST_IMAGES = 2  # one to learn from, one to be asked about; what a setting needs is checked elsewhere
 
 
@@ -85,9 +88,11 @@ def read_table(data: bytes, where: str, header: list[str]) -> Iterator[tuple[lis
         if found[: len(header)] != header:
             raise DataError(f"{where}: the header must be {','.join(header)!r}, not {','.join(found)[:80]!r}")
         for columns in reader:
+            here = f"{where}, row {reader.line_num}"
+            if reader.line_num > MAX_ROWS:
+                raise DataError(f"{where} has more than {MAX_ROWS:,} rows")
             if not columns:
                 continue
-            here = f"{where}, row {reader.line_num}"
             if len(columns) != len(found):
                 raise DataError(f"{here}: expected {len(found)} columns as in the header, found {len(columns)}")
             if "" in columns[: len(header)]:
@@ -97,9 +102,21 @@ def read_table(data: bytes, where: str, header: list[str]) -> Iterator[tuple[lis
         raise DataError(f"{where}, row {reader.line_num}: {error}") from None
 
 
+def is_class_name(name: str) -> bool:
+    """Whether a class can be called so: something, not too long, that does nothing to a terminal."""
+    return 0 < len(name) <= MAX_NAME_LENGTH and name.isprintable()
+
+
+def check_length(path: str, where: str) -> None:
+    """Raise DataError for a path that no message should repeat."""
+    if len(path) > MAX_PATH_LENGTH:
+        raise DataError(f"{where}: {path[:50]!r}... is too long for a path: {len(path):,} characters")
+
+
 def inner_path(file: str, where: str, folder: str) -> str:
     """A relative path in its shortest form. Raises DataError when it may lead out of `folder`."""
     pieces = file.split("/")  # a PurePosixPath for each of 50,000 rows takes a quarter of a second
+    check_length(file, where)
     if file.startswith("/") or ".." in pieces or "\\" in file or "\0" in file:
         raise DataError(f"{where}: {file!r} does not stay inside {folder}")
     return "/".join(piece for piece in pieces if piece not in ("", ".")) or "."
@@ -108,13 +125,16 @@ def inner_path(file: str, where: str, folder: str) -> str:
 def list_images(rows_of_part: dict[str, list[Row]], folder: str = "", remark: str = "") -> Listing:
     """Put images in their order: train, val, test; classes sorted within a part, files within a class.
 
-    Raises DataError for a file that is listed twice, a class in two parts, or a class with too few images.
+    Raises DataError for a file that is listed twice, a class in two parts, a class with too few images, or one with a
+    name that no table could print.
     """
     file_rows: dict[str, Row] = {}
     class_rows: dict[str, tuple[str, Row]] = {}  # label -> its part and first row
     for part in PARTS:
         for row in rows_of_part[part]:
             home, first = class_rows.setdefault(row.label, (part, row))
+            if first is row and not is_class_name(row.label):
+                raise DataError(f"{row.where}: {row.label[:50]!r} cannot be the name of a class")
             if home != part:
                 raise DataError(f"{row.where}: class {row.label!r} is in {home} already ({first.where})")
             earlier = file_rows.setdefault(row.file, row)

@@ -8,10 +8,11 @@ ignore them too, and the pixel array should be what the file stores. Of an anima
 import io
 import warnings
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from contextlib import nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -26,12 +27,15 @@ from fewshot_bench.provenance import cores
 RESAMPLER = "lanczos"
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # none that starts another program, as EPS does
 MAX_IMAGE_BYTES = 64 << 20
-MAX_PIXELS = 4096**2  # of a file that is resized: more is a mistake or an attack
+MAX_PIXELS = 8192**2  # of a file that is resized: more than a camera has is a mistake or an attack
+LARGE_PIXELS = 4096**2  # images of more are decoded one at a time: each takes up to 200 MB
 MAX_STORED_PIXELS = 1024**2  # of a file kept as it is: 50,000 of these need 150 GB already
 CHUNK = 32  # images a task: enough to outweigh handing it over, few enough to bound the memory
+CHUNK_BYTES = 4 << 20  # of files that are in memory: a task with more takes no further image
 
 _GREY_MODES = ("1", "L", "LA")
 _COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+_one_large = Lock()
 
 
 class Encoded(NamedTuple):
@@ -108,13 +112,12 @@ def decode_into(
     """
     workers = min(8, cores())
     store = _Store(sink, total, progress)
-    source = iter(files)
     waiting: deque[Future[list[Decoded]]] = deque()
     with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
         warnings.simplefilter("ignore", UserWarning)  # broken EXIF blocks, which are not used
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            while chunk := list(islice(source, CHUNK)):
+            for chunk in _chunks(files):
                 waiting.append(pool.submit(_decode_chunk, chunk, image_size))
                 if len(waiting) > workers + 1:
                     store.take(waiting.popleft().result())
@@ -150,6 +153,20 @@ def _size(image: Decoded) -> str:
     return f"{image.pixels.shape[2]}×{image.pixels.shape[1]}"
 
 
+def _chunks(files: Iterable[Encoded]) -> Iterator[list[Encoded]]:
+    """The files in tasks for one thread each."""
+    chunk: list[Encoded] = []
+    n_bytes = 0
+    for file in files:
+        chunk.append(file)
+        n_bytes += len(file.content) if isinstance(file.content, bytes) else 0
+        if len(chunk) == CHUNK or n_bytes > CHUNK_BYTES:
+            yield chunk
+            chunk, n_bytes = [], 0
+    if chunk:
+        yield chunk
+
+
 def _decode_chunk(files: list[Encoded], image_size: int | None) -> list[Decoded]:
     decoded = []
     for file in files:
@@ -177,8 +194,10 @@ def _pixels(image: Image.Image, where: str, image_size: int | None) -> NDArray[n
         raise DataError(f"{where} has {image.width}×{image.height} pixels, more than {limit:,}{hint}")
     if image.mode not in _GREY_MODES + _COLOUR_MODES:
         raise DataError(f"{where} has pixels of mode {image.mode}: convert it to 8 bits a channel")
-    converted = image.convert("L" if image.mode in _GREY_MODES else "RGB")
-    if image_size:
-        converted = resized(converted, image_size)
-    pixels = np.asarray(converted)  # (H, W) or (H, W, 3)
+    with _one_large if image.width * image.height > LARGE_PIXELS else nullcontext():
+        mode = "L" if image.mode in _GREY_MODES else "RGB"
+        converted = image if image.mode == mode else image.convert(mode)  # which would copy
+        if image_size:
+            converted = resized(converted, image_size)
+        pixels = np.asarray(converted)  # (H, W) or (H, W, 3)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)  # (C, H, W)

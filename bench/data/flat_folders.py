@@ -1,12 +1,14 @@
 """Class folders side by side, `<class>/*`, with `split.csv` beside them or else split by us.
 
 `split.csv` has the header `class,part` and one class a line, each class folder once; a part is train, val or test.
-Without it the classes are split 64/16/20 % at random: the seed is made from the sorted class names alone, so the same
-classes are split in the same way everywhere.
+Without it, the classes of miniImageNet or tieredImageNet (all WordNet ids and no other) are split as published. Others
+are split 64/16/20 % at random: the seed is made from the sorted class names alone, so the same classes are split in the
+same way everywhere.
 """
 
 from unicodedata import normalize
 
+from fewshot_bench.data import standard_splits
 from fewshot_bench.data.class_lists import PART_OF, PARTS, Listing, list_images, read_table
 from fewshot_bench.data.folders import class_folders, is_image, quoted, rows_of_classes
 from fewshot_bench.data.trees import Tree
@@ -33,6 +35,9 @@ def listing(tree: Tree) -> Listing:
     folders = class_folders(tree)
     if SPLIT_FILE in tree.entries().files:
         part_of, remark = _listed_parts(tree, folders), f"Split by {SPLIT_FILE}."
+    elif published := standard_splits.of_classes(set(folders)):
+        part_of = {name: part for part, names in published.parts.items() for name in names}
+        remark = f"Split by class as by {published.authors}: the classes are those of {published.data_set}."
     else:
         part_of = random_parts(list(folders), tree.show(""))
         remark = (
@@ -63,11 +68,11 @@ def _listed_parts(tree: Tree, folders: dict[str, str]) -> dict[str, str]:
     for (name, part), where in read_table(tree.read(SPLIT_FILE), file, HEADER):
         label = normalize("NFC", name)
         if label not in folders:
-            raise DataError(f"{where}: there is no class folder {name!r}")
+            raise DataError(f"{where}: there is no class folder {name[:50]!r}")
         if label in part_of:
             raise DataError(f"{where}: class {name!r} is listed before, in {part_of[label]}")
         if part not in PART_OF:
-            raise DataError(f"{where}: {part!r} is no part: write train, val or test")
+            raise DataError(f"{where}: {part[:50]!r} is no part: write train, val or test")
         part_of[label] = PART_OF[part]
     if missing := folders.keys() - part_of.keys():
         raise DataError(f"{file} has no row for the class folder {quoted(missing)}")

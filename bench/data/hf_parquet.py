@@ -11,6 +11,7 @@ list; the test split, which is ImageNet's validation images, is left out. Splits
 Classes are sorted by name within their part, images keep the order of the files within their class.
 """
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
@@ -25,8 +26,8 @@ from fewshot_bench.errors import DataError
 NAME = "hf-parquet"
 EXPECTS = "a folder with data/{train,validation,test}-*.parquet (columns image and label), as Hugging Face has them"
 
-_RESPLIT = ("ravi", "ren")  # published splits of classes that no other published split has
 _SUFFIX = "*.parquet"
+_NUMBERED = re.compile(r"-(\d{5})-of-(\d{5})(-|$)")  # one of several files of a split
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ def find(source: str) -> PartedSource:
     if not files:
         raise DataError(f"{folder} has no Parquet files of a split: expected {EXPECTS}")
     paths = tuple(path for part in PARTS for path in files.get(part, ()))
+    for part in files:
+        _check_whole(files[part])
     return PartedSource(folder, paths, partial(_read, folder, files))
 
 
@@ -67,18 +70,31 @@ def _files(folder: Path) -> dict[str, tuple[Path, ...]]:
     return {part: tuple(paths) for part, paths in found.items()}
 
 
+def _check_whole(paths: tuple[Path, ...]) -> None:
+    """Raise DataError unless files numbered 0 of 2, 1 of 2 are all there."""
+    numbers: dict[tuple[Path, str, int], dict[int, Path]] = {}
+    for path in paths:
+        if found := _NUMBERED.search(path.stem):
+            number, total = int(found[1]), int(found[2])
+            numbers.setdefault((path.parent, path.stem[: found.start()], total), {})[number] = path
+    for (_, split, total), there in numbers.items():
+        if missing := sorted(set(range(total)) - set(there)):
+            raise DataError(
+                f"{next(iter(there.values()))}: of the {total:,} files of {split!r} number {missing[0]} is missing"
+            )
+
+
 def _read(folder: Path, files: dict[str, tuple[Path, ...]]) -> Content:
     splits = [_Split(part, tuple(_shelf(path) for path in files[part])) for part in PARTS if part in files]
     shared = _shared(splits)
     if not shared:
         return _as_they_are(splits, folder)
     classes = set().union(*(split.classes for split in splits))
-    for name in _RESPLIT:
-        published = standard_splits.standard(name)
-        if classes == {c for part in PARTS for c in published.parts[part]}:
-            return _anew(splits, published)
+    if published := standard_splits.of_classes(classes):
+        return _anew(splits, published)
+    others = f" and {len(shared) - 1:,} more" if len(shared) > 1 else ""
     raise DataError(
-        f"{folder}: its splits share classes ({shared[0]!r} and {len(shared) - 1:,} more), so test classes would have "
+        f"{folder}: its splits share classes ({shared[0]!r}{others}), so test classes would have "
         "been trained on, and no published split has these classes: write the images into {train,val,test}/<class>/"
     )
 

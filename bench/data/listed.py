@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from fewshot_bench.data import packed_files
+from fewshot_bench.data import omniglot, packed_files
 from fewshot_bench.data.archives import SUFFIXES, archive_name, is_archive
 from fewshot_bench.data.class_lists import Listing
 from fewshot_bench.data.decoding import decode_into
@@ -134,6 +134,9 @@ class ArchiveSource:
     def decode(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
         """Decode every listed image; see `source.Source.decode`."""
         tree = Archive(self._path)
+        if self._formats and omniglot.fits(tree):
+            drawings = omniglot.OmniglotSource(folder=self._path, files=(self._path,))
+            return replace(drawings.decode(sink, image_size, progress), layout=omniglot.NAME)
         if self._formats and (name := packed_files.format_of(tree, self._formats)):
             labels = packed_files.decode(tree, self._formats[name], (sink, image_size, progress))
             return replace(labels, layout=name)
@@ -147,6 +150,8 @@ class ArchiveSource:
         for layout in self._layouts:
             if layout.fits(tree):
                 return layout
+        if self.name in omniglot.SETS:
+            raise DataError(f"{self._path} is half of Omniglot: name the folder with {' and '.join(omniglot.SETS)}")
         raise DataError(f"{self._path} is in no known layout: it holds {contents(tree.entries())}; {SEE_LIST}")
 
 

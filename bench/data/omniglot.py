@@ -1,9 +1,10 @@
 """Omniglot (Lake, Salakhutdinov, Tenenbaum 2015): 1,623 characters of 50 alphabets, 20 drawings each, turned four ways.
 
-Comes as `images_background.zip` and `images_evaluation.zip`, with `<alphabet>/<character>/<drawing>.png` in a folder of
-the same name. The classes are split as by Vinyals et al. 2016, which crosses these two; each character makes four
-classes, turned counter-clockwise by 0, 90, 180 and 270 degrees, as in "Greek/character01/rot090", all in one part.
-Ink is white on black, unlike in the files, so that an empty pixel is 0.
+Comes as `images_background.zip` and `images_evaluation.zip`, with `<alphabet>/<character>/<drawing>.png` in a folder
+of the same name; one archive with both folders is read as well. The classes are split as by Vinyals et al. 2016,
+which crosses these two; each character makes four classes, turned counter-clockwise by 0, 90, 180 and 270 degrees, as
+in "Greek/character01/rot090", all in one part. Ink is white on black, unlike in the files, so that an empty pixel is
+0.
 """
 
 import hashlib
@@ -40,6 +41,11 @@ TURNS = 4  # by 90 degrees each
 def recognises(source: str) -> bool:
     """Whether the source is the name, or a folder with a part of Omniglot."""
     return source == NAME or any(_locate(Path(source), name) for name in SETS)
+
+
+def fits(tree: Archive) -> bool:
+    """Whether one archive holds both parts."""
+    return set(SETS) <= set(tree.entries().folders)
 
 
 def find(source: str) -> "OmniglotSource":
@@ -161,12 +167,19 @@ def _tree(path: Path) -> Archive | Folder:
     return Folder(path) if path.is_dir() else Archive(path)
 
 
+def _alphabets(tree: Archive | Folder) -> list[str]:
+    """The folders of the alphabets."""
+    if isinstance(tree, Archive) and fits(tree):
+        return [f"{name}/{alphabet}" for name in SETS for alphabet in tree.entries(name).folders]
+    return list(tree.entries().folders)
+
+
 def _rows(tree: Archive | Folder) -> Iterator[Row]:
     """Every drawing, its class the character: "Greek/character01"."""
-    for alphabet in tree.entries().folders:
+    for alphabet in _alphabets(tree):
         for character in tree.entries(alphabet).folders:
             folder = f"{alphabet}/{character}"
-            where = tree.show(folder)
+            label, where = "/".join(folder.split("/")[-2:]), tree.show(folder)
             for file in tree.entries(folder).files:
                 if file.endswith(".png"):
-                    yield Row(f"{folder}/{file}", folder, where)
+                    yield Row(f"{folder}/{file}", label, where)

@@ -12,6 +12,7 @@ from fewshot_bench.data.parted import Stored, said
 from fewshot_bench.errors import DataError, UsageError
 
 MAX_ROWS = 10_000_000
+MAX_GROUP_BYTES = 1 << 30  # of a row group, unpacked: a page of it can be as large, and needs as much memory twice
 ROWS = 1  # of images read at once, as one small page can hold many large ones; 8 at once are no faster
 LABEL_ROWS = 4096
 BUFFER_BYTES = 1 << 20  # instead of a whole column of a row group
@@ -88,8 +89,12 @@ def _check(file: Any, column: str, path: Path) -> None:
     if rows > MAX_ROWS:
         raise DataError(f"{path} declares {rows:,} rows, more than {MAX_ROWS:,}")
     # of whole row groups, not of the column: pyarrow (26) ends the process where a column's statistics are damaged
-    unpacked = sum(file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups))
-    if unpacked > max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * path.stat().st_size):
+    sizes = [file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups)]
+    if max(sizes, default=0) > MAX_GROUP_BYTES:
+        raise DataError(
+            f"{path} has a row group of {max(sizes):,} bytes, more than {MAX_GROUP_BYTES:,}: write it in smaller ones"
+        )
+    if sum(sizes) > max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * path.stat().st_size):
         raise DataError(f"{path} unpacks to more than {MAX_RATIO} times its size")
 
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_bench.data.class_lists import FEWEST_IMAGES, PARTS
+from fewshot_bench.data.class_lists import FEWEST_IMAGES, PARTS, is_class_name
 from fewshot_bench.data.decoding import MAX_IMAGE_BYTES, MAX_STORED_PIXELS, Encoded, decode_into, reason
-from fewshot_bench.data.pickled import MAX_NAME_LENGTH, PROGRESS_EVERY, resized_pixels
+from fewshot_bench.data.pickled import PROGRESS_EVERY, resized_pixels
 from fewshot_bench.data.source import ImageSink, Labels, Progress
 from fewshot_bench.data.trees import stamp
 from fewshot_bench.errors import DataError
@@ -157,7 +157,7 @@ def _class_index(content: Content) -> dict[str, int]:
         if not content.classes[part]:
             raise DataError(f"{content.shelves[0].file}: there are no classes in {part}")
         for name in content.classes[part]:
-            if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
+            if not is_class_name(name):
                 raise DataError(f"{_file_of(content, name)}: {name[:50]!r} cannot be the name of a class")
             if homes.setdefault(name, part) != part:
                 raise DataError(f"{_file_of(content, name, last=True)}: class {name!r} is in {homes[name]} already")

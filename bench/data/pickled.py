@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fewshot_bench.data.class_lists import FEWEST_IMAGES, PARTS
+from fewshot_bench.data.class_lists import FEWEST_IMAGES, PARTS, is_class_name
 from fewshot_bench.data.decoding import MAX_STORED_PIXELS, resized
 from fewshot_bench.data.source import ImageSink, Labels, Progress
 from fewshot_bench.errors import DataError
 
-MAX_NAME_LENGTH = 200
 PROGRESS_EVERY = 256  # images
 
 
@@ -192,7 +191,7 @@ def checked_classes(classes: dict[str, NDArray[np.int64]], path: Path) -> dict[s
     if not classes:
         raise DataError(f"{path} has no classes")
     for name, indices in classes.items():
-        if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        if not is_class_name(name):
             raise DataError(f"{path}: {name[:50]!r} cannot be the name of a class")
         if len(indices) < FEWEST_IMAGES:
             raise DataError(

@@ -5,10 +5,11 @@
 - `{train,val,test}_labels.pkl`: `label_specific`, n indices into the names `label_specific_str`, or MetaOptNet's
   `labels`, n integers without names
 
-With both kinds of images the PNG files are read. Classes are sorted by name, or by label without names, and images
-keep their order within their class. `label_general_str` names the categories, whose parts should share none; the
-category of an image, `label_general`, is not read: the script that made the files numbers it before it stores the
-category's name, so that most numbers are those of the next category.
+Zenodo serves Ren's files as `tiered-imagenet-train_labels.pkl` and so on. With both kinds of images the PNG files are
+read. Classes are sorted by name, or by label without names, and images keep their order within their class.
+`label_general_str` names the categories, whose parts should share none; the category of an image, `label_general`, is
+not read: the script that made the files numbers it before it stores the category's name, so that most numbers are
+those of the next category.
 """
 
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ EXPECTS = (
 )
 
 _PNG, _NPZ, _LABELS = "{}_images_png.pkl", "{}_images.npz", "{}_labels.pkl"
+_PREFIXES = ("", "tiered-imagenet-")
 _MAX_BYTES = 16 << 30  # of a file; the largest published one has 7 GB
 _MAX_STEPS = 25_000_000  # pickle instructions: 448,695 arrays of 40 each, where they take most
 _MAX_CATEGORIES = 3  # that a message names
@@ -39,16 +41,25 @@ _MAX_CATEGORIES = 3  # that a message names
 def recognises(source: str) -> bool:
     """Whether the source is a folder with images of at least one part."""
     folder = Path(source)
-    return any((folder / name.format(part)).is_file() for name in (_PNG, _NPZ) for part in PARTS)
+    return any(_are_there(folder, name) for name in (_PNG, _NPZ))
 
 
 def find(source: str) -> PartedSource:
     """The data set in a folder. Raises DataError when a file is missing."""
     folder = Path(source).resolve()
-    name = _PNG if any((folder / _PNG.format(part)).exists() for part in PARTS) else _NPZ
-    images = find_files(folder, {part: (name.format(part),) for part in PARTS}, EXPECTS)
-    labels = find_files(folder, {part: (_LABELS.format(part),) for part in PARTS}, EXPECTS)
+    name = _PNG if _are_there(folder, _PNG) else _NPZ
+    images, labels = (find_files(folder, _names(wanted), EXPECTS) for wanted in (name, _LABELS))
     return PartedSource(folder, (*images.values(), *labels.values()), partial(_read, images, labels, name == _PNG))
+
+
+def _names(name: str) -> dict[str, tuple[str, ...]]:
+    """part -> what its file may be called."""
+    return {part: tuple(prefix + name.format(part) for prefix in _PREFIXES) for part in PARTS}
+
+
+def _are_there(folder: Path, name: str) -> bool:
+    """Whether there is a file of at least one part."""
+    return any((folder / file).is_file() for files in _names(name).values() for file in files)
 
 
 def _read(images: dict[str, Path], labels: dict[str, Path], encoded: bool) -> Content:

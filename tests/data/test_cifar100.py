@@ -199,6 +199,16 @@ def test_a_file_with_another_checksum_is_not_opened(file, at, published, made, t
     assert not (tmp_path / "executed").exists()
 
 
+def test_an_archive_that_was_packed_anew_is_told_the_way_out(published, tmp_path):
+    (tmp_path / "anew").mkdir()
+    with tarfile.open(tmp_path / "anew" / "cifar-100-python.tar.gz", "w:gz") as archive:
+        archive.add(published / "cifar-100-python", "cifar-100-python")
+    with pytest.raises(DataError, match=r"or, if it was packed anew, unpack it and name its folder cifar-100-python"):
+        open_images(f"fc100:{tmp_path / 'anew'}", tmp_path / "cache")
+    shutil.unpack_archive(tmp_path / "anew" / "cifar-100-python.tar.gz", tmp_path, filter="data")
+    assert open_images(f"fc100:{tmp_path / 'cifar-100-python'}", tmp_path / "cache").images.shape == (600, 3, 32, 32)
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_even_with_the_right_checksum_nothing_is_executed(file, made, tmp_path, monkeypatch):
     root = hostile(made, tmp_path, file)

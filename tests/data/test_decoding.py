@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fewshot_bench.data import open_images
-from fewshot_bench.data.decoding import read_image
+from fewshot_bench.data import decoding, open_images
+from fewshot_bench.data.decoding import Encoded, decode_into, read_image
 from fewshot_bench.data.image_file import ImageFile
 
 
@@ -51,6 +51,35 @@ def test_the_exif_orientation_is_ignored():
     exif[0x0112] = 6  # turn by 90°
     turned = read_image(_encoded(_gradient("RGB"), "JPEG", exif=exif), "a file")
     np.testing.assert_array_equal(turned, read_image(_encoded(_gradient("RGB"), "JPEG"), "a file"))
+
+
+def test_a_photograph_of_50_megapixels_is_resized():
+    data = _encoded(Image.new("L", (8160, 6120), 77), "JPEG")
+    assert (read_image(data, "x", 4) == np.full((1, 4, 4), 77)).all()
+
+
+class _Counting:
+    """A sink that notes how many files were taken from the source before the first image came out."""
+
+    def __init__(self):
+        self.taken, self.taken_first = 0, None
+
+    def put(self, index, pixels):
+        self.taken_first = self.taken if self.taken_first is None else self.taken_first
+
+
+@pytest.mark.parametrize(("n_bytes", "most"), [(5 << 20, 1), (3 << 20, 2), (0, 32)])
+def test_few_large_files_are_in_memory_at_once(monkeypatch, n_bytes, most):
+    monkeypatch.setattr(decoding, "cores", lambda: 2)
+    sink, image = _Counting(), _encoded(Image.new("L", (4, 4)), "PNG")
+
+    def files():
+        for index in range(200):
+            sink.taken += 1
+            yield Encoded(index, "x", image + bytes(n_bytes))
+
+    decode_into(sink, files(), 200, None, lambda *_: None)
+    assert sink.taken_first == 4 * most  # two threads, one task to come each, and one to be taken
 
 
 def test_a_set_of_grey_images_has_one_channel(photos, tmp_path, cache):

@@ -57,6 +57,21 @@ TOO_DEEP = b'{"label_names": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"
 
 # layout, what is done to a sound set, pieces of the message that follows
 FAULTS = {
+    "class that a terminal obeys": (
+        "split-folders",
+        _rename("test/bee/", "test/\x1b[31mbee/"),
+        ["set", "'\\x1b[31mbee' cannot be the name of a class"],
+    ),
+    "class with a long name": (
+        "easyfsl-csv",
+        _edit("test.csv", b"\nbee,", b"\n" + b"b" * 201 + b","),
+        ["test.csv, row 2", "'bbbbbbbbbb", "cannot be the name of a class"],
+    ),
+    "class list that is one endless line": (
+        "bertinetto",
+        _edit("splits/ravi/test.txt", b"bee", b"b" * 10_000_000),
+        ["test.txt, line 1", "'bbbbbbbbbb", "cannot be the name of a class"],
+    ),
     "no val": ("split-folders", _remove("val/"), ["val is missing", "train/, val/, test/"]),
     "only train": ("split-folders", lambda f: (_remove("val/")(f), _remove("test/")(f)), ["val is missing"]),
     "two vals": ("split-folders", _put("valid/a/b.jpg", b""), ["valid", "'val'", "both mean"]),

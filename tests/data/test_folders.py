@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fewshot_bench.data import FORMATS, find_source, open_images
+from fewshot_bench.data import FORMATS, find_source, open_images, standard_splits
 from fewshot_bench.data.cache import open_cached
 from fewshot_bench.data.flat_folders import random_parts
 from fewshot_bench.errors import DataError
@@ -141,8 +141,12 @@ def test_several_splits_are_chosen_by_path(photos, layouts, tmp_path, cache):
     ravi = open_images(str(folder / "splits" / "ravi"), cache)
     assert (mine.class_names, mine.name) == (("bee", "elk", "cow", "ant", "dog"), "set")
     assert mine.note.endswith("The split is splits/mine.")
+    files["splits/mine/test.txt"] = b"ant"
+    layouts.write(tmp_path / "set", files)
+    fewer = open_images(str(folder / "splits" / "mine"), cache)
+    assert fewer.note.endswith("The split is splits/mine. Class folders left out, as it does not list them: 1.")
     assert ravi.class_names == ("ant", "dog", "cow", "bee", "elk")
-    with pytest.raises(DataError, match="several splits"):
+    with pytest.raises(DataError, match=r"several splits \('mine', 'ravi'\): unpack the archive, and name the folder"):
         open_images(str(layouts.write(tmp_path / "set.zip", files)), cache)
 
 
@@ -158,6 +162,23 @@ def test_without_a_split_file_classes_are_split_by_a_seed_of_their_names(photos,
     assert {part: len(classes) for part, classes in first.parts.items()} == {"train": 3, "val": 1, "test": 1}
     assert "split at random" in first.note
     assert "no published split" in first.note
+
+
+def test_without_a_split_file_the_classes_of_miniimagenet_are_split_as_published(photos, layouts, tmp_path, cache):
+    parts, data = standard_splits.lists("ravi"), list(photos.files.values())
+    files = {f"{name}/{i}.jpg": data[i] for names in parts.values() for name in names for i in range(2)}
+    found = open_images(str(layouts.write(tmp_path / "a", files)), cache)
+    for part, names in parts.items():
+        assert [found.class_names[c] for c in found.parts[part]] == sorted(names)
+    assert "Split by class as by Ravi & Larochelle 2017: the classes are those of miniImageNet." in found.note
+    one_more = files | {"n00000001/0.jpg": data[0], "n00000001/1.jpg": data[1]}
+    assert "split at random" in open_images(str(layouts.write(tmp_path / "b", one_more)), cache).note
+
+
+def test_classes_that_are_published_in_two_splits_are_split_by_neither():
+    cifar = {name for names in standard_splits.lists("bertinetto").values() for name in names}
+    assert cifar == {name for names in standard_splits.lists("oreshkin").values() for name in names}
+    assert standard_splits.of_classes(cifar) is None
 
 
 @pytest.mark.parametrize(

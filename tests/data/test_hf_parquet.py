@@ -177,6 +177,13 @@ def test_without_pyarrow_it_says_how_to_get_it(tmp_path, cache, monkeypatch):
         open_images(str(folder), cache)
 
 
+def test_a_missing_file_of_several(tmp_path, cache):
+    leaking(tmp_path / "set", NAMES)
+    (tmp_path / "set/data/train-00000-of-00001.parquet").rename(tmp_path / "set/data/train-00000-of-00003.parquet")
+    with pytest.raises(DataError, match=r"train-00000-of-00003.parquet: of the 3 files of 'train' number 1 is missing"):
+        open_images(str(tmp_path / "set"), cache)
+
+
 def test_a_missing_split(tmp_path, cache):
     folder = Set().write(tmp_path / "set")
     for path in (folder / "data").glob("validation-*"):
@@ -259,6 +266,17 @@ def test_a_column_that_unpacks_to_far_too_much(tmp_path, cache, monkeypatch):
     bomb = [{"bytes": bytes(4 << 20), "path": ""}] * 2
     pq.write_table(table(bomb, [3, 4]), path, compression="zstd", use_dictionary=False)
     fails(folder, cache, path, "unpacks to more than 200 times its size")
+
+
+def test_a_row_group_that_is_too_large(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(parquet_file, "MAX_GROUP_BYTES", 1 << 20)
+    folder = Set().write(tmp_path / "set")
+    path = first_file(folder)
+    images = [{"bytes": bytes(700_000), "path": ""}] * 2
+    pq.write_table(table(images, [3, 4]), path, compression="none", use_dictionary=False)
+    fails(folder, cache, path, "has a row group of 1,400,")
+    pq.write_table(table(images, [3, 4]), path, compression="none", use_dictionary=False, row_group_size=1)
+    fails(folder, cache, path, "row 0 is not a JPEG")
 
 
 def test_an_image_that_is_too_large(tmp_path, cache, monkeypatch):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fewshot_bench.data import open_images
+from fewshot_bench.data import class_lists, open_images
+from fewshot_bench.errors import DataError
 
 LAYOUTS = {
     "folder": lambda photos, at: photos.as_folder(at / "set"),
@@ -41,6 +42,14 @@ def test_the_fingerprint_depends_on_content_only(photos, tmp_path, cache):
         at.mkdir()
         fingerprints.add(open_images(str(write(photos, at)), cache / str(number)).fingerprint)
     assert len(fingerprints) == 1
+
+
+def test_a_list_with_too_many_rows(photos, tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(class_lists, "MAX_ROWS", 7)
+    open_images(str(photos.as_folder(tmp_path / "seven")), cache)
+    photos.csvs["test.csv"] += "\n"  # an empty row has its cost, too
+    with pytest.raises(DataError, match=r"eight/test\.csv has more than 7 rows"):
+        open_images(str(photos.as_folder(tmp_path / "eight")), cache)
 
 
 @pytest.mark.parametrize("change", ["pixel", "class name", "part"])

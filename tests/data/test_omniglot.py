@@ -181,6 +181,26 @@ def test_without_a_network_one_line_says_what_to_do(tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("top", ["", "omniglot/"])
+def test_one_archive_of_both_sets(made, copy, tmp_path, top):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for path in copy.rglob("*"):
+            archive.write(path, f"{top}{path.relative_to(copy)}")
+        archive.writestr(f"__MACOSX/{top}._images_background", b"")
+    found = open_images(str(tmp_path / "all.zip"), tmp_path / "cache")
+    check(found, made[1])
+    assert found.fingerprint == open_images(str(copy), tmp_path / "cache").fingerprint
+
+
+def test_one_of_the_two_archives_is_told_to_be_half(made, tmp_path):
+    with pytest.raises(DataError) as error:
+        open_images(str(made[0] / "images_background.zip"), tmp_path / "cache")
+    assert str(error.value) == (
+        f"{made[0] / 'images_background.zip'} is half of Omniglot: "
+        "name the folder with images_background and images_evaluation"
+    )
+
+
 def test_half_of_it_is_told_what_is_missing(copy):
     shutil.rmtree(copy / "images_evaluation")
     with pytest.raises(DataError, match=r"has neither images_evaluation nor images_evaluation\.zip"):

@@ -127,6 +127,18 @@ def test_where_both_lie_the_png_files_are_read(tmp_path, cache):
     check(open_images(str(folder), cache), data.expected())
 
 
+def test_file_names_as_zenodo_serves_them(tmp_path, cache):
+    data = Set()
+    write_ren(tmp_path / "tiered", data)
+    for path in list((tmp_path / "tiered").iterdir()):
+        path.rename(path.with_name(f"tiered-imagenet-{path.name}"))
+    assert recognise(str(tmp_path / "tiered"))[0] == "tiered-imagenet"
+    check(open_images(str(tmp_path / "tiered"), cache), data.expected())
+    (tmp_path / "tiered" / "val_labels.pkl").touch()
+    with pytest.raises(DataError, match=r"val_labels\.pkl and tiered-imagenet-val_labels\.pkl are the same part"):
+        find_source(str(tmp_path / "tiered"))
+
+
 def test_image_size(tmp_path, cache):
     data = Set()
     found = open_images(str(write_npz(tmp_path / "set", data, labels=data.ren_labels)), cache, image_size=7)

@@ -8,6 +8,8 @@ from typing import Any
 
 NAMES = ("ravi", "bertinetto", "oreshkin", "vinyals", "ren")
 
+UNIQUE = ("ravi", "ren")  # of NAMES, those of classes that no other published split has
+
 _PARTS = ("train", "val", "test")
 
 
@@ -44,6 +46,14 @@ def standard(name: str) -> Standard:
         title=content["title"],
         parts={part: _classes(content[part]) for part in _PARTS},
     )
+
+
+def of_classes(classes: set[str]) -> Standard | None:
+    """The only published split of exactly these classes; None where there is none, or several."""
+    for name in UNIQUE:
+        if classes == {own for part in standard(name).parts.values() for own in part}:
+            return standard(name)
+    return None
 
 
 def _classes(listed: Any) -> tuple[str, ...]:
