@@ -1,8 +1,9 @@
 """CIFAR-FS and FC100: the 100 classes of CIFAR-100, split by Bertinetto et al. 2019 and by Oreshkin et al. 2018.
 
 CIFAR-100 (Krizhevsky 2009) comes as `cifar-100-python.tar.gz`, with the folder `cifar-100-python` in it. Its files
-`train`, `test` and `meta` are pickles: their checksums must be those that torchvision knows, and they are read by
-`unpickling`, never by `pickle`. A class has its 500 images of `train` first, then its 100 of `test`.
+`train`, `test` and `meta` are pickles, read by `unpickling`, never by `pickle`. An archive's checksum must be the one
+that torchvision knows; a folder of other files in this layout is read, too, and the note says that they are others. A
+class has its 500 images of `train` first, then its 100 of `test`.
 """
 
 import hashlib
@@ -17,15 +18,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fewshot_bench.data import standard_splits
-from fewshot_bench.data.class_lists import PARTS
+from fewshot_bench.data.class_lists import FEWEST_IMAGES, PARTS
 from fewshot_bench.data.decoding import resized
 from fewshot_bench.data.downloads import Downloaded, fetch
 from fewshot_bench.data.pickled import entry, integers_of
 from fewshot_bench.data.source import ImageSink, Labels, Progress
+from fewshot_bench.data.trees import stamp
 from fewshot_bench.data.unpickling import unpickle_data
 from fewshot_bench.errors import DataError
 
 FOLDER, ARCHIVE = "cifar-100-python", "cifar-100-python.tar.gz"
+FILES = ("train", "test", "meta")
 SIDE = 32  # pixels
 MAX_FILE_BYTES = 256 << 20  # of `train`, which has 155 MB
 PROGRESS_EVERY = 256  # images
@@ -88,18 +91,27 @@ class Cifar100Source(Downloaded):
         return str(self.files or self.name)
 
     def state(self) -> str:
-        """The same wherever it lies: the checksums admit one content only."""
-        lists = standard_splits.lists(_SPLITS[self.name])
-        return f"{self.name} 1 {hashlib.sha256(json.dumps(lists).encode()).hexdigest()}"
+        """The same wherever an archive lies: its checksum admits one content only."""
+        facts: list[Any] = [standard_splits.lists(_SPLITS[self.name])]
+        if self.files is not None and self.files.is_dir():
+            try:
+                facts += [str(self.files), *(stamp((self.files / name).stat()) for name in FILES)]
+            except FileNotFoundError as error:
+                raise DataError(f"{error.filename} is missing") from None
+            except OSError as error:
+                raise DataError(f"{error.filename}: {error.strerror}") from None
+        return f"{self.name} 1 {hashlib.sha256(json.dumps(facts).encode()).hexdigest()}"
 
     def decode(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
         """Put every image into the sink, class by class; see `Source.decode`."""
-        images, labels, names = _read(self.files or self._download(progress))
+        images, labels, names, remark = _read(self.files or self._download(progress))
         lists = standard_splits.lists(_SPLITS[self.name])
         order = [name for part in PARTS for name in sorted(lists[part])]
         if sorted(order) != sorted(names):
             raise DataError(f"{self.where}: its classes are not those of CIFAR-100")
         indices = [np.flatnonzero(labels == names.index(name)) for name in order]
+        if small := [name for name, own in zip(order, indices, strict=True) if len(own) < FEWEST_IMAGES]:
+            raise DataError(f"{self.where}: class {small[0]!r} has fewer than {FEWEST_IMAGES} images")
         for place, index in enumerate(np.concatenate(indices)):
             pixels = images[index]
             if image_size and image_size != SIDE:
@@ -111,7 +123,7 @@ class Cifar100Source(Downloaded):
         bounds = np.cumsum([0, *counts])
         counted = "/".join(map(str, counts))
         return Labels(
-            note=f"{len(labels):,} images in {len(order)} classes ({counted}), read from CIFAR-100.",
+            note=f"{len(labels):,} images in {len(order)} classes ({counted}), read from CIFAR-100.{remark}",
             class_ids=np.repeat(np.arange(len(order)), [len(own) for own in indices]).astype(np.int64),
             class_names=tuple(order),
             parts={part: tuple(range(bounds[i], bounds[i + 1])) for i, part in enumerate(PARTS)},
@@ -134,33 +146,33 @@ def _locate(path: Path) -> Path | None:
     return None
 
 
-def _read(files: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...]]:
-    """Images (n, 3, 32, 32) and labels (n,) of `train`, then of `test`, and the name of each label.
+def _read(files: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...], str]:
+    """Images (n, 3, 32, 32) and labels (n,) of `train`, then of `test`, the name of each label, and a remark.
 
-    Raises DataError for files that are not those that were published.
+    Raises DataError for an archive that is not the published one, and for files in another layout.
     """
     from torchvision.datasets import CIFAR100  # here: it takes seconds to import
 
     checksums = dict([*CIFAR100.train_list, *CIFAR100.test_list, (CIFAR100.meta["filename"], CIFAR100.meta["md5"])])
     if files.is_dir():
-        contents = {name: _content(files / name) for name in checksums}
+        contents = {name: _content(files / name) for name in FILES}
     else:
         contents = _archive_contents(files, CIFAR100.tgz_md5)
-    read: dict[str, Any] = {}
-    for name, checksum in checksums.items():
-        if hashlib.md5(contents[name], usedforsecurity=False).hexdigest() != checksum:
-            raise DataError(f"{files / name} {_NOT_PUBLISHED}")
-        read[name] = unpickle_data(contents[name], str(files / name))
+    others = [n for n in FILES if hashlib.md5(contents[n], usedforsecurity=False).hexdigest() != checksums[n]]
+    remark = f" Not the published files: the MD5 of {', '.join(others)} differs." if others else ""
+    read: dict[str, Any] = {name: unpickle_data(contents[name], str(files / name)) for name in FILES}
     images, labels = zip(*(_part(read[name], files / name) for name in ("train", "test")), strict=True)
     names = entry(read["meta"], CIFAR100.meta["key"], files / "meta")
-    return np.concatenate(images), np.concatenate(labels), tuple(_text(name) for name in names)
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str | bytes) for name in names):
+        raise DataError(f"{files / 'meta'}: {CIFAR100.meta['key']!r} is no list of names")
+    return np.concatenate(images), np.concatenate(labels), tuple(_text(name) for name in names), remark
 
 
 def _content(path: Path) -> bytes:
     """The bytes of a file of the folder."""
     try:
         if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
-            raise DataError(f"{path} is missing, or {_NOT_PUBLISHED}")
+            raise DataError(f"{path} is missing, or larger than {MAX_FILE_BYTES >> 20} MiB")
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
@@ -175,7 +187,7 @@ def _archive_contents(archive: Path, checksum: str) -> dict[str, bytes]:
             hint = f"or, if it was packed anew, unpack it and name its folder {FOLDER}"
             raise DataError(f"{archive} {_NOT_PUBLISHED}, {hint}")
         with tarfile.open(archive) as tar:
-            return {name: _member(tar, f"{FOLDER}/{name}") for name in ("train", "test", "meta")}
+            return {name: _member(tar, f"{FOLDER}/{name}") for name in FILES}
     except OSError as error:
         raise DataError(f"{archive}: {error.strerror}") from None
 

@@ -189,14 +189,31 @@ def hostile(made, tmp_path, file):
     return tmp_path / "copy"
 
 
-@pytest.mark.parametrize("at", ["cifar-100-python", "cifar-100-python.tar.gz"])
 @pytest.mark.parametrize("file", FILES)
-def test_a_file_with_another_checksum_is_not_opened(file, at, published, made, tmp_path):
+def test_a_program_in_place_of_a_file_is_not_executed(file, published, made, tmp_path):
     root = hostile(made, tmp_path, file)
-    place = f"{at}/{file}" if at == "cifar-100-python" else at
-    with pytest.raises(DataError, match=rf"copy/{place} is not the file as it was published \(its MD5 differs\)"):
-        open_images(f"cifar-fs:{root / at}", tmp_path / "cache")
+    with pytest.raises(DataError, match=rf"copy/cifar-100-python/{file} asks for '.*': .*, and nothing is executed"):
+        open_images(f"cifar-fs:{root / 'cifar-100-python'}", tmp_path / "cache")
+    archive = root / "cifar-100-python.tar.gz"
+    with pytest.raises(DataError, match=rf"{archive} is not the file as it was published \(its MD5 differs\)"):
+        open_images(f"cifar-fs:{archive}", tmp_path / "cache")
     assert not (tmp_path / "executed").exists()
+
+
+def test_other_files_in_a_folder_are_read_and_said_to_be_others(made, tmp_path):
+    folder = tmp_path / "cifar-100-python"
+    shutil.copytree(made[0] / "cifar-100-python", folder)
+    found = open_images(f"cifar-fs:{folder}", tmp_path / "cache")
+    assert np.array_equal(found.images, expected(made[1], "bertinetto"))
+    assert found.note.endswith("Not the published files: the MD5 of train, test, meta differs.")
+    content = pickle.loads((folder / "test").read_bytes(), encoding="bytes")
+    content[b"fine_labels"] = [0 for _ in content[b"fine_labels"]]
+    (folder / "test").write_bytes(pickle.dumps(content, protocol=2))
+    changed = open_images(f"cifar-fs:{folder}", tmp_path / "cache")  # what lies in the cache is not what lies there
+    assert changed.fingerprint != found.fingerprint
+    shutil.copy(folder / "test", folder / "train")
+    with pytest.raises(DataError, match="has fewer than 2 images"):
+        open_images(f"cifar-fs:{folder}", tmp_path / "cache")
 
 
 def test_an_archive_that_was_packed_anew_is_told_the_way_out(published, tmp_path):
