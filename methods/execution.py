@@ -22,7 +22,7 @@ class Execution:
 
     tasks_at_once: tasks folded into one pass. On a CPU that only takes memory; on a GPU launches cost more.
     recompute: second-order steps are computed again in the backward pass, not kept: memory is then flat in the
-        number of inner steps, for about half as much time again.
+        number of inner steps, for about a third more time.
     recorded: gradients are a CUDA graph, launched as one.
     """
 
