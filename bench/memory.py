@@ -2,10 +2,8 @@
 
 import dataclasses
 import functools
-import sys
 import weakref
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from fewshot_bench.device import process_bytes
 from fewshot_bench.identity import Training
 from fewshot_bench.methods.backbones import BACKBONES
 from fewshot_bench.methods.execution import Execution
@@ -40,7 +39,7 @@ def step_bytes(training: Training, execution: Execution) -> int:
     small = min(training.image_size, BACKBONES[training.backbone].smallest)
     problem = dataclasses.replace(training.problem, image_size=small)
     method = find_method(training.method)(problem, training.settings)
-    method.execution = Execution(execution.tasks_at_once, execution.recompute)
+    method.execution = dataclasses.replace(execution, recorded=False)
     with _Living(method.parameters(), (training.image_size / small) ** 2) as living:
         method.step(_Blank(training.in_channels, small))
     return int(living.most_bytes)
@@ -49,11 +48,7 @@ def step_bytes(training: Training, execution: Execution) -> int:
 @functools.cache
 def own_bytes() -> int:
     """What this process took when first asked, with the libraries that a worker loads, too; 0 where none can tell."""
-    if sys.platform == "linux":
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-    return 0
+    return process_bytes("VmRSS")
 
 
 class _Blank:

@@ -24,7 +24,7 @@ from fewshot_bench.methods.interface import Method
 from fewshot_bench.methods.registry import find_method
 from fewshot_bench.records import EpisodeResult, TrainingProgress
 from fewshot_bench.seeding import derive_seed
-from fewshot_bench.tasks import BaseClasses, Features, Gallery
+from fewshot_bench.tasks import BaseClasses, Features, Gallery, class_index
 
 SAVE_SECONDS = 20.0  # a kill loses at most this much of a training
 CHUNK_SECONDS = 5.0  # and about this much of an evaluation, whose first episode comes alone to tell its pace
@@ -169,10 +169,7 @@ def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterato
     """
     setting = cell.setting
     sampler = bank(lab.images, cell.split, setting.n_way, setting.n_query, cell.bank_seed)
-    novel = lab.images.split(cell.split).novel
-    class_index = torch.full((len(lab.images.class_names),), -1).index_put(
-        (torch.tensor(novel),), torch.arange(len(novel))
-    )
+    numbers = class_index(lab.images, lab.images.split(cell.split).novel)
     features = embed(cell, method, lab)
     answer = method.classify if method.embeds else method.predict
     at_once = 1
@@ -184,7 +181,7 @@ def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterato
     started = -CHUNK_SECONDS
     for start in range(first, cell.n_episodes, at_once):
         drawn = [sampler.draw(i, setting) for i in range(start, min(start + at_once, cell.n_episodes))]
-        batch = lab.gallery.collate(drawn, class_index.numpy(), features)
+        batch = lab.gallery.collate(drawn, numbers, features)
         with arithmetic(cell.training.numerics, lab.device):
             logits = answer(batch, adaptation)  # (T, n_way*n_query, n_way)
         if not bool(torch.isfinite(logits).all()):

@@ -57,6 +57,13 @@ class Gallery:
         )
 
 
+def class_index(images: ImageSet, classes: tuple[int, ...]) -> NDArray[np.int64]:
+    """For each class of the image set its number among `classes`, -1 for the others."""
+    index = np.full(len(images.class_names), -1, dtype=np.int64)
+    index[list(classes)] = np.arange(len(classes))
+    return index
+
+
 class Features:
     """Some classes' images as a method embeds them, each once."""
 
@@ -88,8 +95,7 @@ class BaseClasses:
         self._episodes = Sampler(images, classes, Stream("training episodes", identity))
         self._batches = Stream("training batches", identity)
         self._pool = np.concatenate([images.images_of_class[c] for c in classes])
-        self._class_index = np.full(len(images.class_names), -1, dtype=np.int64)
-        self._class_index[list(classes)] = np.arange(len(classes))
+        self._class_index = class_index(images, classes)
         self._class_of = images.class_ids
         self.episodes_drawn = self.batches_drawn = self.images_drawn = 0
 

@@ -68,18 +68,18 @@ class Conv4(Trunk):
 
 def _convolve(x: Tensor, weight: Tensor, groups: int) -> Tensor:
     # torch's second derivative runs a convolution with a kernel of the whole image, group by group, on a GPU too
-    if torch.is_grad_enabled() and not torch.is_autocast_enabled(x.device.type):
+    if _differentiated(x):
         return convolution(x, weight, groups)
     return F.conv2d(x, weight, padding=1, groups=groups)
 
 
 def _block(x: Tensor, gamma: Tensor, beta: Tensor, by: int | tuple[Tensor, Tensor] | None) -> Tensor:
     """What follows a convolution: batch-norm as `normalise` has it, pooling, ReLU."""
-    if _closed_form(x) and not isinstance(by, tuple):
+    if x.device.type == "cpu" and _differentiated(x) and not isinstance(by, tuple):
         return norm_pool_relu(x, gamma, beta, by or len(x), EPSILON)
     return F.relu(F.max_pool2d(normalise(x, gamma, beta, by), 2))
 
 
-def _closed_form(x: Tensor) -> bool:
-    """Whether operators with closed-form derivatives are used: on a CPU, in one precision, with gradients."""
-    return x.device.type == "cpu" and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+def _differentiated(x: Tensor) -> bool:
+    """Whether the operators with closed-form derivatives apply: where there are gradients, in one precision."""
+    return torch.is_grad_enabled() and not torch.is_autocast_enabled(x.device.type)

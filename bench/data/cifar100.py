@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fewshot_bench.data import standard_splits
-from fewshot_bench.data.class_lists import FEWEST_IMAGES, PARTS
+from fewshot_bench.data.class_lists import FEWEST_IMAGES, PARTS, labels_of
 from fewshot_bench.data.decoding import resized
 from fewshot_bench.data.downloads import Downloaded, fetch
 from fewshot_bench.data.pickled import entry, integers_of
@@ -119,15 +119,8 @@ class Cifar100Source(Downloaded):
             sink.put(place, pixels)
             if (place + 1) % PROGRESS_EVERY == 0 or place + 1 == len(labels):
                 progress("reading images", place + 1, len(labels))
-        counts = [len(lists[part]) for part in PARTS]
-        bounds = np.cumsum([0, *counts])
-        counted = "/".join(map(str, counts))
-        return Labels(
-            note=f"{len(labels):,} images in {len(order)} classes ({counted}), read from CIFAR-100.{remark}",
-            class_ids=np.repeat(np.arange(len(order)), [len(own) for own in indices]).astype(np.int64),
-            class_names=tuple(order),
-            parts={part: tuple(range(bounds[i], bounds[i + 1])) for i, part in enumerate(PARTS)},
-        )
+        class_ids = np.repeat(np.arange(len(order), dtype=np.int64), [len(own) for own in indices])
+        return labels_of({part: sorted(lists[part]) for part in PARTS}, class_ids, "CIFAR-100", remark)
 
     def _download(self, progress: Progress) -> Path:
         from torchvision.datasets import CIFAR100
@@ -159,7 +152,7 @@ def _read(files: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str,
     else:
         contents = _archive_contents(files, CIFAR100.tgz_md5)
     others = [n for n in FILES if hashlib.md5(contents[n], usedforsecurity=False).hexdigest() != checksums[n]]
-    remark = f" Not the published files: the MD5 of {', '.join(others)} differs." if others else ""
+    remark = f"Not the published files: the MD5 of {', '.join(others)} differs." if others else ""
     read: dict[str, Any] = {name: unpickle_data(contents[name], str(files / name)) for name in FILES}
     images, labels = zip(*(_part(read[name], files / name) for name in ("train", "test")), strict=True)
     names = entry(read["meta"], CIFAR100.meta["key"], files / "meta")

@@ -3,12 +3,13 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 from unicodedata import normalize
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fewshot_bench.data.decoding import impostor
 from fewshot_bench.data.source import Labels
@@ -54,16 +55,28 @@ class Listing:
 
     def labels(self, name: str) -> Labels:
         """What the images are, for the cache."""
-        class_names = tuple(label for part in PARTS for label in self.classes[part])
-        index = {label: i for i, label in enumerate(class_names)}
-        counts = "/".join(str(len(self.classes[part])) for part in PARTS)
-        note = f"{len(self.rows):,} images in {len(class_names)} classes ({counts}), read from {name}."
-        return Labels(
-            note=f"{note} {self.remark}".rstrip(),
-            class_ids=np.array([index[row.label] for row in self.rows], np.int64),
-            class_names=class_names,
-            parts={part: tuple(index[label] for label in self.classes[part]) for part in PARTS},
-        )
+        index = {label: i for i, label in enumerate(label for part in PARTS for label in self.classes[part])}
+        class_ids = np.array([index[row.label] for row in self.rows], np.int64)
+        return labels_of(self.classes, class_ids, name, self.remark)
+
+
+def labels_of(
+    classes: Mapping[str, Sequence[str]], class_ids: NDArray[np.int64], read_from: str, remark: str = ""
+) -> Labels:
+    """What images are whose classes are numbered part by part, with the note that says where they come from.
+
+    classes: part -> its classes; class_ids: (n,), ascending; remark: a sentence more, or nothing
+    """
+    counts = [len(classes[part]) for part in PARTS]
+    bounds = np.cumsum([0, *counts]).tolist()
+    counted = "/".join(map(str, counts))
+    note = f"{len(class_ids):,} images in {sum(counts):,} classes ({counted}), read from {read_from}."
+    return Labels(
+        note=f"{note} {remark}".rstrip(),
+        class_ids=class_ids,
+        class_names=tuple(name for part in PARTS for name in classes[part]),
+        parts={part: tuple(range(*bounds[i : i + 2])) for i, part in enumerate(PARTS)},
+    )
 
 
 def decode_text(data: bytes, where: str) -> str:

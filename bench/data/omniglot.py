@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_bench.data import standard_splits
-from fewshot_bench.data.class_lists import PARTS, Listing, Row
+from fewshot_bench.data.class_lists import PARTS, Listing, Row, labels_of
 from fewshot_bench.data.decoding import Encoded, decode_into
 from fewshot_bench.data.downloads import Downloaded, fetch
 from fewshot_bench.data.packed_trees import Archive
@@ -36,6 +36,11 @@ EXPECTS = (
 SETS = ("images_background", "images_evaluation")
 DRAWINGS = 20  # of each character
 TURNS = 4  # by 90 degrees each
+
+
+def _turned(character: str, turn: int) -> str:
+    """The class of a character turned so many times by 90 degrees."""
+    return f"{character}/rot{90 * turn:03d}"
 
 
 def recognises(source: str) -> bool:
@@ -100,17 +105,12 @@ class OmniglotSource(Downloaded):
         characters = [character for part in PARTS for character in sorted(lists[part])]
         drawings = self._drawings(self.files or self._download(progress), characters)
         decode_into(_Turning(sink), drawings, len(characters) * DRAWINGS, image_size, progress)
-        counts = [TURNS * len(lists[part]) for part in PARTS]
-        bounds = np.cumsum([0, *counts])
-        names = tuple(f"{character}/rot{90 * turn:03d}" for character in characters for turn in range(TURNS))
-        total, counted = len(names) * DRAWINGS, "/".join(map(str, counts))
-        return Labels(
-            note=f"{total:,} images in {len(names):,} classes ({counted}), read from Omniglot: "
-            f"{len(characters):,} characters, each turned {TURNS} ways.",
-            class_ids=np.repeat(np.arange(len(names), dtype=np.int64), DRAWINGS),
-            class_names=names,
-            parts={part: tuple(range(bounds[i], bounds[i + 1])) for i, part in enumerate(PARTS)},
-        )
+        classes = {
+            part: [f"{c}/rot{90 * turn:03d}" for c in sorted(lists[part]) for turn in range(TURNS)] for part in PARTS
+        }
+        class_ids = np.repeat(np.arange(TURNS * len(characters), dtype=np.int64), DRAWINGS)
+        read_from = f"Omniglot: {len(characters):,} characters, each turned {TURNS} ways"
+        return labels_of(classes, class_ids, read_from)
 
     def _drawings(self, files: tuple[Path, ...], characters: list[str]) -> Iterator[Encoded]:
         """Every drawing with its place: characters in this order, drawings by file name. Raises DataError."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_bench.data.class_lists import FEWEST_IMAGES, PARTS, is_class_name
+from fewshot_bench.data.class_lists import FEWEST_IMAGES, PARTS, is_class_name, labels_of
 from fewshot_bench.data.decoding import MAX_IMAGE_BYTES, MAX_STORED_PIXELS, Encoded, decode_into, reason
 from fewshot_bench.data.pickled import PROGRESS_EVERY, resized_pixels
 from fewshot_bench.data.source import ImageSink, Labels, Progress
@@ -103,21 +103,7 @@ class PartedSource:
             decode_into(sink, files, len(places), image_size, progress)
         else:
             _put(sink, zip(places, images, strict=True), len(places), image_size, progress)
-        return self._labels(content, class_ids)
-
-    def _labels(self, content: Content, class_ids: NDArray[np.int64]) -> Labels:
-        names = tuple(name for part in PARTS for name in content.classes[part])
-        counts = [len(content.classes[part]) for part in PARTS]
-        bounds = np.cumsum([0, *counts])
-        note = (
-            f"{len(class_ids):,} images in {len(names)} classes ({'/'.join(map(str, counts))}), read from {self.name}."
-        )
-        return Labels(
-            note=f"{note} {content.remark}".rstrip(),
-            class_ids=class_ids,
-            class_names=names,
-            parts={part: tuple(range(bounds[i], bounds[i + 1])) for i, part in enumerate(PARTS)},
-        )
+        return labels_of(content.classes, class_ids, self.name, content.remark)
 
 
 def said(error: Exception) -> str:

@@ -1,7 +1,6 @@
 """What the layouts made of pickles share: three files, each with the images and the classes of one part."""
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fewshot_bench.data.class_lists import FEWEST_IMAGES, PARTS, is_class_name
+from fewshot_bench.data.class_lists import FEWEST_IMAGES, PARTS, is_class_name, labels_of
 from fewshot_bench.data.decoding import MAX_STORED_PIXELS, resized
 from fewshot_bench.data.source import ImageSink, Labels, Progress
+from fewshot_bench.data.trees import stamp
 from fewshot_bench.errors import DataError
 
 PROGRESS_EVERY = 256  # images
@@ -47,7 +47,7 @@ class PublishedSize:
             return ""
         classes = "/".join(map(str, self.n_classes))
         found = f"{min(sizes)}" if len(sizes) == 1 else f"{min(sizes)} to {max(sizes)}"
-        return f" {self.name} as published has {classes} classes of {self.images_per_class} images; these have {found}."
+        return f"{self.name} as published has {classes} classes of {self.images_per_class} images; these have {found}."
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,9 @@ class PickledSource:
         for part in PARTS:
             path = self.files[part]
             try:
-                status = os.stat(path)
+                digest.update(f"{path.name} {stamp(path.stat())}".encode(errors="surrogateescape"))
             except OSError as error:
                 raise DataError(f"{path}: {error.strerror}") from None
-            stamp = f"{path.name} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n"
-            digest.update(stamp.encode(errors="surrogateescape"))
         return digest.hexdigest()
 
     def decode(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
@@ -100,7 +98,7 @@ class PickledSource:
             sink.put(place, pixels)
             if (place + 1) % PROGRESS_EVERY == 0 or place + 1 == total:
                 progress("reading images", place + 1, total)
-        return self._labels(parts, total)
+        return self._labels(parts)
 
     def _check(self, parts: dict[str, Part], image_size: int | None) -> None:
         """What no file can be wrong in alone: classes in two parts, images of several sizes."""
@@ -118,20 +116,13 @@ class PickledSource:
                     f"{first[1]}×{first[0]}: set `image_size` to bring all images to one size"
                 )
 
-    def _labels(self, parts: dict[str, Part], total: int) -> Labels:
-        counts = [len(parts[part].classes) for part in PARTS]
+    def _labels(self, parts: dict[str, Part]) -> Labels:
         class_sizes = [len(indices) for part in PARTS for indices in parts[part].classes.values()]
-        bounds = np.cumsum([0, *counts])
-        note = f"{total:,} images in {sum(counts)} classes ({'/'.join(map(str, counts))}), read from {self.name}."
-        if self.not_read:
-            files = " and ".join(self.not_read)
-            note += f" Not read: {files}, further images of the classes trained on."
-        return Labels(
-            note=note + self.published.difference(parts),
-            class_ids=np.repeat(np.arange(len(class_sizes)), class_sizes).astype(np.int64),
-            class_names=tuple(name for part in PARTS for name in parts[part].classes),
-            parts={part: tuple(range(bounds[i], bounds[i + 1])) for i, part in enumerate(PARTS)},
-        )
+        class_ids = np.repeat(np.arange(len(class_sizes), dtype=np.int64), class_sizes)
+        files = " and ".join(self.not_read)
+        not_read = f"Not read: {files}, further images of the classes trained on." if files else ""
+        remark = f"{not_read} {self.published.difference(parts)}".strip()
+        return labels_of({part: tuple(parts[part].classes) for part in PARTS}, class_ids, self.name, remark)
 
 
 def find_files(folder: Path, names: Mapping[str, Sequence[str]], expects: str) -> dict[str, Path]:

@@ -23,7 +23,7 @@ from fewshot_bench.store import Reader
 from fewshot_bench.tables.alarms.alarm import Alarm, Check, counted
 from fewshot_bench.tables.alarms.implausible import permuted_labels
 from fewshot_bench.tables.scores import CellScore
-from fewshot_bench.tasks import Features, Gallery
+from fewshot_bench.tasks import Features, Gallery, class_index
 
 CONTROL_EPISODES = 50  # of each model, in the label-permutation control
 # A logit may change by this share of the logits' standard deviation. Measured: 0 in the modes "support" and "running",
@@ -177,11 +177,10 @@ def _each(
 
 def _first_episode(cell: Cell, lab: Laboratory) -> Episodes:
     """Episode 0 of a cell, on the device."""
-    novel = lab.images.split(cell.split).novel
-    class_index = np.full(len(lab.images.class_names), -1, dtype=np.int64)
-    class_index[list(novel)] = np.arange(len(novel))
     sampler = bank(lab.images, cell.split, cell.setting.n_way, cell.setting.n_query, cell.bank_seed)
-    return lab.gallery.collate([sampler.draw(0, cell.setting)], class_index)
+    return lab.gallery.collate(
+        [sampler.draw(0, cell.setting)], class_index(lab.images, lab.images.split(cell.split).novel)
+    )
 
 
 def _n_images(cell: Cell) -> int:

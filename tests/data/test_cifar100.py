@@ -1,13 +1,10 @@
 """CIFAR-FS and FC100 from CIFAR-100's files: downloaded or at hand, and never opened by Python's unpickler."""
 
-import functools
 import hashlib
-import http.server
 import os
 import pickle
 import shutil
 import tarfile
-import threading
 
 import numpy as np
 import pytest
@@ -89,27 +86,10 @@ def published(made, monkeypatch):
     return made[0]
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
-def serve(monkeypatch):
+def serve(web_address, monkeypatch):
     """Serves a folder on this machine as the place that CIFAR-100 is downloaded from."""
-    servers = []
-
-    def start(folder):
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        servers.append(server)
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
-        monkeypatch.setattr(CIFAR100, "url", f"http://127.0.0.1:{server.server_port}/cifar-100-python.tar.gz")
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    return lambda folder: monkeypatch.setattr(CIFAR100, "url", f"{web_address(folder)}/cifar-100-python.tar.gz")
 
 
 def expected(content, split):

@@ -1,11 +1,8 @@
 """Omniglot from its two archives: every drawing, inverted and turned, and no character in two parts."""
 
-import functools
 import hashlib
-import http.server
 import io
 import shutil
-import threading
 import zipfile
 
 import numpy as np
@@ -129,26 +126,9 @@ def test_drawings_are_resized_before_they_are_turned(made, tmp_path):
 
 
 @pytest.fixture
-def serve(monkeypatch):
+def serve(web_address, monkeypatch):
     """Serves a folder on this machine as the place that Omniglot is downloaded from."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    servers = []
-
-    def start(folder):
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        servers.append(server)
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
-        monkeypatch.setattr(Omniglot, "download_url_prefix", f"http://127.0.0.1:{server.server_port}")
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    return lambda folder: monkeypatch.setattr(Omniglot, "download_url_prefix", web_address(folder))
 
 
 def test_the_name_downloads_both_archives_once(made, serve, tmp_path, monkeypatch):
