@@ -2,10 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TYPES := .build/types
+LINKS := .links/fewshot_bench
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test benchmark benchmark-data benchmark-growth gpu check format lint types clean
+.PHONY: help bench test benchmark benchmark-data benchmark-growth gpu check format lint types links clean
 
 help:
 	@echo "make bench       set up, run the full grid at the quick budget, render out/report.html"
@@ -37,7 +37,7 @@ benchmark-growth: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.growth --write
 
 # needs a GPU and the python with torch that PYTHON names, no environment; see docs/performance.md
-gpu:
+gpu: links
 	$(PYTHON) benchmarks/gpu.py --data "$(or $(DATA),strokes)" --out "$(or $(OUT),out/gpu)" \
 		--minutes "$(or $(MINUTES),9.5)" $(if $(WHEELS),--wheels "$(WHEELS)")
 
@@ -49,15 +49,19 @@ format: $(VENV)/.ready
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 
-# mypy cannot follow the folder map of an editable install, so it reads a plain one
 types: $(VENV)/.ready
-	@rm -rf $(TYPES) build
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --target $(TYPES) .
-	@rm -rf build
-	MYPYPATH=$(TYPES) $(BIN)/mypy -p fewshot_bench
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+# The package as tools see it: `bench` is `fewshot_bench`, the other folders are in it. A link a folder, so that a new
+# file in one is there at once; .links is on the environment's path and in the settings of mypy and pyright.
+links:
+	@mkdir -p $(LINKS)
+	@ln -sfn $(addprefix ../../,$(filter-out %/__pycache__,$(wildcard bench/*)) methods tables reports) $(LINKS)/
+	@find $(LINKS) -xtype l -delete
 
 # uv where it is installed, else pip; both check the lock file's hashes
-$(VENV)/.ready: requirements.lock pyproject.toml
+$(VENV)/.ready: requirements.lock pyproject.toml | links
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "make: Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@if command -v uv >/dev/null; then \
@@ -72,4 +76,4 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .build build *.egg-info
+	rm -rf $(VENV) .build .links dist

@@ -27,14 +27,15 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import ToTensor
 
 from benchmarks import data_table, photographs
-from fewshot_bench import device, provenance
-from fewshot_bench.augmentation import WORDS, augment
 from fewshot_bench.config import AugmentationConfig
 from fewshot_bench.data import ImageSet, open_images
-from fewshot_bench.episodes import Sampler, Setting
+from fewshot_bench.experiment.episodes import Sampler, Setting
 from fewshot_bench.methods.interface import Episodes
+from fewshot_bench.results import provenance
+from fewshot_bench.running import device
+from fewshot_bench.running.augmentation import WORDS, augment
+from fewshot_bench.running.tasks import Gallery
 from fewshot_bench.seeding import Stream
-from fewshot_bench.tasks import Gallery
 
 EPISODE = Setting(n_way=5, n_shot=5, n_query=15)
 DRAWN = (EPISODE, Setting(20, 5, 15), Setting(35, 100, 15))

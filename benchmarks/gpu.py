@@ -1,8 +1,8 @@
 """The whole table on one GPU: trains every method of a grid, tests every cell, and prints where the time went.
 
-`make gpu` (or `python benchmarks/gpu.py --data FOLDER --out FOLDER`) needs a Python with torch and a GPU. Nothing is
-installed: the package is put together from this checkout, and pure-Python wheels that the machine lacks are taken from
-`--wheels FOLDER`. Stopped at `--minutes`, or by a signal, it goes on where it was when the same command is given again.
+`make gpu` needs a Python with torch and a GPU. Nothing is installed: the package is imported from this checkout, and
+pure-Python wheels that the machine lacks are taken from `--wheels FOLDER`. Stopped at `--minutes`, or by a signal, it goes on where it was when the same command is given
+again.
 """
 
 import argparse
@@ -14,33 +14,14 @@ import subprocess
 import sys
 import threading
 import time
-import tomllib
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("methods", "tables", "reports")
+LINKS = ROOT / ".links"  # the package as `make links` lays it out
 SAVING_SECONDS = 15.0  # from the signal to everything being on the disk
-
-
-def assembled(at: Path) -> Path:
-    """A folder to import `fewshot_bench` from: links to this checkout's four rooms."""
-    package = at / "fewshot_bench"
-    package.mkdir(parents=True, exist_ok=True)
-    sources = {path.name: path for path in (ROOT / "bench").iterdir() if path.name != "__pycache__"}
-    sources |= {room: ROOT / room for room in ROOMS}
-    for name, source in sources.items():
-        link = package / name
-        if not link.exists():
-            link.symlink_to(source)
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    facts = at / f"fewshot_bench-{version}.dist-info"  # what provenance reads, where nothing is installed
-    facts.mkdir(exist_ok=True)
-    metadata = f"Metadata-Version: 2.1\nName: fewshot-bench\nVersion: {version}\n"
-    (facts / "METADATA").write_text(metadata, encoding="utf-8")
-    return at
 
 
 class BusyShare:
@@ -133,10 +114,11 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Run the grid and print the table."""
     asked, started = arguments(), time.monotonic()
-    place = assembled(ROOT / ".build" / "gpu")
+    wheels = ROOT / ".build" / "gpu"
     for wheel in sorted(asked.wheels.glob("*.whl")) if asked.wheels else []:
-        zipfile.ZipFile(wheel).extractall(place)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(place), os.environ.get("PYTHONPATH", "")])}
+        zipfile.ZipFile(wheel).extractall(wheels)
+    places = [str(LINKS), str(wheels), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(places)}
     words = ["--grid", asked.grid, "--budget", asked.budget, "--protocol", "single", "--data", asked.data]
     words += ["--device", asked.device, "--jobs", asked.jobs, "--out", str(asked.out), *asked.more]
     busy = BusyShare()

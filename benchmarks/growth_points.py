@@ -15,18 +15,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from fewshot_bench import device, memory, runner
-from fewshot_bench.checkpoint import Checkpoints
 from fewshot_bench.config import load
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.episodes import Setting
-from fewshot_bench.grid import variant
-from fewshot_bench.identity import Cell, Training
+from fewshot_bench.experiment.episodes import Setting
+from fewshot_bench.experiment.grid import variant
+from fewshot_bench.experiment.identity import Cell, Training
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.execution import Execution
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.methods.registry import find_method
-from fewshot_bench.tasks import BaseClasses, Gallery
+from fewshot_bench.running import device, memory, runner
+from fewshot_bench.running.checkpoint import Checkpoints
+from fewshot_bench.running.tasks import BaseClasses, Gallery
 
 CPU = torch.device("cpu")
 N_QUERY = 15  # a class

@@ -19,8 +19,8 @@ from benchmarks.contest import agreement, images, report, rounds
 from benchmarks.contest.conversation import Worker, WorkerFailed
 from benchmarks.contest.environments import ROOT, SIDES, CannotInstall, python_of
 from benchmarks.contest.work import METHODS, SHAPES, Work
-from fewshot_bench import provenance
 from fewshot_bench.errors import BenchError
+from fewshot_bench.results import provenance
 
 PAGE = ROOT / "docs" / "performance.md"
 RESULTS = ROOT / "benchmarks" / "results"

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fewshot_bench import provenance
 from fewshot_bench.cli.options import Chosen, choose
-from fewshot_bench.confusion import pack_answers
-from fewshot_bench.identity import Cell, Training
-from fewshot_bench.records import EpisodeResult, TrainingProgress
-from fewshot_bench.store import Writer
+from fewshot_bench.experiment.identity import Cell, Training
+from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress
+from fewshot_bench.results import provenance
+from fewshot_bench.results.confusion import pack_answers
+from fewshot_bench.results.store import Writer
 
 SEEDS = (0, 1, 2)
 N_EPISODES = 600

@@ -6,7 +6,7 @@ import torch
 
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.methods.interface import Episodes
-from fewshot_bench.tasks import BaseClasses
+from fewshot_bench.running.tasks import BaseClasses
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -12,11 +12,12 @@ PAGE = ROOT / "CONTRIBUTING.md"
 
 
 def test_the_example_method_passes_the_contract(tmp_path):
-    package = tmp_path / "fewshot_bench"
-    no_caches = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "bench", package, ignore=no_caches)
-    for folder in ("methods", "tables", "reports"):
-        shutil.copytree(ROOT / folder, package / folder, ignore=no_caches)
+    links, package = ROOT / ".links" / "fewshot_bench", tmp_path / "fewshot_bench"
+    package.mkdir()
+    for link in links.iterdir():
+        (package / link.name).symlink_to(link.resolve())
+    (package / "methods").unlink()
+    shutil.copytree(ROOT / "methods", package / "methods", ignore=shutil.ignore_patterns("__pycache__"))
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     (package / "methods" / "cosine.py").write_text(code, encoding="utf-8")
     registry = package / "methods" / "registry.py"

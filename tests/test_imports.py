@@ -13,8 +13,8 @@ FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.
 # folder -> what it may import of fewshot_bench; `bench` is fewshot_bench itself and may import everything
 ALLOWED = {"methods": ["methods"], "tables": ["tables"], "reports": ["reports", "tables"]}
 ONLY_IN = {
-    "sqlalchemy": "bench/store",
-    "alembic": "bench/store",
+    "sqlalchemy": "bench/results/store",
+    "alembic": "bench/results/store",
     "click": "bench/cli",
     "rich": "bench/cli",
     "matplotlib": "reports",
@@ -84,7 +84,7 @@ def test_tables_need_no_torch_and_no_database():
 
 
 def test_the_store_is_read_without_torch():
-    assert "torch" not in loaded_by("import fewshot_bench.store")
+    assert "torch" not in loaded_by("import fewshot_bench.results.store")
 
 
 def test_help_is_fast_because_the_command_line_loads_little():

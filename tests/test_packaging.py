@@ -1,6 +1,5 @@
 """`pip install .` gives the one package `fewshot_bench` and the one command `bench`, with all their files."""
 
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -14,15 +13,11 @@ HOMES = {"bench": "", "methods": "methods/", "tables": "tables/", "reports": "re
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> zipfile.ZipFile:
-    """The wheel, built without a network from a copy, so that nothing is left behind in the tree."""
-    tree, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("wheel")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tree)
-    for folder in HOMES:
-        shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__"))
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel, built without a network."""
+    out = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
-               "--no-index", "--disable-pip-version-check", "--wheel-dir", str(out), str(tree)]  # fmt: skip
+               "--no-index", "--disable-pip-version-check", "--wheel-dir", str(out), str(ROOT)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (built,) = out.iterdir()
@@ -37,7 +32,6 @@ def text(wheel: zipfile.ZipFile, end: str) -> str:
 def test_one_name_reaches_site_packages(wheel):
     tops = {name.split("/")[0] for name in wheel.namelist()}
     assert tops == {"fewshot_bench", next(top for top in tops if top.endswith(".dist-info"))}
-    assert text(wheel, "top_level.txt").split() == ["fewshot_bench"]
 
 
 def test_one_command(wheel):
@@ -56,7 +50,7 @@ def test_every_file_of_the_four_folders_is_in_it(wheel):
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert expected <= inside, expected - inside
-    for name in ("bench.toml", "py.typed", "cli/run.py", "store/migrations/env.py", "methods/maml.py",
+    for name in ("bench.toml", "py.typed", "cli/run.py", "results/store/migrations/env.py", "methods/maml.py",
                  "tables/templates/table.tex.j2", "tables/published/eshratifar2019.toml",
                  "reports/templates/report.html.j2"):  # fmt: skip
         assert f"fewshot_bench/{name}" in inside  # so that the comparison above cannot be of nothing

@@ -45,7 +45,7 @@ def check(
 
     Exits 3 if anything is worse by --margin or more and beyond chance, 5 if nothing could be compared.
     """
-    from fewshot_bench.baselines import read
+    from fewshot_bench.results.baselines import read
     from fewshot_bench.tables.check.regression import compare
     from fewshot_bench.tables.check.render import render_verdicts
 
@@ -64,7 +64,7 @@ def check(
 
 
 def _write_baseline(path: Path, results: Results) -> None:
-    from fewshot_bench.baselines import is_database
+    from fewshot_bench.results.baselines import is_database
     from fewshot_bench.tables.check.baseline import baseline_text, make_baseline
 
     if not any(cell.state == "done" for cell in results.cells):

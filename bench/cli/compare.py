@@ -57,8 +57,8 @@ def _variants(first: str, second: str, format_: str, selection: dict[str, Any]) 
 
 
 def _databases(first: str, second: str, format_: str, selection: dict[str, Any]) -> str:
-    from fewshot_bench.collect import stored_scores
-    from fewshot_bench.store import Reader
+    from fewshot_bench.results.collect import stored_scores
+    from fewshot_bench.results.store import Reader
     from fewshot_bench.tables.comparison_text import render_comparisons
     from fewshot_bench.tables.pairs import as_family, compare
 
@@ -81,7 +81,7 @@ def _file(name: str) -> str:
 
 def _wanted(selection: dict[str, Any]) -> Callable[[str, int, int, int], bool]:
     """Which (variant, n_way, n_shot, seed) the options choose. Raises UsageError for those that need a data set."""
-    from fewshot_bench.selection import parse
+    from fewshot_bench.experiment.selection import parse
 
     narrowing = ("methods", "ways", "shots", "seeds")
     other = [name for name, value in selection.items() if value and name not in (*narrowing, "expression")]

@@ -149,7 +149,7 @@ def check(*, source: str, image_size: int | None, split: str | None, as_json: bo
     from fewshot_bench.cli.doctor import checks_document, checks_text
     from fewshot_bench.doctor.copies import copies
     from fewshot_bench.doctor.images import blank_images, class_sizes, published_classes
-    from fewshot_bench.episodes import Setting
+    from fewshot_bench.experiment.episodes import Setting
 
     config = _config()
     name = _checked_split(split, config)

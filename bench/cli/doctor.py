@@ -63,9 +63,9 @@ def _of_results(chosen: Chosen) -> tuple[Check, ...]:
 
 def _of_models(chosen: Chosen, control: bool) -> list[Check]:
     from fewshot_bench.cli.screen import duration
-    from fewshot_bench.device import choose_device
     from fewshot_bench.doctor import models as doctor
-    from fewshot_bench.store import Reader
+    from fewshot_bench.results.store import Reader
+    from fewshot_bench.running.device import choose_device
     from fewshot_bench.tables.alarms.alarm import counted
 
     run = chosen.request.config.run

@@ -12,7 +12,7 @@ from rich.table import Table
 from fewshot_bench.cli.screen import duration
 
 if TYPE_CHECKING:
-    from fewshot_bench.plan import Expected, Plan
+    from fewshot_bench.experiment.plan import Expected, Plan
 
 
 def print_plan(plan: Plan, expected: Expected, memory: dict[str, int], as_json: bool) -> None:

@@ -41,9 +41,9 @@ def export(*, out: Path | None, expression: str | None, format_: str | None, out
     the column answers, and import into another folder. In pandas, give cell_key, episode_id and training_key
     the dtype str.
     """
-    from fewshot_bench.exchange import export as exchange
-    from fewshot_bench.selection import parse
-    from fewshot_bench.store.snapshot import snapshot
+    from fewshot_bench.experiment.selection import parse
+    from fewshot_bench.results.exchange import export as exchange
+    from fewshot_bench.results.store.snapshot import snapshot
 
     wanted = parse(expression) if expression else None
     if not format_ and output != "-" and Path(output).suffix not in ("", ".csv", ".parquet"):
@@ -75,9 +75,9 @@ def import_(*, file: Path, out: Path | None, dry_run: bool, as_json: bool) -> No
     (exit 6), then nothing is changed. FILE may be CSV or Parquet. Each imported row names the file, with its
     SHA-256, as where it came from (bench show).
     """
-    from fewshot_bench.exchange.importing import merge_file
-    from fewshot_bench.provenance import collect
-    from fewshot_bench.weights import bring
+    from fewshot_bench.results.exchange.importing import merge_file
+    from fewshot_bench.results.provenance import collect
+    from fewshot_bench.running.weights import bring
 
     folder = out_folder(out)
     found = merge_file(file, database(folder), collect(sys.argv[1:], "", 0, 0), dry_run=dry_run)

@@ -32,7 +32,7 @@ def status(*, out: Path | None, verbose: bool, as_json: bool) -> None:
     """What the database holds. (What a grid still lacks: bench run -n.)"""
     from fewshot_bench.cli.doctor import alarm_text
     from fewshot_bench.doctor.stored_alarms import stored_alarms
-    from fewshot_bench.store import Reader
+    from fewshot_bench.results.store import Reader
 
     reader = Reader(_database(out))
     counts, cells = reader.counts(), reader.all_cells()
@@ -69,8 +69,8 @@ def status(*, out: Path | None, verbose: bool, as_json: bool) -> None:
 def show(*, cell: str, out: Path | None, as_json: bool) -> None:
     """Every fact behind one number. CELL is its key, or the beginning of it."""
     from fewshot_bench.cli.screen import accuracy, duration
-    from fewshot_bench.store import Reader
-    from fewshot_bench.store.writing import counts
+    from fewshot_bench.results.store import Reader
+    from fewshot_bench.results.store.writing import counts
 
     facts = Reader(_database(out)).cell(cell)
     if as_json:
@@ -114,7 +114,7 @@ def list_(*, what: str, config: Path | None) -> None:
 
     loaded = load(config_file(config))
     if what == "methods":
-        from fewshot_bench.grid import variant
+        from fewshot_bench.experiment.grid import variant
 
         for name, found in {name: variant(loaded, name) for name in loaded.methods}.items():  # all or none
             settings = ", ".join(f"{k} = {json.dumps(v)}" for k, v in dataclasses.asdict(found.settings).items())

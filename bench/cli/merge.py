@@ -15,8 +15,8 @@ from fewshot_bench.cli.options import config_file, database
 from fewshot_bench.errors import DatabaseError, UsageError
 
 if TYPE_CHECKING:
-    from fewshot_bench.store.comparing import Comparison, EpisodeConflict
-    from fewshot_bench.weights import Brought
+    from fewshot_bench.results.store.comparing import Comparison, EpisodeConflict
+    from fewshot_bench.running.weights import Brought
 
 SHOWN = 20  # conflicts listed one by one; --json has them all
 
@@ -40,9 +40,9 @@ def merge(*, other: str, out: Path | None, dry_run: bool, as_json: bool) -> None
     results of theirs would come to stand beside results of ours. A finished training or cell takes the place of a
     failed or unfinished one. Checkpoints beside OTHER.sqlite are copied. Words: docs/statistics.md.
     """
-    from fewshot_bench.store import merging
-    from fewshot_bench.store.snapshot import file_of, is_same
-    from fewshot_bench.weights import bring
+    from fewshot_bench.results.store import merging
+    from fewshot_bench.results.store.snapshot import file_of, is_same
+    from fewshot_bench.running.weights import bring
 
     folder = out_folder(out)
     ours, theirs = database(folder), _named(other)

@@ -15,10 +15,10 @@ from fewshot_bench.errors import NothingSelected, UsageError
 
 if TYPE_CHECKING:  # the commands that need torch import it when they run, not for --help
     from fewshot_bench.data.images import ImageSet
-    from fewshot_bench.grid import Request
-    from fewshot_bench.identity import Cell
+    from fewshot_bench.experiment.grid import Request
+    from fewshot_bench.experiment.identity import Cell
+    from fewshot_bench.running.workers import Workplace
     from fewshot_bench.tables.scores import Results
-    from fewshot_bench.workers import Workplace
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -107,15 +107,15 @@ class Chosen:
 
     def results(self, *, with_answers: bool = False) -> Results:
         """What is stored of these cells, see `collect.results`. Raises DatabaseError where there is no database."""
-        from fewshot_bench.collect import results
-        from fewshot_bench.store import Reader
+        from fewshot_bench.results.collect import results
+        from fewshot_bench.results.store import Reader
 
         reader = Reader(self.database)
         return results(self.request, self.images, self.cells, reader, self.command(), with_answers=with_answers)
 
     def workplace(self, device: str, threads: int) -> Workplace:
         """What a process needs to train or evaluate these cells."""
-        from fewshot_bench.workers import Workplace
+        from fewshot_bench.running.workers import Workplace
 
         return Workplace(
             source=self.source,
@@ -160,10 +160,10 @@ def choose(
 
     Raises UsageError for what cannot be, NothingSelected where no cell matches.
     """
-    from fewshot_bench import grid as grids
     from fewshot_bench.config import load
     from fewshot_bench.data import open_images
-    from fewshot_bench.selection import parse
+    from fewshot_bench.experiment import grid as grids
+    from fewshot_bench.experiment.selection import parse
 
     used = config_file(config)
     loaded = load(used)

@@ -35,13 +35,13 @@ def replay(
     queries: k answers differ, none of them more than rounding explains. Otherwise different (exit code 3). The first
     differing query is named. docs/statistics.md says what rounding explains.
     """
-    from fewshot_bench.checkpoint import Checkpoints
     from fewshot_bench.cli.screen import Screen, duration
     from fewshot_bench.config import load
     from fewshot_bench.replay.rebuild import find_stored, open_data, rebuild, source_of, wanted_episodes
     from fewshot_bench.replay.repeat import replay as test_again
     from fewshot_bench.replay.repeat import retrain as train_again
-    from fewshot_bench.store import Reader
+    from fewshot_bench.results.store import Reader
+    from fewshot_bench.running.checkpoint import Checkpoints
 
     config = load(config_file(None))
     folder = out or Path(config.run.out)

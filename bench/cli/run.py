@@ -13,7 +13,7 @@ from fewshot_bench.cli.session import SOME_FAILED, Means, Session, ending, plan_
 from fewshot_bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from fewshot_bench.plan import Plan
+    from fewshot_bench.experiment.plan import Plan
 
 
 class Jobs(click.IntRange):
@@ -98,7 +98,7 @@ def run(
 
 def _show_plan(chosen: Chosen, retry_failed: bool, as_json: bool) -> None:
     from fewshot_bench.cli.dry_run import print_plan
-    from fewshot_bench.plan import expected
+    from fewshot_bench.experiment.plan import expected
 
     plan = plan_of(chosen, retry_failed)
     reader = reader_if_any(chosen.database)
@@ -108,9 +108,9 @@ def _show_plan(chosen: Chosen, retry_failed: bool, as_json: bool) -> None:
 
 def _memory(chosen: Chosen, plan: Plan) -> dict[str, int]:
     """Training key -> the bytes that it will take, about."""
-    from fewshot_bench.device import choose_device, prepare
-    from fewshot_bench.memory import predicted_bytes
-    from fewshot_bench.runner import execution_of
+    from fewshot_bench.running.device import choose_device, prepare
+    from fewshot_bench.running.memory import predicted_bytes
+    from fewshot_bench.running.runner import execution_of
 
     config = chosen.request.config
     device = choose_device(config.run.device, config.model.numerics)

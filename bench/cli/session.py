@@ -17,10 +17,10 @@ from fewshot_bench.errors import NoResultsYet
 
 if TYPE_CHECKING:
     from fewshot_bench.cli.screen import Screen
-    from fewshot_bench.plan import Plan, PlannedCell, PlannedTraining
-    from fewshot_bench.records import TrainingProgress
-    from fewshot_bench.store import Reader
-    from fewshot_bench.work import Event, Item
+    from fewshot_bench.experiment.plan import Plan, PlannedCell, PlannedTraining
+    from fewshot_bench.experiment.records import TrainingProgress
+    from fewshot_bench.results.store import Reader
+    from fewshot_bench.running.units import Event, Item
 
 SOME_FAILED = 4
 LONG_SECONDS = 20.0  # an evaluation that takes longer says so first
@@ -48,12 +48,12 @@ class Session:
 
     def run(self, means: Means) -> int:
         """Everything to do; returns the exit code. Whatever happens, the run's ending is recorded."""
-        from fewshot_bench import device as machine
-        from fewshot_bench.checkpoint import Checkpoints
-        from fewshot_bench.provenance import collect
-        from fewshot_bench.runner import Stopped
-        from fewshot_bench.store import Reader, Writer
-        from fewshot_bench.workers import run_here, run_in_workers
+        from fewshot_bench.results.provenance import collect
+        from fewshot_bench.results.store import Reader, Writer
+        from fewshot_bench.running import device as machine
+        from fewshot_bench.running.checkpoint import Checkpoints
+        from fewshot_bench.running.runner import Stopped
+        from fewshot_bench.running.workers import run_here, run_in_workers
 
         settings = self.chosen.request.config.run
         numerics = self.chosen.request.config.model.numerics
@@ -84,36 +84,36 @@ class Session:
 
     def _take(self, event: Event) -> None:
         """Record an event, then show it."""
-        from fewshot_bench import work
+        from fewshot_bench.running import units
 
         match event:
-            case work.Started(todo):
+            case units.Started(todo):
                 self.writer.start_training(todo.training)
-            case work.Progressed(todo, progress, losses):
+            case units.Progressed(todo, progress, losses):
                 self.writer.record_progress(todo.training, progress, losses)
                 self._show_training(todo, progress, losses)
-            case work.Trained(todo, progress, checkpoint):
+            case units.Trained(todo, progress, checkpoint):
                 self.writer.finish_training(todo.training, progress, checkpoint)
                 self.checkpoints.drop_partial(todo.training.key)  # only now: see `train`
                 self.screen.drop(todo.training.key)
-            case work.TrainingFailed(todo, progress, reason, details):
+            case units.TrainingFailed(todo, progress, reason, details):
                 self.writer.fail_training(todo.training, progress, reason)
                 self.screen.drop(todo.training.key)
                 self.screen.detail(details)
                 for planned in todo.cells:
                     self._fail(planned, reason)
-            case work.Evaluated(planned, results, seconds, once_seconds):
+            case units.Evaluated(planned, results, seconds, once_seconds):
                 cell = planned.cell
                 label = label_of(self.chosen, planned)
                 self.writer.record_episodes(cell, label, self.chosen.command(cell), results, seconds)
                 self._show_cell(planned, len(results), seconds - once_seconds)
-            case work.CellFinished(planned):
+            case units.CellFinished(planned):
                 self.n_done += 1
                 self._tell(planned)
-            case work.CellFailed(planned, reason, details):
+            case units.CellFailed(planned, reason, details):
                 self.screen.detail(details)
                 self._fail(planned, reason)
-            case work.WorkerLost(item, exit_code):
+            case units.WorkerLost(item, exit_code):
                 self._lose(item, exit_code)
         self.screen.bar("grid", "grid", self.n_done + self.n_failed, self.n_cells)
 
@@ -146,7 +146,7 @@ class Session:
 
     def _lose(self, item: Item, exit_code: int) -> None:
         """A worker process died, for want of memory maybe: nothing is recorded against its work."""
-        from fewshot_bench.work import CellJob
+        from fewshot_bench.running.units import CellJob
 
         cells = [item.planned] if isinstance(item, CellJob) else list(item.cells)
         self.n_lost += len(cells)
@@ -175,7 +175,7 @@ def label_of(chosen: Chosen, planned: PlannedCell) -> str:
 
 def plan_of(chosen: Chosen, retry_failed: bool = False) -> Plan:
     """What of the chosen cells is stored, and what is to do."""
-    from fewshot_bench.plan import make_plan
+    from fewshot_bench.experiment.plan import make_plan
 
     reader = reader_if_any(chosen.database)
     if reader is None:
@@ -188,7 +188,7 @@ def plan_of(chosen: Chosen, retry_failed: bool = False) -> Plan:
 
 def reader_if_any(database: str) -> Reader | None:
     """None where there is no database yet."""
-    from fewshot_bench.store import Reader
+    from fewshot_bench.results.store import Reader
 
     try:
         return Reader(database)

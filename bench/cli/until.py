@@ -17,7 +17,7 @@ from fewshot_bench.tables.statistics.sequential import planned_looks
 
 if TYPE_CHECKING:
     from fewshot_bench.cli.screen import Screen
-    from fewshot_bench.identity import Cell
+    from fewshot_bench.experiment.identity import Cell
 
 TIMES = 8  # the first look's episodes, where no maximum is named
 
@@ -85,7 +85,7 @@ class Separation:
 
     def _most_seconds(self) -> float | None:
         """Of testing, if every setting goes to its last look; None where the database does not tell."""
-        from fewshot_bench.plan import expected
+        from fewshot_bench.experiment.plan import expected
 
         reader = reader_if_any(self.chosen.database)
         if reader is None:

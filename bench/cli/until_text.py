@@ -15,7 +15,7 @@ from fewshot_bench.tables.statistics.sequential import boundaries, fractions_of
 from fewshot_bench.tables.summary import disjoint_episodes
 
 if TYPE_CHECKING:
-    from fewshot_bench.plan import Plan
+    from fewshot_bench.experiment.plan import Plan
     from fewshot_bench.tables.scores import Experiment, Results
 
 WIDTH = 105

@@ -19,7 +19,7 @@ from fewshot_bench.errors import BenchError, NothingSelected, UsageError
 if TYPE_CHECKING:
     from fewshot_bench.data.images import ImageSet
     from fewshot_bench.replay.rebuild import Stored
-    from fewshot_bench.store import Reader
+    from fewshot_bench.results.store import Reader
     from fewshot_bench.tables.scores import CellScore
     from fewshot_bench.tables.verify.origins import Origin
     from fewshot_bench.tables.verify.rendered import RenderedTable
@@ -43,7 +43,7 @@ def verify(*, file: Path, out: Path | None, as_json: bool) -> int:
     docs/statistics.md explains edited, stale, unknown and gone.
     """
     from fewshot_bench.config import load
-    from fewshot_bench.store import Reader
+    from fewshot_bench.results.store import Reader
     from fewshot_bench.tables.literature import load_published
     from fewshot_bench.tables.verify.verification import UnknownSchema, Witnesses, keys_in
     from fewshot_bench.tables.verify.verification import verify as find
@@ -150,8 +150,8 @@ def _wanted(command: str) -> Mapping[Place, int] | None:
     The command is read, never run; nothing that it names is opened. None where it means nothing here.
     """
     from fewshot_bench.config import load
-    from fewshot_bench.grid import resolve
-    from fewshot_bench.selection import parse
+    from fewshot_bench.experiment.grid import resolve
+    from fewshot_bench.experiment.selection import parse
 
     try:
         program, name, *words = shlex.split(command)

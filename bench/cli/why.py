@@ -16,7 +16,7 @@ from fewshot_bench.errors import NothingSelected
 
 if TYPE_CHECKING:
     from fewshot_bench.replay.why import Answer, Identified
-    from fewshot_bench.store import Reader
+    from fewshot_bench.results.store import Reader
 
 NAME = re.compile(r"(?P<variant>.+)-(?P<way>\d{1,9})w(?P<shot>\d{1,9})s-s(?P<seed>\d{1,9})")
 Row = dict[str, Any]  # see Reader.all_cells
@@ -34,7 +34,7 @@ def why(*, cell: str, as_json: bool, **selection: Any) -> None:
     stored result of the same method and setting: the one with the fewest fields that differ.
     """
     from fewshot_bench.config import load
-    from fewshot_bench.store import Reader
+    from fewshot_bench.results.store import Reader
 
     config = load(config_file(selection["config"]))
     reader = Reader(database(selection["out"] or Path(config.run.out)))
@@ -64,7 +64,7 @@ def _stored(rows: list[Row], cell: str, configured: dict[str, Any]) -> Row | Non
 def _current(name: str, configured: dict[str, Any], selection: dict[str, Any]) -> Identified | None:
     """The cell that the configuration, with the options, means by a name; None if it has none."""
     from fewshot_bench.cli.session import label_of
-    from fewshot_bench.plan import PlannedCell
+    from fewshot_bench.experiment.plan import PlannedCell
     from fewshot_bench.replay.why import Identified, fields_of
 
     asked = NAME.fullmatch(name)

@@ -6,42 +6,42 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from fewshot_bench.data import (
+from fewshot_bench.data.cache import open_cached
+from fewshot_bench.data.format import Format, Source
+from fewshot_bench.data.formats import (
     bertinetto,
     chen_json,
+    class_folders,
     easyfsl_csv,
-    flat_folders,
-    folders,
     hf_parquet,
+    metaoptnet_pickles,
     miniimagenet_csv,
     omniglot,
-    pickled_cache,
-    pickled_labels,
+    ren_pickles,
+    split_folders,
     strokes,
-    tiered,
+    tiered_imagenet,
     torchmeta_hdf5,
 )
-from fewshot_bench.data.cache import open_cached
-from fewshot_bench.data.cifar100 import Cifar100Format, UnsplitFormat
-from fewshot_bench.data.downloads import FOLDER as DOWNLOADS
-from fewshot_bench.data.downloads import Downloaded
+from fewshot_bench.data.formats.cifar100 import Cifar100Format, UnsplitFormat
+from fewshot_bench.data.image_files import SEE_LIST, ArchiveFormat, Layout, ListedFormat
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.data.listed import SEE_LIST, ArchiveFormat, Layout, ListedFormat
-from fewshot_bench.data.packed_trees import open_folder
-from fewshot_bench.data.source import Format, Source
-from fewshot_bench.data.trees import contents
+from fewshot_bench.data.readers.archive_trees import open_folder
+from fewshot_bench.data.readers.downloads import FOLDER as DOWNLOADS
+from fewshot_bench.data.readers.downloads import Downloaded
+from fewshot_bench.data.readers.trees import contents
 from fewshot_bench.errors import DataError, did_you_mean
 
 __all__ = ["FORMATS", "ImageSet", "find_source", "open_images", "recognise"]
 
 # Layouts of image files, in folders and archives. The order matters: the last fits nearly any folder.
-LAYOUTS: tuple[Layout, ...] = (folders, bertinetto, chen_json, easyfsl_csv, miniimagenet_csv, flat_folders)
+LAYOUTS: tuple[Layout, ...] = (split_folders, bertinetto, chen_json, easyfsl_csv, miniimagenet_csv, class_folders)
 
 # Files that hold many images each, in folders and archives.
 FILES: dict[str, Format] = {
-    "miniimagenet-cache": pickled_cache,
-    "label-pickles": pickled_labels,
-    tiered.NAME: tiered,
+    "miniimagenet-cache": ren_pickles,
+    "label-pickles": metaoptnet_pickles,
+    tiered_imagenet.NAME: tiered_imagenet,
     torchmeta_hdf5.NAME: torchmeta_hdf5,
     hf_parquet.NAME: hf_parquet,
 }

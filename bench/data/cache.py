@@ -22,10 +22,10 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from fewshot_bench.data.decoding import RESAMPLER
+from fewshot_bench.data.format import Labels, Progress, Source
 from fewshot_bench.data.image_file import ImageFile
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.data.source import Labels, Progress, Source
+from fewshot_bench.data.readers.image_decoding import RESAMPLER
 from fewshot_bench.errors import DataError
 
 LAYOUT = 1  # raise it when what lies in a folder of the cache changes

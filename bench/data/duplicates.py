@@ -33,8 +33,8 @@ class Pictures:
 
 def find_pictures(images: NDArray[np.uint8]) -> Pictures:
     """Number the pictures of images (n, C, H, W); images of one number are duplicates."""
-    from scipy.sparse import coo_array  # type: ignore[import-untyped]  # here: scipy takes 0.3 s to import
-    from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
     content, first = _contents(images)
     n, pairs = len(first), _near_pairs(images, first)

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_bench.data import standard_splits
+from fewshot_bench.data import splits
 from fewshot_bench.errors import UsageError, did_you_mean
 
 # split name -> (base parts, novel parts): what is trained on, and what is adapted to
@@ -19,7 +19,7 @@ SPLITS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 # The same by the name of the published split, for data that is split so: `bertinetto` is `ravi` on CIFAR-FS alone.
 STANDARD_SPLITS = {
-    f"{standard}{val}": f"ravi{val}" for standard in standard_splits.NAMES for val in ("", "-val") if standard != "ravi"
+    f"{standard}{val}": f"ravi{val}" for standard in splits.NAMES for val in ("", "-val") if standard != "ravi"
 }
 
 
@@ -70,9 +70,9 @@ class ImageSet:
         return ClassSplit(name, SPLITS[name][0], base, novel)
 
     @cached_property
-    def standard(self) -> standard_splits.Match | None:
+    def standard(self) -> splits.Match | None:
         """The published split whose classes these are, and whether they are split so; None for other classes."""
-        return standard_splits.recognise(self._names_of_parts)
+        return splits.recognise(self._names_of_parts)
 
     @property
     def standard_note(self) -> str:
@@ -88,10 +88,10 @@ class ImageSet:
         return {part: tuple(self.class_names[c] for c in classes) for part, classes in self.parts.items()}
 
     def _check_split_as(self, split: str) -> None:
-        match = standard_splits.compare(self._names_of_parts, split.removesuffix("-val"))
+        match = splits.compare(self._names_of_parts, split.removesuffix("-val"))
         if not match.exact:
             wanted, names = match.standard, match.differing
-            differing = f"of {self.name} {len(names):,} classes differ ({standard_splits.shortened(names)})"
+            differing = f"of {self.name} {len(names):,} classes differ ({splits.shortened(names)})"
             if len(match.foreign) == len(self.class_names):
                 differing = f"{self.name} has other classes"
             raise UsageError(

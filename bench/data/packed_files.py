@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fewshot_bench.data.archives import archive_name
-from fewshot_bench.data.packed_trees import Archive
-from fewshot_bench.data.source import Format, ImageSink, Labels, Progress
+from fewshot_bench.data.format import Format, ImageSink, Labels, Progress
+from fewshot_bench.data.readers.archive_trees import Archive
+from fewshot_bench.data.readers.archives import archive_name
 from fewshot_bench.errors import DataError
 
 SUFFIXES = (".pkl", ".pickle", ".npz", ".hdf5", ".parquet", "_labels.json")

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from fewshot_bench.data.describing import chunks
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.doctor.copies import EXAMPLES, place
-from fewshot_bench.episodes import Setting, check_setting
 from fewshot_bench.errors import UsageError
+from fewshot_bench.experiment.episodes import Setting, check_setting
 from fewshot_bench.tables.alarms.alarm import Alarm, Check, counted
 
 NEARLY_BLANK = 2.0  # of 255: standard deviation of the pixels, in every channel, of an image that shows next to nothing

@@ -11,19 +11,19 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_bench import runner
-from fewshot_bench.episodes import Episode, bank
 from fewshot_bench.errors import BenchError
-from fewshot_bench.identity import Cell
+from fewshot_bench.experiment.episodes import Episode, bank
+from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Episodes, Method
-from fewshot_bench.runner import Laboratory
+from fewshot_bench.results.store import Reader
+from fewshot_bench.running import runner
+from fewshot_bench.running.runner import Laboratory
+from fewshot_bench.running.tasks import Features, Gallery, class_index
 from fewshot_bench.seeding import Stream, shuffled
-from fewshot_bench.store import Reader
 from fewshot_bench.tables.alarms.alarm import Alarm, Check, counted
 from fewshot_bench.tables.alarms.implausible import permuted_labels
 from fewshot_bench.tables.scores import CellScore
-from fewshot_bench.tasks import Features, Gallery, class_index
 
 CONTROL_EPISODES = 50  # of each model, in the label-permutation control
 # A logit may change by this share of the logits' standard deviation. Measured: 0 in the modes "support" and "running",

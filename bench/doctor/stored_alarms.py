@@ -7,8 +7,8 @@ from itertools import combinations
 import numpy as np
 
 from fewshot_bench.errors import DatabaseError
-from fewshot_bench.records import SMALL, Answers
-from fewshot_bench.store import Reader
+from fewshot_bench.experiment.records import SMALL, Answers
+from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.alarms.alarm import Alarm
 from fewshot_bench.tables.alarms.checks import checks
 from fewshot_bench.tables.scores import CellScore, EpisodeScore

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fewshot_bench.confusion import unpack_answers
 from fewshot_bench.errors import DatabaseError
+from fewshot_bench.experiment.records import Answers, EpisodeResult
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Episodes, Method
-from fewshot_bench.records import Answers, EpisodeResult
+from fewshot_bench.results.confusion import unpack_answers
 
 Verdict = Literal["identical", "same", "different"]
 

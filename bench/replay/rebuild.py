@@ -10,15 +10,15 @@ from typing import Any
 from fewshot_bench.config import AugmentationConfig, build
 from fewshot_bench.data import open_images
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.episodes import BANK_VERSION, Setting
 from fewshot_bench.errors import DataError, NothingSelected, UsageError
-from fewshot_bench.identity import Cell, Training
+from fewshot_bench.experiment.episodes import BANK_VERSION, Setting
+from fewshot_bench.experiment.identity import Cell, Training
+from fewshot_bench.experiment.records import Answers
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.backbones import BACKBONES
 from fewshot_bench.methods.interface import CORE_VERSION
 from fewshot_bench.methods.registry import find_method, method_names
-from fewshot_bench.records import Answers
-from fewshot_bench.store.reading import CellFacts, Reader
+from fewshot_bench.results.store.reading import CellFacts, Reader
 
 Progress = Callable[[str, int, int], None]  # what is being done, how much is done, of how much
 

@@ -10,18 +10,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fewshot_bench import device as machine
-from fewshot_bench import runner
-from fewshot_bench.checkpoint import Checkpoints
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import DatabaseError, NothingSelected
-from fewshot_bench.identity import Cell
+from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.methods.interface import Method
-from fewshot_bench.provenance import collect, cores
 from fewshot_bench.replay.discordance import SHAKES, EpisodeReplay, Listener, Replay, compare, shaken, tolerance
 from fewshot_bench.replay.rebuild import Progress, Stored, code_of, rebuild
-from fewshot_bench.runner import Laboratory
-from fewshot_bench.tasks import Gallery
+from fewshot_bench.results.provenance import collect, cores
+from fewshot_bench.running import device as machine
+from fewshot_bench.running import runner
+from fewshot_bench.running.checkpoint import Checkpoints
+from fewshot_bench.running.runner import Laboratory
+from fewshot_bench.running.tasks import Gallery
 
 Circumstances = tuple[tuple[str, str, str], ...]  # what differs from a stored run: name, then, now
 ROUNDING = ("torch", "numpy", "system", "processor", "device", "threads")  # facts of a run that can change rounding

@@ -15,7 +15,7 @@ def p_below_chance(n_correct: int, n_queries: int, over_episodes: Estimate, n_ep
     """
     if over_episodes.mean >= chance:  # scipy takes 0.3 s to import
         return 1.0
-    from scipy.special import bdtr  # type: ignore[import-untyped]
+    from scipy.special import bdtr
 
     deviation = over_episodes.error * math.sqrt(n_episodes)
     most = max(chance / deviation, 1.0)

@@ -69,7 +69,7 @@ class Estimate:
         return tail if (distance > 0) == (alternative == "greater") else 1 - tail
 
     def _half_width(self, tail: float) -> float:
-        from scipy.special import stdtrit  # type: ignore[import-untyped]  # here: scipy takes 0.2 s to import
+        from scipy.special import stdtrit
 
         # from the lower tail, where floating point resolves probabilities below 1e-16
         return math.hypot(*(float(stdtrit(source.degrees, tail)) * source.error for source in self.sources))

@@ -17,7 +17,7 @@ def power_of(estimate: Estimate, difference: float, alpha: float = ALPHA, two_si
     """
     if len(estimate.sources) > 1:
         return _power_of_several(estimate, difference, alpha, two_sided)
-    from scipy.special import nctdtr, stdtrit  # type: ignore[import-untyped]  # here: scipy takes 0.2 s to import
+    from scipy.special import nctdtr, stdtrit
 
     [source] = estimate.sources
     shift, limit = abs(difference) / source.error, stdtrit(source.degrees, alpha / 2 if two_sided else alpha)
@@ -62,7 +62,7 @@ def episodes_to_separate(
 
 def smallest_difference(estimate: Estimate, power: float = POWER, alpha: float = ALPHA) -> float:
     """The smallest true difference that the two-sided test shows with at least this power."""
-    from scipy.optimize import brentq  # type: ignore[import-untyped]
+    from scipy.optimize import brentq
 
     most = estimate.error
     while power_of(estimate, most, alpha) < power:

@@ -38,7 +38,7 @@ def spent(fraction: float, alpha: float = ALPHA) -> float:
 
     Each side spends alpha / 2 by 2 - 2 Phi(z_{alpha/4} / sqrt(fraction)), O'Brien and Fleming's type.
     """
-    from scipy.special import ndtr, ndtri  # type: ignore[import-untyped]  # here: scipy takes 0.2 s to import
+    from scipy.special import ndtr, ndtri
 
     return float(4 * ndtr(ndtri(alpha / 4) / math.sqrt(fraction)))
 
@@ -80,7 +80,7 @@ class _Density:
 
 def _crossed_with(share: float, before: _Density, fraction: float) -> float:
     """The boundary that is crossed for the first time at this look with probability `share`."""
-    from scipy.optimize import brentq  # type: ignore[import-untyped]
+    from scipy.optimize import brentq
     from scipy.special import ndtr
 
     step = math.sqrt(fraction - before.fraction)

@@ -14,18 +14,18 @@ import pytest
 import torch
 from PIL import Image
 
-from fewshot_bench.checkpoint import Checkpoints
 from fewshot_bench.cli import main
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.episodes import Setting
-from fewshot_bench.identity import Cell, Training
+from fewshot_bench.experiment.episodes import Setting
+from fewshot_bench.experiment.identity import Cell, Training
+from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.registry import find_method
-from fewshot_bench.provenance import Provenance
-from fewshot_bench.records import EpisodeResult
-from fewshot_bench.runner import Laboratory
-from fewshot_bench.store import Writer
-from fewshot_bench.tasks import Gallery
+from fewshot_bench.results.provenance import Provenance
+from fewshot_bench.results.store import Writer
+from fewshot_bench.running.checkpoint import Checkpoints
+from fewshot_bench.running.runner import Laboratory
+from fewshot_bench.running.tasks import Gallery
 
 CONFIG = """
 [run]

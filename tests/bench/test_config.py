@@ -9,7 +9,7 @@ import pytest
 
 from fewshot_bench.config import AugmentationConfig, Budget, Config, GridConfig, load, packaged_text
 from fewshot_bench.errors import UsageError
-from fewshot_bench.grid import variant
+from fewshot_bench.experiment.grid import variant
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.registry import METHODS
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from fewshot_bench import grid
 from fewshot_bench.config import load
 from fewshot_bench.errors import UsageError
+from fewshot_bench.experiment import grid
 
 GRID = '[grids.own]\nmethods = ["maml"]\nways = [5]\nshots = [1]\nseeds = [0]\n'
 BUDGET = "[budgets.own]\niterations = { other = 1 }\nepisodes = { 1 = 1 }\nadaptation = {}\n"

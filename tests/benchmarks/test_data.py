@@ -12,7 +12,7 @@ from PIL import Image
 
 from benchmarks import data, data_table, photographs
 from fewshot_bench.data import open_images
-from fewshot_bench.episodes import Sampler
+from fewshot_bench.experiment.episodes import Sampler
 from fewshot_bench.seeding import Stream
 
 ROOT = Path(__file__).parents[2]

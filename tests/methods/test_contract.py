@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 import torch
 
-from fewshot_bench.episodes import Setting, bank
+from fewshot_bench.experiment.episodes import Setting, bank
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.execution import Execution
 from fewshot_bench.methods.interface import Episodes, Problem
 from fewshot_bench.methods.registry import METHODS
-from fewshot_bench.tasks import BaseClasses, Gallery
+from fewshot_bench.running.tasks import BaseClasses, Gallery
 
 CPU = torch.device("cpu")
 WAY, SHOT, QUERY = 4, 3, 5
@@ -103,10 +103,14 @@ def test_predict_leaves_the_state_alone_and_is_repeatable(name, images, norm):
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_many_episodes_at_once_equal_one_by_one(name, images, norm):
-    method, episodes = trained(name, images, norm=norm), episodes_of(images, 3)
+    # in float64, where the order of summation hides: in float32 adaptation magnifies it, by how much depends on the CPU
+    method, episodes = trained(name, images, norm=norm).double(), episodes_of(images, 3)
+    episodes = episodes._replace(
+        support_images=episodes.support_images.double(), query_images=episodes.query_images.double()
+    )
     together = method.predict(episodes, RULE)
     alone = torch.cat([method.predict(e, RULE) for e in episodes.split(1)])
-    torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(together, alone, rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize("norm", NORMS)

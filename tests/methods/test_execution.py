@@ -8,14 +8,14 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from fewshot_bench.episodes import Setting, bank
+from fewshot_bench.experiment.episodes import Setting, bank
 from fewshot_bench.methods import interface
 from fewshot_bench.methods.adaptation import adapt, classifier, sgd, slices
 from fewshot_bench.methods.execution import WARM_UP, Execution, Recorded
 from fewshot_bench.methods.interface import Problem
 from fewshot_bench.methods.maml import Maml, MamlSettings
 from fewshot_bench.methods.registry import METHODS
-from fewshot_bench.tasks import BaseClasses, Gallery
+from fewshot_bench.running.tasks import BaseClasses, Gallery
 
 CPU = torch.device("cpu")
 STEPS = WARM_UP + 4

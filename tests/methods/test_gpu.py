@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from fewshot_bench.episodes import Setting, bank
+from fewshot_bench.experiment.episodes import Setting, bank
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.execution import WARM_UP, Execution
 from fewshot_bench.methods.interface import Problem
 from fewshot_bench.methods.registry import METHODS
-from fewshot_bench.tasks import BaseClasses, Gallery
+from fewshot_bench.running.tasks import BaseClasses, Gallery
 
 pytestmark = [
     pytest.mark.gpu,

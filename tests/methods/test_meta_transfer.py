@@ -13,7 +13,7 @@ from fewshot_bench.methods.meta_transfer import (
 )
 from fewshot_bench.methods.reptile import Reptile, ReptileSettings
 from fewshot_bench.methods.transfer import Transfer, TransferSettings
-from fewshot_bench.tasks import BaseClasses, Gallery
+from fewshot_bench.running.tasks import BaseClasses, Gallery
 
 PROBLEM = Problem(1, 16, 4, 8, 3, 2, 4, 6, 5)
 KINDS = {

@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.episodes import Setting, bank
+from fewshot_bench.experiment.episodes import Setting, bank
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.backbones import BACKBONES
 from fewshot_bench.methods.interface import Episodes, Problem
 from fewshot_bench.methods.maml import Maml, MamlSettings
 from fewshot_bench.methods.registry import METHODS
-from fewshot_bench.tasks import BaseClasses, Gallery
+from fewshot_bench.running.tasks import BaseClasses, Gallery
 
 pytestmark = pytest.mark.usefixtures("narrow")
 

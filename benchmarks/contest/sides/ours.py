@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from benchmarks.contest.side import Built
 from benchmarks.contest.tasks import Tasks, initial_weights
 from benchmarks.contest.work import Work
-from fewshot_bench.device import prepare
 from fewshot_bench.methods.interface import Episodes, Method, Problem
 from fewshot_bench.methods.maml import Maml, MamlSettings
 from fewshot_bench.methods.protonet import ProtoNet, ProtoNetSettings
 from fewshot_bench.methods.reptile import Reptile, ReptileSettings
 from fewshot_bench.methods.transfer import Transfer, TransferSettings
+from fewshot_bench.running.device import prepare
 
 ENDLESS = 10**9  # outer updates: Reptile's outer step stays at its full length
 

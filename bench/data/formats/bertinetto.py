@@ -1,0 +1,114 @@
+"""Bertinetto's layout: `data/<class>/*` and `splits/<name>/{train,val,test}.txt`, one class a line.
+
+CIFAR-FS came out in it (Bertinetto et al. 2019, `splits/bertinetto`), and miniImageNet (`splits/ravi-larochelle`). With
+several splits one is chosen by its path: `cifar100/splits/bertinetto`. Class folders that the split does not name are
+ignored.
+"""
+
+from pathlib import Path
+from unicodedata import normalize
+
+from fewshot_bench.data.formats.split_folders import class_folders, class_rows, quoted
+from fewshot_bench.data.image_files import ArchiveSource, FolderSource, ListedFormat
+from fewshot_bench.data.labels import PARTS, Listing, Row, decode_text, is_class_name, list_images
+from fewshot_bench.data.readers.archive_trees import Archive
+from fewshot_bench.data.readers.trees import Tree
+from fewshot_bench.errors import DataError
+
+NAME = "bertinetto"
+EXPECTS = "a folder with data/<class>/<image> and splits/<name>/train.txt, val.txt, test.txt (a class a line)"
+
+_FILES = tuple(f"{part}.txt" for part in PARTS)
+
+
+def fits(tree: Tree) -> bool:
+    """Whether there are `data/` and `splits/`."""
+    return {"data", "splits"} <= set(tree.entries().folders)
+
+
+def listing(tree: Tree) -> Listing:
+    """The images of the only split's classes. Raises DataError when there are several splits."""
+    splits = [name for name in tree.entries("splits").folders if _lists(tree, name)]
+    if len(splits) == 1:
+        return _listing(tree, splits[0])
+    if not splits:
+        raise DataError(f"{tree.show('splits')} holds no folder with train.txt, val.txt, test.txt: expected {EXPECTS}")
+    raise DataError(
+        f"{tree.show('splits')} holds several splits ({quoted(splits)}): "
+        f"{'unpack the archive, and ' if isinstance(tree, Archive) else ''}name the folder of one as the data"
+    )
+
+
+class _Split:
+    """One split of several, as a layout."""
+
+    EXPECTS = EXPECTS
+
+    def __init__(self, split: str) -> None:
+        self.NAME, self._split = f"{NAME} {split}", split
+
+    def fits(self, tree: Tree) -> bool:
+        return fits(tree)
+
+    def listing(self, tree: Tree) -> Listing:
+        return _listing(tree, self._split)
+
+
+class BertinettoFormat(ListedFormat):
+    """The layout as a data format; the folder of one split means the data set with that split."""
+
+    def recognises(self, source: str) -> bool:
+        """Whether the source is a folder in this layout, or one of its splits."""
+        return _is_split(Path(source)) or super().recognises(source)
+
+    def find(self, source: str) -> FolderSource | ArchiveSource:
+        """The data set."""
+        path = Path(source).resolve()
+        return FolderSource(path.parents[1], _Split(path.name)) if _is_split(path) else super().find(source)
+
+
+def _is_split(path: Path) -> bool:
+    path = path.resolve()
+    return path.parent.name == "splits" and (path / "train.txt").is_file() and (path.parents[1] / "data").is_dir()
+
+
+def _lists(tree: Tree, split: str) -> bool:
+    """Whether a folder is a split, whole or not."""
+    return not set(_FILES).isdisjoint(tree.entries(f"splits/{split}").files)
+
+
+def _listing(tree: Tree, split: str) -> Listing:
+    folders = class_folders(tree, "data")
+    rows_of_part: dict[str, list[Row]] = {}
+    for part, name in zip(PARTS, _FILES, strict=True):
+        file = f"splits/{split}/{name}"
+        if name not in tree.entries(f"splits/{split}").files:
+            raise DataError(f"{tree.show(file)} is missing: expected {EXPECTS}")
+        rows_of_part[part] = [
+            row
+            for label, where in _class_lines(tree, file)
+            for row in class_rows(tree, _folder(folders, label, where), label, where)
+        ]
+    n_left_out = len(folders) - len({row.label for rows in rows_of_part.values() for row in rows})
+    left_out = f" Class folders left out, as it does not list them: {n_left_out:,}." if n_left_out else ""
+    return list_images(rows_of_part, remark=f"The split is splits/{split}.{left_out}")
+
+
+def _class_lines(tree: Tree, file: str) -> list[tuple[str, str]]:
+    """(class, where it stands) of each line of a list of classes."""
+    found: dict[str, str] = {}
+    for number, line in enumerate(decode_text(tree.read(file), tree.show(file)).split("\n"), start=1):
+        label, where = normalize("NFC", line.strip()), f"{tree.show(file)}, line {number}"
+        if label and not is_class_name(label):
+            raise DataError(f"{where}: {label[:50]!r} cannot be the name of a class")
+        if label and found.setdefault(label, where) != where:
+            raise DataError(f"{where}: class {label!r} is listed before ({found[label]})")
+    if not found:
+        raise DataError(f"{tree.show(file)} names no classes")
+    return list(found.items())
+
+
+def _folder(folders: dict[str, str], label: str, where: str) -> str:
+    if label not in folders:
+        raise DataError(f"{where}: there is no class folder {'data/' + label!r}")
+    return folders[label]

@@ -1,0 +1,82 @@
+"""Class folders side by side, `<class>/*`, with `split.csv` beside them or else split by us.
+
+`split.csv` has the header `class,part` and one class a line, each class folder once; a part is train, val or test.
+Without it, the classes of miniImageNet or tieredImageNet (all WordNet ids and no other) are split as published. Others
+are split 64/16/20 % at random: the seed is made from the sorted class names alone, so the same classes are split in the
+same way everywhere.
+"""
+
+from unicodedata import normalize
+
+from fewshot_bench.data import splits
+from fewshot_bench.data.formats.split_folders import class_folders, is_image, quoted, rows_of_classes
+from fewshot_bench.data.labels import PART_OF, PARTS, Listing, list_images, read_table
+from fewshot_bench.data.readers.trees import Tree
+from fewshot_bench.errors import DataError
+from fewshot_bench.seeding import Stream, shuffled
+
+NAME = "class-folders"
+EXPECTS = "a folder with <class>/<image> and, if the split is not left to chance, split.csv (header class,part)"
+SPLIT_FILE = "split.csv"
+HEADER = ["class", "part"]
+VAL_PERCENT, TEST_PERCENT = 16, 20  # as in miniImageNet
+
+
+def fits(tree: Tree) -> bool:
+    """Whether there is a folder with images directly in it, or folders and a split file."""
+    found = tree.entries()
+    if SPLIT_FILE in found.files and found.folders:
+        return True
+    return any(is_image(file) for folder in found.folders for file in tree.entries(folder).files)
+
+
+def listing(tree: Tree) -> Listing:
+    """Every image in the class folders. Raises DataError naming the folder, file or row that is wrong."""
+    folders = class_folders(tree)
+    if SPLIT_FILE in tree.entries().files:
+        part_of, remark = _listed_parts(tree, folders), f"Split by {SPLIT_FILE}."
+    elif published := splits.of_classes(set(folders)):
+        part_of = {name: part for part, names in published.parts.items() for name in names}
+        remark = f"Split by class as by {published.authors}: the classes are those of {published.data_set}."
+    else:
+        part_of = random_parts(list(folders), tree.show(""))
+        remark = (
+            "The classes were split at random (64/16/20 %, seeded by their names) by this program: "
+            "no published split, so numbers on it compare with no published ones."
+        )
+    classes_of_part = {part: {c: folders[c] for c in folders if part_of[c] == part} for part in PARTS}
+    return list_images({part: rows_of_classes(tree, classes_of_part[part]) for part in PARTS}, remark=remark)
+
+
+def random_parts(classes: list[str], where: str = "") -> dict[str, str]:
+    """Class -> part, by chance. Raises DataError when there are too few for three parts; where: for that message."""
+    n = len(classes)
+    n_val, n_test = (max(1, (percent * n + 50) // 100) for percent in (VAL_PERCENT, TEST_PERCENT))
+    n_train = n - n_val - n_test
+    if n_train < 1:
+        raise DataError(f"{where} holds {n} class {'folder' if n == 1 else 'folders'}: train, val and test need 3")
+    parts = ["train"] * n_train + ["val"] * n_val + ["test"] * n_test
+    names = sorted(classes)
+    order = shuffled(Stream("split by class", names).words(0, n))
+    return {names[c]: part for c, part in zip(order.tolist(), parts, strict=True)}
+
+
+def _listed_parts(tree: Tree, folders: dict[str, str]) -> dict[str, str]:
+    """Class -> part, as the split file says."""
+    part_of: dict[str, str] = {}
+    file = tree.show(SPLIT_FILE)
+    for (name, part), where in read_table(tree.read(SPLIT_FILE), file, HEADER):
+        label = normalize("NFC", name)
+        if label not in folders:
+            raise DataError(f"{where}: there is no class folder {name[:50]!r}")
+        if label in part_of:
+            raise DataError(f"{where}: class {name!r} is listed before, in {part_of[label]}")
+        if part not in PART_OF:
+            raise DataError(f"{where}: {part[:50]!r} is no part: write train, val or test")
+        part_of[label] = PART_OF[part]
+    if missing := folders.keys() - part_of.keys():
+        raise DataError(f"{file} has no row for the class folder {quoted(missing)}")
+    for part in PARTS:
+        if part not in part_of.values():
+            raise DataError(f"{file} puts no class into {part}")
+    return part_of

@@ -1,0 +1,133 @@
+"""Hugging Face's image data sets in Parquet, as `timm/mini-imagenet` is.
+
+Files `data/<split>-00000-of-00013.parquet` (or `<split>/0000.parquet`, as the hub converts them) with the columns
+`image`, a struct of `bytes` and `path`, and `label`, whose names stand in the schema's metadata, or which is text.
+
+The splits of `timm/mini-imagenet` hold all 100 classes each: whoever takes them for few-shot learning tests on classes
+that were trained on. So splits that share classes are never used as they are. Where the classes are those of a
+published split (see `data.splits`), train and validation are united, 600 images a class, and split anew by its
+list; the test split, which is ImageNet's validation images, is left out. Splits without a common class are kept.
+
+Classes are sorted by name within their part, images keep the order of the files within their class.
+"""
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from fewshot_bench.data.image_arrays import Content, PartedSource, Shelf
+from fewshot_bench.data.labels import PART_OF, PARTS
+from fewshot_bench.data.readers.parquet_file import parquet_images, parquet_labels
+from fewshot_bench.data.splits import Standard, of_classes
+from fewshot_bench.errors import DataError
+
+NAME = "hf-parquet"
+EXPECTS = "a folder with data/{train,validation,test}-*.parquet (columns image and label), as Hugging Face has them"
+
+_SUFFIX = "*.parquet"
+_NUMBERED = re.compile(r"-(\d{5})-of-(\d{5})(-|$)")  # one of several files of a split
+
+
+@dataclass(frozen=True)
+class _Split:
+    """The files of one of the data set's own splits, as they are labelled."""
+
+    part: str
+    shelves: tuple[Shelf, ...]
+
+    @property
+    def classes(self) -> set[str]:
+        return {name for shelf in self.shelves for name in shelf.class_names}
+
+
+def recognises(source: str) -> bool:
+    """Whether the source is a folder with Parquet files of a split."""
+    return bool(_files(Path(source)))
+
+
+def find(source: str) -> PartedSource:
+    """The data set in a folder. Raises DataError when there are no such files."""
+    folder = Path(source).resolve()
+    files = _files(folder)
+    if not files:
+        raise DataError(f"{folder} has no Parquet files of a split: expected {EXPECTS}")
+    paths = tuple(path for part in PARTS for path in files.get(part, ()))
+    for part in files:
+        _check_whole(files[part])
+    return PartedSource(folder, paths, partial(_read, folder, files))
+
+
+def _files(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """part -> the files of the split that is called so, by name."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for at in (folder, folder / "data", *(folder / name for name in PART_OF), *(folder / "data" / n for n in PART_OF)):
+        for path in sorted(at.glob(_SUFFIX)):
+            split = at.name if at.name in PART_OF else path.stem.partition("-")[0]
+            if split in PART_OF and path.is_file():
+                found[PART_OF[split]].append(path)
+    return {part: tuple(paths) for part, paths in found.items()}
+
+
+def _check_whole(paths: tuple[Path, ...]) -> None:
+    """Raise DataError unless files numbered 0 of 2, 1 of 2 are all there."""
+    numbers: dict[tuple[Path, str, int], dict[int, Path]] = {}
+    for path in paths:
+        if found := _NUMBERED.search(path.stem):
+            number, total = int(found[1]), int(found[2])
+            numbers.setdefault((path.parent, path.stem[: found.start()], total), {})[number] = path
+    for (_, split, total), there in numbers.items():
+        if missing := sorted(set(range(total)) - set(there)):
+            raise DataError(
+                f"{next(iter(there.values()))}: of the {total:,} files of {split!r} number {missing[0]} is missing"
+            )
+
+
+def _read(folder: Path, files: dict[str, tuple[Path, ...]]) -> Content:
+    splits = [_Split(part, tuple(_shelf(path) for path in files[part])) for part in PARTS if part in files]
+    shared = _shared(splits)
+    if not shared:
+        return _as_they_are(splits, folder)
+    classes = set().union(*(split.classes for split in splits))
+    if published := of_classes(classes):
+        return _anew(splits, published)
+    others = f" and {len(shared) - 1:,} more" if len(shared) > 1 else ""
+    raise DataError(
+        f"{folder}: its splits share classes ({shared[0]!r}{others}), so test classes would have "
+        "been trained on, and no published split has these classes: write the images into {train,val,test}/<class>/"
+    )
+
+
+def _shelf(path: Path) -> Shelf:
+    return Shelf(str(path), tuple(parquet_labels(path)), partial(parquet_images, path))
+
+
+def _shared(splits: list[_Split]) -> list[str]:
+    """The classes that are in several splits."""
+    seen: set[str] = set()
+    shared: set[str] = set()
+    for split in splits:
+        shared |= seen & split.classes
+        seen |= split.classes
+    return sorted(shared)
+
+
+def _as_they_are(splits: list[_Split], folder: Path) -> Content:
+    missing = [part for part in PARTS if part not in {split.part for split in splits}]
+    if missing:
+        raise DataError(f"{folder} has no Parquet files of {' and '.join(missing)}: expected {EXPECTS}")
+    classes = {split.part: tuple(sorted(split.classes)) for split in splits}
+    return Content(classes, tuple(shelf for split in splits for shelf in split.shelves), encoded=True)
+
+
+def _anew(splits: list[_Split], published: Standard) -> Content:
+    """All splits but `test` as one, split by a published list."""
+    kept = [split for split in splits if split.part != "test"]
+    shelves = tuple(shelf for split in kept for shelf in split.shelves)
+    left_out = sum(len(shelf.class_names) for split in splits if split.part == "test" for shelf in split.shelves)
+    remark = f"Split anew by class as by {published.authors}: the files' own splits share their classes."
+    if left_out:
+        remark += f" Not read: the {left_out:,} images of their test split."
+    classes = {part: tuple(sorted(published.parts[part])) for part in PARTS}
+    return Content(classes, shelves, encoded=True, remark=remark)

@@ -1,0 +1,91 @@
+"""Pickles of images with a label each: miniImageNet of Gidaris & Komodakis 2018, CIFAR-FS and FC100 of MetaOptNet.
+
+- `miniImageNet_category_split_{train_phase_train,val,test}.pickle`
+- `CIFAR_FS_{train,val,test}.pickle`
+- `FC100_{train,val,test}.pickle`
+
+Each is a dictionary: `data` uint8 (n, H, W, 3), `labels` n integers that need not start at 0, and in
+miniImageNet's also `catname2label`, the classes' names. Without names a class is called after its part and
+label, as in "train-12", and whether two parts share a class cannot be seen. `train_phase_val` and
+`train_phase_test` hold further images of the classes trained on and are not read. Classes are sorted by name,
+or by label without names, and images keep their order within their class.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_bench.data.labels import PARTS
+from fewshot_bench.data.pickled import (
+    Part,
+    PickledSource,
+    PublishedSize,
+    checked_classes,
+    entry,
+    find_files,
+    images_of,
+    integers_of,
+)
+from fewshot_bench.data.readers.unpickling import unpickle
+from fewshot_bench.errors import DataError
+
+EXPECTS = (
+    "a folder with miniImageNet_category_split_{train_phase_train,val,test}.pickle, "
+    "CIFAR_FS_{train,val,test}.pickle or FC100_{train,val,test}.pickle"
+)
+
+_MINI = "miniImageNet_category_split"
+_SETS = {
+    PublishedSize("miniImageNet", (64, 16, 20)): (f"{_MINI}_train_phase_train", f"{_MINI}_val", f"{_MINI}_test"),
+    PublishedSize("CIFAR-FS", (64, 16, 20)): ("CIFAR_FS_train", "CIFAR_FS_val", "CIFAR_FS_test"),
+    PublishedSize("FC100", (60, 20, 20)): ("FC100_train", "FC100_val", "FC100_test"),
+}
+_NOT_READ = (f"{_MINI}_train_phase_val.pickle", f"{_MINI}_train_phase_test.pickle")
+
+
+def recognises(source: str) -> bool:
+    """Whether the source is a folder with at least one of the files."""
+    return bool(_sets_in(Path(source)))
+
+
+def find(source: str) -> PickledSource:
+    """The data set in a folder. Raises DataError when files are missing, or when there are files of two sets."""
+    folder = Path(source).resolve()
+    if not (found := _sets_in(folder)):
+        raise DataError(f"{folder} holds none of the files: expected {EXPECTS}")
+    published, *others = found
+    if others:
+        raise DataError(f"{folder} holds files of {published.name} and of {others[0].name}: give each a folder")
+    names = {part: (f"{stem}.pickle",) for part, stem in zip(PARTS, _SETS[published], strict=True)}
+    files = find_files(folder, names, EXPECTS)
+    held_out = tuple(name for name in _NOT_READ if (folder / name).exists()) if published.name == "miniImageNet" else ()
+    return PickledSource(folder, files, _read, published, held_out)
+
+
+def _sets_in(folder: Path) -> list[PublishedSize]:
+    return [
+        published for published, stems in _SETS.items() if any((folder / f"{stem}.pickle").exists() for stem in stems)
+    ]
+
+
+def _read(path: Path, part: str) -> Part:
+    content = unpickle(path)
+    images = images_of(content, "data", path)
+    labels = integers_of(entry(content, "labels", path), f"{path}: 'labels'")
+    if len(labels) != len(images):
+        raise DataError(f"{path} has {len(images):,} images but {len(labels):,} labels")
+    names = _names(content, np.unique(labels), part)
+    return Part(images, checked_classes({name: np.flatnonzero(labels == label) for name, label in names}, path))
+
+
+def _names(content: dict[str | int, Any], labels: NDArray[np.int64], part: str) -> list[tuple[str, int]]:
+    """(name, label) of each class: from `catname2label` where it names every label once, else from the part."""
+    named = content.get("catname2label")
+    if isinstance(named, dict):
+        names = {label: str(name) for name, label in named.items() if type(label) is int}
+        unique = len(names) == len(named) == len(set(names.values()))
+        if unique and names.keys() >= set(labels.tolist()):
+            return sorted((names[label], label) for label in labels.tolist())
+    return [(f"{part}-{label}", label) for label in labels.tolist()]

@@ -1,0 +1,185 @@
+"""Omniglot (Lake, Salakhutdinov, Tenenbaum 2015): 1,623 characters of 50 alphabets, 20 drawings each, turned four ways.
+
+Comes as `images_background.zip` and `images_evaluation.zip`, with `<alphabet>/<character>/<drawing>.png` in a folder
+of the same name; one archive with both folders is read as well. The classes are split as by Vinyals et al. 2016,
+which crosses these two; each character makes four classes, turned counter-clockwise by 0, 90, 180 and 270 degrees, as
+in "Greek/character01/rot090", all in one part. Ink is white on black, unlike in the files, so that an empty pixel is
+0.
+"""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_bench.data import splits
+from fewshot_bench.data.format import ImageSink, Labels, Progress
+from fewshot_bench.data.labels import PARTS, Listing, Row, labels_of
+from fewshot_bench.data.readers.archive_trees import Archive
+from fewshot_bench.data.readers.downloads import Downloaded, fetch
+from fewshot_bench.data.readers.image_decoding import Encoded, decode_into
+from fewshot_bench.data.readers.trees import Folder, stamp
+from fewshot_bench.errors import DataError
+
+NAME = "omniglot"
+EXPECTS = (
+    f"the name {NAME!r}: downloaded on first use; a folder with images_background and images_evaluation, "
+    "each a folder or a .zip"
+)
+
+SETS = ("images_background", "images_evaluation")
+DRAWINGS = 20  # of each character
+TURNS = 4  # by 90 degrees each
+
+
+def _turned(character: str, turn: int) -> str:
+    """The class of a character turned so many times by 90 degrees."""
+    return f"{character}/rot{90 * turn:03d}"
+
+
+def recognises(source: str) -> bool:
+    """Whether the source is the name, or a folder with a part of Omniglot."""
+    return source == NAME or any(_locate(Path(source), name) for name in SETS)
+
+
+def fits(tree: Archive) -> bool:
+    """Whether one archive holds both parts."""
+    return set(SETS) <= set(tree.entries().folders)
+
+
+def find(source: str) -> "OmniglotSource":
+    """The data set to download, or in a folder. Raises DataError when half of it is missing."""
+    if source == NAME:
+        return OmniglotSource()
+    folder = Path(source).resolve()
+    files = [(name, _locate(folder, name)) for name in SETS]
+    for name, path in files:
+        if path is None:
+            raise DataError(f"{folder} has neither {name} nor {name}.zip, and Omniglot is in both {' and '.join(SETS)}")
+    return OmniglotSource(folder=folder, files=tuple(path for _, path in files if path))
+
+
+def _locate(folder: Path, name: str) -> Path | None:
+    for path in (folder / name, folder / f"{name}.zip"):
+        if path.exists():
+            return path
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OmniglotSource(Downloaded):
+    """Omniglot (see `source.Source`).
+
+    folder, files: where it lies, and the folder or archive of each of SETS; None and () to download it
+    """
+
+    name: str = NAME
+    folder: Path | None = None
+    files: tuple[Path, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """The path, or the name."""
+        return str(self.folder or self.name)
+
+    def state(self) -> str:
+        """A digest over the class lists and, of a folder, over the size and times of every file."""
+        digest = hashlib.sha256(json.dumps([NAME, 1, self.where, splits.lists("vinyals")]).encode())
+        for tree in map(_tree, self.files):
+            if isinstance(tree, Archive):
+                digest.update(stamp(os.stat(tree.path)).encode())
+            else:
+                rows = Listing(tuple(_rows(tree)), {})
+                digest.update("".join([json.dumps(rows.rows), *tree.stamps(rows)]).encode())
+        return digest.hexdigest()
+
+    def decode(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
+        """Decode every drawing, invert it and turn it four ways; see `Source.decode`."""
+        lists = splits.lists("vinyals")
+        characters = [character for part in PARTS for character in sorted(lists[part])]
+        drawings = self._drawings(self.files or self._download(progress), characters)
+        decode_into(_Turning(sink), drawings, len(characters) * DRAWINGS, image_size, progress)
+        classes = {
+            part: [f"{c}/rot{90 * turn:03d}" for c in sorted(lists[part]) for turn in range(TURNS)] for part in PARTS
+        }
+        class_ids = np.repeat(np.arange(TURNS * len(characters), dtype=np.int64), DRAWINGS)
+        read_from = f"Omniglot: {len(characters):,} characters, each turned {TURNS} ways"
+        return labels_of(classes, class_ids, read_from)
+
+    def _drawings(self, files: tuple[Path, ...], characters: list[str]) -> Iterator[Encoded]:
+        """Every drawing with its place: characters in this order, drawings by file name. Raises DataError."""
+        trees = [_tree(path) for path in files]
+        listings = [Listing(tuple(_rows(tree)), {}) for tree in trees]
+        self._check(Counter(row.label for listing in listings for row in listing.rows), characters)
+        first = {character: i * DRAWINGS for i, character in enumerate(characters)}
+        seen: Counter[str] = Counter()
+        for tree, listing in zip(trees, listings, strict=True):
+            places = []
+            for row in listing.rows:
+                places.append(first[row.label] + seen[row.label])
+                seen[row.label] += 1
+            for drawing in tree.encoded(listing):
+                yield drawing._replace(place=places[drawing.place])
+
+    def _check(self, found: Counter[str], characters: list[str]) -> None:
+        """Whether each character is there with all its drawings, and no other."""
+        for character in characters:
+            if found[character] != DRAWINGS:
+                raise DataError(
+                    f"{self.where}: character {character!r} has {found[character]} drawings, not {DRAWINGS}: "
+                    f"unpack or fetch {' and '.join(SETS)} again"
+                )
+        for character in found.keys() - set(characters):
+            raise DataError(f"{self.where}: {character!r} is no character of Omniglot")
+
+    def _download(self, progress: Progress) -> tuple[Path, ...]:
+        from torchvision.datasets import Omniglot  # here: it takes seconds to import
+
+        prefix, checksums = Omniglot.download_url_prefix, Omniglot.zips_md5
+        return tuple(fetch(f"{prefix}/{name}.zip", checksums[name], self.downloads, progress) for name in SETS)
+
+
+class _Turning:
+    """Takes the drawings one by one and puts each, inverted, into a sink four times."""
+
+    def __init__(self, sink: ImageSink) -> None:
+        self._sink = sink
+
+    def put(self, index: int, pixels: NDArray[np.uint8]) -> None:
+        """Store a drawing, (C, H, W) uint8, as one of each of its character's four classes."""
+        if pixels.shape[1] != pixels.shape[2]:
+            raise DataError("Omniglot's drawings must be square to be turned: set `image_size`")
+        character, drawing = divmod(index, DRAWINGS)
+        ink = 255 - pixels
+        for turn in range(TURNS):
+            place = (TURNS * character + turn) * DRAWINGS + drawing
+            self._sink.put(place, np.rot90(ink, turn, axes=(1, 2)))
+
+
+def _tree(path: Path) -> Archive | Folder:
+    """One of SETS; its alphabets lie at the top, in an archive below `images_background/`."""
+    return Folder(path) if path.is_dir() else Archive(path)
+
+
+def _alphabets(tree: Archive | Folder) -> list[str]:
+    """The folders of the alphabets."""
+    if isinstance(tree, Archive) and fits(tree):
+        return [f"{name}/{alphabet}" for name in SETS for alphabet in tree.entries(name).folders]
+    return list(tree.entries().folders)
+
+
+def _rows(tree: Archive | Folder) -> Iterator[Row]:
+    """Every drawing, its class the character: "Greek/character01"."""
+    for alphabet in _alphabets(tree):
+        for character in tree.entries(alphabet).folders:
+            folder = f"{alphabet}/{character}"
+            label, where = "/".join(folder.split("/")[-2:]), tree.show(folder)
+            for file in tree.entries(folder).files:
+                if file.endswith(".png"):
+                    yield Row(f"{folder}/{file}", label, where)

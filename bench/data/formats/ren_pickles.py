@@ -1,0 +1,71 @@
+"""miniImageNet as the cache pickles of Ren et al. 2018, which learn2learn uses too: images and lists of indices.
+
+`mini-imagenet-cache-{train,val,test}.pkl`, the middle one also called `-validation.pkl`. Each is a dictionary:
+`image_data` uint8 (n, 84, 84, 3), and `class_dict`, which maps a class to the indices of its images. Classes are
+sorted by name within their part, images by index within their class.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_bench.data.pickled import (
+    Part,
+    PickledSource,
+    PublishedSize,
+    checked_classes,
+    entry,
+    find_files,
+    images_of,
+    integers_of,
+)
+from fewshot_bench.data.readers.unpickling import unpickle
+from fewshot_bench.errors import DataError
+
+EXPECTS = "a folder with mini-imagenet-cache-train.pkl, -val.pkl (or -validation.pkl) and -test.pkl"
+
+_NAMES = {
+    "train": ("mini-imagenet-cache-train.pkl",),
+    "val": ("mini-imagenet-cache-val.pkl", "mini-imagenet-cache-validation.pkl"),
+    "test": ("mini-imagenet-cache-test.pkl",),
+}
+
+
+def recognises(source: str) -> bool:
+    """Whether the source is a folder with at least one of the files."""
+    return any((Path(source) / name).exists() for names in _NAMES.values() for name in names)
+
+
+def find(source: str) -> PickledSource:
+    """The data set in a folder. Raises DataError when a file is missing or there twice."""
+    folder = Path(source).resolve()
+    return PickledSource(
+        folder, find_files(folder, _NAMES, EXPECTS), _read, PublishedSize("miniImageNet", (64, 16, 20))
+    )
+
+
+def _read(path: Path, part: str) -> Part:
+    content = unpickle(path)
+    images = images_of(content, "image_data", path)
+    listed = entry(content, "class_dict", path)
+    if not isinstance(listed, dict):
+        raise DataError(f"{path}: 'class_dict' is a {type(listed).__name__}, not a dictionary")
+    classes = {str(name): _indices(indices, name, len(images), path) for name, indices in listed.items()}
+    classes = checked_classes(dict(sorted(classes.items())), path)
+    uses = np.bincount(np.concatenate(list(classes.values())), minlength=len(images))
+    if (uses > 1).any():
+        raise DataError(f"{path}: image {int(uses.argmax())} is listed {int(uses.max())} times in 'class_dict'")
+    if (uses == 0).any():
+        raise DataError(f"{path}: image {int(uses.argmin())} is in no class of 'class_dict'")
+    return Part(images, classes)
+
+
+def _indices(values: Any, name: object, n_images: int, path: Path) -> NDArray[np.int64]:
+    """The indices of one class, ascending, all of them of images that exist."""
+    indices = np.sort(integers_of(values, f"{path}: class {str(name)[:50]!r}"))
+    if len(indices) and not 0 <= indices[0] <= indices[-1] < n_images:
+        wrong = int(indices[0] if indices[0] < 0 else indices[-1])
+        raise DataError(f"{path}: class {str(name)[:50]!r} has image {wrong}, but there are {n_images:,} images")
+    return indices

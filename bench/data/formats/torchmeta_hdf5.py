@@ -1,0 +1,126 @@
+"""torchmeta's HDF5 files (Deleu et al. 2019): miniImageNet, tieredImageNet, CIFAR-FS and FC100.
+
+- miniImageNet: `{train,val,test}_data.hdf5` with `datasets/<class>` uint8 (n, H, W, 3), `{train,val,test}_labels.json`
+  with the list of classes.
+- tieredImageNet: the same, but `datasets/<class>` holds n PNG files, as byte strings of any length.
+- CIFAR-FS, FC100: `data.hdf5` with `<superclass>/<class>`, and in the folders `cifar-fs` and `fc100`
+  `{train,val,test}_labels.json` with pairs [superclass, class]. Both may lie in one folder: name the split's then.
+
+Classes are sorted by name within their part, images keep their order within their class.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fewshot_bench.data.image_arrays import Content, PartedSource, Shelf, Stored
+from fewshot_bench.data.labels import PARTS, decode_text
+from fewshot_bench.data.readers.hdf5_file import ClassImages, Hdf5File
+from fewshot_bench.data.readers.trees import MAX_LIST_BYTES
+from fewshot_bench.errors import DataError
+
+NAME = "torchmeta-hdf5"
+EXPECTS = (
+    "a folder with {train,val,test}_data.hdf5 and {train,val,test}_labels.json, or with data.hdf5 and "
+    "{cifar-fs,fc100}/{train,val,test}_labels.json"
+)
+
+_TOGETHER = "data.hdf5"
+_SPLITS = ("cifar-fs", "fc100")
+
+Classes = dict[str, str]  # class -> where in the HDF5 file it is
+
+
+def recognises(source: str) -> bool:
+    """Whether the source is a folder with at least one of the HDF5 files, or a split's folder beside one."""
+    folder = Path(source)
+    return any((folder / f"{part}_data.hdf5").is_file() for part in PARTS) or _cifar(folder) is not None
+
+
+def find(source: str) -> PartedSource:
+    """The data set in a folder. Raises DataError when a file is missing, or when there are two splits."""
+    folder = Path(source).resolve()
+    if split := _cifar(folder):
+        lists, data, read_classes = split, dict.fromkeys(PARTS, split.parent / _TOGETHER), _pairs
+    else:
+        lists, data, read_classes = folder, {part: folder / f"{part}_data.hdf5" for part in PARTS}, _names
+    labels = {part: lists / f"{part}_labels.json" for part in PARTS}
+    files = tuple(dict.fromkeys((*data.values(), *labels.values())))
+    for path in files:
+        if not path.is_file():
+            raise DataError(f"{path} is missing: expected {EXPECTS}")
+    return PartedSource(folder, files, partial(_read, data, labels, read_classes))
+
+
+def _cifar(folder: Path) -> Path | None:
+    """The folder of the CIFAR split that a folder is or holds. Raises DataError when it holds two."""
+    folder = folder.resolve()
+    if folder.name in _SPLITS and (folder.parent / _TOGETHER).is_file():
+        return folder
+    if not (folder / _TOGETHER).is_file():
+        return None
+    found = [folder / name for name in _SPLITS if (folder / name).is_dir()]
+    if len(found) > 1:
+        raise DataError(f"{folder} holds two splits: name {found[0]} or {found[1]} as the data")
+    return found[0] if found else None
+
+
+def _read(data: dict[str, Path], labels: dict[str, Path], read_classes: Callable[[Any, Path], Classes]) -> Content:
+    classes = {part: dict(sorted(read_classes(_json(labels[part]), labels[part]).items())) for part in PARTS}
+    shelves, kinds = [], set()
+    for part in PARTS:
+        with Hdf5File(data[part]) as file:
+            found = {name: file.images(place) for name, place in classes[part].items()}
+        kinds |= {images.encoded for images in found.values()}
+        names = tuple(name for name, images in found.items() for _ in range(images.count))
+        shelves.append(Shelf(str(data[part]), names, partial(_images, data[part], found)))
+    if len(kinds) > 1:
+        raise DataError(f"{data['test']}: some classes are pixels and others are image files")
+    return Content({part: tuple(classes[part]) for part in PARTS}, tuple(shelves), kinds == {True})
+
+
+def _images(path: Path, classes: dict[str, ClassImages]) -> Iterator[Stored]:
+    with Hdf5File(path) as file:
+        for name, images in classes.items():
+            for number, content in enumerate(file.read(images)):
+                yield Stored(f"{path}: class {name!r}, image {number}", content)
+
+
+def _json(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_LIST_BYTES + 1)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    if len(data) > MAX_LIST_BYTES:
+        raise DataError(f"{path} is larger than {MAX_LIST_BYTES >> 20} MiB")
+    try:
+        return json.loads(decode_text(data, str(path)))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not JSON ({' '.join(str(error).split())[:100]})") from None
+
+
+def _names(listed: Any, path: Path) -> Classes:
+    """["n01532829", ...] as classes and where they are."""
+    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
+        raise DataError(f"{path} is not a list of class names")
+    return _once([(name, f"datasets/{name}") for name in listed], path)
+
+
+def _pairs(listed: Any, path: Path) -> Classes:
+    """[["people", "baby"], ...] as classes and where they are; the names of CIFAR-100's classes are unique."""
+    for row in listed if isinstance(listed, list) else [None]:
+        if not isinstance(row, list) or len(row) != 2 or not all(isinstance(name, str) for name in row):
+            raise DataError(f"{path} is not a list of pairs [superclass, class]")
+    return _once([(name, f"{superclass}/{name}") for superclass, name in listed], path)
+
+
+def _once(classes: list[tuple[str, str]], path: Path) -> Classes:
+    places: Classes = {}
+    for number, (name, place) in enumerate(classes, start=1):
+        if name in places:
+            raise DataError(f"{path}, entry {number}: class {name[:50]!r} is listed before")
+        places[name] = place
+    return places

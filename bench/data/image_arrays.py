@@ -1,0 +1,193 @@
+"""What data sets share whose files hold many images each: a format reads the labels, then gives image after image.
+
+The images are never in memory together: each goes to its place in the cache as it is read, in whatever order the
+files hold them.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_bench.data.format import ImageSink, Labels, Progress
+from fewshot_bench.data.labels import FEWEST_IMAGES, PARTS, is_class_name, labels_of
+from fewshot_bench.data.pickled import PROGRESS_EVERY, resized_pixels
+from fewshot_bench.data.readers.image_decoding import MAX_IMAGE_BYTES, MAX_STORED_PIXELS, Encoded, decode_into, reason
+from fewshot_bench.data.readers.trees import stamp
+from fewshot_bench.errors import DataError
+
+MOST_SAID = 100  # characters of another library's message
+
+
+class Stored(NamedTuple):
+    """One image as a file holds it: its name in messages, and pixels (H, W, C) uint8 or the bytes of an image file."""
+
+    where: str
+    content: NDArray[np.uint8] | bytes
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Images that follow each other in a file.
+
+    file: its name in messages
+    class_names: the class of each image
+    images: gives exactly as many images, in that order; raises DataError
+    """
+
+    file: str
+    class_names: tuple[str, ...]
+    images: Callable[[], Iterator[Stored]]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a data set holds.
+
+    classes: "train" | "val" | "test" -> its classes, in the order in which they are kept
+    shelves: all images; encoded: whether they are image files, and not pixels
+    remark: sentences about the data, or nothing
+    """
+
+    classes: dict[str, tuple[str, ...]]
+    shelves: tuple[Shelf, ...]
+    encoded: bool
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class PartedSource:
+    """A data set in a folder (see `source.Source`).
+
+    folder: what the user named; files: all that is read
+    read: gives the content, for which it reads the labels; raises DataError
+    """
+
+    folder: Path
+    files: tuple[Path, ...]
+    read: Callable[[], Content]
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def where(self) -> str:
+        """The resolved path of the folder."""
+        return str(self.folder)
+
+    def state(self) -> str:
+        """A digest over the names, sizes and times of the files."""
+        digest = hashlib.sha256(f"parted 1 {self.folder}\n".encode(errors="surrogateescape"))
+        for path in self.files:
+            try:
+                digest.update(f"{path} {stamp(path.stat())}".encode(errors="surrogateescape"))
+            except OSError as error:
+                raise DataError(f"{path}: {error.strerror}") from None
+        return digest.hexdigest()
+
+    def decode(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
+        """Put every image into its place; see `source.Source.decode`."""
+        content = self.read()
+        class_ids, places = _places(content)
+        images = _stored(content.shelves)
+        if content.encoded:
+            files = (
+                Encoded(place, where, _bytes(data, where)) for place, (where, data) in zip(places, images, strict=True)
+            )
+            decode_into(sink, files, len(places), image_size, progress)
+        else:
+            _put(sink, zip(places, images, strict=True), len(places), image_size, progress)
+        return labels_of(content.classes, class_ids, self.name, content.remark)
+
+
+def said(error: Exception) -> str:
+    """What a reader's exception says of a damaged file, without the file's bytes that it may quote."""
+    return "".join(c if c.isprintable() else "?" for c in reason(error)[:MOST_SAID])
+
+
+def check_shape(shape: tuple[int, ...], where: str) -> None:
+    """Raise DataError unless (H, W, C) is the shape of a grey or RGB image that is not too large."""
+    if len(shape) != 3 or shape[2] not in (1, 3) or 0 in shape:
+        raise DataError(f"{where} has images of the shape {shape}, not (height, width, 3)")
+    if shape[0] * shape[1] > MAX_STORED_PIXELS:
+        raise DataError(f"{where} has images of {shape[1]}×{shape[0]} pixels, more than {MAX_STORED_PIXELS:,}")
+
+
+def _places(content: Content) -> tuple[NDArray[np.int64], list[int]]:
+    """The class of each image as they are kept, ascending, and for each image as it is stored its place there."""
+    index = _class_index(content)
+    class_ids = np.array([index[name] for shelf in content.shelves for name in shelf.class_names], np.int64)
+    counts = np.bincount(class_ids, minlength=len(index))
+    for name, count in zip(index, counts.tolist(), strict=True):
+        if count < FEWEST_IMAGES:
+            file = next((shelf.file for shelf in content.shelves if name in shelf.class_names), content.shelves[0].file)
+            raise DataError(
+                f"{file}: class {name!r} has only {count} image(s), and a class needs {FEWEST_IMAGES} at the very least"
+            )
+    order = np.argsort(class_ids, kind="stable")
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    return class_ids[order], places.tolist()
+
+
+def _class_index(content: Content) -> dict[str, int]:
+    """Class -> its number: those of train first. Raises DataError for names that cannot be used."""
+    homes: dict[str, str] = {}
+    for part in PARTS:
+        if not content.classes[part]:
+            raise DataError(f"{content.shelves[0].file}: there are no classes in {part}")
+        for name in content.classes[part]:
+            if not is_class_name(name):
+                raise DataError(f"{_file_of(content, name)}: {name[:50]!r} cannot be the name of a class")
+            if homes.setdefault(name, part) != part:
+                raise DataError(f"{_file_of(content, name, last=True)}: class {name!r} is in {homes[name]} already")
+    return {name: number for number, name in enumerate(homes)}
+
+
+def _file_of(content: Content, name: str, last: bool = False) -> str:
+    files = [shelf.file for shelf in content.shelves if name in shelf.class_names] or [content.shelves[0].file]
+    return files[-1 if last else 0]
+
+
+def _stored(shelves: tuple[Shelf, ...]) -> Iterator[Stored]:
+    for shelf in shelves:
+        count, wanted = 0, len(shelf.class_names)
+        for count, image in enumerate(shelf.images(), start=1):
+            if count > wanted:
+                raise DataError(f"{shelf.file} has more images than labels, of which there are {wanted:,}")
+            yield image
+        if count < wanted:
+            raise DataError(f"{shelf.file} has {count:,} images but {wanted:,} labels")
+
+
+def _bytes(data: NDArray[np.uint8] | bytes, where: str) -> bytes:
+    if len(data) > MAX_IMAGE_BYTES:
+        raise DataError(f"{where} is larger than {MAX_IMAGE_BYTES >> 20} MiB")
+    return bytes(data)
+
+
+def _put(
+    sink: ImageSink, images: Iterable[tuple[int, Stored]], total: int, image_size: int | None, progress: Progress
+) -> None:
+    """Put images of pixels into the sink, all of the size of the first or else resized."""
+    first: Stored | None = None
+    for done, (place, image) in enumerate(images, start=1):
+        first = first or image
+        (height, width), wanted = np.shape(image.content)[:2], np.shape(first.content)[:2]
+        if (height, width) != wanted and not image_size:
+            raise DataError(
+                f"{image.where} has {width}×{height} pixels but {first.where} has {wanted[1]}×{wanted[0]}: "
+                "set `image_size` to bring all images to one size"
+            )
+        pixels = np.asarray(image.content).transpose(2, 0, 1)
+        if image_size and pixels.shape[1:] != (image_size, image_size):
+            pixels = resized_pixels(pixels, image_size)
+        sink.put(place, pixels)
+        if done % PROGRESS_EVERY == 0 or done == total:
+            progress("reading images", done, total)

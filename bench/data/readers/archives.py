@@ -1,0 +1,181 @@
+"""Reads members of .tar, .tar.xz, .tar.gz and .zip archives, tars as one stream.
+
+Image files go straight into memory. Nothing is ever written to a path that an archive names: large files are written
+where the caller says, so nothing can climb out of a folder. Only regular files count: links, devices, folders and
+sparse files are passed over. Sizes, counts and the ratio of unpacked to packed bytes have caps, so that a small
+hostile file cannot fill the memory or keep the machine busy for hours.
+"""
+
+import gzip
+import io
+import lzma
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Self
+
+from fewshot_bench.data.readers.image_decoding import MAX_IMAGE_BYTES, impostor, reason
+from fewshot_bench.data.readers.zips import read_zip, zip_streams
+from fewshot_bench.errors import DataError
+
+SUFFIXES = (".tar", ".tar.xz", ".txz", ".tar.gz", ".tgz", ".zip")
+MAX_MEMBER_BYTES = MAX_IMAGE_BYTES
+MAX_MEMBERS = 1_000_000
+COPIED_BYTES = 1 << 20  # at once, of what is written to a disk
+MAX_READS_BEYOND = 8  # of the end of a tar: tarfile skips what a header claims by reading it, a terabyte if told so
+MAX_HEADER_BYTES = 64 << 10  # of long names and key-value records, which tarfile reads in one piece
+MAX_RATIO = 200  # photographs pack 2:1, tiny ones 5:1 because tar pads them to 512 bytes
+ALWAYS_ALLOWED_BYTES = 1 << 30  # below this the ratio does not matter
+
+_LONG_HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the path is a file whose name ends like an archive that can be read here."""
+    return path.name.lower().endswith(SUFFIXES) and path.is_file()
+
+
+def archive_name(path: Path) -> str:
+    """An archive's name without its suffix."""
+    suffix = max((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), key=len)
+    return path.name[: -len(suffix)]
+
+
+def read_members(archive: Path, select: Callable[[str], str | None]) -> Iterator[tuple[str, bytes]]:
+    """Yield (key, content) of the regular files that `select` gives a key for, in the archive's order.
+
+    select: member name -> key, or None to pass over it
+    Raises DataError when the archive is damaged, is no archive, or exceeds a cap.
+    """
+    with _faults(archive):
+        if _zipped(archive):
+            yield from read_zip(archive, select, MAX_MEMBERS, _max_bytes(archive))
+            return
+        for key, member, stream in _tar_streams(archive, select):
+            if member.size > MAX_MEMBER_BYTES:
+                raise DataError(f"{archive}: {member.name!r} is larger than {MAX_MEMBER_BYTES >> 20} MiB")
+            yield key, stream.read()
+
+
+def write_members(archive: Path, select: Callable[[str], str | None], folder: Path) -> None:
+    """Write the regular files that `select` gives a key for into a folder, under their keys, which the caller chose.
+
+    Raises DataError as `read_members`, and when the disk is full.
+    """
+    with _faults(archive):
+        if _zipped(archive):
+            most = _max_bytes(archive)
+            streams = zip_streams(archive, select, MAX_MEMBERS, most, most)
+        else:
+            streams = ((key, stream) for key, _, stream in _tar_streams(archive, select))
+        for key, stream in streams:
+            _write(stream, folder / key, archive)
+
+
+def _write(stream: IO[bytes], path: Path, archive: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            shutil.copyfileobj(stream, file, COPIED_BYTES)
+    except FileExistsError:
+        raise DataError(f"{archive} holds {path.name!r} twice") from None
+    except OSError as error:
+        raise DataError(
+            f"{archive} cannot be unpacked into a temporary folder ({error.strerror or reason(error)}): "
+            "unpack it yourself and name its folder, or let TMPDIR name a larger disk"
+        ) from None
+
+
+@contextmanager
+def _faults(archive: Path) -> Iterator[None]:
+    """What goes wrong with an archive, as one line that names it."""
+    try:
+        yield
+    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError) as error:
+        raise DataError(f"{archive} is a damaged or incomplete archive ({reason(error)})") from None
+    except (NotImplementedError, ValueError) as error:  # of zipfile: a packing or a name that it does not know
+        raise DataError(f"{archive} is a damaged or incomplete archive ({reason(error)})") from None
+    except OSError as error:
+        raise DataError(f"{archive} cannot be read ({error.strerror or reason(error)})") from None
+
+
+def _zipped(archive: Path) -> bool:
+    """Whether an archive is a .zip: by its content, as for what packs a tar."""
+    with archive.open("rb") as packed:
+        return packed.read(4) == b"PK\3\4"
+
+
+def _tar_streams(
+    archive: Path, select: Callable[[str], str | None]
+) -> Iterator[tuple[str, tarfile.TarInfo, IO[bytes]]]:
+    """Yield (key, member, its content) of each selected member; the content is to be read before the next one."""
+    with archive.open("rb") as packed, _unpacked(archive, packed) as stream:
+        capped = _Capped(stream, archive)
+        with tarfile.open(fileobj=capped, mode="r|", tarinfo=_ShortHeaders, encoding="utf-8") as tar:
+            for count, member in enumerate(tar):
+                if count >= MAX_MEMBERS:
+                    raise DataError(f"{archive} holds more than {MAX_MEMBERS:,} members")
+                if not member.isreg() or member.issparse() or (key := select(member.name)) is None:
+                    continue
+                content = tar.extractfile(member)
+                if content is not None:
+                    yield key, member, content
+        while capped.read(1 << 20):  # to the end, where xz and gzip keep their checksum
+            pass
+
+
+def _unpacked(archive: Path, packed: IO[bytes]) -> IO[bytes] | gzip.GzipFile:
+    """The stream of the tar itself; what packs it is told by the first bytes, as suffixes are often wrong."""
+    start = packed.read(512)
+    packed.seek(0)
+    if problem := impostor(start):
+        raise DataError(f"{archive} {problem}")
+    if start.startswith(b"\xfd7zXZ\0"):
+        return lzma.open(packed)
+    if start.startswith(b"\x1f\x8b"):
+        return gzip.open(packed)
+    return packed
+
+
+def _max_bytes(archive: Path) -> int:
+    """What an archive may unpack to."""
+    return max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * archive.stat().st_size)
+
+
+class _Capped(io.BufferedIOBase):
+    """A readable that stops when an archive unpacks to suspiciously many bytes, or is read on and on beyond its end."""
+
+    def __init__(self, stream: IO[bytes] | gzip.GzipFile, archive: Path) -> None:
+        self._stream, self._archive = stream, archive
+        self._left, self._reads_beyond = _max_bytes(archive), 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = self._stream.read(-1 if size is None else size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise DataError(f"{self._archive} unpacks to more than {MAX_RATIO} times its size")
+        self._reads_beyond += not data
+        if self._reads_beyond > MAX_READS_BEYOND:
+            raise EOFError("it ends too early")
+        return data
+
+
+class _ShortHeaders(tarfile.TarInfo):
+    """Refuses extended headers of a size that no honest name needs."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in _LONG_HEADERS and member.size > MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {member.size:,} bytes")
+        return member

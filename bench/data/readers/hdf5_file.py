@@ -1,0 +1,164 @@
+"""Images in an HDF5 file, read without trusting it.
+
+An HDF5 file can point to other files, ask for plugins, declare arrays that it does not hold and unpack to a thousand
+times its size: all of that is refused before anything is read.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_bench.data.image_arrays import check_shape, said
+from fewshot_bench.data.readers.hdf5_raw import REFERENCE_BYTES, Chunk, RawFile
+from fewshot_bench.data.readers.image_decoding import impostor
+from fewshot_bench.errors import DataError, UsageError
+
+MAX_CLASS_BYTES = 1 << 30  # of one class; miniImageNet's have 13 MB
+BATCH_BYTES = 4 << 20  # read at once of an array in one piece
+
+
+@dataclass(frozen=True)
+class ClassImages:
+    """The images of one class; place: their array's path in the file; encoded: image files, and not pixels."""
+
+    place: str
+    count: int
+    encoded: bool
+
+
+class Hdf5File:
+    """An open file; usable with `with`. Everything raises DataError that names the file."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import h5py
+        except ImportError:
+            raise UsageError(f"{path}: HDF5 needs h5py: pip install 'fewshot-bench[hdf5]'") from None
+        self._h5py, self._path = h5py, path
+        try:
+            with path.open("rb") as file:
+                problem = impostor(file.read(512))
+            if problem:
+                raise DataError(f"{path} {problem}")
+            with _Faults(path):
+                self._file = h5py.File(path, "r", locking=False)
+            self._raw = RawFile(path)
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._raw.close()
+        with _Faults(self._path):
+            self._file.close()
+
+    def images(self, place: str) -> ClassImages:
+        """The images in the array at a place, which is checked and not read yet."""
+        with _Faults(self._path):
+            array = self._open(place)
+            where = f"{self._path}: {place[:80]!r}"
+            self._check_storage(array, where)
+            if self._h5py.check_vlen_dtype(array.dtype) == np.dtype(np.uint8) and array.ndim == 1:
+                if array.chunks or array.id.get_storage_size() != len(array) * REFERENCE_BYTES:
+                    raise DataError(f"{where} is not stored in one piece")
+            elif array.dtype != np.uint8 or array.ndim != 4:
+                raise DataError(
+                    f"{where} has the type {array.dtype} and shape {array.shape}, "
+                    "not uint8 and (images, height, width, 3)"
+                )
+            else:
+                check_shape(array.shape[1:], where)
+                _check_sizes(array, where)
+            if not len(array):
+                raise DataError(f"{where} holds no images")
+            return ClassImages(place, len(array), encoded=array.ndim == 1)
+
+    def read(self, images: ClassImages) -> Iterator[NDArray[np.uint8] | bytes]:
+        """The images one after the other: (H, W, C), or the bytes of image files."""
+        if self.images(images.place) != images:
+            raise DataError(f"{self._path} changed while it was being read: run the command again")
+        where = f"{self._path}: {images.place[:80]!r}"
+        with _Faults(self._path):
+            array = self._open(images.place)
+            if images.encoded:
+                yield from self._raw.byte_strings(array.id.get_offset(), images.count, where)
+            elif array.chunks:
+                yield from self._raw.array(array.shape, array.chunks, self._chunks(array, where), where)
+            else:
+                at_once = max(1, BATCH_BYTES // math.prod(array.shape[1:]))
+                for start in range(0, len(array), at_once):
+                    yield from array[start : start + at_once]
+
+    def _open(self, place: str) -> Any:
+        """What lies at a path in the file, reached through no link but plain membership."""
+        found, where = self._file, f"{self._path}: {place[:80]!r}"
+        for name in place.split("/"):
+            links = found.id.links if isinstance(found, self._h5py.Group) else None
+            if not links or name in ("", ".") or not links.exists(name.encode()):
+                raise DataError(f"{where} is missing in the file")
+            if links.get_info(name.encode()).type != self._h5py.h5l.TYPE_HARD:
+                raise DataError(f"{where} is a link to elsewhere, which is not followed")
+            found = found[name]
+        return found
+
+    def _check_storage(self, array: Any, where: str) -> None:
+        """Refuse arrays whose values lie in other files, or behind filters other than the library's own zlib."""
+        h5py = self._h5py
+        if not isinstance(array, h5py.Dataset):
+            raise DataError(f"{where} is not an array")
+        plan = array.id.get_create_plist()
+        if plan.get_layout() not in (h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED) or plan.get_external_count():
+            raise DataError(f"{where} keeps its values elsewhere (virtual, external or compact), which is not followed")
+        known = (h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE)
+        if any(plan.get_filter(i)[0] not in known for i in range(plan.get_nfilters())):
+            raise DataError(f"{where} is packed by a filter other than gzip: `h5repack -f NONE` unpacks it")
+
+    def _chunks(self, array: Any, where: str) -> list[Chunk]:
+        """All chunks of an array. A filter that sorts bytes by their place in a value does nothing to single bytes."""
+        plan, found = array.id.get_create_plist(), []
+        deflate = [plan.get_filter(i)[0] == self._h5py.h5z.FILTER_DEFLATE for i in range(plan.get_nfilters())]
+
+        def take(info: Any) -> None:
+            packed = [on and not info.filter_mask >> i & 1 for i, on in enumerate(deflate)]
+            found.append(Chunk(tuple(info.chunk_offset), info.byte_offset, info.size, any(packed)))
+
+        array.id.chunk_iter(take)
+        starts = [range(0, size, step) for size, step in zip(array.shape, array.chunks, strict=True)]
+        there = {chunk.offset for chunk in found}
+        inside = all(at in start for offset in there for at, start in zip(offset, starts, strict=True))
+        if not inside or not len(there) == len(found) == math.prod(map(len, starts)):
+            raise DataError(f"{where} has chunks that are missing or out of place")
+        return found
+
+
+def _check_sizes(array: Any, where: str) -> None:
+    """Refuse an array that declares more than a class has, or more than is there."""
+    declared = math.prod(array.shape)  # as whole numbers: h5py's own product overflows
+    if declared > MAX_CLASS_BYTES:
+        raise DataError(f"{where} declares {declared:,} bytes, more than a class may have ({MAX_CLASS_BYTES:,})")
+    if array.chunks and math.prod(array.chunks) > MAX_CLASS_BYTES:
+        raise DataError(f"{where} has chunks of more than {MAX_CLASS_BYTES:,} bytes")
+    if not array.chunks and array.id.get_storage_size() != declared:
+        raise DataError(f"{where} declares {declared:,} bytes and holds {array.id.get_storage_size():,}")
+
+
+class _Faults:
+    """Turns whatever h5py raises on a damaged file into one line that names it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, Exception) and not isinstance(error, DataError):
+            raise DataError(f"{self._path} is damaged or no HDF5 file ({said(error)})") from None

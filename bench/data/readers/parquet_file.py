@@ -1,0 +1,122 @@
+"""Images and labels in a Parquet file as Hugging Face's `datasets` writes them, a few rows at a time."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fewshot_bench.data.image_arrays import Stored, said
+from fewshot_bench.data.readers.archives import MAX_RATIO
+from fewshot_bench.data.readers.image_decoding import MAX_IMAGE_BYTES, impostor
+from fewshot_bench.errors import DataError, UsageError
+
+MAX_ROWS = 10_000_000
+MAX_GROUP_BYTES = 1 << 30  # of a row group, unpacked: a page of it can be as large, and needs as much memory twice
+ROWS = 1  # of images read at once, as one small page can hold many large ones; 8 at once are no faster
+LABEL_ROWS = 4096
+BUFFER_BYTES = 1 << 20  # instead of a whole column of a row group
+ALWAYS_ALLOWED_BYTES = 1 << 28  # whatever they are packed to
+
+
+def parquet_labels(path: Path) -> Iterator[str]:
+    """The class of each row. Raises DataError naming the row, UsageError without pyarrow."""
+    with _opened(path, "label") as file:
+        names = _label_names(file)
+        row = 0
+        for batch in file.iter_batches(LABEL_ROWS, columns=["label"], use_threads=False):
+            for label in batch.column(0).to_pylist():
+                yield _label(label, names, f"{path}, row {row}")
+                row += 1
+
+
+def parquet_images(path: Path) -> Iterator[Stored]:
+    """The image file in each row. Raises DataError naming the row, UsageError without pyarrow."""
+    with _opened(path, "image") as file:
+        row = 0
+        for batch in file.iter_batches(ROWS, columns=["image.bytes"], use_threads=False):
+            for image in batch.column(0).field("bytes"):
+                where = f"{path}, row {row}"
+                if not image.is_valid:
+                    raise DataError(
+                        f"{where} has no image bytes, only a path: save the data set with its images embedded"
+                    )
+                if (size := image.as_buffer().size) > MAX_IMAGE_BYTES:
+                    raise DataError(f"{where} is an image of {size:,} bytes, more than {MAX_IMAGE_BYTES >> 20} MiB")
+                yield Stored(where, image.as_py())
+                row += 1
+
+
+@contextmanager
+def _opened(path: Path, column: str) -> Iterator[Any]:
+    """The file when a column can be read from it. Whatever pyarrow raises becomes one line that names the file."""
+    try:
+        from pyarrow import parquet  # type: ignore[import-untyped]
+    except ImportError:
+        raise UsageError(f"{path}: Parquet needs pyarrow: pip install 'fewshot-bench[parquet]'") from None
+    try:
+        with path.open("rb") as start:
+            if problem := impostor(start.read(512)):
+                raise DataError(f"{path} {problem}")
+        with parquet.ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
+            _check(file, column, path)
+            yield file
+    except UsageError:
+        raise
+    except Exception as error:  # of a damaged file pyarrow raises nearly anything
+        if strerror := getattr(error, "strerror", None):
+            raise DataError(f"{path}: {strerror}") from None
+        raise DataError(f"{path} is damaged or no Parquet file ({said(error)})") from None
+
+
+def _check(file: Any, column: str, path: Path) -> None:
+    """The column's type, and sizes that an honest file has."""
+    import pyarrow
+
+    schema, rows = file.schema_arrow, file.metadata.num_rows
+    if column not in schema.names:
+        columns = ", ".join(repr(name[:30]) for name in schema.names[:5]) or "nothing"
+        raise DataError(f"{path} has no column {column!r}, only {columns}")
+    kind = schema.field(column).type
+    binary = (pyarrow.types.is_binary, pyarrow.types.is_large_binary)
+    if column == "image":
+        fields = {kind.field(i).name: kind.field(i).type for i in range(kind.num_fields)}
+        right = pyarrow.types.is_struct(kind) and any(is_type(fields.get("bytes")) for is_type in binary)
+    else:
+        right = pyarrow.types.is_integer(kind) or pyarrow.types.is_string(kind)
+    if not right:
+        raise DataError(f"{path}: the column {column!r} has the type {str(kind)[:60]}, not that of images and labels")
+    if rows > MAX_ROWS:
+        raise DataError(f"{path} declares {rows:,} rows, more than {MAX_ROWS:,}")
+    # of whole row groups, not of the column: pyarrow (26) ends the process where a column's statistics are damaged
+    sizes = [file.metadata.row_group(group).total_byte_size for group in range(file.metadata.num_row_groups)]
+    if max(sizes, default=0) > MAX_GROUP_BYTES:
+        raise DataError(
+            f"{path} has a row group of {max(sizes):,} bytes, more than {MAX_GROUP_BYTES:,}: write it in smaller ones"
+        )
+    if sum(sizes) > max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * path.stat().st_size):
+        raise DataError(f"{path} unpacks to more than {MAX_RATIO} times its size")
+
+
+def _label_names(file: Any) -> list[str] | None:
+    """The names of the labels 0, 1, ..., which `datasets` keeps in the schema's metadata; None where there are none."""
+    metadata = file.schema_arrow.metadata or {}
+    try:
+        names = json.loads(metadata[b"huggingface"])["info"]["features"]["label"]["names"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
+
+
+def _label(label: Any, names: list[str] | None, where: str) -> str:
+    """The name of the class of one row."""
+    if isinstance(label, str):
+        return label
+    if label is None:
+        raise DataError(f"{where} has no label")
+    if names is None:
+        return str(label)
+    if not 0 <= label < len(names):
+        raise DataError(f"{where} has the label {label}, but there are {len(names):,} names")
+    name: str = names[label]
+    return name

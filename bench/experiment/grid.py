@@ -1,0 +1,194 @@
+"""config -> the cells of a grid, checked against the data before anything trains. Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fewshot_bench.config import AugmentationConfig, Config, build, choose
+from fewshot_bench.data.images import ImageSet
+from fewshot_bench.errors import UsageError, did_you_mean
+from fewshot_bench.experiment.episodes import BANK_VERSION, Setting, check_setting
+from fewshot_bench.experiment.identity import Cell, Training
+from fewshot_bench.methods.adaptation import Adaptation
+from fewshot_bench.methods.backbones import BACKBONES, Backbone
+from fewshot_bench.methods.interface import CORE_VERSION, Method
+from fewshot_bench.methods.registry import find_method, method_names
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A column of the table: a method under a name, with its settings resolved."""
+
+    name: str
+    method: str
+    settings: Any  # the method's frozen Settings
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for: the configuration with the command line's choices resolved."""
+
+    config: Config
+    grid: str
+    budget: str
+    protocol: str
+    split: str
+    methods: tuple[str, ...]
+    ways: tuple[int, ...]
+    shots: tuple[int, ...]
+    seeds: tuple[int, ...]
+    episodes: int | None = None  # of every cell; None: the budget's
+
+
+def resolve(config: Config, grid: str | None = None, **chosen: Any) -> Request:
+    """The request that a grid's name and the options make; empty options leave the grid's choice."""
+    name = grid or config.run.grid
+    defined = choose(name, config.grids, "unknown grid")
+    budget = chosen.get("budget") or defined.budget or config.run.budget
+    spent = choose(budget, config.budgets, "unknown budget")
+    known = dict.fromkeys(["other", *method_names()])
+    for method in spent.iterations:
+        choose(method, known, f"[budgets.{budget}] iterations: unknown method")
+    for variant in chosen.get("methods") or ():
+        choose(variant, config.methods, "unknown method")
+    return Request(
+        config=config,
+        grid=name,
+        budget=budget,
+        protocol=chosen.get("protocol") or defined.protocol or config.run.protocol,
+        split=chosen.get("split") or config.data.split,
+        methods=chosen.get("methods") or defined.methods,
+        ways=chosen.get("ways") or defined.ways,
+        shots=chosen.get("shots") or defined.shots,
+        seeds=chosen.get("seeds") or defined.seeds,
+        episodes=chosen.get("episodes"),
+    )
+
+
+def variant(config: Config, name: str) -> Variant:
+    """A variant of bench.toml, with its method found and its settings checked."""
+    table = dict(choose(name, config.methods, "unknown method"))
+    method_name = table.pop("method", None)
+    if method_name is None:
+        raise UsageError(f"[methods.{name}] needs the key 'method'")
+    if method_name not in method_names():
+        raise UsageError(f"[methods.{name}] method = {method_name!r}: {did_you_mean(str(method_name), method_names())}")
+    settings: Any = build(find_method(method_name).Settings, table, f"methods.{name}")
+    return Variant(name, method_name, settings)
+
+
+def adaptation_of(request: Request) -> Adaptation:
+    """The rule of [adaptation], with the budget's overrides."""
+    overrides = request.config.budgets[request.budget].adaptation
+    where = f"adaptation, budgets.{request.budget}.adaptation" if overrides else "adaptation"
+    return build(Adaptation, request.config.adaptation | overrides, where)
+
+
+def backbone_of(config: Config) -> Backbone:
+    """The backbone of [model]. Raises UsageError for one that there is not, or a setting that it does not have."""
+    name, drop_block = config.model.backbone, config.model.drop_block
+    backbone = choose(name, BACKBONES, "[model] backbone: unknown backbone")
+    if drop_block and "drop_block" not in backbone.settings:
+        known = ", ".join(name for name, b in BACKBONES.items() if "drop_block" in b.settings)
+        raise UsageError(
+            f"[model] drop_block = {drop_block}: {backbone.label} has no DropBlock; set it to 0, or backbone to {known}"
+        )
+    return backbone
+
+
+def check_settings(request: Request) -> None:
+    """Raise UsageError for a wrong setting of a variant or of the adaptation; needs no data."""
+    for name in request.methods:
+        variant(request.config, name)
+    backbone_of(request.config)
+    adaptation_of(request)
+
+
+def cells(request: Request, images: ImageSet) -> list[Cell]:
+    """Every cell of the request, checked against the data before anything trains. Raises UsageError."""
+    config, split = request.config, images.split(request.split)
+    _check_size(backbone_of(config), images)
+    _check_augmentation(config.augmentation, images)
+    adaptation = adaptation_of(request)
+    found = []
+    for way in request.ways:
+        for shot in request.shots:
+            setting = Setting(way, shot, config.episodes.n_query)
+            check_setting(images, split.novel, setting, f"novel classes in split {split.name!r}")
+    for seed in request.seeds:
+        for name in request.methods:
+            chosen = variant(config, name)
+            method = find_method(chosen.method)
+            for way in request.ways:
+                for shot in request.shots:
+                    found.append(
+                        Cell(
+                            variant=name,
+                            training=_training(request, images, chosen, method, (way, shot), seed),
+                            split=split.name,
+                            setting=Setting(way, shot, config.episodes.n_query),
+                            bank_seed=config.episodes.bank_seed,
+                            adaptation=adaptation if method.adapts else None,
+                            n_episodes=request.episodes or config.budgets[request.budget].episodes_at(shot),
+                        )
+                    )
+    return found
+
+
+def _check_size(backbone: Backbone, images: ImageSet) -> None:
+    height, width = images.images.shape[2:]
+    if height != width or height < backbone.smallest:
+        raise UsageError(
+            f"{images.name}: its images are {height}x{width} pixels, but {backbone.label} needs squares of at least "
+            f"{backbone.smallest}: set image_size in [data]"
+        )
+
+
+def _check_augmentation(augmentation: AugmentationConfig, images: ImageSet) -> None:
+    side = images.images.shape[-1]
+    if augmentation.crop_padding >= side:
+        raise UsageError(
+            f"[augmentation] crop_padding = {augmentation.crop_padding} must be less than {side}: the images of "
+            f"{images.name} have {side}x{side} pixels, and are reflected at their borders"
+        )
+
+
+def _training(
+    request: Request,
+    images: ImageSet,
+    chosen: Variant,
+    method: type[Method],
+    tested: tuple[int, int],
+    seed: int,
+) -> Training:
+    """The training that serves a cell tested with (n_way, n_shot)."""
+    config, split = request.config, images.split(request.split)
+    size = config.training
+    wanted = (size.way, size.shot)
+    if request.protocol == "matched":
+        wanted = (tested[0], min(tested[1], size.most_shots))
+    n_way, n_shot = method.training_setting(chosen.settings, *wanted)
+    if n_way:
+        setting = Setting(n_way, n_shot, size.query)
+        what = f"base classes in split {split.name!r} to train {chosen.name} on"
+        check_setting(images, split.base, setting, what)
+    _, channels, height, _ = images.images.shape
+    return Training(
+        method=chosen.method,
+        versions=(*method.versions(), CORE_VERSION, BANK_VERSION),
+        settings=chosen.settings,
+        fingerprint=images.fingerprint,
+        base_parts=split.base_parts,
+        in_channels=channels,
+        image_size=height,
+        filters=config.model.filters if "filters" in backbone_of(config).settings else 0,
+        n_base_classes=len(split.base),
+        n_way=n_way,
+        n_shot=n_shot,
+        n_query=size.query if n_way else 0,
+        iterations=config.budgets[request.budget].iterations_of(chosen.method),
+        seed=seed,
+        augmentation=config.augmentation,
+        backbone=config.model.backbone,
+        drop_block=config.model.drop_block,
+        numerics=config.model.numerics,
+    )

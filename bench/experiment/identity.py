@@ -1,0 +1,126 @@
+"""What names a training and a cell: the hash of everything that can change its number. Pure."""
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from fewshot_bench.config import NO_AUGMENTATION, AugmentationConfig, Numerics
+from fewshot_bench.experiment.episodes import BANK_VERSION, Setting
+from fewshot_bench.methods.adaptation import Adaptation
+from fewshot_bench.methods.interface import Problem
+from fewshot_bench.seeding import derive_seed, digest
+
+# left out of an identity as long as they are as the paper has them, so that results from before they were choices
+# keep their names
+UNMENTIONED = ("augmentation", "drop_block", "numerics")
+
+
+@dataclass(frozen=True)
+class Training:
+    """One model to train. Equal trainings have equal keys, whatever variant or grid asks for them."""
+
+    method: str
+    versions: tuple[int, ...]  # of the method, what it is made of, the shared core and the sampler
+    settings: Any
+    fingerprint: str
+    base_parts: tuple[str, ...]  # of the data set; splits with the same ones share trainings
+    in_channels: int
+    image_size: int
+    filters: int  # 0 where the backbone has no such choice
+    n_base_classes: int
+    n_way: int  # of its training episodes; 0 where it has none
+    n_shot: int
+    n_query: int
+    iterations: int
+    seed: int
+    augmentation: AugmentationConfig = NO_AUGMENTATION
+    backbone: str = "conv4"
+    drop_block: float = 0.0
+    numerics: Numerics = "float32"
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Everything that can change the trained weights, and nothing else."""
+        everything = dataclasses.asdict(self) | {"settings": dataclasses.asdict(self.settings)}
+        for f in dataclasses.fields(self):
+            if f.name in UNMENTIONED and getattr(self, f.name) == f.default:
+                del everything[f.name]
+        return everything
+
+    @cached_property
+    def key(self) -> str:
+        """16 hex digits."""
+        return digest(self.identity)[:16]
+
+    @property
+    def data_identity(self) -> list[str | int]:
+        """What the training data are drawn from: no method, so methods with one seed see the same draws."""
+        return [self.fingerprint, *self.base_parts, self.seed]
+
+    @property
+    def problem(self) -> Problem:
+        """What the method is built for. Methods with one seed start from the same trunk."""
+        return Problem(
+            in_channels=self.in_channels,
+            image_size=self.image_size,
+            filters=self.filters,
+            n_base_classes=self.n_base_classes,
+            n_way=self.n_way,
+            n_shot=self.n_shot,
+            n_query=self.n_query,
+            iterations=self.iterations,
+            seed=derive_seed("weights", self.seed),
+            backbone=self.backbone,
+            drop_block=self.drop_block,
+        )
+
+    @property
+    def trained_on(self) -> str:
+        """In words, for the report."""
+        return f"{self.n_way}-way {self.n_shot}-shot" if self.n_way else "batches of base classes"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training evaluated in one setting: one number of the table."""
+
+    variant: str
+    training: Training
+    split: str  # whose novel classes it is tested on
+    setting: Setting
+    bank_seed: int
+    adaptation: Adaptation | None  # None where the method adapts nothing
+    n_episodes: int  # wanted; more extend the cell, so they are no part of its identity
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Everything that can change an episode's result, and nothing else."""
+        return {
+            "training": self.training.key,
+            "split": self.split,
+            "setting": dataclasses.asdict(self.setting),
+            "bank": [BANK_VERSION, self.bank_seed],
+            "adaptation": self.adaptation and dataclasses.asdict(self.adaptation),
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """16 hex digits."""
+        return digest(self.identity)[:16]
+
+    @property
+    def lineage(self) -> str:
+        """16 hex digits, the same for whatever version of the code made the result."""
+        return lineage_of(self.training.identity, self.identity)
+
+    @property
+    def name(self) -> str:
+        """How people say it, and what `-k` matches: maml-5w1s-s0."""
+        return f"{self.variant}-{self.setting.n_way}w{self.setting.n_shot}s-s{self.training.seed}"
+
+
+def lineage_of(training: dict[str, Any], cell: dict[str, Any]) -> str:
+    """`Cell.lineage` from the two identities, as they are or as the database keeps them."""
+    unversioned = {name: value for name, value in training.items() if name != "versions"}
+    return digest(cell | {"training": unversioned, "bank": cell["bank"][1]})[:16]

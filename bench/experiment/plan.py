@@ -1,0 +1,126 @@
+"""Wanted cells x stored states -> what is done, stale, failed and to do. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from fewshot_bench.experiment.records import StoredCell, StoredTraining
+
+if TYPE_CHECKING:  # reading results must not import torch
+    from fewshot_bench.experiment.identity import Cell, Training
+
+State = Literal["done", "partial", "failed", "todo"]
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One wanted cell and how far it is."""
+
+    cell: Cell
+    state: State
+    n_done: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedTraining:
+    """One training that something still needs, and the cells that wait for it."""
+
+    training: Training
+    stored: StoredTraining | None
+    cells: tuple[PlannedCell, ...]  # those to do, in the order of the grid
+
+    @property
+    def name(self) -> str:
+        """The variants that it serves, for the screen."""
+        return " ".join(dict.fromkeys(c.cell.variant for c in self.cells))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a run would do, and what it would not."""
+
+    cells: tuple[PlannedCell, ...]
+    todo: tuple[PlannedTraining, ...]
+    n_stale: int  # stored under the same names with another identity: other code, data or settings
+
+    def count(self, state: State) -> int:
+        """Cells in a state."""
+        return sum(c.state == state for c in self.cells)
+
+
+def make_plan(
+    cells: list[Cell],
+    stored_cells: Mapping[str, StoredCell],
+    stored_trainings: Mapping[str, StoredTraining],
+    *,
+    n_stale: int = 0,
+    retry_failed: bool = False,
+) -> Plan:
+    """Compare what is wanted with what is stored. A failed cell stays failed unless retry_failed."""
+    planned = []
+    for cell in cells:
+        stored, training = stored_cells.get(cell.key), stored_trainings.get(cell.training.key)
+        reason = (stored.reason if stored else "") or (training.reason if training else "")
+        n_done = stored.n_episodes if stored else 0
+        state: State = "partial" if n_done else "todo"
+        if n_done >= cell.n_episodes:
+            state = "done"
+        elif reason and not retry_failed:
+            state = "failed"
+        planned.append(PlannedCell(cell, state, n_done, reason if state == "failed" else ""))
+    groups: dict[str, list[PlannedCell]] = {}
+    seen: set[str] = set()
+    for p in planned:
+        if p.state in ("todo", "partial") and p.cell.key not in seen:  # two variants may be one and the same
+            seen.add(p.cell.key)
+            groups.setdefault(p.cell.training.key, []).append(p)
+    todo = tuple(
+        PlannedTraining(group[0].cell.training, stored_trainings.get(key), tuple(group))
+        for key, group in groups.items()
+    )
+    return Plan(tuple(planned), todo, n_stale)
+
+
+SAME_PACE = ("method", "settings", "backbone", "filters", "image_size", "in_channels", "n_way", "n_shot", "n_query")
+Expected = dict[str, tuple[float | None, float | None]]  # training key -> (training, testing) seconds to come
+
+
+def expected(
+    plan: Plan, stored_cells: Mapping[str, StoredCell], stored_trainings: Mapping[str, StoredTraining]
+) -> Expected:
+    """How long each training and its cells may take, from this database's history; None where it has none."""
+    return {
+        todo.training.key: (_training_seconds(todo, stored_trainings), _testing_seconds(todo, stored_cells))
+        for todo in plan.todo
+    }
+
+
+def _training_seconds(todo: PlannedTraining, stored: Mapping[str, StoredTraining]) -> float | None:
+    """From trainings with the same work a step."""
+    if todo.stored and todo.stored.state == "finished":
+        return 0.0
+    mine = todo.training.identity
+    rates = [
+        t.seconds / t.iteration
+        for t in stored.values()
+        if t.iteration and all(t.identity.get(name) == mine[name] for name in SAME_PACE)
+    ]
+    done = todo.stored.iteration if todo.stored else 0
+    return statistics.median(rates) * (todo.training.iterations - done) if rates else None
+
+
+def _testing_seconds(todo: PlannedTraining, stored: Mapping[str, StoredCell]) -> float | None:
+    """From cells of the same name, whatever their training."""
+    total = 0.0
+    for planned in todo.cells:
+        setting = planned.cell.setting
+        pace = (planned.cell.variant, setting.n_way, setting.n_shot)
+        rates = [c.seconds / c.n_episodes for c in stored.values() if c.pace == pace and c.n_episodes]
+        if not rates:
+            return None
+        total += statistics.median(rates) * (planned.cell.n_episodes - planned.n_done)
+    return total

@@ -1,0 +1,1 @@
+"""Remembering it: the results database, long tables, and what is collected from them for tables."""

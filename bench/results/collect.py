@@ -1,0 +1,204 @@
+"""Stored results of the wanted cells -> the one input of tables and reports."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from fewshot_bench.config import Config
+from fewshot_bench.data.images import ImageSet
+from fewshot_bench.experiment.grid import Request, backbone_of
+from fewshot_bench.experiment.identity import Cell, Training
+from fewshot_bench.experiment.records import EpisodeResult, StoredCell, StoredTraining
+from fewshot_bench.results.confusion import Classes, confusion
+from fewshot_bench.results.store import Reader
+from fewshot_bench.tables.scores import (
+    CellScore,
+    CellState,
+    ClassConfusion,
+    CurvePoint,
+    EpisodeScore,
+    Experiment,
+    Results,
+    TrainingCost,
+)
+
+PROTOCOL_NOTES = {
+    "single": (
+        "One model a method and seed, trained on small episodes, adapts to all settings; a head whose number of "
+        "classes is not the trained one starts at zero."
+    ),
+    "matched": "For each setting a model of its own, trained with as many classes as it is tested with.",
+}
+
+
+def results(
+    request: Request,
+    images: ImageSet,
+    cells: list[Cell],
+    reader: Reader,
+    command: str,
+    *,
+    with_answers: bool = False,
+) -> Results:
+    """Everything stored of the wanted cells, missing ones marked; raises DatabaseError where episodes are damaged.
+
+    Only with the answers do cells have a confusion of classes, for the data interval of tables and for alarms, and only
+    then are damaged answers noticed: they are as many bytes as there were queries.
+    """
+    stored_cells, stored_trainings = reader.cells(), reader.trainings()
+    wanted = {cell.key: cell for cell in cells}
+    held = [key for key in wanted if key in stored_cells]
+    episodes, classes = reader.episodes(held), Classes(images)
+    answers = reader.answers(held) if with_answers else {}
+    trainings = {cell.training.key: cell.training for cell in cells}
+    curves = reader.curves(trainings)
+    variants = {key: tuple(dict.fromkeys(c.variant for c in cells if c.training.key == key)) for key in trainings}
+    return Results(
+        experiment=_experiment(request, images, cells, reader, command),
+        variants=tuple(dict.fromkeys(c.variant for c in cells)),
+        settings=tuple(dict.fromkeys((c.setting.n_way, c.setting.n_shot) for c in cells)),
+        seeds=tuple(dict.fromkeys(c.training.seed for c in cells)),
+        cells=tuple(
+            _score(
+                cell,
+                stored_cells.get(cell.key),
+                stored_trainings.get(cell.training.key),
+                episodes.get(cell.key, ())[: cell.n_episodes],
+                confusion(cell, answers.get(cell.key, {}), classes),
+            )
+            for cell in cells
+        ),
+        trainings=tuple(_cost(t, stored_trainings.get(key), variants[key]) for key, t in trainings.items()),
+        curves=tuple(
+            CurvePoint(variants[key][0], trainings[key].seed, iteration, loss, trainings[key].trained_on)
+            for key, points in curves.items()
+            for iteration, loss in points
+        ),
+    )
+
+
+def stored_scores(
+    reader: Reader, wanted: Callable[[str, int, int, int], bool]
+) -> dict[tuple[str, int, int], list[CellScore]]:
+    """(variant, n_way, n_shot) -> its cells, one a seed, from the database alone; of several the latest run's.
+
+    wanted: of (variant, n_way, n_shot, seed), whether it is.
+    """
+    latest = {
+        (row["variant"], row["n_way"], row["n_shot"], row["seed"]): row
+        for row in sorted(reader.all_cells(), key=lambda row: int(row["run_id"]))
+        if row["n_episodes"] and wanted(row["variant"], row["n_way"], row["n_shot"], row["seed"])
+    }
+    episodes = reader.episodes(row["key"] for row in latest.values())
+    scores: dict[tuple[str, int, int], list[CellScore]] = {}
+    for (variant, n_way, n_shot, seed), row in latest.items():
+        counted = _counted(episodes[row["key"]])
+        score = CellScore(variant, n_way, n_shot, seed, row["key"], "done", "", counted, len(counted))
+        scores.setdefault((variant, n_way, n_shot), []).append(score)
+    return scores
+
+
+def _counted(results: tuple[EpisodeResult, ...]) -> tuple[EpisodeScore, ...]:
+    return tuple(result.score() for result in results)
+
+
+def _score(
+    cell: Cell,
+    stored: StoredCell | None,
+    training: StoredTraining | None,
+    shown: tuple[EpisodeResult, ...],  # a cell that a larger grid extended is shown with what this one asks for
+    confused: ClassConfusion | None,
+) -> CellScore:
+    reason = (stored.reason if stored else "") or (training.reason if training else "")
+    state: CellState = "done" if len(shown) == cell.n_episodes else "partial" if shown else "missing"
+    if state != "done" and reason:
+        state = "failed"
+    return CellScore(
+        variant=cell.variant,
+        n_way=cell.setting.n_way,
+        n_shot=cell.setting.n_shot,
+        seed=cell.training.seed,
+        key=cell.key,
+        state=state,
+        reason=reason if state == "failed" else "",
+        episodes=() if state == "failed" else _counted(shown),
+        n_episodes_wanted=cell.n_episodes,
+        lineage=cell.lineage,
+        backbone=_stored_backbone(training.identity) if training else "",
+        seconds_per_episode=stored.seconds / max(1, stored.n_episodes) if stored else 0.0,
+        weights=training.checkpoint if training else "",
+        confusion=confused if state != "failed" else None,
+    )
+
+
+def _backbone(config: Config) -> str:
+    """Conv-4, 32 filters: the backbone of [model], in words."""
+    backbone, model = backbone_of(config), config.model
+    parts = {backbone.label: True, f"{model.filters} filters": "filters" in backbone.settings}
+    parts[f"DropBlock {model.drop_block:g}"] = model.drop_block > 0
+    parts[f"computed in {model.numerics}"] = model.numerics != "float32"
+    return ", ".join(words for words, said in parts.items() if said)
+
+
+def _stored_backbone(identity: dict[str, Any]) -> str:
+    """conv4, 32 filters, 1x28x28: what it is and what it takes in."""
+    parts = ["{backbone}", "{filters} filters", "{in_channels}x{image_size}x{image_size}"]
+    if not identity["filters"]:
+        parts[1] = "DropBlock {drop_block}" if "drop_block" in identity else ""
+    parts.append("{numerics}" if "numerics" in identity else "")
+    return ", ".join(part for part in parts if part).format(**identity)
+
+
+def _cost(training: Training, stored: StoredTraining | None, variants: tuple[str, ...]) -> TrainingCost:
+    return TrainingCost(
+        variants=variants,
+        seed=training.seed,
+        key=training.key,
+        state=stored.state if stored else "missing",
+        trained_on=training.trained_on,
+        iterations=stored.iteration if stored else 0,
+        images_seen=stored.images_seen if stored else 0,
+        seconds=stored.seconds if stored else 0.0,
+        peak_memory_bytes=stored.peak_memory_bytes if stored else 0,
+        device=stored.device if stored else "",
+        reason=stored.reason if stored else "",
+    )
+
+
+def _experiment(request: Request, images: ImageSet, cells: list[Cell], reader: Reader, command: str) -> Experiment:
+    split = images.split(request.split)
+    _, channels, height, width = images.images.shape
+    return Experiment(
+        dataset=images.name,
+        dataset_note=images.note,
+        fingerprint=images.fingerprint,
+        split=split.name,
+        n_base_classes=len(split.base),
+        n_novel_classes=len(split.novel),
+        image_shape=(channels, height, width),
+        images_per_novel_class=min(len(images.images_of_class[c]) for c in split.novel),
+        protocol=request.protocol,
+        protocol_note=PROTOCOL_NOTES[request.protocol],
+        budget=request.budget,
+        backbone=_backbone(request.config),
+        norms={c.variant: c.training.settings.norm for c in cells if hasattr(c.training.settings, "norm")},
+        n_query=request.config.episodes.n_query,
+        command=command,
+        augmentation=str(request.config.augmentation),
+        facts=_facts(cells, reader),
+    )
+
+
+def _facts(cells: list[Cell], reader: Reader) -> dict[str, str]:
+    """How tasks are fitted, and the provenance of all runs behind the cells; several values where they differ."""
+    found: dict[str, list[str]] = {}
+    for rule in dict.fromkeys(cell.adaptation for cell in cells if cell.adaptation):
+        found.setdefault("adaptation at test", []).append(
+            ", ".join(f"{name} {value}" for name, value in dataclasses.asdict(rule).items())
+        )
+    for run in reader.runs_behind(cell.key for cell in cells):
+        commit = (run["git_commit"] or "not a checkout") + (" with uncommitted changes" if run["git_dirty"] else "")
+        for name, value in {"run": run["started_at"], "commit": commit, **run["facts"]}.items():
+            if value not in found.setdefault(name, []):
+                found[name].append(value)
+    return {name: "; ".join(values) for name, values in found.items()}

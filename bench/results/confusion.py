@@ -1,0 +1,68 @@
+"""The answers to single queries: how they are kept, and which classes they confuse."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot_bench.data.images import ImageSet
+from fewshot_bench.errors import DatabaseError
+from fewshot_bench.experiment.episodes import bank
+from fewshot_bench.experiment.identity import Cell
+from fewshot_bench.experiment.records import SMALL, Answers
+from fewshot_bench.tables.scores import ClassConfusion
+
+
+def pack_answers(labels: NDArray[np.int64], n_way: int) -> Answers:
+    """Labels 0..n_way-1, query by query, as they are stored."""
+    return Answers(labels.astype("u1" if n_way <= SMALL else "<u2").tobytes())
+
+
+def unpack_answers(answers: Answers, n_way: int) -> NDArray[np.int64]:
+    """The labels that were packed."""
+    return _labels(answers, n_way).astype(np.int64)
+
+
+def _labels(answers: Answers, n_way: int) -> NDArray[np.unsignedinteger]:
+    return np.frombuffer(answers, "u1" if n_way <= SMALL else "<u2")
+
+
+class Classes:
+    """Which novel classes, counted from 0, the labels of a bank's episodes stand for."""
+
+    def __init__(self, images: ImageSet) -> None:
+        self._images = images
+        self._drawn: dict[tuple[str, int, int, int], list[NDArray[np.int64]]] = {}
+
+    def of(self, cell: Cell, n_episodes: int) -> NDArray[np.int64]:
+        """(n_episodes, n_way) for the first n_episodes; equal at every shot, so drawn once a way."""
+        split, setting = cell.split, cell.setting
+        place = (split, setting.n_way, setting.n_query, cell.bank_seed)
+        drawn = self._drawn.setdefault(place, [])
+        sampler = bank(self._images, *place)
+        drawn += [sampler.draw_classes(i, setting.n_way) for i in range(len(drawn), n_episodes)]
+        return np.stack(drawn[:n_episodes])
+
+    def count(self, split: str) -> int:
+        """How many novel classes a split has."""
+        return len(self._images.split(split).novel)
+
+
+def confusion(cell: Cell, answers: Mapping[int, Answers], classes: Classes) -> ClassConfusion | None:
+    """How often a cell's first episodes took one novel class for another; None where their answers were not kept."""
+    n_way, n_query = cell.setting.n_way, cell.setting.n_query
+    n_episodes = next((i for i in range(cell.n_episodes) if i not in answers), cell.n_episodes)
+    if not n_episodes:
+        return None
+    labels = _labels(Answers(b"".join(answers[i] for i in range(n_episodes))), n_way)
+    if labels.size != n_episodes * n_way * n_query or labels.max() >= n_way:
+        raise DatabaseError(f"the stored answers of cell {cell.key} ({cell.name}) are damaged; restore a copy")
+    n_classes = classes.count(cell.split)
+    taken = classes.of(cell, n_episodes).astype(np.min_scalar_type(n_classes**2))  # (E, n_way); small is fast here
+    pairs = taken[:, :, None] * n_classes + taken[:, None, :]  # (E, n_way, n_way): of true and given label
+    given = np.arange(0, pairs.size, n_way)[:, None] + labels.reshape(-1, n_query)  # queries stand label by label
+    answered, together = (
+        np.bincount(found.ravel(), minlength=n_classes**2).reshape(n_classes, n_classes)
+        for found in (pairs.take(given), pairs)
+    )
+    return ClassConfusion(answered, n_query * together)

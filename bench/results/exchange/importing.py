@@ -1,0 +1,186 @@
+"""A file in long form (see `exchange.py`) -> a database of its own, which is then merged like any other.
+
+What the file says of how its results were made is kept as what the file says: the run of each row is the import.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from bisect import bisect_right
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from fewshot_bench.errors import UsageError
+from fewshot_bench.results.exchange.description import Described, describe
+from fewshot_bench.results.exchange.export import words_of
+from fewshot_bench.results.exchange.long_facts import CellFacts, TrainingFacts
+from fewshot_bench.results.exchange.long_file import Field, LongFileRow, read_rows
+from fewshot_bench.results.origin import Origin, importing_run
+from fewshot_bench.results.provenance import Provenance
+from fewshot_bench.results.store.comparing import Comparison
+from fewshot_bench.results.store.merging import merge
+from fewshot_bench.results.store.scratch import Scratch, scratch
+from fewshot_bench.results.store.snapshot import Row, snapshot
+from fewshot_bench.tables.escape import csv_text
+
+AT_ONCE = 5000  # episodes inserted
+
+
+def merge_file(path: Path, ours: str, provenance: Provenance, *, dry_run: bool = False) -> Comparison:
+    """Bring what is missing in the database `ours` from a file, as `merging.merge` does from another database.
+
+    What the file does not say of a cell is taken from ours. The file is read twice, so that its rows may stand in any
+    order. Raises UsageError with file, row and column for whatever is wrong in it, DatabaseError as `merge` does.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such file")
+    with TemporaryDirectory() as folder:
+        theirs = str(Path(folder) / "results.sqlite")
+        with snapshot(ours, or_empty=True) as known:
+            described = describe(path, known)
+        with scratch(theirs) as filled:
+            _Loader(path, filled, described, provenance).load()
+        return merge(ours, theirs, dry_run=dry_run)
+
+
+class _Loader:
+    """Fills the scratch database; each method is a step of `load`."""
+
+    def __init__(self, path: Path, scratch: Scratch, described: Described, provenance: Provenance) -> None:
+        self._path, self._scratch, self._described, self._provenance = path, scratch, described, provenance
+        with path.open("rb") as file:
+            self._source = f"{path.name}, SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
+        self._runs: dict[str, int] = {}
+        self._trainings = {key: self._training_row(facts) for key, facts in described.trainings.items()}
+        self._cells = {key: _Cell(facts, self, path) for key, facts in described.cells.items()}
+
+    def load(self) -> None:
+        self._scratch.add("trainings", list(self._trainings.values()))
+        for points in self._described.curves.values():
+            self._scratch.add("curves", points)
+        self._load_episodes()
+        for key, cell in self._cells.items():
+            cell.check_numbers()
+            self._scratch.add("cells", [cell.row | self._scratch.count(key)])
+
+    def training(self, key: str) -> tuple[Row, int]:
+        """A training's row, and its seed."""
+        return self._trainings[key], self._described.trainings[key].values["seed"]
+
+    def run_id(self, made: Origin | None) -> int:
+        """The run that stands for an origin."""
+        name = json.dumps(made, sort_keys=True)
+        if name not in self._runs:
+            self._runs[name] = self._scratch.add_run(importing_run(made, self._source, self._provenance))
+        return self._runs[name]
+
+    def _training_row(self, facts: TrainingFacts) -> Row:
+        values = {name: value for name, value in facts.values.items() if name != "seed"}
+        identity = json.dumps(facts.identity, sort_keys=True)
+        return values | {"key": facts.key, "identity": identity, "run_id": self.run_id(facts.run)}
+
+    def _load_episodes(self) -> None:
+        episodes: list[Row] = []
+        answers: list[Row] = []
+        for row in read_rows(self._path):
+            cell = self._cells.get(row["cell_key"].text)
+            if cell is None:
+                raise UsageError(f"{self._path}: it changed while it was read")
+            episodes.append(cell.episode(row))
+            if labels := cell.answers(row, episodes[-1]):
+                answers.append({"cell_key": cell.key, "number": episodes[-1]["number"], "labels": labels})
+            if len(episodes) >= AT_ONCE:
+                self._scratch.add("episodes", episodes)
+                self._scratch.add("answers", answers)
+                episodes, answers = [], []
+        self._scratch.add("episodes", episodes)
+        self._scratch.add("answers", answers)
+
+
+class _Cell:
+    """A cell, and which of its episodes have come."""
+
+    def __init__(self, facts: CellFacts, loader: _Loader, path: Path) -> None:
+        training, seed = loader.training(facts.training_key)
+        self.key, self._facts, self._path = facts.key, facts, path
+        self.row = facts.values | {
+            "key": facts.key,
+            "identity": json.dumps(facts.identity, sort_keys=True),
+            "training_key": facts.training_key,
+            "seed": seed,
+            "run_id": loader.run_id(facts.run),
+        }
+        self._words = words_of(self.row, training)
+        self._agreed: tuple[str, ...] = ()
+        self._starts = [first for first, _ in facts.runs]
+        self._runs = [self.row["run_id"], *(loader.run_id(run) for _, run in facts.runs)]
+        self._row_of: dict[int, int] = {}  # episode number -> row of the file
+        self._number_of: dict[str, int] = {}  # episode id -> number
+
+    def episode(self, row: LongFileRow) -> Row:
+        """The row of `episodes` that a row of the file says. Raises UsageError."""
+        self._check_words(row)
+        number, name = row["number"].integer(), row["episode_id"].key()
+        if self._row_of.setdefault(number, row.number) != row.number:
+            row["number"].wrong(f"row {self._row_of[number]} has episode {number} of cell {self.key} already")
+        if self._number_of.setdefault(name, number) != number:
+            row["episode_id"].wrong(f"it is the id of episode {self._number_of[name]} of the same cell already")
+        n_correct, n_queries = row["n_correct"].integer(), row["n_queries"].integer()
+        if n_queries != self._facts.n_queries:
+            n_way, n_query = self.row["n_way"], self.row["n_query"]
+            row["n_queries"].wrong(f"{n_queries} should be {n_way * n_query}: {n_way} classes, {n_query} queries each")
+        if n_correct > n_queries:
+            row["n_correct"].wrong(f"{n_correct} of {n_queries} queries cannot be right")
+        return {
+            "cell_key": self.key,
+            "number": number,
+            "episode_id": name,
+            "n_correct": n_correct,
+            "n_queries": n_queries,
+            "run_id": self._runs[bisect_right(self._starts, number)],
+        }
+
+    def answers(self, row: LongFileRow, episode: Row) -> bytes:
+        """The answers that a row of the file has, which must be those that were counted. Raises UsageError."""
+        place = row.get("answers")
+        if place is None:
+            return b""
+        packed, n_way, n_query = place.answers(), self.row["n_way"], self.row["n_query"]
+        kind = np.dtype("u1" if n_way <= 256 else "<u2")  # see records.Answers
+        if len(packed) != episode["n_queries"] * kind.itemsize:
+            n_bytes = episode["n_queries"] * kind.itemsize
+            place.wrong(f"it has {len(packed)} bytes, but the answers to {episode['n_queries']} queries are {n_bytes}")
+        labels = np.frombuffer(packed, kind).reshape(n_way, n_query)
+        if labels.max() >= n_way:
+            place.wrong(f"label {labels.max()} in a {n_way}-way episode")
+        n_right = int((labels == np.arange(n_way)[:, None]).sum())
+        if n_right != episode["n_correct"]:
+            place.wrong(
+                f"{n_right} of the answers are right, but n_correct is {episode['n_correct']}; "
+                "drop the column answers if the counts are not those of these answers (simulated, for example)"
+            )
+        return packed
+
+    def check_numbers(self) -> None:
+        """Raise UsageError for a gap in the numbers of the episodes."""
+        missing = next((i for i in range(len(self._row_of)) if i not in self._row_of), None)
+        if missing is not None:
+            row = self._row_of[min(number for number in self._row_of if number > missing)]
+            Field(self._path, row, "number", "").wrong(
+                f"cell {self.key} has no episode {missing}: its numbers must be 0, 1, 2, ... without a gap"
+            )
+
+    def _check_words(self, row: LongFileRow) -> None:
+        said = row.texts(self._words)
+        if said == self._agreed:  # as on the row before
+            return
+        for name, value in self._words.items():
+            place, text = row.get(name), str(value).strip()
+            if place is None or place.text in (text, csv_text(text)):
+                continue
+            if not isinstance(value, int) or place.integer() != value:
+                place.wrong(f"{place.text[:40]!r} should be {text!r}, as its facts (or the database) say")
+        self._agreed = said

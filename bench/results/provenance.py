@@ -1,0 +1,77 @@
+"""Where a number came from: code, command, versions, hardware. Recorded beside results, not identity."""
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from fewshot_bench import __version__
+
+LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "SQLAlchemy")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What is recorded of one run."""
+
+    started_at: str  # ISO 8601, UTC
+    command: str
+    git_commit: str  # empty outside a checkout
+    git_dirty: bool | None
+    facts: dict[str, str]
+
+
+def collect(arguments: list[str], device: str, threads: int, jobs: int) -> Provenance:
+    """The provenance of the run that is starting; `arguments` as the user typed them after `bench`."""
+    commit, dirty = _git()
+    facts = {
+        "fewshot-bench": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": str(cores()),
+        "device": device,
+        "threads": str(threads),
+        "jobs": str(jobs),
+    } | {name: version(name) for name in LIBRARIES}
+    return Provenance(now(), shlex.join(["bench", *arguments]), commit, dirty, facts)
+
+
+def now() -> str:
+    """The time, ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _git() -> tuple[str, bool | None]:
+    """The commit of the checkout that this code runs from, and whether tracked files differ from it."""
+    here = Path(__file__).resolve().parents[2]
+    if not (here / ".git").exists():  # installed from a wheel
+        return "", None
+    try:
+        commit = _output(["git", "rev-parse", "HEAD"], here)
+        return commit, bool(_output(["git", "status", "--porcelain", "--untracked-files=no"], here))
+    except (OSError, subprocess.CalledProcessError):
+        return "", None
+
+
+def _output(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"

@@ -1,0 +1,6 @@
+"""The results database; only this folder imports sqlalchemy."""
+
+from fewshot_bench.results.store.reading import Reader
+from fewshot_bench.results.store.writing import Writer
+
+__all__ = ["Reader", "Writer"]

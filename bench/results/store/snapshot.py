@@ -1,0 +1,232 @@
+"""A whole database as one transaction shows it: what merging and exporting read."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine, Select, create_engine, select
+from sqlalchemy.pool import StaticPool
+
+from fewshot_bench.errors import DatabaseError, NoResultsYet
+from fewshot_bench.experiment.records import EpisodeResult
+from fewshot_bench.results.store.engine import REVISIONS, explained, open_engine
+from fewshot_bench.results.store.engine import sqlite_path as sqlite_path
+from fewshot_bench.results.store.engine import without_password as without_password
+from fewshot_bench.results.store.schema import answers, cells, curves, episodes, metadata, runs, trainings
+from fewshot_bench.results.store.writing import COUNTED, episodes_sha256
+from fewshot_bench.seeding import digest
+
+Row = dict[str, Any]
+EDITED = "the file was damaged or edited; restore a copy of it"
+
+
+class StoredEpisode(NamedTuple):
+    """A row of `episodes` without its cell."""
+
+    number: int
+    episode_id: str
+    n_correct: int
+    n_queries: int
+    run_id: int
+
+    @property
+    def counted(self) -> tuple[int, str, int, int]:
+        """What was measured, without who measured it."""
+        return self[:4]
+
+
+class Snapshot:
+    """Every stored row, read over one connection and so in its transaction."""
+
+    def __init__(self, where: str, connection: Connection) -> None:
+        self.where = without_password(where)
+        self._c = connection
+
+    def runs(self) -> dict[int, Row]:
+        """The rows of `runs` by id."""
+        found = self._rows(select(runs).order_by(runs.c.id))
+        for row in found:
+            parsed(self.where, f"the facts of run {row['id']}", row["facts"])
+        return {row["id"]: row for row in found}
+
+    def trainings(self) -> dict[str, Row]:
+        """The rows of `trainings` by key. Raises DatabaseError where one is not what its key is the hash of."""
+        found = self._rows(select(trainings).order_by(trainings.c.key))
+        for row in found:
+            training_identity(self.where, row)
+        return {row["key"]: row for row in found}
+
+    def cells(self) -> dict[str, Row]:
+        """The rows of `cells` by key, in an order that only their content decides.
+
+        Raises DatabaseError where one, or its training, is not what its key is the hash of.
+        """
+        rows = self._rows(select(cells))
+        their_trainings = {key: json.loads(row["identity"]) for key, row in self.trainings().items()}
+        for row in rows:
+            cell_identity(self.where, row, their_trainings.get(row["training_key"], {}))
+        rows.sort(key=lambda row: (row["variant"], row["n_way"], row["n_shot"], row["seed"], row["key"]))
+        return {row["key"]: row for row in rows}
+
+    def episodes(self, cell: Row) -> list[StoredEpisode]:
+        """A cell's episodes in order. Raises DatabaseError where they are not those that were stored."""
+        query = select(*(episodes.c[name] for name in (*COUNTED, "run_id"))).where(episodes.c.cell_key == cell["key"])
+        with explained(self.where):
+            found = [StoredEpisode(*row) for row in self._c.execute(query.order_by(episodes.c.number))]
+        complete = [episode.number for episode in found] == list(range(cell["n_episodes"]))
+        if not complete or episodes_sha256(episode.counted for episode in found) != cell["sha256"]:
+            raise DatabaseError(
+                f"{self.where}: the episodes of cell {cell['key']} ({cell_name(cell)}) do not match their checksum: "
+                "the file was damaged or edited; nothing was changed; restore a copy of it"
+            )
+        check_counts(self.where, cell["key"], found)
+        return found
+
+    def answers(self, cell_key: str) -> dict[int, bytes]:
+        """Episode number -> the label given to each query, where they were kept; see records.Answers."""
+        return {
+            row["number"]: row["labels"] for row in self._rows(select(answers).where(answers.c.cell_key == cell_key))
+        }
+
+    def curves(self, training_key: str) -> list[Row]:
+        """The points of a training's curves."""
+        query = select(curves).where(curves.c.training_key == training_key)
+        return self._rows(query.order_by(curves.c.name, curves.c.iteration))
+
+    def _rows(self, query: Select[Any]) -> list[Row]:
+        with explained(self.where):
+            return [dict(row) for row in self._c.execute(query).mappings()]
+
+
+def file_of(where: str) -> Path | None:
+    """The file of an SQLite database, given as path or URL; None for a server."""
+    return sqlite_path(where)
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether two names name one database."""
+    paths = file_of(one), file_of(other)
+    if paths[0] is None or paths[1] is None:
+        return one == other
+    with explained(one):
+        return paths[0].exists() and paths[1].exists() and paths[0].samefile(paths[1])
+
+
+def cell_name(cell: Row) -> str:
+    """How people say it: maml-5w1s-s0."""
+    return f"{cell['variant']}-{cell['n_way']}w{cell['n_shot']}s-s{cell['seed']}"
+
+
+def refuse_folder(where: str) -> None:
+    """Raise DatabaseError where a folder is named in place of a database: SQLite would speak of the disk."""
+    path = file_of(where)
+    with explained(where):
+        if path and path.is_dir():
+            raise DatabaseError(f"{where}: it is a folder; name a database file in it, or another with BENCH_DB")
+
+
+def parsed(where: str, what: str, text: str) -> Row:
+    """An object that a column holds as JSON; `what` names it. Raises DatabaseError where it is none."""
+    try:
+        found = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise DatabaseError(f"{where}: {what} cannot be read: {EDITED}")
+    return found
+
+
+def training_identity(where: str, row: Row) -> Row:
+    """The identity of a row of `trainings`. Raises DatabaseError where key or columns are not those of it."""
+    named = {name: row[name] for name in ("method", "iterations")}
+    return _identity(where, f"training {row['key']}", row, named)
+
+
+def cell_identity(where: str, row: Row, training: Row) -> Row:
+    """The identity of a row of `cells`, given its training's. Raises DatabaseError as `training_identity` does."""
+    setting = {name: row[name] for name in ("n_way", "n_shot", "n_query")}
+    what = f"cell {row['key']}"
+    found = _identity(where, what, row, {"training": row["training_key"], "setting": setting})
+    if training.get("seed") != row["seed"]:
+        raise DatabaseError(f"{where}: the seed of {what} is not that of its training: {EDITED}")
+    return found
+
+
+def _identity(where: str, what: str, row: Row, named: Row) -> Row:
+    """`named` is what other columns say of the identity."""
+    found = parsed(where, f"the identity of {what}", row["identity"])
+    try:
+        key = digest(found)[:16]
+    except ValueError:  # a number that is not finite
+        key = ""
+    if key != row["key"]:
+        raise DatabaseError(f"{where}: the identity of {what} does not match its key: {EDITED}")
+    for name, value in named.items():
+        if found.get(name) != value:
+            raise DatabaseError(f"{where}: the {name} of {what} is not that of its identity: {EDITED}")
+    return found
+
+
+def check_counts(where: str, cell_key: str, found: Iterable[StoredEpisode | EpisodeResult]) -> None:
+    """Raise DatabaseError for an episode that has no queries, or other than 0 to all of them correct."""
+    for episode in found:
+        number, correct, queries = episode.number, episode.n_correct, episode.n_queries
+        whole = isinstance(correct, int) and isinstance(queries, int)  # SQLite keeps texts and fractions, too
+        if not (whole and 0 <= correct <= queries and queries > 0):
+            said = f"cell {cell_key}, episode {number} cannot be: {correct} of {queries} correct"
+            raise DatabaseError(f"{where}: {said}; {EDITED}")
+
+
+@contextmanager
+def snapshot(where: str, *, or_empty: bool = False) -> Iterator[Snapshot]:
+    """A database as it is now, which is left as it is: one of an older schema is read from a migrated copy.
+
+    With `or_empty` a database that does not exist is an empty one. Raises DatabaseError, NoResultsYet and
+    UsageError as `open_engine` does, DatabaseError also where rows refer to rows that are not there.
+    """
+    with ExitStack() as stack:
+        engine = _readable_engine(where, stack, or_empty)
+        stack.callback(engine.dispose)
+        with explained(where):
+            connection = stack.enter_context(engine.connect())
+            stack.enter_context(connection.begin())
+            is_sqlite = connection.dialect.name == "sqlite"
+            if is_sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+                raise DatabaseError(f"{where}: rows are missing in it: it was damaged or edited; restore a copy of it")
+        yield Snapshot(where, connection)
+
+
+def _readable_engine(where: str, stack: ExitStack, or_empty: bool) -> Engine:
+    refuse_folder(where)
+    try:
+        return open_engine(where, write=False)
+    except NoResultsYet:
+        if not or_empty:
+            raise
+        engine = create_engine("sqlite://", poolclass=StaticPool)
+        metadata.create_all(engine)
+        return engine
+    except DatabaseError:
+        path = file_of(where)
+        if path is None or _revision(path) not in REVISIONS[:-1]:
+            raise
+        with explained(where):
+            copy = Path(stack.enter_context(TemporaryDirectory())) / "copy.sqlite"
+            with closing(sqlite3.connect(path)) as original, closing(sqlite3.connect(copy)) as target:
+                original.backup(target)
+        return open_engine(str(copy), write=True)
+
+
+def _revision(path: Path) -> str | None:
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.Error:  # it cannot even be opened, or is not ours
+        return None
+    return str(row[0]) if row else None

@@ -1,0 +1,1 @@
+"""Doing it: trainings and evaluations, the units of a run, worker processes, devices, checkpoints."""

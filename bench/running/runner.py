@@ -1,0 +1,221 @@
+"""Train one training, evaluate one cell. Yields what happened; knows no database and no screen."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fewshot_bench.data.images import ImageSet
+from fewshot_bench.experiment.episodes import Episode, bank
+from fewshot_bench.experiment.identity import Cell, Training
+from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress
+from fewshot_bench.methods.adaptation import Adaptation
+from fewshot_bench.methods.backbones import BACKBONES
+from fewshot_bench.methods.execution import Execution
+from fewshot_bench.methods.interface import Method
+from fewshot_bench.methods.registry import find_method
+from fewshot_bench.results.confusion import pack_answers
+from fewshot_bench.running.checkpoint import Checkpoints
+from fewshot_bench.running.curves import Clock, Losses
+from fewshot_bench.running.device import arithmetic, describe
+from fewshot_bench.running.tasks import BaseClasses, Features, Gallery, class_index
+from fewshot_bench.seeding import derive_seed
+
+SAVE_SECONDS = 20.0  # a kill loses at most this much of a training
+CHUNK_SECONDS = 5.0  # and about this much of an evaluation, whose first episode comes alone to tell its pace
+LOG_EVERY = 50  # iterations between points of a curve, at most
+GPU_PIXELS = 16_384 * 32 * 32  # in one evaluation pass on a GPU: bounds its memory
+
+
+class Stopped(Exception):
+    """The run was asked to stop; everything up to here is saved."""
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """What every training and evaluation of a run shares."""
+
+    images: ImageSet
+    gallery: Gallery
+    checkpoints: Checkpoints
+    device: torch.device
+    should_stop: Callable[[], bool]
+    recompute: bool = False  # see `execution.Execution`
+    embedded: WeakKeyDictionary[Method, dict[str, Features]] = field(default_factory=WeakKeyDictionary)  # by split
+    loaded: dict[tuple[str, str], Method] = field(default_factory=dict)  # by training's and weights' key: the last one
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """A point of the training curves: mean losses since the last one."""
+
+    progress: TrainingProgress
+    losses: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The training is over and its weights are stored."""
+
+    progress: TrainingProgress
+    checkpoint: str  # SHA-256
+
+
+@dataclass(frozen=True)
+class Diverged:
+    """The training stopped at a number that is none."""
+
+    progress: TrainingProgress
+    reason: str
+
+
+def build(training: Training, lab: Laboratory) -> Method:
+    """The method of a training, with its initial weights, on the device."""
+    method = find_method(training.method)(training.problem, training.settings).to(lab.device)
+    method.execution = execution_of(training, lab.device, lab.recompute)
+    return method
+
+
+def execution_of(training: Training, device: torch.device, recompute: bool) -> Execution:
+    """How the steps of a training are carried out on a device."""
+    on_gpu = device.type == "cuda"
+    return Execution(
+        tasks_at_once=64 if on_gpu and BACKBONES[training.backbone].folds else 1,
+        # DropBlock draws anew in each step, and would draw something else in a step that is done again
+        recompute=recompute and not training.drop_block,
+        recorded=on_gpu and not training.drop_block,
+    )
+
+
+def load(training: Training, checkpoint: str, lab: Laboratory) -> Method:
+    """The finished method of a stored training. Raises FileNotFoundError if its weights are gone."""
+    state = lab.checkpoints.load_finished(checkpoint)
+    if state is None:
+        raise FileNotFoundError(f"the weights {checkpoint} are missing or damaged")
+    return build(training, lab).load_training_state(state).eval()
+
+
+def train(training: Training, lab: Laboratory) -> Iterator[Progressed | Finished | Diverged]:
+    """Train from the start, or from where an earlier run was stopped; the result is the same, bit for bit.
+
+    Raises Stopped, with the state saved, soon after `lab.should_stop()` turns true. The partial state stays on disk
+    until the caller has recorded the end and drops it, so that a kill in between loses nothing.
+    """
+    method = build(training, lab)
+    classes = lab.images.classes_of(training.base_parts)
+    source = BaseClasses(lab.images, classes, lab.gallery, training.data_identity, training.augmentation)
+    clock, pending, logged_at = Clock(lab.device), Losses(), 0
+    saved = lab.checkpoints.load_partial(training.key)
+    if saved is not None:
+        method.load_training_state(saved)
+        source.load_state(saved)
+        pending.load_state(saved, lab.device)
+        clock.load_state(saved)
+        logged_at = method.iteration - len(pending)
+    every = max(1, min(LOG_EVERY, training.iterations // 20))
+    saved_at = time.monotonic()
+
+    def progress() -> TrainingProgress:
+        return TrainingProgress(
+            method.iteration, source.images_drawn, clock.seconds(), clock.peak_bytes(), describe(lab.device)
+        )
+
+    while method.iteration < training.iterations:
+        pending.add(_step(method, source, training, lab.device))
+        stop, last = lab.should_stop(), method.iteration == training.iterations
+        if method.iteration - logged_at >= every or last:
+            bad = pending.first_not_finite()
+            if bad is not None or (last and not _all_finite(method)):
+                step = logged_at + bad + 1 if bad is not None else method.iteration
+                what = "loss" if bad is not None else "weights"
+                yield Diverged(
+                    replace(progress(), iteration=step),
+                    f"training diverged: {what} not finite at iteration {step}",
+                )
+                return
+            yield Progressed(progress(), pending.means())
+            pending, logged_at = Losses(), method.iteration
+        if (stop or time.monotonic() - saved_at > SAVE_SECONDS) and not last:
+            state = method.training_state() | source.state() | pending.state() | clock.state()
+            lab.checkpoints.save_partial(training.key, state)
+            saved_at = time.monotonic()
+        if stop and not last:
+            raise Stopped
+    done = progress()
+    checkpoint = lab.checkpoints.save_finished(method.training_state())
+    yield Finished(done, checkpoint)
+
+
+def _step(method: Method, source: BaseClasses, training: Training, device: torch.device) -> dict[str, Tensor]:
+    """One step; what DropBlock draws in it depends on its number alone, so that training can go on anywhere."""
+    with arithmetic(training.numerics, device):
+        if not training.drop_block:
+            return method.step(source)
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(derive_seed("drop block", *training.data_identity, method.iteration))
+            return method.step(source)
+
+
+def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterator[list[EpisodeResult]]:
+    """The cell's episodes from number `first` on, in chunks of a few seconds.
+
+    Raises Stopped between episodes, after yielding what is done; FloatingPointError for logits that are not
+    finite.
+    """
+    setting = cell.setting
+    sampler = bank(lab.images, cell.split, setting.n_way, setting.n_query, cell.bank_seed)
+    numbers = class_index(lab.images, lab.images.split(cell.split).novel)
+    features = embed(cell, method, lab)
+    answer = method.classify if method.embeds else method.predict
+    at_once = 1
+    if lab.device.type == "cuda" and (method.embeds or BACKBONES[cell.training.backbone].folds):
+        n_images = setting.n_way * (setting.n_shot + setting.n_query)
+        at_once = max(1, GPU_PIXELS // (n_images * cell.training.image_size**2))
+    adaptation = cell.adaptation or Adaptation()  # a method that adapts nothing ignores it
+    chunk: list[EpisodeResult] = []
+    started = -CHUNK_SECONDS
+    for start in range(first, cell.n_episodes, at_once):
+        drawn = [sampler.draw(i, setting) for i in range(start, min(start + at_once, cell.n_episodes))]
+        batch = lab.gallery.collate(drawn, numbers, features)
+        with arithmetic(cell.training.numerics, lab.device):
+            logits = answer(batch, adaptation)  # (T, n_way*n_query, n_way)
+        if not bool(torch.isfinite(logits).all()):
+            yield chunk
+            raise FloatingPointError(f"adaptation diverged: logits not finite in episode {start} or soon after")
+        answers = logits.argmax(-1).cpu().numpy()  # (T, n_way*n_query)
+        chunk += [_result(start + i, e, answers[i]) for i, e in enumerate(drawn)]
+        stop = lab.should_stop() and start + at_once < cell.n_episodes
+        if stop or time.monotonic() - started > CHUNK_SECONDS:
+            yield chunk
+            chunk, started = [], time.monotonic()
+        if stop:
+            raise Stopped
+    if chunk:
+        yield chunk
+
+
+def embed(cell: Cell, method: Method, lab: Laboratory) -> Features | None:
+    """The novel images as the method embeds them, if it does: once, however many settings they are asked for in."""
+    if not method.embeds:
+        return None
+    known = lab.embedded.setdefault(method, {})
+    if cell.split not in known:
+        of_class = lab.images.images_of_class
+        indices = np.concatenate([of_class[c] for c in lab.images.split(cell.split).novel])
+        with arithmetic(cell.training.numerics, lab.device):
+            known[cell.split] = Features(method.embed, indices, lab.gallery)
+    return known[cell.split]
+
+
+def _result(number: int, episode: Episode, answers: NDArray[np.int64]) -> EpisodeResult:
+    n_correct = int((answers == episode.query_labels).sum())
+    return EpisodeResult(number, episode.id, n_correct, len(answers), pack_answers(answers, len(episode.classes)))
+
+
+def _all_finite(method: Method) -> bool:
+    return all(bool(p.isfinite().all()) for p in method.parameters())

@@ -1,0 +1,134 @@
+"""Training data for a method: the base classes, in two numbered streams that can be resumed anywhere."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fewshot_bench.config import NO_AUGMENTATION, AugmentationConfig
+from fewshot_bench.data.images import ImageSet
+from fewshot_bench.experiment.episodes import Episode, Sampler, Setting
+from fewshot_bench.methods.interface import Episodes
+from fewshot_bench.running.augmentation import Augmentation
+from fewshot_bench.seeding import Canonical, Stream
+
+EMBEDDED_AT_ONCE = 256  # images; always the same, as their number can change the last bits
+
+
+class Gallery:
+    """All images of a data set, as uint8; floats are made, on the device, of the few that are asked for."""
+
+    def __init__(self, images: ImageSet, device: torch.device) -> None:
+        self._array = np.asarray(images.images)  # (n, C, H, W); on a CPU still the memory map that all processes share
+        self._tensor = torch.from_numpy(np.array(images.images)).to(device) if device.type != "cpu" else None
+        self._device = device
+
+    def pick(self, indices: NDArray[np.int64]) -> Tensor:
+        """Images (*indices.shape, C, H, W) as floats in [0, 1]."""
+        if self._tensor is None:
+            return torch.from_numpy(self._array[indices]).float().div_(255)
+        rows = torch.from_numpy(indices).to(self._device, non_blocking=True)
+        return self._tensor[rows].float().div_(255)
+
+    def collate(
+        self, episodes: list[Episode], class_index: NDArray[np.int64], features: "Features | None" = None
+    ) -> Episodes:
+        """T drawn episodes as one batch, of images or of their features.
+
+        class_index maps the image set's classes to 0, 1, ...
+        """
+        pick = features.pick if features else self.pick
+
+        def stack(name: str) -> NDArray[np.int64]:
+            return np.stack([getattr(e, name) for e in episodes])
+
+        def labels(array: NDArray[np.int64]) -> Tensor:
+            return torch.from_numpy(array).to(self._device, non_blocking=True)
+
+        return Episodes(
+            pick(stack("support")),
+            labels(stack("support_labels")),
+            pick(stack("query")),
+            labels(stack("query_labels")),
+            labels(class_index[stack("classes")]),
+        )
+
+
+def class_index(images: ImageSet, classes: tuple[int, ...]) -> NDArray[np.int64]:
+    """For each class of the image set its number among `classes`, -1 for the others."""
+    index = np.full(len(images.class_names), -1, dtype=np.int64)
+    index[list(classes)] = np.arange(len(classes))
+    return index
+
+
+class Features:
+    """Some classes' images as a method embeds them, each once."""
+
+    def __init__(self, embed: Callable[[Tensor], Tensor], indices: NDArray[np.int64], gallery: Gallery) -> None:
+        pieces = np.array_split(indices, math.ceil(len(indices) / EMBEDDED_AT_ONCE))
+        self._features = torch.cat([embed(gallery.pick(piece)) for piece in pieces])  # (n, F)
+        self._row = np.full(indices.max() + 1, -1)
+        self._row[indices] = np.arange(len(indices))
+
+    def pick(self, indices: NDArray[np.int64]) -> Tensor:
+        """Features (*indices.shape, F) of images."""
+        rows = torch.from_numpy(self._row[indices]).to(self._features.device, non_blocking=True)
+        return self._features[rows]
+
+
+class BaseClasses:
+    """The methods' TaskSource over one training's base classes. Its state is three counters."""
+
+    def __init__(
+        self,
+        images: ImageSet,
+        classes: tuple[int, ...],
+        gallery: Gallery,
+        identity: Canonical,
+        augmentation: AugmentationConfig = NO_AUGMENTATION,
+    ) -> None:
+        self._gallery = gallery
+        self._augmentation = Augmentation(augmentation, identity)
+        self._episodes = Sampler(images, classes, Stream("training episodes", identity))
+        self._batches = Stream("training batches", identity)
+        self._pool = np.concatenate([images.images_of_class[c] for c in classes])
+        self._class_index = class_index(images, classes)
+        self._class_of = images.class_ids
+        self.episodes_drawn = self.batches_drawn = self.images_drawn = 0
+
+    def episodes(self, n_tasks: int, n_way: int, n_shot: int, n_query: int) -> Episodes:
+        """The next n_tasks training episodes."""
+        setting = Setting(n_way, n_shot, n_query)
+        first = self.episodes_drawn
+        drawn = [self._episodes.draw(first + i, setting) for i in range(n_tasks)]
+        self.episodes_drawn += n_tasks
+        self.images_drawn += n_tasks * n_way * (n_shot + n_query)
+        return self._augmentation.episodes(self._gallery.collate(drawn, self._class_index), first)
+
+    def batch(self, size: int) -> tuple[Tensor, Tensor]:
+        """The next i.i.d. batch over all base-class images."""
+        words = self._batches.words(self.batches_drawn, size)
+        rows = self._pool[(words % np.uint64(len(self._pool))).astype(np.int64)]
+        self.batches_drawn += 1
+        self.images_drawn += size
+        labels = torch.from_numpy(self._class_index[self._class_of[rows]])
+        images = self._augmentation.batch(self._gallery.pick(rows), self.batches_drawn - 1)
+        return images, labels.to(images.device, non_blocking=True)
+
+    def state(self) -> dict[str, Tensor]:
+        """The counters, for a checkpoint."""
+        counters = {
+            "episodes": self.episodes_drawn,
+            "batches": self.batches_drawn,
+            "images": self.images_drawn,
+        }
+        return {f"drawn/{name}": torch.tensor(value) for name, value in counters.items()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Continue where `state()` was taken."""
+        self.episodes_drawn = int(state["drawn/episodes"])
+        self.batches_drawn = int(state["drawn/batches"])
+        self.images_drawn = int(state["drawn/images"])

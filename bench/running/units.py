@@ -1,0 +1,164 @@
+"""The units of work of a run: train one model; evaluate one cell.
+
+Each yields events, the last of which says how it ended; a failure is an event, too, so that the others go on.
+"""
+
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from fewshot_bench.errors import BenchError, DeviceFailed
+from fewshot_bench.experiment.plan import PlannedCell, PlannedTraining
+from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress
+from fewshot_bench.methods.interface import Method
+from fewshot_bench.running import runner
+from fewshot_bench.running.runner import Laboratory, Stopped
+
+
+@dataclass(frozen=True)
+class Started:
+    """A training begins, or goes on."""
+
+    todo: PlannedTraining
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """A point of a training's curves."""
+
+    todo: PlannedTraining
+    progress: TrainingProgress
+    losses: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training is over and its weights are stored."""
+
+    todo: PlannedTraining
+    progress: TrainingProgress
+    checkpoint: str  # SHA-256
+
+
+@dataclass(frozen=True)
+class TrainingFailed:
+    """A training has no result; its cells have none either."""
+
+    todo: PlannedTraining
+    progress: TrainingProgress
+    reason: str
+    details: str = ""  # a traceback
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Some more episodes of a cell."""
+
+    planned: PlannedCell
+    results: list[EpisodeResult]
+    seconds: float
+    once_seconds: float = 0.0  # of them: loading and embedding, which no later episode costs
+
+
+@dataclass(frozen=True)
+class CellFinished:
+    """A cell has all its episodes."""
+
+    planned: PlannedCell
+
+
+@dataclass(frozen=True)
+class CellFailed:
+    """A cell cannot be finished."""
+
+    planned: PlannedCell
+    reason: str
+    details: str = ""
+
+
+@dataclass(frozen=True)
+class WorkerLost:
+    """A worker process died with this in hand; nothing is known against the work itself."""
+
+    item: "Item"
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class CellJob:
+    """One cell, and the weights that it needs."""
+
+    planned: PlannedCell
+    checkpoint: str
+
+
+Event = Started | Progressed | Trained | TrainingFailed | Evaluated | CellFinished | CellFailed | WorkerLost
+Item = PlannedTraining | CellJob
+DEVICE_ERRORS = (torch.OutOfMemoryError, torch.AcceleratorError)  # a GPU's state; nothing against the work itself
+EMPTY = TrainingProgress(0, 0, 0.0, 0, "")
+
+
+def do(item: Item, lab: Laboratory) -> Iterator[Event]:
+    """The events of one item. Raises Stopped when asked to stop, BenchError for what ends the whole run."""
+    return _evaluate(item, lab) if isinstance(item, CellJob) else _train(item, lab)
+
+
+def _train(todo: PlannedTraining, lab: Laboratory) -> Iterator[Event]:
+    yield Started(todo)
+    progress = EMPTY
+    try:
+        for event in runner.train(todo.training, lab):
+            progress = event.progress
+            match event:
+                case runner.Progressed(_, losses):
+                    yield Progressed(todo, progress, losses)
+                case runner.Finished(_, checkpoint):
+                    yield Trained(todo, progress, checkpoint)
+                case runner.Diverged(_, reason):
+                    lab.checkpoints.drop_partial(todo.training.key)
+                    yield TrainingFailed(todo, progress, reason)
+    except (BenchError, Stopped):
+        raise
+    except DEVICE_ERRORS as error:
+        raise DeviceFailed(_one_line(error)) from None
+    except Exception as error:
+        lab.checkpoints.drop_partial(todo.training.key)
+        reason = f"training broke after iteration {progress.iteration}: {_one_line(error)}"
+        yield TrainingFailed(todo, progress, reason, traceback.format_exc())
+
+
+def _evaluate(job: CellJob, lab: Laboratory) -> Iterator[Event]:
+    planned, n_done, started = job.planned, job.planned.n_done, time.monotonic()
+    try:
+        method = _trained(job, lab)
+        runner.embed(planned.cell, method, lab)
+        once_seconds = time.monotonic() - started
+        for chunk in runner.evaluate(planned.cell, method, lab, n_done):
+            yield Evaluated(planned, chunk, time.monotonic() - started, once_seconds)
+            n_done, started, once_seconds = n_done + len(chunk), time.monotonic(), 0.0
+        yield CellFinished(planned)
+    except (BenchError, Stopped):
+        raise
+    except DEVICE_ERRORS as error:
+        raise DeviceFailed(_one_line(error)) from None
+    except FloatingPointError as error:
+        yield CellFailed(planned, str(error))
+    except Exception as error:
+        reason = f"evaluation broke in or after episode {n_done}: {_one_line(error)}"
+        yield CellFailed(planned, reason, traceback.format_exc())
+
+
+def _trained(job: CellJob, lab: Laboratory) -> Method:
+    """The method of a cell; that of the cell before it stays loaded, as cells of one training follow each other."""
+    key = (job.planned.cell.training.key, job.checkpoint)
+    if key not in lab.loaded:
+        lab.loaded.clear()
+        lab.loaded[key] = runner.load(job.planned.cell.training, job.checkpoint, lab)
+    return lab.loaded[key]
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -1,6 +1,0 @@
-"""The results database; only this folder imports sqlalchemy."""
-
-from fewshot_bench.store.reading import Reader
-from fewshot_bench.store.writing import Writer
-
-__all__ = ["Reader", "Writer"]

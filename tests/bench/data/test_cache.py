@@ -1,0 +1,194 @@
+"""The cache: decoded once, shared by processes, repaired when damaged, honest when the disk is full."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from fewshot_bench.data import cache as cache_module
+from fewshot_bench.data import open_images
+from fewshot_bench.data.cache import content_fingerprint, load
+from fewshot_bench.data.format import Labels
+from fewshot_bench.errors import DataError
+
+
+@pytest.fixture
+def undecodable(monkeypatch):
+    """From here on, whatever decodes an image fails the test."""
+
+    def forbid():
+        def decode(*_):
+            raise AssertionError("decoded although it was in the cache")
+
+        monkeypatch.setattr("fewshot_bench.data.readers.image_decoding.read_image", decode)
+
+    return forbid
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_second_opening_does_not_decode(photos, tmp_path, cache, undecodable, packed):
+    path = photos.as_archive(tmp_path / "set.tar") if packed else photos.as_folder(tmp_path / "set")
+    first = open_images(str(path), cache)
+    undecodable()
+    second = open_images(str(path), cache)
+    assert second.fingerprint == first.fingerprint
+    assert (second.name, second.note, second.parts) == (first.name, first.note, first.parts)
+    assert isinstance(second.images, np.memmap)
+    assert not second.images.flags.writeable
+    np.testing.assert_array_equal(second.images, first.images)
+
+
+def test_an_image_replaced_in_place_is_noticed(photos, tmp_path, cache):
+    folder = photos.as_folder(tmp_path / "set")
+    before = open_images(str(folder), cache).fingerprint
+    image = folder / "images" / "cow0000.jpg"
+    times = image.stat()
+    data = bytearray(image.read_bytes())
+    data[-30] ^= 0x01
+    image.write_bytes(data)  # same name, same size,
+    os.utime(image, ns=(times.st_atime_ns, times.st_mtime_ns))  # same modification time
+    assert open_images(str(folder), cache).fingerprint != before
+
+
+def test_each_image_size_has_its_own_folder(photos, tmp_path, cache):
+    folder = photos.as_folder(tmp_path / "set")
+    shapes = [open_images(str(folder), cache, image_size=size).images.shape for size in (None, 8, 9, None)]
+    assert shapes == [(15, 3, 10, 12), (15, 3, 8, 8), (15, 3, 9, 9), (15, 3, 10, 12)]
+    assert len(list(cache.iterdir())) == 3
+
+
+def _edit_meta(**changes):
+    def edit(folder):
+        meta = json.loads((folder / "meta.json").read_text())
+        (folder / "meta.json").write_text(json.dumps(meta | changes))
+
+    return edit
+
+
+DAMAGE = {
+    "images cut short": lambda folder: os.truncate(folder / "images.npy", 2000),
+    "images empty": lambda folder: os.truncate(folder / "images.npy", 0),
+    "images missing": lambda folder: (folder / "images.npy").unlink(),
+    "images of another shape": lambda folder: np.save(folder / "images.npy", np.zeros((9, 1, 2, 2), "u1")),
+    "images not an array": lambda folder: (folder / "images.npy").write_bytes(b"\x80\x04K\x00." * 50),
+    "class ids missing": lambda folder: (folder / "class_ids.npy").unlink(),
+    "class ids changed": lambda folder: np.save(folder / "class_ids.npy", np.zeros(15, np.int64)),
+    "meta empty": lambda folder: (folder / "meta.json").write_text(""),
+    "meta half": lambda folder: os.truncate(folder / "meta.json", 100),
+    "meta not an object": lambda folder: (folder / "meta.json").write_text("[1, 2]"),
+    "meta not text": lambda folder: (folder / "meta.json").write_bytes(b"\xff\xfe\x00"),
+    "meta of another layout": _edit_meta(layout=0),
+    "meta without parts": _edit_meta(parts={}),
+    "meta with odd parts": _edit_meta(parts=["train"]),
+    "everything missing": lambda folder: [path.unlink() for path in folder.iterdir()],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_cache_is_prepared_again(photos, tmp_path, cache, damage):
+    folder = photos.as_folder(tmp_path / "set")
+    before = open_images(str(folder), cache).fingerprint
+    (prepared,) = cache.iterdir()
+    DAMAGE[damage](prepared)
+    assert load(prepared) is None
+    assert open_images(str(folder), cache).fingerprint == before
+    assert list(cache.iterdir()) == [prepared]
+    assert load(prepared) is not None
+
+
+OPEN = """
+import os, signal, sys
+from pathlib import Path
+from fewshot_bench.data import open_images
+from fewshot_bench.errors import DataError
+
+def progress(text, done, total):
+    if sys.argv[3] == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+if sys.argv[3] == "full":
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    print(open_images(sys.argv[1], Path(sys.argv[2]), progress=progress).fingerprint)
+except DataError as error:
+    sys.exit(f"DataError: {error}")
+"""
+
+
+def _start(source, cache, how=""):
+    command = [sys.executable, "-c", OPEN, str(source), str(cache), how]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_four_processes_prepare_at_once(photos, tmp_path, cache):
+    source = photos.as_folder_with_archive(tmp_path / "set")
+    processes = [_start(source, cache) for _ in range(4)]
+    results = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, results
+    assert len({out for out, _ in results}) == 1
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_the_loser_of_a_race_uses_the_winners_folder(photos, tmp_path, cache):
+    folder = photos.as_folder(tmp_path / "set")
+
+    def other_process_wins(text, done, total):
+        open_images(str(folder), cache)
+
+    images = open_images(str(folder), cache, progress=other_process_wins)
+    (prepared,) = cache.iterdir()
+    assert images.images.filename == prepared / "images.npy"
+
+
+def test_a_killed_preparation_is_harmless_and_removed_when_old(photos, tmp_path, cache):
+    source = photos.as_folder(tmp_path / "set")
+    process = _start(source, cache, "die")
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    (leftover,) = cache.iterdir()
+
+    open_images(str(source), cache)
+    assert leftover.exists(), "it may belong to a process that is still at work"
+    yesterday = time.time() - cache_module.LEFTOVER_SECONDS - 1
+    os.utime(leftover, (yesterday, yesterday))
+    open_images(str(source), cache, image_size=8)
+    assert not leftover.exists()
+
+
+def test_a_full_disk_is_one_line_that_names_the_cache(photos, tmp_path, cache):
+    process = _start(photos.as_folder(tmp_path / "set"), cache, "full")
+    _, message = process.communicate(timeout=60)
+    assert message.startswith(f"DataError: cannot prepare the data set in {cache}: File too large")
+    assert message.count("\n") == 1
+    assert not list(cache.iterdir())
+
+
+def test_a_cache_that_cannot_be_written(photos, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    cache = tmp_path / "file" / "cache"
+    with pytest.raises(DataError, match=f"cannot prepare the data set in {cache}: Not a directory"):
+        open_images(str(photos.as_folder(tmp_path / "set")), cache)
+
+
+def test_an_interrupted_preparation_leaves_nothing(photos, tmp_path, cache):
+    def interrupt(text, done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        open_images(str(photos.as_folder(tmp_path / "set")), cache, progress=interrupt)
+    assert not list(cache.iterdir())
+
+
+def test_the_stored_fingerprint_can_be_checked(photos, tmp_path, cache):
+    found = open_images(str(photos.as_folder(tmp_path / "set")), cache)
+    labels = Labels("", found.class_ids, found.class_names, found.parts)
+    assert content_fingerprint(found.images, labels) == found.fingerprint
+    changed = np.array(found.images)
+    changed[3, 0, 0, 0] ^= 1
+    assert content_fingerprint(changed, labels) != found.fingerprint

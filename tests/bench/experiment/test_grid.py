@@ -1,0 +1,220 @@
+"""config -> trainings and cells: how many there are, and what their names depend on."""
+
+import dataclasses
+from dataclasses import replace
+
+import pytest
+
+from fewshot_bench.config import AugmentationConfig, Config, load
+from fewshot_bench.errors import UsageError
+from fewshot_bench.experiment.episodes import Setting
+from fewshot_bench.experiment.grid import cells, resolve
+from fewshot_bench.experiment.identity import Cell, Training
+from fewshot_bench.methods.adaptation import Adaptation
+from fewshot_bench.methods.protonet import ProtoNetSettings
+from fewshot_bench.methods.transfer import TransferSettings
+
+# written out in full, so that the keys below change only when what names a result changes
+TRAINING = Training(
+    method="transfer",
+    versions=(1, 1, 1),
+    settings=TransferSettings(lr=0.001, batch_size=64, optimizer="adam", frozen=False, norm="support"),
+    fingerprint="f" * 64,
+    base_parts=("train",),
+    in_channels=1,
+    image_size=28,
+    filters=32,
+    n_base_classes=64,
+    n_way=0,
+    n_shot=0,
+    n_query=0,
+    iterations=1500,
+    seed=0,
+)
+CROPS = AugmentationConfig(crop_padding=4)
+ADAPTATION = Adaptation(lr_per_way=0.01, steps=10, full_batch=200, batch_size=64, batches=50, epochs=2)
+CELL = Cell("transfer", TRAINING, "paper", Setting(5, 1, 15), 0, ADAPTATION, 100)
+
+
+def of(config: Config, images, grid: str = "full", **chosen) -> list[Cell]:
+    return cells(resolve(config, grid, **chosen), images)
+
+
+def with_variant(config: Config, name: str, table: dict) -> Config:
+    return replace(config, methods=config.methods | {name: table})
+
+
+def trainings(found: list[Cell]) -> set[str]:
+    return {cell.training.key for cell in found}
+
+
+def test_one_training_a_method_serves_the_whole_grid(full_size):
+    found = of(load(), full_size)
+    assert len(found) == len({cell.key for cell in found}) == 7 * 3 * 3
+    assert len(trainings(found)) == 7
+    assert {(c.setting.n_way, c.setting.n_shot) for c in found} == {
+        (way, shot) for way in (5, 20, 35) for shot in (1, 5, 100)
+    }
+
+
+def test_matched_trains_for_each_setting_that_its_training_episodes_tell_apart(full_size):
+    """MAML, FOMAML and MAML-MTL: 3 ways x shots 1, 5 and 15 (100 capped); Reptile and Reptile-MTL train with
+    15 shots whatever the test's: 3 ways; ProtoNet trains 20-way for 5 ways too: 2 x 3; transfer: 1."""
+    found = of(load(), full_size, protocol="matched")
+    assert len(found) == 63
+    assert len(trainings(found)) == 3 * 9 + 2 * 3 + 6 + 1
+    maml = {c.setting: (c.training.n_way, c.training.n_shot) for c in found if c.variant == "maml"}
+    assert maml[Setting(35, 100, 15)] == (35, 15)
+    assert maml[Setting(5, 1, 15)] == (5, 1)
+
+
+def test_seeds_multiply_trainings_and_cells(full_size):
+    found = of(load(), full_size, seeds=(0, 1, 2))
+    assert len(found) == 3 * 63
+    assert len(trainings(found)) == 3 * 7
+
+
+def test_options_narrow_a_grid(full_size):
+    found = of(load(), full_size, methods=("maml",), ways=(20,), shots=(1, 5), seeds=(3,), budget="smoke")
+    assert [cell.name for cell in found] == ["maml-20w1s-s3", "maml-20w5s-s3"]
+    assert {cell.n_episodes for cell in found} == {load().budgets["smoke"].episodes_at(1)}
+    assert found[0].training.iterations == load().budgets["smoke"].iterations["maml"]
+
+
+def test_a_grid_may_name_budget_and_protocol(full_size):
+    request = resolve(load(), "paper")
+    assert (request.budget, request.protocol) == ("paper", "matched")
+    assert resolve(load(), "paper", budget="smoke", protocol="single").budget == "smoke"
+    assert resolve(load(), "full").budget == load().run.budget
+
+
+def test_splits_with_the_same_base_classes_share_trainings_but_no_cells(full_size):
+    paper = of(load(), full_size, ways=(5,))
+    tuning = of(load(), full_size, ways=(5,), split="ravi-val")
+    assert trainings(paper) == trainings(tuning)
+    assert not {c.key for c in paper} & {c.key for c in tuning}
+
+
+def test_equal_variants_share_trainings_and_cells(full_size):
+    config = with_variant(load(), "again", {"method": "maml"})
+    found = of(config, full_size, methods=("maml", "again"), ways=(5,), shots=(1,))
+    assert len(found) == 2
+    assert len(trainings(found)) == len({c.key for c in found}) == 1
+
+
+def test_keys_are_what_they_were():
+    assert TRAINING.key == "edc7f56733612df1"
+    assert CELL.key == "c01c7fc8148f119f"
+    protonet = replace(
+        TRAINING,
+        method="protonet",
+        settings=ProtoNetSettings(train_way=20, lr=0.001, halve_every=2000, norm="running"),
+        n_way=20,
+        n_shot=5,
+        n_query=15,
+    )
+    assert replace(CELL, variant="protonet", training=protonet, adaptation=None).key == "63f9b529214ea445"
+
+
+@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Training)])
+def test_every_field_of_a_training_names_it(field):
+    value = getattr(TRAINING, field)
+    other = {str: f"{value}x", int: 7, float: 0.5, tuple: ("train", "val"), AugmentationConfig: CROPS}.get(type(value))
+    changed = replace(TRAINING, **{field: other or replace(value, lr=0.5)})
+    assert changed.key != TRAINING.key
+    assert replace(CELL, training=changed).key != CELL.key
+
+
+def test_augmentation_names_a_training_only_where_it_is_on():
+    assert replace(TRAINING, augmentation=AugmentationConfig()).key == TRAINING.key
+    assert "augmentation" not in TRAINING.identity
+    on = [CROPS, AugmentationConfig(crop_padding=5), AugmentationConfig(flip=True), AugmentationConfig(jitter=0.1)]
+    assert len({replace(TRAINING, augmentation=a).key for a in on} | {TRAINING.key}) == 5
+
+
+def test_a_crop_of_nothing_but_reflections_is_refused(full_size):
+    def cropped(padding: int) -> Config:
+        return replace(load(), augmentation=AugmentationConfig(crop_padding=padding))
+
+    assert of(cropped(15), full_size)[0].training.augmentation.crop_padding == 15
+    with pytest.raises(UsageError, match=r"\[augmentation\] crop_padding = 16 must be less than 16: .*full have 16x16"):
+        of(cropped(16), full_size)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"split": "ravi"},
+        {"setting": Setting(6, 1, 15)},
+        {"setting": Setting(5, 2, 15)},
+        {"setting": Setting(5, 1, 14)},
+        {"bank_seed": 1},
+        {"adaptation": replace(ADAPTATION, steps=11)},
+        {"adaptation": None},
+    ],
+)
+def test_what_changes_a_result_changes_its_name(change):
+    assert replace(CELL, **change).key != CELL.key
+    assert replace(CELL, **change).training.key == CELL.training.key
+
+
+@pytest.mark.parametrize("change", [{"variant": "another"}, {"n_episodes": 101}])
+def test_what_changes_no_result_changes_no_name(change):
+    assert replace(CELL, **change).key == CELL.key
+
+
+def test_machine_folder_and_data_path_change_no_name(full_size):
+    elsewhere = replace(
+        load(),
+        run=replace(load().run, device="cuda", threads=7, out="elsewhere"),
+        data=replace(load().data, source="/another/copy"),
+    )
+    assert [c.key for c in of(elsewhere, full_size)] == [c.key for c in of(load(), full_size)]
+
+
+def test_only_methods_that_adapt_are_named_by_the_adaptation(full_size):
+    other = replace(load(), adaptation=load().adaptation | {"steps": 3})
+    for a, b in zip(of(load(), full_size), of(other, full_size), strict=True):
+        assert (a.key == b.key) == (a.variant == "protonet")
+
+
+def test_methods_with_one_seed_see_the_same_data_and_start_from_the_same_trunk(full_size):
+    found = of(load(), full_size, ways=(5,), shots=(1,))
+    assert len({repr(c.training.data_identity) for c in found}) == 1
+    assert len({c.training.problem.seed for c in found}) == 1
+    assert of(load(), full_size, seeds=(1,))[0].training.problem.seed != found[0].training.problem.seed
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ({"ways": (35,), "split": "ravi"}, ["35-way", "35 classes", "there are 20", "'ravi'"]),
+        ({"ways": (37,)}, ["37-way", "37 classes", "there are 36", "'paper'"]),
+        ({"shots": (110,)}, ["110-shot", "15 queries", "125 images", "has 120"]),
+        ({"ways": (5, 80), "protocol": "matched"}, ["80-way", "there are 36"]),
+    ],
+)
+def test_a_setting_that_the_data_cannot_serve_names_the_numbers(chosen, said, full_size):
+    with pytest.raises(UsageError) as error:
+        of(load(), full_size, **chosen)
+    assert [words for words in said if words not in str(error.value)] == [], error.value
+
+
+def test_a_training_that_the_data_cannot_serve_names_the_numbers(full_size):
+    config = with_variant(load(), "wide", {"method": "protonet", "train_way": 65})
+    with pytest.raises(UsageError, match=r"65-way .* there are 64 base classes .* to train wide on"):
+        of(config, full_size, methods=("wide",))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ({"grid": "ful"}, "unknown grid 'ful': did you mean 'full'"),
+        ({"methods": ("mamll",)}, "unknown method 'mamll': did you mean 'maml'"),
+        ({"budget": "quik"}, "unknown budget 'quik': did you mean 'quick'"),
+        ({"split": "papre"}, "unknown split 'papre': did you mean 'paper'"),
+    ],
+)
+def test_names_that_are_none(chosen, said, full_size):
+    with pytest.raises(UsageError, match=said):
+        of(load(), full_size, **chosen)

@@ -1,0 +1,153 @@
+"""Killed writers, full disks, several runs at once: what was stored stays, and nothing is stored by halves."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+
+from fewshot_bench.errors import DatabaseError
+from fewshot_bench.experiment.records import EpisodeResult
+from fewshot_bench.results.store import Reader, Writer
+
+# a process that changes every row, far beyond its cache, so that half of it is in the file when it is killed
+KILLED = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size=2")
+connection.execute("BEGIN IMMEDIATE")
+connection.execute("UPDATE episodes SET n_correct = 99, episode_id = episode_id || 'x'")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+# several processes make the database at once, then store the same cells, a chunk at a time; no torch is needed
+AT_ONCE = """
+import sys
+from types import SimpleNamespace
+from fewshot_bench.results.provenance import Provenance
+from fewshot_bench.experiment.records import EpisodeResult
+from fewshot_bench.results.store import Writer
+writer = Writer(sys.argv[1], Provenance("now", "bench run", "", None, {}))
+training = SimpleNamespace(key="t" * 16, identity={}, method="m", iterations=1, seed=0)
+writer.start_training(training)
+for number in range(6):
+    cell = SimpleNamespace(key=f"{number:016d}", identity={}, training=training, variant="v", name="cell",
+        setting=SimpleNamespace(n_way=5, n_shot=1, n_query=15))
+    for start in (0, 10):
+        chunk = [EpisodeResult(i, f"{i:016d}", i, 75) for i in range(start, start + 10)]
+        writer.record_episodes(cell, "label", "command", chunk, 1.0)
+writer.end_run(0)
+"""
+
+
+def many(n: int) -> list[EpisodeResult]:
+    return [EpisodeResult(i, f"{i:016x}", i % 12, 12) for i in range(n)]
+
+
+def test_what_a_killed_writer_left_is_rolled_back(writer, where, cell, store_cell):
+    store_cell(writer, many(3000))
+    clean = Path(where).read_bytes()
+    done = subprocess.run([sys.executable, "-c", KILLED, where])
+    assert done.returncode == -signal.SIGKILL
+    assert Path(f"{where}-journal").stat().st_size > 0
+    assert Path(where).read_bytes() != clean  # so that there is something to roll back
+    assert Reader(where).episodes([cell.key])[cell.key] == tuple(many(3000))
+    assert Path(where).read_bytes() == clean
+
+
+def test_a_writer_rolls_back_too(writer, where, cell, store_cell):
+    store_cell(writer, many(3000))
+    subprocess.run([sys.executable, "-c", KILLED, where])
+    store_cell(writer, many(3001)[3000:])
+    assert Reader(where).episodes([cell.key])[cell.key] == tuple(many(3001))
+
+
+def test_a_full_disk_keeps_what_was_stored(writer, where, cell, store_cell):
+    store_cell(writer, many(10))
+    full = []
+
+    @event.listens_for(writer._engine, "connect")
+    def _limit(connection, _) -> None:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count={pages if full else 1 << 30}")
+
+    full.append(True)
+    with pytest.raises(DatabaseError) as error:
+        store_cell(writer, many(5000))
+    assert "the disk is full; make room and run the same command again" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert error.value.exit_code == 6
+    assert Reader(where).episodes([cell.key])[cell.key] == tuple(many(10))
+    full.clear()
+    store_cell(writer, many(5000))
+    assert Reader(where).cells()[cell.key].n_episodes == 5000
+
+
+def test_a_database_that_is_locked_for_long_is_one_line(writer, where, cell, store_cell, monkeypatch):
+    monkeypatch.setattr("fewshot_bench.results.store.engine.WAIT_SECONDS", 0.1)
+    other = sqlite3.connect(where, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(DatabaseError, match="locked: another process has held it"):
+        store_cell(writer, many(1))
+    assert Reader(where).counts().episodes == 0  # reading goes on meanwhile
+    other.execute("ROLLBACK")
+    other.close()
+    store_cell(writer, many(1))
+
+
+def test_several_runs_at_once_store_everything_once(where, provenance):
+    command = [sys.executable, "-W", "error", "-c", AT_ONCE, where]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    for process in running:
+        _, said = process.communicate(timeout=60)
+        assert (process.returncode, said) == (0, "")
+    reader = Reader(where)
+    counts = reader.counts()
+    assert (counts.runs, counts.cells, counts.episodes) == (4, 6, 6 * 20)
+    assert all(len(found) == 20 for found in reader.episodes(reader.cells()).values())
+    assert {cell.seconds for cell in reader.cells().values()} == {2.0}  # work that was done twice counts once
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The URL of a PostgreSQL of the test's own: BENCH_TEST_PG_URL, or a server that is installed here."""
+    pytest.importorskip("psycopg", reason="PostgreSQL's driver is not installed")
+    if url := os.environ.get("BENCH_TEST_PG_URL"):
+        yield url
+        return
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not programs:
+        pytest.skip("no PostgreSQL server is installed, and BENCH_TEST_PG_URL names none")
+    folder = tmp_path_factory.mktemp("postgresql")
+    prefix = []
+    if os.geteuid() == 0:  # PostgreSQL refuses root
+        prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        for path in (folder, *folder.parents[:2]):
+            path.chmod(0o755)
+        subprocess.run(["chown", "postgres", folder], check=True)
+
+    def call(program: str, *words: str) -> None:
+        subprocess.run([*prefix, programs[-1] / program, *words], check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+    data = str(folder / "data")
+    call("initdb", "--no-sync", "-A", "trust", "-U", "bench", "-D", data)
+    options = f"-c listen_addresses= -c fsync=off -k {folder}"
+    call("pg_ctl", "-w", "-D", data, "-o", options, "-l", str(folder / "log"), "start")
+    yield f"postgresql+psycopg://bench@/postgres?host={folder}"
+    call("pg_ctl", "-D", data, "-m", "immediate", "stop")
+
+
+def test_postgresql_serves_as_well(server, cell, store_cell, provenance):
+    writer = Writer(server, provenance)
+    store_cell(writer, many(10))
+    store_cell(writer, many(12))
+    with pytest.raises(DatabaseError, match="nothing was changed"):
+        store_cell(writer, [EpisodeResult(0, "0" * 16, 5, 12)])
+    reader = Reader(server)
+    assert reader.episodes([cell.key])[cell.key] == tuple(many(12))
+    assert reader.cells()[cell.key].n_episodes == 12
+    assert Writer(server, provenance).run_id == writer.run_id + 1

@@ -1,0 +1,130 @@
+"""Databases that were edited so that their checksums are right: what cannot be is refused, in one line."""
+
+import json
+import sqlite3
+
+import pytest
+
+from fewshot_bench.errors import BenchError, DatabaseError
+from fewshot_bench.experiment.records import EpisodeResult
+from fewshot_bench.results.store import Reader
+from fewshot_bench.results.store.writing import episodes_sha256
+from fewshot_bench.seeding import digest
+
+
+def rows(where: str, query: str, *values) -> list:
+    connection = sqlite3.connect(where)
+    found = connection.execute(query, values).fetchall()
+    connection.commit()
+    connection.close()
+    return found
+
+
+def edit_episodes(where: str, change: str) -> None:
+    """Change them, and their checksum with them."""
+    rows(where, f"UPDATE episodes SET {change}")  # noqa: S608
+    stored = rows(where, "SELECT number, episode_id, n_correct, n_queries FROM episodes ORDER BY number")
+    rows(where, "UPDATE cells SET sha256 = ?", episodes_sha256(stored))
+
+
+def refused(action, said: str) -> None:
+    with pytest.raises(DatabaseError) as error:
+        action()
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+    assert error.value.exit_code == 6
+
+
+@pytest.fixture
+def stored(writer, where, store_cell) -> str:
+    store_cell(writer, [EpisodeResult(i, f"{i:016x}", i, 12) for i in range(4)])
+    return where
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("n_correct = 999 WHERE number = 2", "episode 2 cannot be: 999 of 12 correct"),
+        ("n_correct = 13 WHERE number = 3", "episode 3 cannot be: 13 of 12 correct"),
+        ("n_correct = -1 WHERE number = 1", "episode 1 cannot be: -1 of 12 correct"),
+        ("n_correct = 0, n_queries = 0 WHERE number = 0", "episode 0 cannot be: 0 of 0 correct"),
+        ("n_queries = -12 WHERE number = 0", "episode 0 cannot be: 0 of -12 correct"),
+        ("n_correct = 'many' WHERE number = 0", "episode 0 cannot be: many of 12 correct"),
+        ("n_correct = 1.5 WHERE number = 0", "episode 0 cannot be: 1.5 of 12 correct"),
+    ],
+)
+def test_counts_that_cannot_be_are_refused(change, said, stored, cell):
+    edit_episodes(stored, change)
+    refused(lambda: Reader(stored).episodes([cell.key]), f"{stored}: cell {cell.key}, {said}")
+
+
+def test_all_and_none_correct_can_be(stored, cell):
+    edit_episodes(stored, "n_correct = 12 * (number % 2)")
+    assert [e.n_correct for e in Reader(stored).episodes([cell.key])[cell.key]] == [0, 12, 0, 12]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", "[" * 100_000])
+def test_what_is_no_json_object_is_one_line(text, stored, cell, training):
+    reader = Reader(stored)
+    rows(stored, "UPDATE runs SET facts = ?", text)
+    refused(lambda: reader.runs_behind([cell.key]), "the facts of run 1 cannot be read")
+    refused(lambda: reader.cell(cell.key), "the facts of run 1 cannot be read")
+    rows(stored, "UPDATE cells SET identity = ?", text)
+    refused(lambda: reader.cell(cell.key), f"the identity of cell {cell.key} cannot be read")
+    rows(stored, "UPDATE trainings SET identity = ?", text)
+    refused(reader.trainings, f"the identity of training {training.key} cannot be read")
+    refused(lambda: reader.cell(cell.key), f"the identity of training {training.key} cannot be read")
+
+
+@pytest.mark.parametrize("added", [1, float("nan")])
+def test_an_identity_that_is_not_that_of_its_key_is_refused(added, stored, cell):
+    assert Reader(stored).cell(cell.key)
+    rows(stored, "UPDATE cells SET identity = ?", json.dumps(cell.identity | {"added": added}))
+    said = f"the identity of cell {cell.key} does not match its key: the file was damaged or edited"
+    refused(lambda: Reader(stored).cell(cell.key), said)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("cells SET n_way = 5", "the setting of cell"),
+        ("cells SET n_shot = 5", "the setting of cell"),
+        ("cells SET n_query = 5", "the setting of cell"),
+        ("cells SET seed = 5", "the seed of cell"),
+    ],
+)
+def test_columns_that_are_not_those_of_the_identity_are_refused(change, said, stored, cell):
+    rows(stored, f"UPDATE {change}")
+    refused(lambda: Reader(stored).cell(cell.key), said)
+
+
+def test_a_cell_that_was_moved_to_another_training_is_refused(stored, cell, make_training, writer):
+    other = make_training("transfer", seed=1)
+    writer.start_training(other)
+    rows(stored, "UPDATE cells SET training_key = ?, seed = 1", other.key)
+    refused(lambda: Reader(stored).cell(cell.key), f"the training of cell {cell.key} is not that of its identity")
+
+
+@pytest.mark.parametrize("table", ["trainings", "runs"])
+def test_a_cell_whose_origin_is_missing_is_one_line(table, stored, cell):
+    rows(stored, f"DELETE FROM {table}")  # noqa: S608
+    refused(lambda: Reader(stored).cell(cell.key), f"the training or run of cell {cell.key} is missing")
+
+
+def test_a_forged_key_with_its_identity_is_not_noticed(stored, cell):
+    """What the check cannot do: it finds edits, not forgeries."""
+    identity = cell.identity | {"split": "other"}
+    key = digest(identity)[:16]
+    rows(stored, "UPDATE cells SET key = ?, identity = ?", key, json.dumps(identity))
+    rows(stored, "UPDATE episodes SET cell_key = ?", key)
+    assert Reader(stored).cell(key).cell["identity"]["split"] == "other"
+
+
+def test_a_folder_in_place_of_a_database_is_called_one(tmp_path):
+    for where in (str(tmp_path), f"sqlite:///{tmp_path}"):
+        refused(lambda where=where: Reader(where), "it is a folder; name a database file")
+
+
+def test_a_url_that_is_none_is_still_a_wrong_url():
+    with pytest.raises(BenchError, match="neither a path nor a database URL"):
+        Reader("://")

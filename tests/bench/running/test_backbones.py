@@ -1,0 +1,141 @@
+"""[model] backbone: what it changes in identities, in a run, and in what a table says."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fewshot_bench.config import Config, load
+from fewshot_bench.errors import UsageError
+from fewshot_bench.experiment.grid import cells, check_settings, resolve
+from fewshot_bench.experiment.identity import Cell
+from fewshot_bench.methods.backbones import BACKBONES, Backbone
+from fewshot_bench.methods.resnets import ResNet12
+from fewshot_bench.running import runner
+
+
+@pytest.fixture(autouse=True)
+def _a_narrow_resnet12(monkeypatch):
+    """ResNet-12 at widths that a test can pay for."""
+
+    def build(p, generator):
+        return ResNet12(p.in_channels, p.image_size, generator, p.drop_block, widths=(4, 4, 6, 6))
+
+    monkeypatch.setitem(BACKBONES, "resnet12", Backbone("ResNet-12", 16, build, settings=("drop_block",)))
+
+
+def with_model(**changes) -> Config:
+    return replace(load(), model=replace(load().model, **changes))
+
+
+def of(images, **model) -> list[Cell]:
+    return cells(resolve(with_model(**model), "full"), images)
+
+
+# --- identity
+
+
+def test_a_backbone_names_a_training_and_what_it_does_not_have_does_not(full_size):
+    def key(**model) -> str:
+        return of(full_size, **model)[0].training.key
+
+    resnet12 = key(backbone="resnet12")
+    assert resnet12 != key() == key(backbone="conv4")
+    assert key(filters=64) != key()
+    assert key(backbone="resnet12", filters=64) == resnet12
+    assert key(backbone="resnet12", drop_block=0.1) != resnet12
+    off, on = of(full_size)[0].training, of(full_size, backbone="resnet12", drop_block=0.1)[0].training
+    assert (off.identity["backbone"], on.identity["backbone"]) == ("conv4", "resnet12")
+    assert "drop_block" not in off.identity
+    assert on.identity["drop_block"] == 0.1
+    assert on.identity["filters"] == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"backbone": "resnet-12"}, r"\[model\] backbone: unknown backbone 'resnet-12': did you mean 'resnet12'"),
+        ({"drop_block": 0.1}, r"\[model\] drop_block = 0.1: Conv-4 has no DropBlock; set it to 0, or .* resnet12"),
+        ({"backbone": "resnet18", "drop_block": 0.1}, r"drop_block = 0.1: ResNet-18 has no DropBlock"),
+    ],
+)
+def test_a_backbone_that_is_none_is_refused_before_any_data(model, said):
+    with pytest.raises(UsageError, match=said):
+        check_settings(resolve(with_model(**model), "full"))
+
+
+def test_images_too_small_for_the_backbone_are_refused(full_size):
+    assert of(full_size, backbone="resnet12")
+    with pytest.raises(UsageError, match="16x16 pixels, but ResNet-18 needs squares of at least 17: set image_size"):
+        of(full_size, backbone="resnet18")
+
+
+# --- training with DropBlock
+
+
+@pytest.fixture
+def dropping(make_training):
+    return replace(make_training("protonet", iterations=6, train_way=5), backbone="resnet12", drop_block=0.3, filters=0)
+
+
+def finish(training, lab) -> runner.Finished:
+    return list(runner.train(training, lab))[-1]
+
+
+def test_a_stopped_training_with_drop_block_ends_where_an_unstopped_one_does(dropping, make_lab):
+    state = torch.get_rng_state()
+    whole = finish(dropping, make_lab(checkpoints="whole"))
+    again = finish(dropping, make_lab(checkpoints="again"))
+    count = iter(range(1, 100))
+    with pytest.raises(runner.Stopped):
+        finish(dropping, make_lab(lambda: next(count) in (1, 4), checkpoints="stopped"))
+    torch.rand(5)  # another process would draw other numbers
+    stopped = finish(dropping, make_lab(checkpoints="stopped"))
+    assert whole.checkpoint == again.checkpoint == stopped.checkpoint
+    assert finish(replace(dropping, drop_block=0.0), make_lab(checkpoints="none")).checkpoint != whole.checkpoint
+    torch.set_rng_state(state)
+
+
+def test_training_with_drop_block_leaves_the_global_generator_alone(dropping, make_lab):
+    state = torch.get_rng_state()
+    finish(dropping, make_lab())
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_loaded_method_drops_nothing(dropping, make_lab, images):
+    lab = make_lab()
+    method = runner.load(dropping, finish(dropping, lab).checkpoint, lab)
+    batch = lab.gallery.pick(torch.arange(10).numpy())
+    weights = method.trunk.weights(1)
+    assert torch.equal(method.trunk(weights, batch[None]), method.trunk(weights, batch[None]))
+    method.train()
+    assert not torch.equal(method.trunk(weights, batch[None]), method.trunk(weights, batch[None]))
+
+
+def test_steps_that_draw_are_not_done_again(dropping, make_lab):
+    """Masks drawn anew in the backward pass would make a wrong gradient."""
+    lab = replace(make_lab(), recompute=True)
+    assert not runner.build(dropping, lab).execution.recompute
+    assert runner.build(replace(dropping, drop_block=0.0), lab).execution.recompute
+
+
+# --- the whole way
+
+
+@pytest.fixture
+def deep(place):
+    place.add('[model]\nbackbone = "resnet12"\ndrop_block = 0.1\n')
+    text = (place.folder / "bench.toml").read_text().replace("[model]\nfilters = 4\n", "", 1)
+    (place.folder / "bench.toml").write_text(text)
+    return place
+
+
+def test_a_grid_on_a_resnet_runs_and_says_so(deep, bench):
+    assert bench("run", "-q").code == 0
+    page = bench("report", "--format", "markdown")
+    assert "budget tiny, ResNet-12, DropBlock 0.1." in page.out, page
+    assert "ResNet-12, DropBlock 0.1" in bench("report", "--format", "latex").out
+    rows = json.loads(bench("report", "--format", "json").out)["rows"]
+    replayed = bench("replay", rows[0]["cells"][1]["seeds"][0]["key"], "--retrain")
+    assert replayed.code == 0, replayed
