@@ -1,8 +1,8 @@
 """The whole table on one GPU: trains every method of a grid, tests every cell, and prints where the time went.
 
 `make gpu` needs a Python with torch and a GPU. Nothing is installed: the package is imported from this checkout, and
-pure-Python wheels that the machine lacks are taken from `--wheels FOLDER`. Stopped at `--minutes`, or by a signal, it goes on where it was when the same command is given
-again.
+pure-Python wheels that the machine lacks are taken from `--wheels FOLDER`. Stopped at `--minutes`, or by a signal, it
+goes on where it was when the same command is given again.
 """
 
 import argparse
