@@ -149,6 +149,12 @@ def packaged_text() -> str:
     return files("fewshot_bench").joinpath("bench.toml").read_text(encoding="utf-8")
 
 
+def config_file(named: Path | None) -> Path | None:
+    """The configuration file to lay over the packaged one: the one named, else bench.toml here if there is one."""
+    here = Path("bench.toml")
+    return named or (here if here.exists() else None)
+
+
 def load(path: Path | None = None) -> Config:
     """The configuration in `path`, over the packaged one. Raises UsageError in one line."""
     tables = tomllib.loads(packaged_text())

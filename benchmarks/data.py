@@ -204,7 +204,7 @@ def measure(n_classes: int, per_class: int, rounds: int, seconds: float) -> dict
 
 def origin() -> dict[str, Any]:
     """By which code and on which machine; `load`: processes that wanted a core in the minute before."""
-    here = provenance.collect([], "cpu", 1, 0)
+    here = provenance.collect("", "cpu", 1, 0)
     commit = here.git_commit[:12] + ("-dirty" if here.git_dirty else "")
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {"commit": commit, "measured_at": here.started_at, "load": load, "machine": here.facts}

@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> report.Contest:
         _say(f"{work.method} at {work.shape}: {', '.join(fit)}")
         timings.append(rounds.measure(work, fit, images.prepared(sources[-1], work.shape), layout))
         _say(f"  {report.in_short(timings[-1])}")
-    origin = provenance.collect(sys.argv[1:], "cpu", layout.threads, layout.processes)
+    origin = provenance.collect("", "cpu", layout.threads, layout.processes)
     return report.Contest(
         command=shlex.join(["python", "-m", "benchmarks.peers", *sys.argv[1:]]),
         commit=origin.git_commit[:12] + ("-dirty" if origin.git_dirty else ""),

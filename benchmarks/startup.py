@@ -20,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fewshot_bench.cli.options import Chosen, choose
+from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.identity import Cell, Training
 from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress
+from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.results import provenance
 from fewshot_bench.results.confusion import pack_answers
 from fewshot_bench.results.store import Writer
@@ -48,7 +49,7 @@ seeds = {list(SEEDS)}
 def fill(chosen: Chosen) -> None:
     """Store made-up results of every chosen cell, right as often as chance and a rate of the cell's own have it."""
     rng = np.random.default_rng(0)
-    writer = Writer(chosen.database, provenance.collect(["benchmarks.startup"], "cpu", threads=1, jobs=1))
+    writer = Writer(chosen.database, provenance.collect("benchmarks.startup", "cpu", threads=1, jobs=1))
     for training in {cell.training.key: cell.training for cell in chosen.cells}.values():
         _train(writer, training, rng)
     for cell in chosen.cells:
@@ -101,7 +102,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "bench.toml").write_text(CONFIG, encoding="utf-8")
-        fill(choose(config=folder / "bench.toml", expression=None, out=folder / "out", data=None, grid=None))
+        fill(choose(Selection(config=folder / "bench.toml", out=folder / "out")))
         print(f"{'':24}{'median':>8}{'longest':>9}{'limit':>8}   seconds, of {n_rounds} rounds")
         for words, taken in measure(folder, n_rounds).items():
             command = " ".join(("bench", *words))

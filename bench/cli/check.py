@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from fewshot_bench.cli.options import choose, selection_options
+from fewshot_bench.cli.options import selection_options
 from fewshot_bench.cli.output import write_file
 from fewshot_bench.errors import NothingSelected, UsageError
+from fewshot_bench.experiment.selection import Selection
 
 if TYPE_CHECKING:
     from fewshot_bench.tables.scores import Results
@@ -39,24 +40,33 @@ if TYPE_CHECKING:
     "--junit", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="A JUnit report besides."
 )
 def check(
-    *, against: Path, margin: float, strict: bool, write: bool, format_: str, junit: Path | None, **selection: Any
+    *,
+    against: Path,
+    margin: float,
+    strict: bool,
+    write: bool,
+    format_: str,
+    junit: Path | None,
+    selection: Selection,
 ) -> int:
     """Compare the database with stored accuracies, cell by cell and variant by variant.
 
     Exits 3 if anything is worse by --margin or more and beyond chance, 5 if nothing could be compared.
     """
+    from fewshot_bench.experiment.choosing import choose
     from fewshot_bench.results.baselines import read
+    from fewshot_bench.results.collect import results
     from fewshot_bench.tables.check.regression import compare
     from fewshot_bench.tables.check.render import render_verdicts
 
     if not 0 <= margin <= 100:  # nan, too
         raise UsageError(f"--margin {margin} must be between 0 and 100 percentage points")
     if write:
-        _write_baseline(against, choose(**selection).results())
+        _write_baseline(against, results(choose(selection)))
         return 0
-    chosen = choose(**selection)
-    stored = read(against, chosen.request, chosen.images, chosen.cells)
-    found = compare(chosen.results(), stored, margin / 100, strict)
+    chosen = choose(selection)
+    stored = read(against, chosen)
+    found = compare(results(chosen), stored, margin / 100, strict)
     click.echo(render_verdicts(found, format_), nl=False)
     if junit:
         write_file(junit, render_verdicts(found, "junit"))

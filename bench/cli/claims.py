@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from fewshot_bench.cli.options import choose, config_file, selection_options
+from fewshot_bench.cli.options import selection_options
 from fewshot_bench.cli.output import write_file, write_out
 from fewshot_bench.errors import NothingSelected, UsageError
+from fewshot_bench.experiment.selection import Selection
 
 if TYPE_CHECKING:
     from fewshot_bench.tables.claims.file import ClaimFile
@@ -39,20 +41,22 @@ REFUTED, UNDECIDED = 3, 7  # exit codes
 @click.option("--strict", is_flag=True, help="Exit 7 if a sentence is undecided.")
 def claims(
     *, file: Path | None, format_: str, output: str | None, junit: Path | None, fail_on: str | None, strict: bool,
-    **selection: Any,
+    selection: Selection,
 ) -> int:  # fmt: skip
     """Judge the sentences of a paper: supported, refuted or undecided.
 
     Looks at the cells that the sentences speak of; --method, --way and --shot narrow them, and what is then left out
     counts as not measured.
     """
+    from fewshot_bench.experiment.choosing import choose
+    from fewshot_bench.results.collect import results as results_of
     from fewshot_bench.tables.claims.render import render_claims
     from fewshot_bench.tables.claims.verdicts import judge
     from fewshot_bench.tables.literature import load_published
 
     published = load_published()
-    sentences = _claims(file, selection["config"], [table.id for table in published])
-    results = choose(**_selected(sentences, selection)).results()
+    sentences = _claims(file, selection.config, [table.id for table in published])
+    results = results_of(choose(_selected(sentences, selection)))
     if not any(cell.episodes for cell in results.cells):
         raise NothingSelected("nothing that these claims speak of has results: `bench run` makes them")
     judged = judge(sentences, results, published)
@@ -72,7 +76,7 @@ def claims(
 
 
 def _claims(file: Path | None, config: Path | None, published: list[str]) -> ClaimFile:
-    from fewshot_bench.config import load
+    from fewshot_bench.config import config_file, load
     from fewshot_bench.tables.claims.file import SHIPPED, parse_claims, shipped_claims
     from fewshot_bench.tables.claims.section import ClaimError
 
@@ -88,12 +92,12 @@ def _claims(file: Path | None, config: Path | None, published: list[str]) -> Cla
         raise UsageError(str(error)) from None
 
 
-def _selected(sentences: ClaimFile, selection: dict[str, Any]) -> dict[str, Any]:
+def _selected(sentences: ClaimFile, selection: Selection) -> Selection:
     """The selection with what the sentences need where the options name nothing."""
     places = sentences.places
-    needed = {
-        "methods": tuple(dict.fromkeys(place.variant for place in places)),
-        "ways": tuple(sorted({place.n_way for place in places})),
-        "shots": tuple(sorted({place.n_shot for place in places})),
-    }
-    return selection | {option: selection[option] or (names,) for option, names in needed.items()}
+    return replace(
+        selection,
+        methods=selection.methods or tuple(dict.fromkeys(place.variant for place in places)),
+        ways=selection.ways or tuple(sorted({place.n_way for place in places})),
+        shots=selection.shots or tuple(sorted({place.n_shot for place in places})),
+    )

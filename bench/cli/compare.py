@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import click
 
-from fewshot_bench.cli.options import choose, selection_options
+from fewshot_bench.cli.options import selection_options
 from fewshot_bench.errors import NothingSelected, UsageError
+from fewshot_bench.experiment.selection import Place, Selection
+from fewshot_bench.files import database_at
 
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[A B]")
 @selection_options
 @click.option("--json", "as_json", is_flag=True, help="As JSON, unrounded.")
-def compare(*, names: tuple[str, ...], as_json: bool, **selection: Any) -> int:
+def compare(*, names: tuple[str, ...], as_json: bool, selection: Selection) -> int:
     """Compare two variants, or two databases, on the episodes that they share.
 
     \b
@@ -38,7 +39,9 @@ def compare(*, names: tuple[str, ...], as_json: bool, **selection: Any) -> int:
     return 0
 
 
-def _variants(first: str, second: str, format_: str, selection: dict[str, Any]) -> str:
+def _variants(first: str, second: str, format_: str, selection: Selection) -> str:
+    from fewshot_bench.experiment.choosing import choose
+    from fewshot_bench.results.collect import results
     from fewshot_bench.tables.comparison_text import render_comparisons
     from fewshot_bench.tables.pairs import compare_variants
 
@@ -47,23 +50,23 @@ def _variants(first: str, second: str, format_: str, selection: dict[str, Any]) 
     for name in (first, second):
         if not Path(name).exists() and (name.endswith((".sqlite", ".db")) or "/" in name):
             raise UsageError(f"{name}: no such file")
-    if selection["methods"]:
+    if selection.methods:
         raise UsageError(f"--method is not for `compare {first} {second}`: the two names are the methods")
-    chosen = choose(**selection | {"methods": ((first, second),)})
-    comparisons = compare_variants(chosen.results(), first, second)
+    chosen = choose(replace(selection, methods=(first, second)))
+    comparisons = compare_variants(results(chosen), first, second)
     if not any(c.n_episodes for c in comparisons):
         raise NothingSelected(f"{first} and {second} share no stored episode; `bench run` makes them")
     return render_comparisons(comparisons, format_)
 
 
-def _databases(first: str, second: str, format_: str, selection: dict[str, Any]) -> str:
+def _databases(first: str, second: str, format_: str, selection: Selection) -> str:
     from fewshot_bench.results.collect import stored_scores
     from fewshot_bench.results.store import Reader
     from fewshot_bench.tables.comparison_text import render_comparisons
     from fewshot_bench.tables.pairs import as_family, compare
 
     wanted = _wanted(selection)
-    ours, theirs = (stored_scores(Reader(_file(name)), wanted) for name in (first, second))
+    ours, theirs = (stored_scores(Reader(database_at(name)), wanted) for name in (first, second))
     shared = sorted(ours.keys() & theirs.keys())
     if not shared:
         raise NothingSelected(f"{first} and {second} have no cell of one variant and setting in common")
@@ -74,38 +77,29 @@ def _databases(first: str, second: str, format_: str, selection: dict[str, Any])
     return render_comparisons(comparisons, format_)
 
 
-def _file(name: str) -> str:
-    """A database, or the one in a folder."""
-    return str(Path(name) / "results.sqlite") if Path(name).is_dir() else name
+def _wanted(selection: Selection) -> Callable[[Place], bool]:
+    """Which cells the options choose. Raises UsageError for those that need a data set."""
+    others = replace(selection, methods=(), ways=(), shots=(), seeds=(), expression=None)
+    for name, value in asdict(others).items():
+        if value:
+            option = "--" + name
+            raise UsageError(
+                f"{option} is not for two databases: only --method, --way, --shot, --seed and -k choose cells"
+            )
+    chosen, matches = (selection.methods, selection.ways, selection.shots, selection.seeds), selection.matches
+    return lambda place: (
+        all(part in items or not items for part, items in zip(place, chosen, strict=True)) and matches(place.name)
+    )
 
 
-def _wanted(selection: dict[str, Any]) -> Callable[[str, int, int, int], bool]:
-    """Which (variant, n_way, n_shot, seed) the options choose. Raises UsageError for those that need a data set."""
-    from fewshot_bench.experiment.selection import parse
-
-    narrowing = ("methods", "ways", "shots", "seeds")
-    other = [name for name, value in selection.items() if value and name not in (*narrowing, "expression")]
-    if other:
-        option = "--" + other[0].replace("_", "-")
-        raise UsageError(f"{option} is not for two databases: only --method, --way, --shot, --seed and -k choose cells")
-    chosen = [{item for items in selection[name] or () for item in items} for name in narrowing]
-    matches = parse(selection["expression"]) if selection["expression"] else None
-
-    def wanted(*place: Any) -> bool:
-        name = "{}-{}w{}s-s{}".format(*place)
-        return all(part in items or not items for part, items in zip(place, chosen, strict=True)) and (
-            matches is None or matches(name)
-        )
-
-    return wanted
-
-
-def _ranks(format_: str, selection: dict[str, Any]) -> str:
+def _ranks(format_: str, selection: Selection) -> str:
+    from fewshot_bench.experiment.choosing import choose
+    from fewshot_bench.results.collect import results
     from fewshot_bench.tables.comparison_text import render_ranking
     from fewshot_bench.tables.ranks import FEWEST_SETTINGS, FEWEST_VARIANTS, rank
     from fewshot_bench.tables.summary import summarise
 
-    ranking = rank(summarise(choose(**selection).results()))
+    ranking = rank(summarise(results(choose(selection))))
     if ranking is None:
         raise NothingSelected(
             f"ranks need {FEWEST_SETTINGS} settings in which each of {FEWEST_VARIANTS} variants or more is done; "

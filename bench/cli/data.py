@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from fewshot_bench.cli.data_text import fact_table, formats_text, prepared_table
-from fewshot_bench.cli.options import F, cache_folder, config_file
+from fewshot_bench.cli.options import F, json_option
+from fewshot_bench.cli.output import write_file
+from fewshot_bench.config import config_file, load
 from fewshot_bench.errors import DataError, UsageError
+from fewshot_bench.files import cache_folder
 
 if TYPE_CHECKING:
     from fewshot_bench.config import Config
@@ -52,7 +55,6 @@ def source_options(command: F) -> F:
 split_option = click.option(
     "--split", metavar="NAME", help="Split: paper, ravi, ravi-val, or a published one.  [default: as bench.toml]"
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress.")
 
 
@@ -167,8 +169,6 @@ def check(*, source: str, image_size: int | None, split: str | None, as_json: bo
 
 
 def _config() -> Config:
-    from fewshot_bench.config import load
-
     return load(config_file(None))
 
 
@@ -215,9 +215,4 @@ def _write_sheet(path: Path, images: ImageSet, split: str) -> None:
 
     samples = class_samples(images, split, SHEET_CLASSES, SHEET_IMAGES)
     picture = contact_sheet(f"{images.name}: random classes, random images (split {split})", samples)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
-    click.echo(path, err=True)
+    write_file(path, picture)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from fewshot_bench.cli.options import Chosen, choose, selection_options
+from fewshot_bench.cli.options import selection_options
 from fewshot_bench.errors import NoResultsYet, NothingSelected
+from fewshot_bench.experiment.selection import Selection
 
 if TYPE_CHECKING:
+    from fewshot_bench.experiment.choosing import Chosen
     from fewshot_bench.tables.alarms.alarm import Alarm, Check
 
 ALARMED = 3
@@ -28,7 +30,7 @@ WIDTH = 110
 )
 @click.option("--strict", is_flag=True, help="Exit with 3 if anything rings.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def doctor(*, control: bool, strict: bool, as_json: bool, **selection: Any) -> int:
+def doctor(*, control: bool, strict: bool, as_json: bool, selection: Selection) -> int:
     """Look for what should not be: in the stored results, the images and the models.
 
     An alarm means "look here"; docs/statistics.md says when each rings. Writes nothing.
@@ -37,8 +39,9 @@ def doctor(*, control: bool, strict: bool, as_json: bool, **selection: Any) -> i
     cells: only the images were looked at then.
     """
     from fewshot_bench.doctor.copies import copies
+    from fewshot_bench.experiment.choosing import choose
 
-    chosen = choose(**selection)
+    chosen = choose(selection)
     _say(f"looking for copies among {len(chosen.images.images):,} images")
     found = list(copies(chosen.images, chosen.request.split))
     stored = _of_results(chosen)
@@ -52,10 +55,11 @@ def doctor(*, control: bool, strict: bool, as_json: bool, **selection: Any) -> i
 
 def _of_results(chosen: Chosen) -> tuple[Check, ...]:
     """The checks of the stored results; none where nothing is stored."""
+    from fewshot_bench.results.collect import results
     from fewshot_bench.tables.alarms.checks import checks
 
     try:
-        cells = chosen.results(with_answers=True).cells
+        cells = results(chosen, with_answers=True).cells
     except NoResultsYet:
         return ()
     return checks(cells) if any(cell.episodes for cell in cells) else ()
@@ -66,10 +70,11 @@ def _of_models(chosen: Chosen, control: bool) -> list[Check]:
     from fewshot_bench.doctor import models as doctor
     from fewshot_bench.results.store import Reader
     from fewshot_bench.running.device import choose_device
+    from fewshot_bench.running.recording import workplace
     from fewshot_bench.tables.alarms.alarm import counted
 
     run = chosen.request.config.run
-    place = chosen.workplace(choose_device(run.device, chosen.request.config.model.numerics).type, run.threads)
+    place = workplace(chosen, choose_device(run.device, chosen.request.config.model.numerics).type, run.threads)
     lab = place.open(lambda: False)
     models = doctor.stored_models(chosen.cells, Reader(chosen.database))
     _say(f"looking at {counted(models, 'model')}, an episode each")

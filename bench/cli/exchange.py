@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
 import click
 
-from fewshot_bench.cli.inspect import json_option
-from fewshot_bench.cli.merge import contradiction, dry_run_option, into_option, out_folder, tell
-from fewshot_bench.cli.options import database
+from fewshot_bench.cli.merge import contradiction, tell
+from fewshot_bench.cli.options import database_in, dry_run_option, json_option, out_folder, out_option
+from fewshot_bench.cli.output import written
 from fewshot_bench.errors import UsageError
+from fewshot_bench.files import checkpoints, database
 
 
 @click.command()
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the database.  [default: out]")
+@out_option
 @click.option("-k", "expression", metavar="EXPR", help="Only cells whose name (maml-5w1s-s0) matches.")
 @click.option(
     "--format",
@@ -50,7 +52,7 @@ def export(*, out: Path | None, expression: str | None, format_: str | None, out
         raise UsageError(f"{output} ends neither in .csv nor in .parquet: name its format with --format")
     is_parquet = format_ == "parquet" if format_ else output.endswith(".parquet")
     write = exchange.write_parquet if is_parquet else exchange.write_csv
-    with snapshot(database(out_folder(out))) as stored:
+    with snapshot(database_in(out)) as stored:
         rows = exchange.long_rows(stored, wanted)
         if output == "-":
             if is_parquet and sys.stdout.isatty():
@@ -58,14 +60,14 @@ def export(*, out: Path | None, expression: str | None, format_: str | None, out
             sys.stdout.flush()
             write(rows, sys.stdout.buffer)
             return
-        with exchange.whole_file(Path(output)) as file:
+        with written(Path(output)) as file:
             n = write(rows, file)
     click.echo(f"{output}: {n:,} episodes", err=True)
 
 
 @click.command(name="import")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-@into_option
+@out_option
 @dry_run_option
 @json_option
 def import_(*, file: Path, out: Path | None, dry_run: bool, as_json: bool) -> None:
@@ -80,8 +82,8 @@ def import_(*, file: Path, out: Path | None, dry_run: bool, as_json: bool) -> No
     from fewshot_bench.running.weights import bring
 
     folder = out_folder(out)
-    found = merge_file(file, database(folder), collect(sys.argv[1:], "", 0, 0), dry_run=dry_run)
-    brought = bring(found.weights, None, folder / "checkpoints", dry_run=True)  # a table holds no weights
+    found = merge_file(file, database(folder), collect(shlex.join(["bench", *sys.argv[1:]]), "", 0, 0), dry_run=dry_run)
+    brought = bring(found.weights, None, checkpoints(folder), dry_run=True)  # a table holds no weights
     tell(found, brought, "would import" if dry_run else "imported", as_json=as_json)
     if found.forbidden:
         raise contradiction(str(file), found)

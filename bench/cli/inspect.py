@@ -9,19 +9,10 @@ from typing import Any
 
 import click
 
-from fewshot_bench.cli.options import config_file, database
+from fewshot_bench.cli.options import database_in, json_option, out_option
+from fewshot_bench.config import config_file, load, packaged_text
 from fewshot_bench.errors import UsageError
-
-out_option = click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), default=None, help="Folder of the database."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
-
-
-def _database(out: Path | None) -> str:
-    from fewshot_bench.config import load
-
-    return database(out or Path(load(config_file(None)).run.out))
+from fewshot_bench.experiment.selection import place_of
 
 
 @click.command()
@@ -34,7 +25,7 @@ def status(*, out: Path | None, verbose: bool, as_json: bool) -> None:
     from fewshot_bench.doctor.stored_alarms import stored_alarms
     from fewshot_bench.results.store import Reader
 
-    reader = Reader(_database(out))
+    reader = Reader(database_in(out))
     counts, cells = reader.counts(), reader.all_cells()
     alarms = stored_alarms(reader, counts.episodes)
     if as_json:
@@ -56,7 +47,7 @@ def status(*, out: Path | None, verbose: bool, as_json: bool) -> None:
         click.echo(alarm_text(alarm))
     for cell in cells:
         if verbose or cell["reason"]:
-            name = f"{cell['variant']}-{cell['n_way']}w{cell['n_shot']}s-s{cell['seed']}"
+            name = place_of(cell).name
             state = f"failed: {cell['reason']}" if cell["reason"] else f"{cell['n_episodes']} episodes"
             where = cell["label"].rsplit(" ", 1)[0]
             click.echo(f"  {cell['key']}  {name:<28} {where}  {state}")
@@ -72,7 +63,7 @@ def show(*, cell: str, out: Path | None, as_json: bool) -> None:
     from fewshot_bench.results.store import Reader
     from fewshot_bench.results.store.writing import counts
 
-    facts = Reader(_database(out)).cell(cell)
+    facts = Reader(database_in(out)).cell(cell)
     if as_json:
         document = dataclasses.asdict(facts) | {"episodes": [counts(result) for result in facts.episodes]}
         click.echo(json.dumps(document))
@@ -110,8 +101,6 @@ def show(*, cell: str, out: Path | None, as_json: bool) -> None:
 @click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="Configuration file.")
 def list_(*, what: str, config: Path | None) -> None:
     """The known methods (with every setting), data sets or grids."""
-    from fewshot_bench.config import load
-
     loaded = load(config_file(config))
     if what == "methods":
         from fewshot_bench.experiment.grid import variant
@@ -136,8 +125,6 @@ def list_(*, what: str, config: Path | None) -> None:
 @click.command()
 def init() -> None:
     """Write bench.toml, every key with its default and a comment, into this folder."""
-    from fewshot_bench.config import packaged_text
-
     path = Path("bench.toml")
     if path.exists() or path.is_symlink():
         raise UsageError(f"{path} exists already; it was left as it is")

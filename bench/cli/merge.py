@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fewshot_bench.cli.inspect import json_option
-from fewshot_bench.cli.options import config_file, database
+from fewshot_bench.cli.options import dry_run_option, json_option, out_folder, out_option
 from fewshot_bench.errors import DatabaseError, UsageError
+from fewshot_bench.files import checkpoints, database, database_at
 
 if TYPE_CHECKING:
     from fewshot_bench.results.store.comparing import Comparison, EpisodeConflict
@@ -20,15 +20,10 @@ if TYPE_CHECKING:
 
 SHOWN = 20  # conflicts listed one by one; --json has them all
 
-into_option = click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of our database.  [default: out]"
-)
-dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Say what would happen; change nothing.")
-
 
 @click.command()
 @click.argument("other", metavar="OTHER.sqlite")
-@into_option
+@out_option
 @dry_run_option
 @json_option
 def merge(*, other: str, out: Path | None, dry_run: bool, as_json: bool) -> None:
@@ -45,29 +40,18 @@ def merge(*, other: str, out: Path | None, dry_run: bool, as_json: bool) -> None
     from fewshot_bench.running.weights import bring
 
     folder = out_folder(out)
-    ours, theirs = database(folder), _named(other)
+    ours, theirs = database(folder), database_at(other)
     path = file_of(theirs)
     if path and not path.exists():
         raise UsageError(f"{other}: there is no such file")
     if is_same(ours, theirs):
         raise UsageError(f"{other} is our own database; choose another, or another --out")
     found = merging.merge(ours, theirs, dry_run=dry_run)
-    source = path.parent / "checkpoints" if path else None
-    brought = bring(found.weights, source, folder / "checkpoints", dry_run=dry_run or found.forbidden)
+    source = checkpoints(path.parent) if path else None
+    brought = bring(found.weights, source, checkpoints(folder), dry_run=dry_run or found.forbidden)
     tell(found, brought, "would merge" if dry_run else "merged", as_json=as_json)
     if found.forbidden:
         raise contradiction(other, found)
-
-
-def out_folder(out: Path | None) -> Path:
-    """The folder of database and checkpoints."""
-    from fewshot_bench.config import load
-
-    return out or Path(load(config_file(None)).run.out)
-
-
-def _named(other: str) -> str:
-    return str(Path(other) / "results.sqlite") if "://" not in other and Path(other).is_dir() else other
 
 
 def contradiction(other: str, found: Comparison) -> DatabaseError:

@@ -1,10 +1,14 @@
 """Where a command's text goes: a file or stdout."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
 from fewshot_bench.errors import UsageError
+from fewshot_bench.files import whole_file
 
 
 def write_out(output: str | None, text: str) -> None:
@@ -15,11 +19,20 @@ def write_out(output: str | None, text: str) -> None:
         write_file(Path(str(output)), text)
 
 
-def write_file(path: Path, text: str) -> None:
-    """Write a file, its folder too, and name it on stderr. Raises UsageError where it cannot be written."""
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a file, whole or not at all, and name it on stderr. Raises UsageError where it cannot be written."""
+    with written(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+    click.echo(path, err=True)
+
+
+@contextmanager
+def written(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, see `whole_file`. Raises UsageError where it cannot be written."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        with whole_file(path) as file:
+            yield file
+    except BrokenPipeError:  # of a pipe that is named: whoever read it has had enough
+        raise
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
-    click.echo(path, err=True)

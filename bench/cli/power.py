@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import click
 
-from fewshot_bench.cli.options import choose, selection_options
+from fewshot_bench.cli.options import selection_options
 from fewshot_bench.errors import NothingSelected, UsageError
+from fewshot_bench.experiment.selection import Selection
 
 
 @click.command()
@@ -25,7 +26,7 @@ from fewshot_bench.errors import NothingSelected, UsageError
 @click.option("--power", type=float, default=0.8, show_default=True, help="The chance with which to see it.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, unrounded.")
 def power(
-    *, names: tuple[str, ...], every: bool, margin: float, power: float, as_json: bool, **selection: Any
+    *, names: tuple[str, ...], every: bool, margin: float, power: float, as_json: bool, selection: Selection
 ) -> int:  # fmt: skip
     """How many episodes would tell two variants apart, from their stored differences.
 
@@ -34,6 +35,8 @@ def power(
     bench power maml-mtl maml    one pair in every setting
     bench power --all            every pair
     """
+    from fewshot_bench.experiment.choosing import choose
+    from fewshot_bench.results.collect import results as results_of
     from fewshot_bench.tables.power import all_pairs, pairs_with_best, powers
     from fewshot_bench.tables.power_text import power_json, power_text
     from fewshot_bench.tables.statistics.estimate import ALPHA
@@ -44,7 +47,7 @@ def power(
         raise UsageError(f"--margin {margin} must be above 0 and at most 100 percentage points")
     if not ALPHA < power < 1:
         raise UsageError(f"--power {power} must be between {ALPHA} and 1")
-    results = choose(**selection | ({"methods": (names,)} if names else {})).results()
+    results = results_of(choose(replace(selection, methods=names) if names else selection))
     with_best = not (every or names)
     pairs = pairs_with_best(results) if with_best else all_pairs(results)
     found = powers(results, pairs, margin / 100, power)

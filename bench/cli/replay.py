@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fewshot_bench.cli.inspect import json_option, out_option
-from fewshot_bench.cli.options import cache_folder, config_file, database
+from fewshot_bench.cli.options import json_option, out_option
+from fewshot_bench.config import config_file, load
+from fewshot_bench.files import cache_folder, checkpoints, database
 
 if TYPE_CHECKING:
     from fewshot_bench.replay.discordance import EpisodeReplay, Replay
@@ -36,7 +37,6 @@ def replay(
     differing query is named. docs/statistics.md says what rounding explains.
     """
     from fewshot_bench.cli.screen import Screen, duration
-    from fewshot_bench.config import load
     from fewshot_bench.replay.rebuild import find_stored, open_data, rebuild, source_of, wanted_episodes
     from fewshot_bench.replay.repeat import replay as test_again
     from fewshot_bench.replay.repeat import retrain as train_again
@@ -57,7 +57,7 @@ def replay(
         if again:
             done = train_again(stored, images, episodes, screen.preparing)
         else:
-            done = test_again(stored, images, Checkpoints(folder / "checkpoints"), episodes, screen.preparing)
+            done = test_again(stored, images, Checkpoints(checkpoints(folder)), episodes, screen.preparing)
     click.echo(json.dumps(_document(done)) if as_json else "\n".join(_lines(done)))
     return DIFFERENT if done.verdict == "different" else 0
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from fewshot_bench.cli.options import Chosen, choose, selection_options
+from fewshot_bench.cli.options import selection_options
 from fewshot_bench.cli.output import write_out
 from fewshot_bench.errors import NothingSelected, UsageError
+from fewshot_bench.experiment.selection import Selection
 
 if TYPE_CHECKING:
+    from fewshot_bench.experiment.choosing import Chosen
     from fewshot_bench.reports.contact_sheet import ClassSample
     from fewshot_bench.tables.scores import Results
 
@@ -37,15 +39,18 @@ def _uncollected() -> Iterator[None]:
 @click.option("-o", "--output", metavar="FILE|-", help="Where to write that format; - is stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not name the files written.")
 @_uncollected()
-def report(*, format_: str | None, output: str | None, quiet: bool, **selection: Any) -> None:
+def report(*, format_: str | None, output: str | None, quiet: bool, selection: Selection) -> None:
     """Tables and plots of stored results.
 
     Without --format, everything: report.html, table.tex, table.md and plots/ in the output folder.
     """
+    from fewshot_bench.experiment.choosing import choose
+    from fewshot_bench.results.collect import results as results_of
+
     if output and not format_:
         raise UsageError("-o needs --format: it names one file")
-    chosen = choose(**selection)
-    results = chosen.results(with_answers=True)
+    chosen = choose(selection)
+    results = results_of(chosen, with_answers=True)
     if all(cell.state == "missing" for cell in results.cells):
         raise NothingSelected("nothing is stored of these cells: `bench run` makes results; no file was changed")
     if not format_:

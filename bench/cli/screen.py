@@ -1,9 +1,7 @@
 """What a person sees: progress on a terminal, one line a finished cell in a pipe. All of it goes to stderr."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -44,7 +42,7 @@ class Screen:
         )
         self._tasks: dict[str, Any] = {}
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> Self:
         self._bars.start()
         return self
 
@@ -75,8 +73,8 @@ class Screen:
             self.console.print(text, markup=False)
 
     def detail(self, text: str) -> None:
-        """One line with -v."""
-        if self._verbosity > 0:
+        """One line, or several, with -v."""
+        if text and self._verbosity > 0:
             self.console.print(text, markup=False)
 
     def warn(self, text: str) -> None:

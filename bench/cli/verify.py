@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fewshot_bench.cli.inspect import json_option, out_option
-from fewshot_bench.cli.options import cache_folder, config_file, database, selection_options
+from fewshot_bench.cli.options import database_in, json_option, out_option, selection_options
 from fewshot_bench.errors import BenchError, NothingSelected, UsageError
+from fewshot_bench.experiment.selection import Place as CellPlace
+from fewshot_bench.experiment.selection import Selection
+from fewshot_bench.files import cache_folder
 
 if TYPE_CHECKING:
     from fewshot_bench.data.images import ImageSet
@@ -42,7 +44,6 @@ def verify(*, file: Path, out: Path | None, as_json: bool) -> int:
     measured is in the file.
     docs/statistics.md explains edited, stale, unknown and gone.
     """
-    from fewshot_bench.config import load
     from fewshot_bench.results.store import Reader
     from fewshot_bench.tables.literature import load_published
     from fewshot_bench.tables.verify.verification import UnknownSchema, Witnesses, keys_in
@@ -51,7 +52,7 @@ def verify(*, file: Path, out: Path | None, as_json: bool) -> int:
     tables = _read(file)
     if not tables:
         raise NothingSelected(f"{file}: there are no facts in it; `bench report` writes tables with them")
-    reader = Reader(database(out or Path(load(config_file(None)).run.out)))
+    reader = Reader(database_in(out))
     papers = {paper.id: paper for paper in load_published()}
     try:
         stored, known = _stored(reader, keys_in(tables)), _origins(reader, keys_in(tables))
@@ -112,7 +113,7 @@ def _origins(reader: Reader, keys: set[str]) -> dict[str, Origin]:
 
 def _data(stored: Stored, source: str | None) -> ImageSet | None:
     """The data set of a stored cell, which the database names, never the file; None where it is not at hand."""
-    from fewshot_bench.config import load
+    from fewshot_bench.config import config_file, load
     from fewshot_bench.replay.rebuild import open_data
 
     try:
@@ -140,8 +141,9 @@ def _disjoint(images: ImageSet, split: str, setting: Mapping[str, int]) -> int |
 
 @click.command(add_help_option=False)
 @selection_options
-def _selection(**_: Any) -> None:
-    """Only reads the options that choose cells; does nothing."""
+def _selection(selection: Selection) -> Selection:
+    """Only reads the options that choose cells."""
+    return selection
 
 
 def _wanted(command: str) -> Mapping[Place, int] | None:
@@ -149,22 +151,17 @@ def _wanted(command: str) -> Mapping[Place, int] | None:
 
     The command is read, never run; nothing that it names is opened. None where it means nothing here.
     """
-    from fewshot_bench.config import load
+    from fewshot_bench.config import config_file, load
     from fewshot_bench.experiment.grid import resolve
-    from fewshot_bench.experiment.selection import parse
 
     try:
         program, name, *words = shlex.split(command)
         if (program, name) != ("bench", "run"):
             return None
-        given = _selection.make_context("run", words).params
-        matches = parse(given["expression"]) if given["expression"] else None
-        options = {
-            option: tuple(item for items in value for item in items) if isinstance(value, tuple) else value
-            for option, value in given.items()
-            if option not in ("config", "expression", "data", "out", "grid")
-        }
-        request = resolve(load(config_file(None)), given["grid"], **options)
+        with _selection.make_context("run", words) as context:
+            given: Selection = _selection.invoke(context)
+        matches = given.matches
+        request = resolve(load(config_file(None)), given)
     except (ValueError, click.ClickException, BenchError):
         return None
     budget = request.config.budgets[request.budget]
@@ -173,7 +170,7 @@ def _wanted(command: str) -> Mapping[Place, int] | None:
         for variant in request.methods
         for n_way in request.ways
         for n_shot in request.shots
-        if not matches or any(matches(f"{variant}-{n_way}w{n_shot}s-s{seed}") for seed in request.seeds)
+        if any(matches(CellPlace(variant, n_way, n_shot, seed).name) for seed in request.seeds)
     }
 
 

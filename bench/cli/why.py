@@ -5,20 +5,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fewshot_bench.cli.inspect import json_option
-from fewshot_bench.cli.options import choose, config_file, database, selection_options
+from fewshot_bench.cli.options import json_option, selection_options
 from fewshot_bench.errors import NothingSelected
+from fewshot_bench.experiment.selection import Selection, place_named, place_of
+from fewshot_bench.files import database
 
 if TYPE_CHECKING:
     from fewshot_bench.replay.why import Answer, Identified
     from fewshot_bench.results.store import Reader
 
-NAME = re.compile(r"(?P<variant>.+)-(?P<way>\d{1,9})w(?P<shot>\d{1,9})s-s(?P<seed>\d{1,9})")
 Row = dict[str, Any]  # see Reader.all_cells
 
 
@@ -26,21 +27,21 @@ Row = dict[str, Any]  # see Reader.all_cells
 @click.argument("cell")
 @selection_options
 @json_option
-def why(*, cell: str, as_json: bool, **selection: Any) -> None:
+def why(*, cell: str, as_json: bool, selection: Selection) -> None:
     """Say what changed since a result was stored, field by field.
 
     CELL is a stored key (or its beginning), or the name of a cell of the configuration, e.g. maml-5w1s-s0. What the
     configuration asks for now is compared with what is stored under that key; or, for a name, with the nearest
     stored result of the same method and setting: the one with the fewest fields that differ.
     """
-    from fewshot_bench.config import load
+    from fewshot_bench.config import config_file, load
     from fewshot_bench.results.store import Reader
 
-    config = load(config_file(selection["config"]))
-    reader = Reader(database(selection["out"] or Path(config.run.out)))
+    config = load(config_file(selection.config))
+    reader = Reader(database(selection.out or Path(config.run.out)))
     rows = reader.all_cells()
     row = _stored(rows, cell, config.methods)
-    name = _name(row) if row else cell
+    name = place_of(row).name if row else cell
     current = _current(name, config.methods, selection)
     if not row and not current:
         raise NothingSelected(f"no cell is called {cell!r}, and no key begins so; `bench status -v` lists those stored")
@@ -51,38 +52,35 @@ def why(*, cell: str, as_json: bool, **selection: Any) -> None:
 
 def _stored(rows: list[Row], cell: str, configured: dict[str, Any]) -> Row | None:
     """The stored cell that a key, its beginning, or a name that the configuration no longer has stands for."""
-    asked = NAME.fullmatch(cell)
-    if asked and asked["variant"] in configured:
+    asked = place_named(cell)
+    if asked and asked.variant in configured:
         return None
-    found = [row for row in rows if (_name(row) == cell if asked else row["key"].startswith(cell))]
+    found = [row for row in rows if (place_of(row).name == cell if asked else row["key"].startswith(cell))]
     if len(found) > 1:
         keys = " ".join(row["key"] for row in found)
         raise NothingSelected(f"{cell!r} stands for more than one stored cell: {keys}")
     return found[0] if found else None
 
 
-def _current(name: str, configured: dict[str, Any], selection: dict[str, Any]) -> Identified | None:
+def _current(name: str, configured: dict[str, Any], selection: Selection) -> Identified | None:
     """The cell that the configuration, with the options, means by a name; None if it has none."""
-    from fewshot_bench.cli.session import label_of
-    from fewshot_bench.experiment.plan import PlannedCell
+    from fewshot_bench.experiment.choosing import choose
     from fewshot_bench.replay.why import Identified, fields_of
 
-    asked = NAME.fullmatch(name)
-    if not asked or asked["variant"] not in configured:
+    asked = place_named(name)
+    if not asked or asked.variant not in configured:
         return None
-    place = {"methods": asked["variant"], "ways": int(asked["way"]), "shots": int(asked["shot"])}
-    place["seeds"] = int(asked["seed"])
-    chosen = choose(**selection | {option: ((value,),) for option, value in place.items()})
+    place = replace(selection, methods=(asked.variant,), ways=(asked.n_way,), shots=(asked.n_shot,))
+    chosen = choose(replace(place, seeds=(asked.seed,)))
     (cell,) = chosen.cells
-    label = label_of(chosen, PlannedCell(cell, "todo", 0))
-    return Identified(cell.key, fields_of(cell.training.identity, cell.identity), label, cell.n_episodes)
+    return Identified(cell.key, fields_of(cell.training.identity, cell.identity), chosen.label(cell), cell.n_episodes)
 
 
 def _answer(reader: Reader, rows: list[Row], name: str, row: Row | None, current: Identified | None) -> Answer:
     """What is wanted (what the configuration asks for, else the stored cell itself) against what is stored."""
     from fewshot_bench.replay.why import explain, nearest
 
-    like = (row["n_way"], row["n_shot"]) if row else _place(name)[1:]
+    like = (row["n_way"], row["n_shot"]) if row else _setting(name)
     known = current or (_identified(reader, row) if row else None)
     method = known.fields["training.method"] if known else None
     found = [_identified(reader, r) for r in rows if (r["n_way"], r["n_shot"]) == like]
@@ -143,12 +141,7 @@ def _value(value: Any) -> str:
     return f"{text[:12]}..." if re.fullmatch(r'"[0-9a-f]{32,}"', text) else text
 
 
-def _name(row: Row) -> str:
-    return "{variant}-{n_way}w{n_shot}s-s{seed}".format(**row)
-
-
-def _place(name: str) -> tuple[str, int, int]:
-    """Variant, way and shot of a cell's name."""
-    asked = NAME.fullmatch(name)
+def _setting(name: str) -> tuple[int, int]:
+    asked = place_named(name)
     assert asked
-    return asked["variant"], int(asked["way"]), int(asked["shot"])
+    return asked.n_way, asked.n_shot

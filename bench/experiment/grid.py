@@ -1,6 +1,6 @@
 """config -> the cells of a grid, checked against the data before anything trains. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fewshot_bench.config import AugmentationConfig, Config, build, choose
@@ -8,6 +8,7 @@ from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import UsageError, did_you_mean
 from fewshot_bench.experiment.episodes import BANK_VERSION, Setting, check_setting
 from fewshot_bench.experiment.identity import Cell, Training
+from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.backbones import BACKBONES, Backbone
 from fewshot_bench.methods.interface import CORE_VERSION, Method
@@ -25,7 +26,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for: the configuration with the command line's choices resolved."""
+    """What is asked for: the configuration with the choices of a selection resolved."""
 
     config: Config
     grid: str
@@ -39,28 +40,31 @@ class Request:
     episodes: int | None = None  # of every cell; None: the budget's
 
 
-def resolve(config: Config, grid: str | None = None, **chosen: Any) -> Request:
-    """The request that a grid's name and the options make; empty options leave the grid's choice."""
-    name = grid or config.run.grid
+def resolve(config: Config, selection: Selection) -> Request:
+    """The request that a selection makes; empty words leave the grid's choice."""
+    name = selection.grid or config.run.grid
     defined = choose(name, config.grids, "unknown grid")
-    budget = chosen.get("budget") or defined.budget or config.run.budget
+    budget = selection.budget or defined.budget or config.run.budget
     spent = choose(budget, config.budgets, "unknown budget")
     known = dict.fromkeys(["other", *method_names()])
     for method in spent.iterations:
         choose(method, known, f"[budgets.{budget}] iterations: unknown method")
-    for variant in chosen.get("methods") or ():
+    # a method that has no variant in bench.toml is one itself, with its default settings
+    plain = {name: {"method": name} for name in method_names() if name in selection.methods}
+    config = replace(config, methods=plain | config.methods)
+    for variant in selection.methods:
         choose(variant, config.methods, "unknown method")
     return Request(
         config=config,
         grid=name,
         budget=budget,
-        protocol=chosen.get("protocol") or defined.protocol or config.run.protocol,
-        split=chosen.get("split") or config.data.split,
-        methods=chosen.get("methods") or defined.methods,
-        ways=chosen.get("ways") or defined.ways,
-        shots=chosen.get("shots") or defined.shots,
-        seeds=chosen.get("seeds") or defined.seeds,
-        episodes=chosen.get("episodes"),
+        protocol=selection.protocol or defined.protocol or config.run.protocol,
+        split=selection.split or config.data.split,
+        methods=selection.methods or defined.methods,
+        ways=selection.ways or defined.ways,
+        shots=selection.shots or defined.shots,
+        seeds=selection.seeds or defined.seeds,
+        episodes=selection.episodes,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from fewshot_bench.config import NO_AUGMENTATION, AugmentationConfig, Numerics
 from fewshot_bench.experiment.episodes import BANK_VERSION, Setting
+from fewshot_bench.experiment.selection import Place
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Problem
 from fewshot_bench.seeding import derive_seed, digest
@@ -115,9 +116,14 @@ class Cell:
         return lineage_of(self.training.identity, self.identity)
 
     @property
+    def place(self) -> Place:
+        """What its name says."""
+        return Place(self.variant, self.setting.n_way, self.setting.n_shot, self.training.seed)
+
+    @property
     def name(self) -> str:
-        """How people say it, and what `-k` matches: maml-5w1s-s0."""
-        return f"{self.variant}-{self.setting.n_way}w{self.setting.n_shot}s-s{self.training.seed}"
+        """How people say it: maml-5w1s-s0."""
+        return self.place.name
 
 
 def lineage_of(training: dict[str, Any], cell: dict[str, Any]) -> str:

@@ -1,11 +1,74 @@
-"""`-k EXPR`: a filter over cell names in pytest's words, e.g. "maml and not 35w". Pure."""
+"""The cells that a command works on: the words that choose them, their names, and `-k EXPR`. Pure."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from fewshot_bench.errors import UsageError
 
 Predicate = Callable[[str], bool]
+NAME = re.compile(r"(?P<variant>.+)-(?P<n_way>\d{1,9})w(?P<n_shot>\d{1,9})s-s(?P<seed>\d{1,9})")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The words that choose configuration, data and cells; None and () leave the configuration's choice."""
+
+    config: Path | None = None  # a file; None: bench.toml here, else the packaged one
+    grid: str | None = None
+    data: str | None = None  # a name, a folder, an archive, or FORMAT:PATH
+    split: str | None = None
+    budget: str | None = None
+    protocol: str | None = None
+    methods: tuple[str, ...] = ()  # variants
+    ways: tuple[int, ...] = ()
+    shots: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = ()
+    episodes: int | None = None
+    expression: str | None = None  # -k
+    out: Path | None = None
+
+    @property
+    def matches(self) -> Predicate:
+        """Of a cell's name, whether the expression chooses it. Raises UsageError for a sentence that is none."""
+        return parse(self.expression) if self.expression else lambda _: True
+
+
+@dataclass(frozen=True)
+class Means:
+    """How a run works; None: as [run] of bench.toml says."""
+
+    device: str | None = None
+    threads: int | None = None
+    jobs: int | None = None  # 0: one a core, or one for a GPU
+    retry_failed: bool = False
+
+
+class Place(NamedTuple):
+    """What a cell's name says."""
+
+    variant: str
+    n_way: int
+    n_shot: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """How people say it, and what `-k` matches: maml-5w1s-s0."""
+        return f"{self.variant}-{self.n_way}w{self.n_shot}s-s{self.seed}"
+
+
+def place_of(row: Mapping[str, Any]) -> Place:
+    """The place of a stored cell, from its columns."""
+    return Place(row["variant"], row["n_way"], row["n_shot"], row["seed"])
+
+
+def place_named(name: str) -> Place | None:
+    """`Place.name` read back; None for what is no cell's name."""
+    found = NAME.fullmatch(name)
+    return found and Place(found["variant"], int(found["n_way"]), int(found["n_shot"]), int(found["seed"]))
 
 
 def parse(expression: str) -> Predicate:

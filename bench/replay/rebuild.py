@@ -14,6 +14,7 @@ from fewshot_bench.errors import DataError, NothingSelected, UsageError
 from fewshot_bench.experiment.episodes import BANK_VERSION, Setting
 from fewshot_bench.experiment.identity import Cell, Training
 from fewshot_bench.experiment.records import Answers
+from fewshot_bench.experiment.selection import place_of
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.backbones import BACKBONES
 from fewshot_bench.methods.interface import CORE_VERSION
@@ -34,7 +35,7 @@ class Stored:
     @property
     def name(self) -> str:
         """How people say it: maml-5w1s-s0."""
-        return "{variant}-{n_way}w{n_shot}s-s{seed}".format(**self.facts.cell)
+        return place_of(self.facts.cell).name
 
     @property
     def training_run(self) -> dict[str, Any]:

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import DatabaseError, NothingSelected
 from fewshot_bench.experiment.identity import Cell
+from fewshot_bench.machine import cores
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.replay.discordance import SHAKES, EpisodeReplay, Listener, Replay, compare, shaken, tolerance
 from fewshot_bench.replay.rebuild import Progress, Stored, code_of, rebuild
-from fewshot_bench.results.provenance import collect, cores
+from fewshot_bench.results.provenance import collect
 from fewshot_bench.running import device as machine
 from fewshot_bench.running import runner
 from fewshot_bench.running.checkpoint import Checkpoints
+from fewshot_bench.running.events import Trained, TrainingFailed
 from fewshot_bench.running.runner import Laboratory
 from fewshot_bench.running.tasks import Gallery
 
@@ -46,9 +48,9 @@ def retrain(stored: Stored, images: ImageSet, episodes: range, progress: Progres
         lab, circumstances = _laboratory(stored, stored.training_run, images, checkpoints)
         for event in runner.train(training, lab):
             progress(f"train {stored.name}", event.progress.iteration, training.iterations)
-        if isinstance(event, runner.Finished):
+        if isinstance(event, Trained):
             return _test(stored, images, (checkpoints, event.checkpoint), episodes, progress)
-        reason = event.reason if isinstance(event, runner.Diverged) else "the training has no end"
+        reason = event.reason if isinstance(event, TrainingFailed) else "the training has no end"
     return Replay(
         stored.facts.cell["key"], stored.name, stored.facts.training["checkpoint"], "", (), reason, circumstances
     )
@@ -116,7 +118,7 @@ def _laboratory(
     on_gpu = run["facts"].get("device", "cpu") != "cpu" and torch.cuda.is_available()
     device = torch.device("cuda" if on_gpu else "cpu")
     machine.prepare(device, threads)
-    here = collect([], machine.describe(device), threads, jobs=1)
+    here = collect("", machine.describe(device), threads, jobs=1)
     pairs = [(name, _all(r["facts"].get(name, "?") for r in stored.runs), here.facts[name]) for name in ROUNDING]
     pairs.append(("code", _all(map(code_of, stored.runs)), code_of(dataclasses.asdict(here))))
     differs = [pair for pair in pairs if pair[1] != pair[2] or "uncommitted" in pair[1]]  # which may be others now

@@ -4,10 +4,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import UsageError
-from fewshot_bench.experiment.grid import Request
+from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.identity import Cell, lineage_of
+from fewshot_bench.experiment.selection import place_of
 from fewshot_bench.results.collect import results
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.check.baseline import (
@@ -31,11 +31,11 @@ def is_database(path: Path) -> bool:
         return file.read(len(SQLITE_BEGINS)) == SQLITE_BEGINS
 
 
-def read(path: Path, request: Request, images: ImageSet, cells: list[Cell]) -> Baseline:
-    """The baseline in a file; of a database, what it holds of these cells. Raises UsageError, DatabaseError."""
+def read(path: Path, chosen: Chosen) -> Baseline:
+    """The baseline in a file; of a database, what it holds of the chosen cells. Raises UsageError, DatabaseError."""
     try:
         if is_database(path):
-            return of_database(str(path), request, images, cells)
+            return of_database(str(path), chosen)
         return read_baseline(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UsageError(f"--against {path}: {error.strerror}; `--write` makes one") from None
@@ -43,12 +43,12 @@ def read(path: Path, request: Request, images: ImageSet, cells: list[Cell]) -> B
         raise UsageError(f"--against {path}: not a file of stored accuracies: {error}") from None
 
 
-def of_database(where: str, request: Request, images: ImageSet, cells: list[Cell]) -> Baseline:
-    """What another database holds of these cells, else of what another version of the code made of them."""
+def of_database(where: str, chosen: Chosen) -> Baseline:
+    """What another database holds of the chosen cells, else of what another version of the code made of them."""
     reader = Reader(where)
-    current = baseline_of(results(request, images, cells, reader, command=""))
+    current = baseline_of(results(chosen, reader=reader))
     held = {cell.key for cell in current.cells}
-    lacking = [cell for cell in cells if cell.key not in held]
+    lacking = [cell for cell in chosen.cells if cell.key not in held]
     return replace(current, cells=current.cells + _older(reader, lacking))
 
 
@@ -57,13 +57,12 @@ def _older(reader: Reader, cells: list[Cell]) -> tuple[BaselineCell, ...]:
     wanted = {cell.name: cell for cell in cells}
     found: dict[str, BaselineCell] = {}
     for row in sorted(reader.all_cells(), key=lambda row: int(row["run_id"])):
-        cell = wanted.get("{variant}-{n_way}w{n_shot}s-s{seed}".format(**row))
+        cell = wanted.get(place_of(row).name)
         if cell is None or not row["n_episodes"] or row["reason"]:
             continue
         facts = reader.cell(row["key"])
         if lineage_of(facts.training["identity"], facts.cell["identity"]) == cell.lineage:
-            place = (cell.variant, cell.setting.n_way, cell.setting.n_shot, cell.training.seed)
             episodes = tuple(result.score() for result in facts.episodes)
-            score = CellScore(*place, row["key"], "done", episodes=episodes, lineage=cell.lineage)
+            score = CellScore(*cell.place, row["key"], "done", episodes=episodes, lineage=cell.lineage)
             found[cell.name] = stored_cell(score)
     return tuple(found.values())

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 from fewshot_bench.config import Config
-from fewshot_bench.data.images import ImageSet
-from fewshot_bench.experiment.grid import Request, backbone_of
+from fewshot_bench.experiment.choosing import Chosen
+from fewshot_bench.experiment.grid import backbone_of
 from fewshot_bench.experiment.identity import Cell, Training
 from fewshot_bench.experiment.records import EpisodeResult, StoredCell, StoredTraining
+from fewshot_bench.experiment.selection import Place, place_of
 from fewshot_bench.results.confusion import Classes, confusion
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.scores import (
@@ -31,20 +32,14 @@ PROTOCOL_NOTES = {
 }
 
 
-def results(
-    request: Request,
-    images: ImageSet,
-    cells: list[Cell],
-    reader: Reader,
-    command: str,
-    *,
-    with_answers: bool = False,
-) -> Results:
-    """Everything stored of the wanted cells, missing ones marked; raises DatabaseError where episodes are damaged.
+def results(chosen: Chosen, *, reader: Reader | None = None, with_answers: bool = False) -> Results:
+    """Everything stored of the chosen cells, missing ones marked; raises DatabaseError where episodes are damaged.
 
+    reader: of another database than the selection's own
     Only with the answers do cells have a confusion of classes, for the data interval of tables and for alarms, and only
     then are damaged answers noticed: they are as many bytes as there were queries.
     """
+    cells, images, reader = chosen.cells, chosen.images, reader or Reader(chosen.database)
     stored_cells, stored_trainings = reader.cells(), reader.trainings()
     wanted = {cell.key: cell for cell in cells}
     held = [key for key in wanted if key in stored_cells]
@@ -54,7 +49,7 @@ def results(
     curves = reader.curves(trainings)
     variants = {key: tuple(dict.fromkeys(c.variant for c in cells if c.training.key == key)) for key in trainings}
     return Results(
-        experiment=_experiment(request, images, cells, reader, command),
+        experiment=_experiment(chosen, reader),
         variants=tuple(dict.fromkeys(c.variant for c in cells)),
         settings=tuple(dict.fromkeys((c.setting.n_way, c.setting.n_shot) for c in cells)),
         seeds=tuple(dict.fromkeys(c.training.seed for c in cells)),
@@ -77,24 +72,18 @@ def results(
     )
 
 
-def stored_scores(
-    reader: Reader, wanted: Callable[[str, int, int, int], bool]
-) -> dict[tuple[str, int, int], list[CellScore]]:
-    """(variant, n_way, n_shot) -> its cells, one a seed, from the database alone; of several the latest run's.
-
-    wanted: of (variant, n_way, n_shot, seed), whether it is.
-    """
+def stored_scores(reader: Reader, wanted: Callable[[Place], bool]) -> dict[tuple[str, int, int], list[CellScore]]:
+    """(variant, n_way, n_shot) -> its cells, one a seed, from the database alone; of several the latest run's."""
     latest = {
-        (row["variant"], row["n_way"], row["n_shot"], row["seed"]): row
+        place_of(row): row
         for row in sorted(reader.all_cells(), key=lambda row: int(row["run_id"]))
-        if row["n_episodes"] and wanted(row["variant"], row["n_way"], row["n_shot"], row["seed"])
+        if row["n_episodes"] and wanted(place_of(row))
     }
     episodes = reader.episodes(row["key"] for row in latest.values())
     scores: dict[tuple[str, int, int], list[CellScore]] = {}
-    for (variant, n_way, n_shot, seed), row in latest.items():
+    for place, row in latest.items():
         counted = _counted(episodes[row["key"]])
-        score = CellScore(variant, n_way, n_shot, seed, row["key"], "done", "", counted, len(counted))
-        scores.setdefault((variant, n_way, n_shot), []).append(score)
+        scores.setdefault(place[:3], []).append(CellScore(*place, row["key"], "done", "", counted, len(counted)))
     return scores
 
 
@@ -165,7 +154,8 @@ def _cost(training: Training, stored: StoredTraining | None, variants: tuple[str
     )
 
 
-def _experiment(request: Request, images: ImageSet, cells: list[Cell], reader: Reader, command: str) -> Experiment:
+def _experiment(chosen: Chosen, reader: Reader) -> Experiment:
+    request, images, cells = chosen.request, chosen.images, chosen.cells
     split = images.split(request.split)
     _, channels, height, width = images.images.shape
     return Experiment(
@@ -183,7 +173,7 @@ def _experiment(request: Request, images: ImageSet, cells: list[Cell], reader: R
         backbone=_backbone(request.config),
         norms={c.variant: c.training.settings.norm for c in cells if hasattr(c.training.settings, "norm")},
         n_query=request.config.episodes.n_query,
-        command=command,
+        command=chosen.command(),
         augmentation=str(request.config.augmentation),
         facts=_facts(cells, reader),
     )

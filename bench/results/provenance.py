@@ -1,8 +1,6 @@
 """Where a number came from: code, command, versions, hardware. Recorded beside results, not identity."""
 
-import os
 import platform
-import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fewshot_bench import __version__
+from fewshot_bench.machine import cores
 
 LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "SQLAlchemy")
 
@@ -26,8 +25,8 @@ class Provenance:
     facts: dict[str, str]
 
 
-def collect(arguments: list[str], device: str, threads: int, jobs: int) -> Provenance:
-    """The provenance of the run that is starting; `arguments` as the user typed them after `bench`."""
+def collect(command: str, device: str, threads: int, jobs: int) -> Provenance:
+    """The provenance of the run that is starting with a command."""
     commit, dirty = _git()
     facts = {
         "fewshot-bench": __version__,
@@ -39,17 +38,12 @@ def collect(arguments: list[str], device: str, threads: int, jobs: int) -> Prove
         "threads": str(threads),
         "jobs": str(jobs),
     } | {name: version(name) for name in LIBRARIES}
-    return Provenance(now(), shlex.join(["bench", *arguments]), commit, dirty, facts)
+    return Provenance(now(), command, commit, dirty, facts)
 
 
 def now() -> str:
     """The time, ISO 8601 in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _git() -> tuple[str, bool | None]:

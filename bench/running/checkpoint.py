@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from fewshot_bench.running.weights import write_whole
+from fewshot_bench.running.weights import write_weights
 
 LEFTOVER_SECONDS = 3600.0  # no write takes as long
 
@@ -76,7 +76,7 @@ class Checkpoints:
         return self._folder / f"{sha256}.safetensors"
 
     def _write(self, path: Path, content: bytes) -> None:
-        write_whole(path, content, "make room or choose another --out, and run the same command again")
+        write_weights(path, content, "make room or choose another --out, and run the same command again")
 
 
 def _pack(state: dict[str, Tensor]) -> bytes:

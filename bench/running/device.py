@@ -11,7 +11,7 @@ import torch
 
 from fewshot_bench.config import Numerics
 from fewshot_bench.errors import UsageError
-from fewshot_bench.results.provenance import cores
+from fewshot_bench.machine import cores
 
 
 def choose_device(name: str, numerics: Numerics) -> torch.device:

@@ -23,6 +23,7 @@ from fewshot_bench.results.confusion import pack_answers
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.curves import Clock, Losses
 from fewshot_bench.running.device import arithmetic, describe
+from fewshot_bench.running.events import Progressed, Trained, TrainingEvent, TrainingFailed
 from fewshot_bench.running.tasks import BaseClasses, Features, Gallery, class_index
 from fewshot_bench.seeding import derive_seed
 
@@ -48,30 +49,6 @@ class Laboratory:
     recompute: bool = False  # see `execution.Execution`
     embedded: WeakKeyDictionary[Method, dict[str, Features]] = field(default_factory=WeakKeyDictionary)  # by split
     loaded: dict[tuple[str, str], Method] = field(default_factory=dict)  # by training's and weights' key: the last one
-
-
-@dataclass(frozen=True)
-class Progressed:
-    """A point of the training curves: mean losses since the last one."""
-
-    progress: TrainingProgress
-    losses: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The training is over and its weights are stored."""
-
-    progress: TrainingProgress
-    checkpoint: str  # SHA-256
-
-
-@dataclass(frozen=True)
-class Diverged:
-    """The training stopped at a number that is none."""
-
-    progress: TrainingProgress
-    reason: str
 
 
 def build(training: Training, lab: Laboratory) -> Method:
@@ -100,7 +77,7 @@ def load(training: Training, checkpoint: str, lab: Laboratory) -> Method:
     return build(training, lab).load_training_state(state).eval()
 
 
-def train(training: Training, lab: Laboratory) -> Iterator[Progressed | Finished | Diverged]:
+def train(training: Training, lab: Laboratory) -> Iterator[TrainingEvent]:
     """Train from the start, or from where an earlier run was stopped; the result is the same, bit for bit.
 
     Raises Stopped, with the state saved, soon after `lab.should_stop()` turns true. The partial state stays on disk
@@ -133,12 +110,13 @@ def train(training: Training, lab: Laboratory) -> Iterator[Progressed | Finished
             if bad is not None or (last and not _all_finite(method)):
                 step = logged_at + bad + 1 if bad is not None else method.iteration
                 what = "loss" if bad is not None else "weights"
-                yield Diverged(
+                yield TrainingFailed(
+                    training,
                     replace(progress(), iteration=step),
                     f"training diverged: {what} not finite at iteration {step}",
                 )
                 return
-            yield Progressed(progress(), pending.means())
+            yield Progressed(training, progress(), pending.means())
             pending, logged_at = Losses(), method.iteration
         if (stop or time.monotonic() - saved_at > SAVE_SECONDS) and not last:
             state = method.training_state() | source.state() | pending.state() | clock.state()
@@ -148,7 +126,7 @@ def train(training: Training, lab: Laboratory) -> Iterator[Progressed | Finished
             raise Stopped
     done = progress()
     checkpoint = lab.checkpoints.save_finished(method.training_state())
-    yield Finished(done, checkpoint)
+    yield Trained(training, done, checkpoint)
 
 
 def _step(method: Method, source: BaseClasses, training: Training, device: torch.device) -> dict[str, Tensor]:

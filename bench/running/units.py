@@ -12,79 +12,11 @@ import torch
 
 from fewshot_bench.errors import BenchError, DeviceFailed
 from fewshot_bench.experiment.plan import PlannedCell, PlannedTraining
-from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress
+from fewshot_bench.experiment.records import TrainingProgress
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.running import runner
+from fewshot_bench.running.events import CellFailed, CellFinished, Evaluated, Event, Started, TrainingFailed
 from fewshot_bench.running.runner import Laboratory, Stopped
-
-
-@dataclass(frozen=True)
-class Started:
-    """A training begins, or goes on."""
-
-    todo: PlannedTraining
-
-
-@dataclass(frozen=True)
-class Progressed:
-    """A point of a training's curves."""
-
-    todo: PlannedTraining
-    progress: TrainingProgress
-    losses: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A training is over and its weights are stored."""
-
-    todo: PlannedTraining
-    progress: TrainingProgress
-    checkpoint: str  # SHA-256
-
-
-@dataclass(frozen=True)
-class TrainingFailed:
-    """A training has no result; its cells have none either."""
-
-    todo: PlannedTraining
-    progress: TrainingProgress
-    reason: str
-    details: str = ""  # a traceback
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """Some more episodes of a cell."""
-
-    planned: PlannedCell
-    results: list[EpisodeResult]
-    seconds: float
-    once_seconds: float = 0.0  # of them: loading and embedding, which no later episode costs
-
-
-@dataclass(frozen=True)
-class CellFinished:
-    """A cell has all its episodes."""
-
-    planned: PlannedCell
-
-
-@dataclass(frozen=True)
-class CellFailed:
-    """A cell cannot be finished."""
-
-    planned: PlannedCell
-    reason: str
-    details: str = ""
-
-
-@dataclass(frozen=True)
-class WorkerLost:
-    """A worker process died with this in hand; nothing is known against the work itself."""
-
-    item: "Item"
-    exit_code: int
 
 
 @dataclass(frozen=True)
@@ -95,7 +27,6 @@ class CellJob:
     checkpoint: str
 
 
-Event = Started | Progressed | Trained | TrainingFailed | Evaluated | CellFinished | CellFailed | WorkerLost
 Item = PlannedTraining | CellJob
 DEVICE_ERRORS = (torch.OutOfMemoryError, torch.AcceleratorError)  # a GPU's state; nothing against the work itself
 EMPTY = TrainingProgress(0, 0, 0.0, 0, "")
@@ -107,19 +38,14 @@ def do(item: Item, lab: Laboratory) -> Iterator[Event]:
 
 
 def _train(todo: PlannedTraining, lab: Laboratory) -> Iterator[Event]:
-    yield Started(todo)
+    yield Started(todo.training)
     progress = EMPTY
     try:
         for event in runner.train(todo.training, lab):
             progress = event.progress
-            match event:
-                case runner.Progressed(_, losses):
-                    yield Progressed(todo, progress, losses)
-                case runner.Finished(_, checkpoint):
-                    yield Trained(todo, progress, checkpoint)
-                case runner.Diverged(_, reason):
-                    lab.checkpoints.drop_partial(todo.training.key)
-                    yield TrainingFailed(todo, progress, reason)
+            if isinstance(event, TrainingFailed):
+                lab.checkpoints.drop_partial(todo.training.key)
+            yield event
     except (BenchError, Stopped):
         raise
     except DEVICE_ERRORS as error:
@@ -127,7 +53,7 @@ def _train(todo: PlannedTraining, lab: Laboratory) -> Iterator[Event]:
     except Exception as error:
         lab.checkpoints.drop_partial(todo.training.key)
         reason = f"training broke after iteration {progress.iteration}: {_one_line(error)}"
-        yield TrainingFailed(todo, progress, reason, traceback.format_exc())
+        yield TrainingFailed(todo.training, progress, reason, traceback.format_exc())
 
 
 def _evaluate(job: CellJob, lab: Laboratory) -> Iterator[Event]:

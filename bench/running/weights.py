@@ -1,13 +1,12 @@
 """Finished weights brought from another folder of checkpoints; a file is named by the SHA-256 of its content."""
 
 import hashlib
-import os
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from fewshot_bench.errors import BenchError
+from fewshot_bench.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -34,23 +33,15 @@ def bring(wanted: Iterable[str], source: Path | None, target: Path, *, dry_run: 
             continue
         copied.append(sha256)
         if not dry_run:
-            write_whole(target / name, content, "the results are merged: make room and merge again")
+            write_weights(target / name, content, "the results are merged: make room and merge again")
     return Brought(tuple(copied), tuple(missing))
 
 
-def write_whole(path: Path, content: bytes, advice: str) -> None:
-    """Write a file, or leave what was there. Raises BenchError, with the advice, where it cannot be written."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+def write_weights(path: Path, content: bytes, advice: str) -> None:
+    """Write a file whole, or leave what was there. Raises BenchError, with the advice, where it cannot be written."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_whole(path, content)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise BenchError(f"{path}: cannot be written ({error.strerror}); {advice}") from error
 
 

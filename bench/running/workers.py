@@ -17,12 +17,14 @@ import torch
 
 from fewshot_bench.data import open_images
 from fewshot_bench.errors import BenchError, DataError
-from fewshot_bench.experiment.plan import Plan, PlannedTraining
+from fewshot_bench.experiment.identity import Training
+from fewshot_bench.experiment.plan import Plan
 from fewshot_bench.running import device as machine
 from fewshot_bench.running.checkpoint import Checkpoints
+from fewshot_bench.running.events import Event, Trained, WorkerLost
 from fewshot_bench.running.runner import Laboratory, Stopped
 from fewshot_bench.running.tasks import Gallery
-from fewshot_bench.running.units import CellJob, Event, Item, Trained, WorkerLost, do
+from fewshot_bench.running.units import CellJob, Item, do
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,11 @@ class Queue:
     def __init__(self, plan: Plan, checkpoints: Checkpoints) -> None:
         self._trainings: deque[Item] = deque()
         self._cells: deque[Item] = deque()
+        self._waiting = {todo.training.key: todo.cells for todo in plan.todo}
         for todo in plan.todo:
             stored = todo.stored
             if stored and stored.state == "finished" and checkpoints.has(stored.checkpoint):
-                self.trained(todo, stored.checkpoint)
+                self.trained(todo.training, stored.checkpoint)
             else:
                 self._trainings.append(todo)
 
@@ -70,9 +73,9 @@ class Queue:
         first, second = (self._cells, self._trainings) if cells_first else (self._trainings, self._cells)
         return (first or second).popleft()
 
-    def trained(self, todo: PlannedTraining, checkpoint: str) -> None:
+    def trained(self, training: Training, checkpoint: str) -> None:
         """The cells of a training can be evaluated now."""
-        self._cells.extend(CellJob(planned, checkpoint) for planned in todo.cells)
+        self._cells.extend(CellJob(planned, checkpoint) for planned in self._waiting[training.key])
 
 
 def run_here(plan: Plan, place: Workplace, should_stop: Callable[[], bool]) -> Iterator[Event]:
@@ -82,7 +85,7 @@ def run_here(plan: Plan, place: Workplace, should_stop: Callable[[], bool]) -> I
     while left:
         for event in do(left.next(cells_first=True), lab):
             if isinstance(event, Trained):
-                left.trained(event.todo, event.checkpoint)
+                left.trained(event.training, event.checkpoint)
             yield event
 
 
@@ -108,7 +111,7 @@ def run_in_workers(plan: Plan, place: Workplace, should_stop: Callable[[], bool]
                     ended.append(event)
                     continue
                 if isinstance(event, Trained):
-                    left.trained(event.todo, event.checkpoint)
+                    left.trained(event.training, event.checkpoint)
                 lost = lost or isinstance(event, WorkerLost)
                 yield event
         if ended or (stop.is_set() and (left or lost)):
@@ -166,7 +169,8 @@ class _Worker:
         """Its work is lost; a new process takes its place."""
         self.process.join()
         assert self.item is not None
-        lost = WorkerLost(self.item, self.process.exitcode or 0)
+        cells = (self.item.planned,) if isinstance(self.item, CellJob) else self.item.cells
+        lost = WorkerLost(cells, self.process.exitcode or 0)
         self.item = None
         if restart:
             self._start()

@@ -5,6 +5,7 @@ import pytest
 from fewshot_bench.config import load
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment import grid
+from fewshot_bench.experiment.selection import Selection
 
 GRID = '[grids.own]\nmethods = ["maml"]\nways = [5]\nshots = [1]\nseeds = [0]\n'
 BUDGET = "[budgets.own]\niterations = { other = 1 }\nepisodes = { 1 = 1 }\nadaptation = {}\n"
@@ -130,5 +131,5 @@ def test_adaptation_and_budgets_are_checked_before_anything_trains(text, said, t
     path = tmp_path / "mine.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=said) as error:
-        grid.cells(grid.resolve(load(path), "full"), full_size)
+        grid.cells(grid.resolve(load(path), Selection(grid="full")), full_size)
     assert "\n" not in str(error.value)

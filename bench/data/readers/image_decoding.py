@@ -21,7 +21,7 @@ from PIL import Image, UnidentifiedImageError
 
 from fewshot_bench.data.format import ImageSink, Progress
 from fewshot_bench.errors import DataError
-from fewshot_bench.results.provenance import cores
+from fewshot_bench.machine import cores
 
 # What the scripts use that made the published miniImageNet files: resize((84, 84), resample=Image.LANCZOS)
 RESAMPLER = "lanczos"

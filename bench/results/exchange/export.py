@@ -21,15 +21,13 @@ unless the database knows the cell.
 import csv
 import io
 import json
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from fewshot_bench.errors import NothingSelected, UsageError
+from fewshot_bench.experiment.selection import place_of
 from fewshot_bench.results.origin import Origin, origin
-from fewshot_bench.results.store.snapshot import Row, Snapshot, StoredEpisode, cell_name
+from fewshot_bench.results.store.snapshot import Row, Snapshot, StoredEpisode
 from fewshot_bench.tables.escape import csv_text
 
 # what is kept of a row of `cells` and `trainings` besides key, identity, run and what is counted from the episodes
@@ -70,7 +68,7 @@ def long_rows(database: Snapshot, wanted: Callable[[str], bool] | None = None) -
 
     Raises NothingSelected where there are none; while iterating, DatabaseError where a cell's episodes are damaged.
     """
-    cells = [row for row in database.cells().values() if wanted is None or wanted(cell_name(row))]
+    cells = [row for row in database.cells().values() if wanted is None or wanted(place_of(row).name)]
     if not any(row["n_episodes"] for row in cells):
         raise NothingSelected("no episode to export: none is stored" + (" of these cells" if wanted else ""))
     trainings = database.trainings()
@@ -180,23 +178,3 @@ def write_parquet(rows: Iterator[LongRow], file: BinaryIO) -> int:
     table = pd.DataFrame(rows, columns=list(LongRow._fields))
     file.write(table.to_parquet(None, index=False, engine="pyarrow"))
     return len(table)
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes its name when all is written. Raises UsageError where it cannot be written."""
-    is_device = path.exists() and not path.is_file()  # a pipe cannot be replaced
-    target = path if is_device else path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with target.open("wb") as file:
-            yield file
-        if not is_device:
-            target.replace(path)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        if not is_device:
-            with suppress(OSError):
-                target.unlink()

@@ -6,8 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
+from fewshot_bench.experiment.selection import place_of
 from fewshot_bench.results.origin import machine, origin
-from fewshot_bench.results.store.snapshot import Row, Snapshot, StoredEpisode, cell_name
+from fewshot_bench.results.store.snapshot import Row, Snapshot, StoredEpisode
 
 # "conflict": with another result for an episode; "empty": known here, and nothing to compare there
 CellState = Literal["new", "extended", "equal", "conflict", "empty"]
@@ -130,7 +131,7 @@ def _compare_cell(
     """Adds what it finds of the shared episodes to `pairs` and `conflicts`."""
     our_episodes = ours.episodes(here) if here else []
     their_episodes = theirs.episodes(there)
-    name, key = cell_name(here or there), there["key"]
+    name, key = place_of(here or there).name, there["key"]
     shared = list(zip(our_episodes, their_episodes, strict=False))
     differing = [(mine, other) for mine, other in shared if mine.counted != other.counted]
     conflicts += [EpisodeConflict(name, key, mine.number, mine.counted[1:], o.counted[1:]) for mine, o in differing]

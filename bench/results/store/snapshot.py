@@ -15,6 +15,7 @@ from sqlalchemy.pool import StaticPool
 
 from fewshot_bench.errors import DatabaseError, NoResultsYet
 from fewshot_bench.experiment.records import EpisodeResult
+from fewshot_bench.experiment.selection import place_of
 from fewshot_bench.results.store.engine import REVISIONS, explained, open_engine
 from fewshot_bench.results.store.engine import sqlite_path as sqlite_path
 from fewshot_bench.results.store.engine import without_password as without_password
@@ -82,8 +83,8 @@ class Snapshot:
         complete = [episode.number for episode in found] == list(range(cell["n_episodes"]))
         if not complete or episodes_sha256(episode.counted for episode in found) != cell["sha256"]:
             raise DatabaseError(
-                f"{self.where}: the episodes of cell {cell['key']} ({cell_name(cell)}) do not match their checksum: "
-                "the file was damaged or edited; nothing was changed; restore a copy of it"
+                f"{self.where}: the episodes of cell {cell['key']} ({place_of(cell).name}) do not match their "
+                "checksum: the file was damaged or edited; nothing was changed; restore a copy of it"
             )
         check_counts(self.where, cell["key"], found)
         return found
@@ -116,11 +117,6 @@ def is_same(one: str, other: str) -> bool:
         return one == other
     with explained(one):
         return paths[0].exists() and paths[1].exists() and paths[0].samefile(paths[1])
-
-
-def cell_name(cell: Row) -> str:
-    """How people say it: maml-5w1s-s0."""
-    return f"{cell['variant']}-{cell['n_way']}w{cell['n_shot']}s-s{cell['seed']}"
 
 
 def refuse_folder(where: str) -> None:

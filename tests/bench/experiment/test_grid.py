@@ -10,6 +10,7 @@ from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.episodes import Setting
 from fewshot_bench.experiment.grid import cells, resolve
 from fewshot_bench.experiment.identity import Cell, Training
+from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.protonet import ProtoNetSettings
 from fewshot_bench.methods.transfer import TransferSettings
@@ -37,7 +38,7 @@ CELL = Cell("transfer", TRAINING, "paper", Setting(5, 1, 15), 0, ADAPTATION, 100
 
 
 def of(config: Config, images, grid: str = "full", **chosen) -> list[Cell]:
-    return cells(resolve(config, grid, **chosen), images)
+    return cells(resolve(config, Selection(grid=grid, **chosen)), images)
 
 
 def with_variant(config: Config, name: str, table: dict) -> Config:
@@ -82,10 +83,10 @@ def test_options_narrow_a_grid(full_size):
 
 
 def test_a_grid_may_name_budget_and_protocol(full_size):
-    request = resolve(load(), "paper")
+    request = resolve(load(), Selection(grid="paper"))
     assert (request.budget, request.protocol) == ("paper", "matched")
-    assert resolve(load(), "paper", budget="smoke", protocol="single").budget == "smoke"
-    assert resolve(load(), "full").budget == load().run.budget
+    assert resolve(load(), Selection(grid="paper", budget="smoke", protocol="single")).budget == "smoke"
+    assert resolve(load(), Selection(grid="full")).budget == load().run.budget
 
 
 def test_splits_with_the_same_base_classes_share_trainings_but_no_cells(full_size):

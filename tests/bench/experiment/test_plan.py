@@ -9,13 +9,14 @@ from fewshot_bench.experiment.grid import cells, resolve
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.experiment.plan import expected, make_plan
 from fewshot_bench.experiment.records import StoredCell, StoredTraining
+from fewshot_bench.experiment.selection import Selection
 
 
 @pytest.fixture
 def wanted(full_size) -> list[Cell]:
     """maml at 1 and 5 shots, fomaml at 1 and 5 shots; 100 episodes each."""
     config = replace(load(), budgets={"quick": replace(load().budgets["quick"], episodes={"1": 100})})
-    request = resolve(config, "full", methods=("maml", "fomaml"), ways=(5,), shots=(1, 5))
+    request = resolve(config, Selection(grid="full", methods=("maml", "fomaml"), ways=(5,), shots=(1, 5)))
     return cells(request, full_size)
 
 

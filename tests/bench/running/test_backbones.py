@@ -10,9 +10,10 @@ from fewshot_bench.config import Config, load
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.grid import cells, check_settings, resolve
 from fewshot_bench.experiment.identity import Cell
+from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.methods.backbones import BACKBONES, Backbone
 from fewshot_bench.methods.resnets import ResNet12
-from fewshot_bench.running import runner
+from fewshot_bench.running import events, runner
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,7 @@ def with_model(**changes) -> Config:
 
 
 def of(images, **model) -> list[Cell]:
-    return cells(resolve(with_model(**model), "full"), images)
+    return cells(resolve(with_model(**model), Selection(grid="full")), images)
 
 
 # --- identity
@@ -62,7 +63,7 @@ def test_a_backbone_names_a_training_and_what_it_does_not_have_does_not(full_siz
 )
 def test_a_backbone_that_is_none_is_refused_before_any_data(model, said):
     with pytest.raises(UsageError, match=said):
-        check_settings(resolve(with_model(**model), "full"))
+        check_settings(resolve(with_model(**model), Selection(grid="full")))
 
 
 def test_images_too_small_for_the_backbone_are_refused(full_size):
@@ -79,7 +80,7 @@ def dropping(make_training):
     return replace(make_training("protonet", iterations=6, train_way=5), backbone="resnet12", drop_block=0.3, filters=0)
 
 
-def finish(training, lab) -> runner.Finished:
+def finish(training, lab) -> events.Trained:
     return list(runner.train(training, lab))[-1]
 
 

@@ -12,6 +12,7 @@ from fewshot_bench.methods.transfer import Transfer
 from fewshot_bench.running import runner
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.curves import Losses
+from fewshot_bench.running.events import Progressed, Trained, TrainingFailed
 
 SMALL = {
     "transfer": {"batch_size": 8},
@@ -48,7 +49,7 @@ def quick(make_training):
 
 
 def curve(events) -> dict[int, dict[str, float]]:
-    return {e.progress.iteration: e.losses for e in events if isinstance(e, runner.Progressed)}
+    return {e.progress.iteration: e.losses for e in events if isinstance(e, Progressed)}
 
 
 def run(training, lab) -> list:
@@ -74,7 +75,7 @@ def stop_at(*steps: int):
 def test_a_training_ends_with_stored_weights(training, make_lab):
     lab = make_lab()
     *progressed, finished = run(training, lab)
-    assert isinstance(finished, runner.Finished)
+    assert isinstance(finished, Trained)
     assert finished.progress.iteration == training.iterations
     assert finished.progress.images_seen > 0
     assert finished.progress.seconds > 0
@@ -131,7 +132,7 @@ def test_time_counts_over_interruptions(quick, make_lab, monkeypatch):
 
 
 def test_a_stop_in_the_last_step_finishes(quick, make_lab):
-    assert isinstance(run(quick, make_lab(stop_at(quick.iterations)))[-1], runner.Finished)
+    assert isinstance(run(quick, make_lab(stop_at(quick.iterations)))[-1], Trained)
 
 
 def test_a_stop_before_the_first_step_loses_nothing(quick, make_lab):
@@ -180,7 +181,7 @@ def test_a_loss_that_is_none_stops_the_training(bad, step, quick, make_lab, monk
 
     monkeypatch.setattr(METHODS["transfer"], "step", broken)
     *before, end = run(quick, make_lab())
-    assert isinstance(end, runner.Diverged)
+    assert isinstance(end, TrainingFailed)
     assert end.progress.iteration == step
     assert end.reason == f"training diverged: loss not finite at iteration {step}"
     assert max(curve(before), default=0) < step  # no point of the curves is made of it
@@ -197,14 +198,14 @@ def test_weights_that_are_none_are_not_stored(quick, make_lab, tmp_path, monkeyp
 
     monkeypatch.setattr(METHODS["transfer"], "step", broken)
     end = run(quick, make_lab())[-1]
-    assert isinstance(end, runner.Diverged)
+    assert isinstance(end, TrainingFailed)
     assert "weights not finite at iteration 43" in end.reason
     assert not (tmp_path / "checkpoints").exists()
 
 
 def test_a_learning_rate_beyond_reason_diverges(make_training, make_lab):
     wild = make_training("maml", inner_lr_per_way=1e38, meta_batch=2, inner_steps=3)
-    assert isinstance(run(wild, make_lab())[-1], runner.Diverged)
+    assert isinstance(run(wild, make_lab())[-1], TrainingFailed)
 
 
 def test_a_disk_that_cannot_be_written_is_one_line(quick, make_lab, tmp_path):

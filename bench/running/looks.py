@@ -1,23 +1,18 @@
 """`bench run --until separated`: episodes are added look by look until every pair of variants is told apart."""
 
-from __future__ import annotations
-
 import dataclasses
-import json
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-import click
-
-from fewshot_bench.cli import until_text as text
-from fewshot_bench.cli.options import Chosen
-from fewshot_bench.cli.session import SOME_FAILED, STOPPED, Means, Session, ending, plan_of, reader_if_any
 from fewshot_bench.errors import NothingSelected, UsageError
+from fewshot_bench.experiment.choosing import Chosen
+from fewshot_bench.experiment.identity import Cell
+from fewshot_bench.experiment.plan import Plan
+from fewshot_bench.results.collect import results
+from fewshot_bench.running.planning import plan_of, seconds_of
+from fewshot_bench.running.recording import SOME_FAILED, Outcome
+from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.separation import Place, begin, look, open_places
 from fewshot_bench.tables.statistics.sequential import planned_looks
-
-if TYPE_CHECKING:
-    from fewshot_bench.cli.screen import Screen
-    from fewshot_bench.experiment.identity import Cell
 
 TIMES = 8  # the first look's episodes, where no maximum is named
 
@@ -39,38 +34,43 @@ class Separation:
         if not self.contests:
             raise NothingSelected("--until separated compares variants: choose at least two")
 
-    def run(self, means: Means, screen: Screen, *, retry_failed: bool, as_json: bool) -> int:
-        """Look by look; returns the exit code."""
+    def run(
+        self,
+        work: Callable[[int, Chosen, Plan], Outcome],
+        tell: Callable[[int, Results, bool], None],
+        *,
+        retry_failed: bool = False,
+    ) -> int:
+        """Look by look; returns the exit code.
+
+        work: does what a look (its number) needs
+        tell: is told of each look that was taken, with what is stored, and whether it was the last one
+        """
         failed: set[str] = set()  # keys of cells: within one run they are tried once
-        now = self.chosen
-        for number in range(1, max(map(len, self.looks.values())) + 1):
+        now, last = self.chosen, max(map(len, self.looks.values()))
+        for number in range(1, last + 1):
             todo = dataclasses.replace(now, cells=[cell for cell in now.cells if cell.key not in failed])
-            plan = plan_of(todo, retry_failed)
+            plan = plan_of(todo, retry_failed=retry_failed)
             if plan.todo:
-                screen.line(text.before(number, plan))
-                session = Session(todo, plan, screen, as_json)
-                code = session.run(means)
-                if code in STOPPED or session.n_lost:  # something is missing without a reason: no decision
-                    screen.line(ending(code, session))
-                    return code
+                outcome = work(number, todo, plan)
+                if outcome.stopped or outcome.n_lost:  # something is missing without a reason: no decision
+                    return outcome.code
             failed |= {p.cell.key for p in plan_of(todo).cells if p.state == "failed"}
-            results = now.results()
-            self.contests = look(self.contests, results)
-            screen.line(text.after(number, self.contests))
-            if as_json:
-                click.echo(json.dumps(text.document(number, self.contests, results.experiment)))
-            if not open_places(self.contests):
+            stored = results(now)
+            self.contests = look(self.contests, stored)
+            is_last = number == last or not open_places(self.contests)
+            tell(number, stored, is_last)
+            if is_last:
                 break
             now = self._at_next_look()
-        screen.line(text.ending(self.contests, results))
         return SOME_FAILED if failed else 0
 
-    def show_looks(self, as_json: bool) -> None:
-        """What is planned, for -n."""
-        if as_json:
-            click.echo(json.dumps(text.planned_document(self.contests)))
-        else:
-            click.echo("\n" + text.planned(self.contests, self._most_seconds()))
+    def most_seconds(self) -> float | None:
+        """Of testing, if every setting goes to its last look; None where the database does not tell."""
+        cells = [dataclasses.replace(c, n_episodes=self.looks[_place(c)][-1]) for c in self.chosen.cells]
+        plan = plan_of(dataclasses.replace(self.chosen, cells=cells))
+        seconds = [testing for _, testing in seconds_of(plan, self.chosen.database).values()]
+        return None if None in seconds else sum(s for s in seconds if s is not None)
 
     def _at_next_look(self) -> Chosen:
         """The cells of the settings that need one."""
@@ -82,18 +82,6 @@ class Separation:
             if _place(cell) in places
         ]
         return dataclasses.replace(self.chosen, cells=cells)
-
-    def _most_seconds(self) -> float | None:
-        """Of testing, if every setting goes to its last look; None where the database does not tell."""
-        from fewshot_bench.experiment.plan import expected
-
-        reader = reader_if_any(self.chosen.database)
-        if reader is None:
-            return None
-        cells = [dataclasses.replace(c, n_episodes=self.looks[_place(c)][-1]) for c in self.chosen.cells]
-        plan = plan_of(dataclasses.replace(self.chosen, cells=cells))
-        seconds = [testing for _, testing in expected(plan, reader.cells(), reader.trainings()).values()]
-        return None if None in seconds else sum(s for s in seconds if s is not None)
 
 
 def _looks(cell: Cell, max_episodes: int | None) -> tuple[int, ...]:

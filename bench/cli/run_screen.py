@@ -1,0 +1,160 @@
+"""What `bench run` shows: the plan, then every event as a bar or a line, on stdout one JSON object a finished cell."""
+
+import json
+
+import click
+
+from fewshot_bench.cli import until_text as text
+from fewshot_bench.cli.dry_run import plan_line, print_plan
+from fewshot_bench.cli.screen import Screen, accuracy, duration
+from fewshot_bench.experiment.choosing import Chosen, choose
+from fewshot_bench.experiment.plan import Plan, PlannedCell
+from fewshot_bench.experiment.records import EpisodeResult
+from fewshot_bench.experiment.selection import Means, Selection
+from fewshot_bench.running import events, recording
+from fewshot_bench.running.looks import Separation
+from fewshot_bench.running.planning import memory_of, plan_of, seconds_of
+from fewshot_bench.running.recording import SOME_FAILED, Outcome
+from fewshot_bench.tables.scores import Results
+
+LONG_SECONDS = 20.0  # an evaluation that takes longer says so first
+
+
+class RunScreen(Screen):
+    """The screen of one `bench run`; command: what the user typed."""
+
+    def __init__(self, verbosity: int, as_json: bool, command: str) -> None:
+        super().__init__(verbosity)
+        self._as_json, self._command = as_json, command
+
+    def choose(self, selection: Selection) -> Chosen:
+        """Resolve a selection; data that is prepared now shows how far it is."""
+        return choose(selection, self.preparing)
+
+    def plan(self, chosen: Chosen, means: Means) -> int:
+        """Print what would be done."""
+        plan = plan_of(chosen, retry_failed=means.retry_failed)
+        print_plan(plan, seconds_of(plan, chosen.database), memory_of(chosen, plan), self._as_json)
+        return 0
+
+    def run(self, chosen: Chosen, means: Means) -> int:
+        """Do what is to do; returns the exit code."""
+        plan = plan_of(chosen, retry_failed=means.retry_failed)
+        self.line(plan_line(plan))
+        code = SOME_FAILED if plan.count("failed") else 0
+        if not plan.todo:
+            return code
+        outcome = self._do(chosen, plan, means)
+        self.line(self._ending(outcome))
+        return outcome.code or code
+
+    def until_separated(self, chosen: Chosen, means: Means, max_episodes: int | None, *, dry_run: bool) -> int:
+        """Look by look until every pair is told apart; returns the exit code."""
+        separation = Separation(chosen, max_episodes)
+
+        def work(number: int, todo: Chosen, plan: Plan) -> Outcome:
+            self.line(text.before(number, plan))
+            outcome = self._do(todo, plan, means)
+            if outcome.stopped or outcome.n_lost:
+                self.line(self._ending(outcome))
+            return outcome
+
+        def tell(number: int, results: Results, is_last: bool) -> None:
+            self.line(text.after(number, separation.contests))
+            if self._as_json:
+                click.echo(json.dumps(text.document(number, separation.contests, results.experiment)))
+            if is_last:
+                self.line(text.ending(separation.contests, results))
+
+        if not dry_run:
+            return separation.run(work, tell, retry_failed=means.retry_failed)
+        self.plan(chosen, means)
+        if self._as_json:
+            click.echo(json.dumps(text.planned_document(separation.contests)))
+        else:
+            click.echo("\n" + text.planned(separation.contests, separation.most_seconds()))
+        return 0
+
+    def _do(self, chosen: Chosen, plan: Plan, means: Means) -> Outcome:
+        shown = _Shown(self, plan, self._as_json)
+        return recording.run(chosen, plan, means, shown.show, self._command)
+
+    def _ending(self, outcome: Outcome) -> str:
+        """The last line of a run."""
+        counts = {
+            "done": outcome.n_done,
+            "failed": outcome.n_failed,
+            "lost: run the same command again": outcome.n_lost,
+        }
+        done = ", ".join(f"{count} cells {what}" for what, count in counts.items() if count or what == "done")
+        if outcome.stopped:
+            return f"stopped; {done}, everything is saved. Go on with: {self._command}"
+        return f"{done}. Tables and plots: bench report"
+
+
+class _Shown:
+    """Shows the events of one plan."""
+
+    def __init__(self, screen: Screen, plan: Plan, as_json: bool) -> None:
+        self._screen, self._as_json = screen, as_json
+        self._names = {todo.training.key: f"{todo.name} s{todo.training.seed}" for todo in plan.todo}
+        self._n_cells, self._n_ended = sum(len(todo.cells) for todo in plan.todo), 0
+        self._episodes_done: dict[str, int] = {}
+        screen.bar("grid", "grid", 0, self._n_cells)
+
+    def show(self, event: events.Event) -> None:
+        """One event, after it was recorded."""
+        screen = self._screen
+        match event:
+            case events.Progressed():
+                self._training(event)
+            case events.Trained(training):
+                screen.drop(training.key)
+            case events.TrainingFailed(training, details=details):
+                screen.drop(training.key)
+                screen.detail(details)
+            case events.Evaluated(planned, results, seconds, once_seconds):
+                self._cell(planned, len(results), seconds - once_seconds)
+            case events.CellFinished(planned, results):
+                self._finished(planned, results)
+            case events.CellFailed(planned, reason, details):
+                self._failed(planned, reason, details)
+            case events.WorkerLost(cells, exit_code):
+                names = " ".join(planned.cell.name for planned in cells)
+                screen.warn(f"a worker process died (exit code {exit_code}); not done: {names}")
+        screen.bar("grid", "grid", self._n_ended, self._n_cells)
+
+    def _training(self, event: events.Progressed) -> None:
+        key, n_iterations = event.training.key, event.training.iterations
+        progress, losses = event.progress, event.losses
+        note = f"loss {losses.get('loss', float('nan')):.3f}, {progress.iteration / progress.seconds:.1f} it/s"
+        self._screen.bar(key, f"train {self._names[key]}", progress.iteration, n_iterations, note)
+        self._screen.detail(f"{self._names[key]}: iteration {progress.iteration}/{n_iterations}, {note}")
+
+    def _cell(self, planned: PlannedCell, n_more: int, seconds: float) -> None:
+        cell = planned.cell
+        done = self._episodes_done.get(cell.key, planned.n_done) + n_more
+        left = cell.n_episodes - done
+        if cell.key not in self._episodes_done and left and seconds / n_more * left > LONG_SECONDS:
+            self._screen.line(f"{cell.name:<28} {left} more episodes take about {duration(seconds / n_more * left)}")
+        self._episodes_done[cell.key] = done
+        self._screen.bar(cell.key, f"test {cell.name}", done, cell.n_episodes)
+
+    def _finished(self, planned: PlannedCell, results: tuple[EpisodeResult, ...]) -> None:
+        cell = planned.cell
+        self._n_ended += 1
+        self._screen.drop(cell.key)
+        self._screen.line(f"{cell.name:<28} {accuracy(results):>16}  ({len(results)} episodes)  {cell.key}")
+        if self._as_json:
+            counts = [[r.n_correct, r.n_queries] for r in results]
+            mean = sum(n / of for n, of in counts) / len(counts)
+            click.echo(json.dumps({"cell": cell.name, "key": cell.key, "accuracy": mean, "episodes": counts}))
+
+    def _failed(self, planned: PlannedCell, reason: str, details: str) -> None:
+        cell = planned.cell
+        self._n_ended += 1
+        self._screen.drop(cell.key)
+        self._screen.detail(details)
+        self._screen.warn(f"{cell.name}  failed: {reason}")
+        if self._as_json:
+            click.echo(json.dumps({"cell": cell.name, "key": cell.key, "failed": reason}))

@@ -1,0 +1,86 @@
+"""Words that choose -> cells, resolved against configuration and data."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fewshot_bench.config import config_file, load
+from fewshot_bench.data import open_images
+from fewshot_bench.data.images import ImageSet
+from fewshot_bench.errors import NothingSelected, UsageError
+from fewshot_bench.experiment import grid as grids
+from fewshot_bench.experiment.grid import Request
+from fewshot_bench.experiment.identity import Cell
+from fewshot_bench.experiment.selection import Selection
+from fewshot_bench.files import cache_folder, database
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a selection chose, resolved against configuration and data."""
+
+    request: Request
+    images: ImageSet
+    cells: list[Cell]
+    out: Path
+    source: str  # the data set as it was named
+    config: Path | None  # the configuration file that was used
+    expression: str | None
+
+    @property
+    def database(self) -> str:
+        """Path or URL of the results database."""
+        return database(self.out)
+
+    def label(self, cell: Cell) -> str:
+        """What was asked for, in names: equal labels with different keys are stale results."""
+        r = self.request
+        return " ".join([self.images.name, r.split, r.protocol, r.budget, cell.name])
+
+    def command(self, cell: Cell | None = None) -> str:
+        """The command that repeats this selection, or one cell of it."""
+        r = self.request
+        grid = r.config.grids[r.grid]
+        words = ["bench", "run", "--grid", r.grid, "--data", self.source, "--split", r.split]
+        words += ["--budget", r.budget, "--protocol", r.protocol]
+        narrowed = {
+            "--method": (r.methods, grid.methods),
+            "--way": (r.ways, grid.ways),
+            "--shot": (r.shots, grid.shots),
+            "--seed": (r.seeds, grid.seeds),
+        }
+        if cell:
+            words += [str(word) for pair in zip(narrowed, cell.place, strict=True) for word in pair]
+        else:
+            for option, (now, whole) in narrowed.items():
+                words += [option, ",".join(map(str, now))] if now != whole else []
+            words += ["-k", self.expression] if self.expression else []
+        words += ["--episodes", str(r.episodes)] if r.episodes else []
+        words += ["--config", str(self.config)] if self.config not in (None, config_file(None)) else []
+        words += ["--out", str(self.out)] if self.out != Path(r.config.run.out) else []
+        return shlex.join(words)
+
+
+def choose(selection: Selection, progress: Callable[[str, int, int], None] | None = None) -> Chosen:
+    """Resolve a selection; opens (and the first time prepares) the data set.
+
+    progress: told what is being prepared, how much is done, of how much
+    Raises UsageError for what cannot be, NothingSelected where no cell matches.
+    """
+    used = config_file(selection.config)
+    config = load(used)
+    matches = selection.matches
+    request = grids.resolve(config, selection)
+    try:  # a wrong setting must not wait for the data to be decoded
+        grids.check_settings(request)
+    except UsageError as error:
+        raise UsageError(f"{used or 'bench.toml'}: {error}") from None
+    source = selection.data or config.data.source
+    images = open_images(source, cache_folder(), config.data.image_size or None, progress)
+    cells = [cell for cell in grids.cells(request, images) if matches(cell.name)]
+    if not cells:
+        raise NothingSelected(
+            f"-k {selection.expression!r} matches none of the cells; `bench run -n` lists their names"
+        )
+    return Chosen(request, images, cells, selection.out or Path(config.run.out), source, used, selection.expression)

@@ -1,0 +1,63 @@
+"""Where things are kept, and files that are written whole or not at all."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+DATABASE = "results.sqlite"
+
+
+def database(out: Path) -> str:
+    """Path or URL of the results database: BENCH_DB, or a file in `out`."""
+    return os.environ.get("BENCH_DB") or str(out / DATABASE)
+
+
+def database_at(where: str) -> str:
+    """Path or URL of a results database that is named itself, or by its folder."""
+    return str(Path(where) / DATABASE) if "://" not in where and Path(where).is_dir() else where
+
+
+def cache_folder() -> Path:
+    """Where prepared data sets are kept: BENCH_CACHE, or the user's cache folder."""
+    if named := os.environ.get("BENCH_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fewshot-bench"
+
+
+def checkpoints(out: Path) -> Path:
+    """Where weights are kept."""
+    return out / "checkpoints"
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, in a folder made for it, that takes its name when all is written and on the disk.
+
+    A pipe or a device is written as it is. Raises OSError, and leaves what was there.
+    """
+    path = path.resolve()  # a link goes on leading to it
+    is_device = path.exists() and not path.is_file()  # it cannot be replaced
+    if not is_device:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    target = path if is_device else path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with target.open("wb") as file:
+            yield file
+            if not is_device:
+                file.flush()
+                os.fsync(file.fileno())
+        if not is_device:
+            target.replace(path)
+    finally:
+        if not is_device:
+            with suppress(OSError):
+                target.unlink()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file as `whole_file` does."""
+    with whole_file(path) as file:
+        file.write(content)

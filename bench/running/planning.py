@@ -1,0 +1,44 @@
+"""What of a selection is stored and what is to do, and what that may take."""
+
+from fewshot_bench.errors import NoResultsYet
+from fewshot_bench.experiment.choosing import Chosen
+from fewshot_bench.experiment.plan import Expected, Plan, expected, make_plan
+from fewshot_bench.results.store import Reader
+from fewshot_bench.running.device import choose_device, prepare
+from fewshot_bench.running.memory import predicted_bytes
+from fewshot_bench.running.runner import execution_of
+
+
+def plan_of(chosen: Chosen, *, retry_failed: bool = False) -> Plan:
+    """What of the chosen cells is stored, and what is to do."""
+    reader = _reader_if_any(chosen.database)
+    if reader is None:
+        return make_plan(chosen.cells, {}, {})
+    stored = reader.keys_by_label()
+    n_stale = sum(len(stored.get(chosen.label(cell), set()) - {cell.key}) for cell in chosen.cells)
+    return make_plan(chosen.cells, reader.cells(), reader.trainings(), n_stale=n_stale, retry_failed=retry_failed)
+
+
+def seconds_of(plan: Plan, database: str) -> Expected:
+    """How long each training and its cells may take with one job, from the database's history."""
+    reader = _reader_if_any(database)
+    return expected(plan, reader.cells(), reader.trainings()) if reader else expected(plan, {}, {})
+
+
+def memory_of(chosen: Chosen, plan: Plan) -> dict[str, int]:
+    """Training key -> the bytes that it will take, about."""
+    config = chosen.request.config
+    device = choose_device(config.run.device, config.model.numerics)
+    prepare(device, threads=1)
+    return {
+        t.key: predicted_bytes(t, device, execution_of(t, device, config.run.recompute))
+        for t in (todo.training for todo in plan.todo)
+    }
+
+
+def _reader_if_any(database: str) -> Reader | None:
+    """None where there is no database yet."""
+    try:
+        return Reader(database)
+    except NoResultsYet:
+        return None

@@ -1,0 +1,127 @@
+"""A run under way: the one place where plan, work and store meet.
+
+What the work tells is recorded, and only then told on: to a screen, or to whoever called `run`.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from fewshot_bench.experiment.choosing import Chosen
+from fewshot_bench.experiment.plan import Plan, PlannedCell
+from fewshot_bench.experiment.selection import Means
+from fewshot_bench.files import cache_folder, checkpoints
+from fewshot_bench.results.provenance import collect
+from fewshot_bench.results.store import Reader, Writer
+from fewshot_bench.running import device as machine
+from fewshot_bench.running import events
+from fewshot_bench.running.checkpoint import Checkpoints
+from fewshot_bench.running.events import Event
+from fewshot_bench.running.runner import Stopped
+from fewshot_bench.running.signals import StopOnSignal
+from fewshot_bench.running.workers import Workplace, run_here, run_in_workers
+
+SOME_FAILED = 4  # exit code
+STOPPED = (130, 143)  # exit codes: by Ctrl-C, by SIGTERM
+
+
+@dataclass
+class Outcome:
+    """How a run ended, in its cells and as an exit code: 0, 4 if some failed or were lost, 130 or 143 if stopped."""
+
+    code: int = 1
+    n_done: int = 0
+    n_failed: int = 0
+    n_lost: int = 0  # with a worker process that died
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a signal ended it."""
+        return self.code in STOPPED
+
+
+def workplace(chosen: Chosen, device: str, threads: int) -> Workplace:
+    """What a process needs to train or evaluate chosen cells."""
+    return Workplace(
+        source=chosen.source,
+        cache=cache_folder(),
+        image_size=chosen.request.config.data.image_size or None,
+        checkpoints=checkpoints(chosen.out),
+        device=device,
+        threads=threads,
+        fingerprint=chosen.images.fingerprint,
+        recompute=chosen.request.config.run.recompute,
+    )
+
+
+def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None], command: str) -> Outcome:
+    """Do everything that is to do. Whatever happens, the run's ending is recorded.
+
+    tell: is told of every event after it was recorded
+    command: what the user typed, for the record
+    """
+    settings, numerics = chosen.request.config.run, chosen.request.config.model.numerics
+    device = machine.choose_device(means.device or settings.device, numerics)
+    threads = means.threads or settings.threads
+    n_cells = sum(len(todo.cells) for todo in plan.todo)
+    jobs = machine.choose_jobs(device, settings.jobs if means.jobs is None else means.jobs, n_cells)
+    place = workplace(chosen, device.type, threads)
+    writer = Writer(chosen.database, collect(command, machine.describe(device), threads, jobs))
+    recorder = _Recorder(chosen, plan, writer, Checkpoints(place.checkpoints))
+    outcome, stop = recorder.outcome, StopOnSignal()
+    try:
+        with stop:
+            work = run_here(plan, place, stop.asked) if jobs == 1 else run_in_workers(plan, place, stop.asked, jobs)
+            for event in work:
+                for recorded in recorder.record(event):
+                    tell(recorded)
+        outcome.code = SOME_FAILED if outcome.n_failed or outcome.n_lost else 0
+    except Stopped:
+        outcome.code = 128 + (stop.signal or signal.SIGINT)
+    except KeyboardInterrupt:
+        outcome.code = 130
+    finally:
+        writer.end_run(outcome.code)
+    return outcome
+
+
+class _Recorder:
+    """Events into the database, counted."""
+
+    def __init__(self, chosen: Chosen, plan: Plan, writer: Writer, weights: Checkpoints) -> None:
+        self.outcome = Outcome()
+        self._chosen, self._writer, self._weights = chosen, writer, weights
+        self._reader = Reader(chosen.database)
+        self._cells = {todo.training.key: todo.cells for todo in plan.todo}
+
+    def record(self, event: Event) -> Iterator[Event]:
+        """Record an event, and yield what has then happened."""
+        writer = self._writer
+        match event:
+            case events.Started(training):
+                writer.start_training(training)
+            case events.Progressed(training, progress, losses):
+                writer.record_progress(training, progress, losses)
+            case events.Trained(training, progress, checkpoint):
+                writer.finish_training(training, progress, checkpoint)
+                self._weights.drop_partial(training.key)  # only now: see `train`
+            case events.TrainingFailed(training, progress, reason):
+                writer.fail_training(training, progress, reason)
+            case events.Evaluated(planned, results, seconds):
+                writer.record_episodes(planned.cell, *self._names(planned), results, seconds)
+            case events.CellFinished(planned):
+                self.outcome.n_done += 1
+                event = replace(event, results=tuple(self._reader.episodes([planned.cell.key])[planned.cell.key]))
+            case events.CellFailed(planned, reason):
+                self.outcome.n_failed += 1
+                writer.fail_cell(planned.cell, *self._names(planned), reason)
+            case events.WorkerLost(cells):
+                self.outcome.n_lost += len(cells)
+        yield event
+        if isinstance(event, events.TrainingFailed):
+            for planned in self._cells[event.training.key]:
+                yield from self.record(events.CellFailed(planned, event.reason))
+
+    def _names(self, planned: PlannedCell) -> tuple[str, str]:
+        """Label and command of a cell."""
+        return self._chosen.label(planned.cell), self._chosen.command(planned.cell)
