@@ -1,19 +1,30 @@
 """A few-shot image-classification benchmark: it decides what to run, runs it and remembers it.
 
-Start reading at `runner.py`, where a model is trained and tested: `Method.step` is the next hop, and the science.
-`cli/session.py` is where a run's plan, its work and the database meet. ARCHITECTURE.md has the map.
+From Python: `plan` and `run` train and test, `results`, `episodes` and `curves` read what is stored as pandas tables.
+README.md shows them; each is imported when it is first used.
+
+Start reading at `running/runner.py`, where a model is trained and tested: `Method.step` is the next hop, and the
+science. `running/recording.py` is where a run's plan, its work and the database meet. ARCHITECTURE.md has the map.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fewshot_bench.library import plan, run
+    from fewshot_bench.results.frames import curves, episodes, results
 
 __version__ = "0.1.0"
+__all__ = ["curves", "episodes", "plan", "results", "run"]
 
-# public name -> the module that has it, imported when the name is first used; for type checkers and editors each name
-# stands once more in an `if TYPE_CHECKING:` import above
-_HOMES: dict[str, str] = {}
-
-__all__ = ["__version__"]
+# public name -> the module that has it; each stands above once more, for type checkers and editors
+_HOMES = {
+    "plan": "library",
+    "run": "library",
+    "results": "results.frames",
+    "episodes": "results.frames",
+    "curves": "results.frames",
+}
 
 
 def __getattr__(name: str) -> Any:

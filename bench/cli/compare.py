@@ -86,10 +86,7 @@ def _wanted(selection: Selection) -> Callable[[Place], bool]:
             raise UsageError(
                 f"{option} is not for two databases: only --method, --way, --shot, --seed and -k choose cells"
             )
-    chosen, matches = (selection.methods, selection.ways, selection.shots, selection.seeds), selection.matches
-    return lambda place: (
-        all(part in items or not items for part, items in zip(place, chosen, strict=True)) and matches(place.name)
-    )
+    return selection.wants
 
 
 def _ranks(format_: str, selection: Selection) -> str:

@@ -26,15 +26,6 @@ def print_plan(plan: Plan, expected: Expected, memory: dict[str, int], as_json: 
         _print_tables(plan, expected, memory)
 
 
-def plan_line(plan: Plan) -> str:
-    """The plan in one line."""
-    stale = f"; {plan.n_stale} stale (stored under these names by other code, data or settings)" if plan.n_stale else ""
-    return (
-        f"{len(plan.cells)} cells: {plan.count('done')} done, {plan.count('partial')} partial, "
-        f"{plan.count('failed')} failed, {plan.count('todo')} to do, from {len(plan.todo)} trainings{stale}"
-    )
-
-
 def _document(plan: Plan, expected: Expected, memory: dict[str, int]) -> dict[str, object]:
     return {
         "cells": [
@@ -94,7 +85,7 @@ def _print_tables(plan: Plan, expected: Expected, memory: dict[str, int]) -> Non
         cells.add_row(p.cell.name, p.cell.key, state, f"{p.n_done}/{p.cell.n_episodes}")
     console.print(cells)
     console.print()
-    console.print(plan_line(plan))
+    console.print(str(plan))
 
 
 def _told(seconds: float | None) -> str:

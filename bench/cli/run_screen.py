@@ -5,7 +5,7 @@ import json
 import click
 
 from fewshot_bench.cli import until_text as text
-from fewshot_bench.cli.dry_run import plan_line, print_plan
+from fewshot_bench.cli.dry_run import print_plan
 from fewshot_bench.cli.screen import Screen, accuracy, duration
 from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.plan import Plan, PlannedCell
@@ -40,7 +40,7 @@ class RunScreen(Screen):
     def run(self, chosen: Chosen, means: Means) -> int:
         """Do what is to do; returns the exit code."""
         plan = plan_of(chosen, retry_failed=means.retry_failed)
-        self.line(plan_line(plan))
+        self.line(str(plan))
         code = SOME_FAILED if plan.count("failed") else 0
         if not plan.todo:
             return code

@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fewshot_bench.cli.dry_run import plan_line
 from fewshot_bench.cli.screen import duration
 from fewshot_bench.tables.power import hidden_by_seeds
 from fewshot_bench.tables.separation import Contest, Place
@@ -24,7 +23,7 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 
 def before(number: int, plan: Plan) -> str:
     """What a look needs."""
-    return f"look {number}: {plan_line(plan)}"
+    return f"look {number}: {plan}"
 
 
 def after(number: int, contests: Sequence[Contest]) -> str:

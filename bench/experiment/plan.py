@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # reading results must not import torch
     from fewshot_bench.experiment.identity import Cell, Training
 
 State = Literal["done", "partial", "failed", "todo"]
+STATES: dict[State, str] = {"done": "done", "partial": "partial", "failed": "failed", "todo": "to do"}
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,12 @@ class Plan:
     def count(self, state: State) -> int:
         """Cells in a state."""
         return sum(c.state == state for c in self.cells)
+
+    def __str__(self) -> str:
+        """In one line."""
+        states = ", ".join(f"{self.count(state)} {word}" for state, word in STATES.items())
+        stale = f"; {self.n_stale} stale (stored under these names by other code, data or settings)"
+        return f"{len(self.cells)} cells: {states}, from {len(self.todo)} trainings{stale if self.n_stale else ''}"
 
 
 def make_plan(

@@ -1,14 +1,15 @@
 """The cells that a command works on: the words that choose them, their names, and `-k EXPR`. Pure."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from fewshot_bench.errors import UsageError
 
 Predicate = Callable[[str], bool]
+T = TypeVar("T", str, int)
 NAME = re.compile(r"(?P<variant>.+)-(?P<n_way>\d{1,9})w(?P<n_shot>\d{1,9})s-s(?P<seed>\d{1,9})")
 
 
@@ -34,6 +35,19 @@ class Selection:
     def matches(self) -> Predicate:
         """Of a cell's name, whether the expression chooses it. Raises UsageError for a sentence that is none."""
         return parse(self.expression) if self.expression else lambda _: True
+
+    @property
+    def wants(self) -> Callable[["Place"], bool]:
+        """Of a cell's place, whether variants, ways, shots, seeds and expression choose it; empty ones choose all."""
+        chosen, matches = (self.methods, self.ways, self.shots, self.seeds), self.matches
+        return lambda place: (
+            all(not some or part in some for part, some in zip(place, chosen, strict=True)) and matches(place.name)
+        )
+
+
+def as_tuple(words: T | Sequence[T]) -> tuple[T, ...]:
+    """One word, or several, as a selection holds them."""
+    return tuple(words) if isinstance(words, Sequence) and not isinstance(words, str) else (words,)
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,16 @@
 import multiprocessing
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -155,7 +157,8 @@ class _Worker:
         # Ctrl-C reaches the whole process group, while a worker still imports its libraries, too: it inherits deafness
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            self.process.start()
+            with _without_script():
+                self.process.start()
         finally:
             signal.signal(signal.SIGINT, before)
         its_end.close()
@@ -175,6 +178,17 @@ class _Worker:
         if restart:
             self._start()
         return lost
+
+
+@contextmanager
+def _without_script() -> Iterator[None]:
+    """A process that starts now imports nothing of the script that called us: its top level must not run again."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _work(place: Workplace, connection: "Connection[Any, Any]", stop: Any) -> None:

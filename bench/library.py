@@ -1,0 +1,147 @@
+"""The benchmark from Python: `plan` and `run`, with the words of the command line. See also results/frames.py."""
+
+import json
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, TypedDict, Unpack, get_args
+
+import pandas as pd
+
+from fewshot_bench import config as configuration
+from fewshot_bench.errors import BenchError, UsageError
+from fewshot_bench.experiment.choosing import choose
+from fewshot_bench.experiment.plan import Plan
+from fewshot_bench.experiment.selection import Means, Selection, as_tuple
+from fewshot_bench.files import write_whole
+from fewshot_bench.results.frames import results
+from fewshot_bench.running import recording
+from fewshot_bench.running.events import Event
+from fewshot_bench.running.planning import plan_of
+
+
+class Words(TypedDict, total=False):
+    """What chooses cells, as the options of `bench run` do; a word left out leaves the configuration's choice."""
+
+    config: str | PathLike[str] | Mapping[str, Any]  # a file, or what would stand in one; default: bench.toml here
+    grid: str  # full, paper, smoke, or one of the configuration's own
+    data: str | PathLike[str]  # a name, a folder, an archive, or FORMAT:PATH
+    split: str
+    budget: str  # smoke, quick, paper, or one of the configuration's own
+    protocol: Literal["single", "matched"]
+    methods: str | Sequence[str]  # variants, or registered methods with their default settings
+    ways: int | Sequence[int]  # classes of an episode
+    shots: int | Sequence[int]  # support images a class
+    seeds: int | Sequence[int]  # of trainings
+    episodes: int  # test episodes of every cell
+    matching: str  # only cells whose name (maml-5w1s-s0) matches, in the words of -k
+    out: str | PathLike[str]  # folder of database, checkpoints and report; default: out
+    retry_failed: bool  # do failed cells again
+
+
+class RunWords(Words, total=False):
+    """What chooses cells, and what computes."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    jobs: int  # worker processes; 0: one a core, or one for a GPU
+    threads: int  # CPU threads of each
+
+
+LEAST = {"ways": 2, "shots": 1, "seeds": 0, "episodes": 1, "jobs": 0, "threads": 1}
+
+
+def plan(**words: Unpack[Words]) -> Plan:
+    """What `run` with these words would do, and what is done; see `Words`. The data set is prepared if it is not yet.
+
+    Raises UsageError for what cannot be, NothingSelected where no cell matches.
+    """
+    with TemporaryDirectory() as folder:
+        selection, means = _read(words, Path(folder))
+        return plan_of(choose(selection), retry_failed=means.retry_failed)
+
+
+def run(*, progress: Callable[[Event], None] | None = None, **words: Unpack[RunWords]) -> pd.DataFrame:
+    """Do what is missing of the chosen cells; see `RunWords`. The same call goes on after any interruption.
+
+    progress: is told of every event (see running/events.py) after it was recorded
+    Returns the chosen cells as `results` has them; a cell that failed has a reason and no accuracy.
+    Worker processes import nothing of the calling script. Call it in the main thread: it heeds Ctrl-C and SIGTERM.
+
+    Raises UsageError for what cannot be, NothingSelected where no cell matches, KeyboardInterrupt when it was stopped.
+    """
+    selection, means = _read(words, None)
+    chosen = choose(selection)
+    plan = plan_of(chosen, retry_failed=means.retry_failed)
+    if plan.todo:
+        outcome = recording.run(chosen, plan, means, progress or (lambda _: None), chosen.command())
+        if outcome.stopped:
+            raise KeyboardInterrupt
+        if outcome.n_lost:
+            raise BenchError(f"{outcome.n_lost} cells were lost with a worker process that died; call it again")
+    r = chosen.request
+    found = results(chosen.database, methods=r.methods, ways=r.ways, shots=r.shots, seeds=r.seeds)
+    keys = [cell.key for cell in chosen.cells]
+    return found[found["cell_key"].isin(keys)].sort_values(
+        "cell_key", key=lambda column: column.map(keys.index), ignore_index=True
+    )
+
+
+def _read(words: Mapping[str, Any], folder: Path | None) -> tuple[Selection, Means]:
+    """Words as the command line has them; a configuration that is none yet becomes a file in the folder, or in `out`.
+
+    Raises UsageError for values that no option takes, TypeError for a word that there is not.
+    """
+    given = {name: _checked(name, value) for name, value in words.items() if value is not None}
+    means = Means(**{name: given.pop(name) for name in ("device", "jobs", "threads", "retry_failed") if name in given})
+    if isinstance(given.get("config"), Mapping):
+        given["config"] = _written(given["config"], folder, given.get("out"))
+    if "matching" in given:
+        given["expression"] = given.pop("matching")
+    return Selection(**given), means
+
+
+def _checked(name: str, value: Any) -> Any:
+    if name in ("methods", "ways", "shots", "seeds"):
+        return tuple(dict.fromkeys(_checked(f"{name}:", one) for one in as_tuple(value)))
+    name = name.removesuffix(":")
+    if name in LEAST:
+        try:
+            value = operator.index(value)
+        except TypeError:
+            raise UsageError(f"{name} = {value!r} must be a whole number") from None
+        if not LEAST[name] <= value < 2**31:
+            raise UsageError(f"{name} = {value} must be between {LEAST[name]} and {2**31 - 1}")
+    known = {"protocol": get_args(configuration.Protocol), "device": get_args(configuration.Device)}
+    if name in known:
+        configuration.choose(value, dict.fromkeys(known[name]), f"unknown {name}")
+    if name in ("config", "out") and not isinstance(value, Mapping):
+        return Path(value)
+    return str(value) if name == "data" else value
+
+
+def _written(tables: Mapping[str, Any], folder: Path | None, out: Path | None) -> Path:
+    """A configuration as the file that commands can name; its name is its content's."""
+    text = "".join(f"{json.dumps(name)} = {_toml(table, name)}\n" for name, table in tables.items())
+    folder = folder or out or Path(tables.get("run", {}).get("out", "out"))
+    path = folder / f"config-{sha256(text.encode()).hexdigest()[:8]}.toml"
+    try:
+        write_whole(path, text.encode())
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
+    return path
+
+
+def _toml(value: Any, where: str) -> str:
+    """A value as TOML writes it in a line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(one, where)}" for key, one in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(one, where) for one in value) + "]"
+    if isinstance(value, str | PathLike):
+        return json.dumps(str(value), ensure_ascii=False)
+    if isinstance(value, bool | int | float):
+        return str(value).lower()
+    raise UsageError(f"config: {where} holds {value!r}, which TOML cannot")

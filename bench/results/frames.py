@@ -1,0 +1,129 @@
+"""What a database holds as pandas tables: a row a cell, a row an episode, a row a point of a training's curve."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from os import PathLike
+from typing import Any
+
+import pandas as pd
+
+from fewshot_bench.experiment.selection import Selection, as_tuple, place_of
+from fewshot_bench.files import database_at
+from fewshot_bench.results.exchange.export import words_of
+from fewshot_bench.results.store.snapshot import Row, Snapshot, snapshot
+from fewshot_bench.tables.statistics.sampler import sample
+
+# in this order, with these dtypes; which words they are: `results`
+CELL = {
+    "cell": "str", "variant": "str", "method": "str", "n_way": "int64", "n_shot": "int64", "n_query": "int64",
+    "seed": "int64", "split": "str", "label": "str", "cell_key": "str", "training_key": "str",
+}  # fmt: skip
+RESULTS = CELL | {
+    "n_episodes": "int64", "accuracy": "float64", "half_width": "float64", "seconds": "float64", "reason": "str",
+}  # fmt: skip
+EPISODES = CELL | {
+    "number": "int64", "episode_id": "str", "n_correct": "int64", "n_queries": "int64", "accuracy": "float64",
+}  # fmt: skip
+CURVES = {
+    "training_key": "str", "method": "str", "seed": "int64", "iteration": "int64", "name": "str", "value": "float64",
+}  # fmt: skip
+Where = str | PathLike[str]  # a database's file or URL, or the folder that it is in
+Words = str | Sequence[str]
+Numbers = int | Sequence[int]
+
+
+def results(
+    where: Where, *, methods: Words = (), ways: Numbers = (), shots: Numbers = (), seeds: Numbers = (),
+    matching: str | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """The stored results, a row a cell (one variant, setting and seed), in the order of these columns.
+
+    where: the folder of a run (`out`), a database's file, or its URL
+    methods, ways, shots, seeds: only these; matching: only cells whose name matches, in the words of `-k`
+
+    cell                 text: its name, maml-5w1s-s0
+    variant, method      text: its name in bench.toml, and the method that it is one of
+    n_way, n_shot        int64: classes, and support images a class
+    n_query              int64: query images a class
+    seed                 int64: of its training
+    split                text: whose novel classes it was tested on
+    label                text: data set, split, protocol, budget and name that were asked for
+    cell_key, training_key   text, 16 hex digits: what names them, whatever they are called
+    n_episodes           int64: test episodes that are stored
+    accuracy             float64: mean over episodes, a fraction of 1; NaN without episodes
+    half_width           float64: of its 95 % t-interval over episodes, a fraction of 1; NaN with fewer than two
+    seconds              float64: of testing
+    reason               text: of a failure; empty where there was none
+
+    Raises DatabaseError where there is no database, or a damaged one.
+    """
+    selection = _selection(methods, ways, shots, seeds, matching)
+    rows = []
+    for stored, cell, words in _cells(where, selection):
+        accuracies = [e.n_correct / e.n_queries for e in stored.episodes(cell)]
+        over = sample(accuracies) if accuracies else None
+        facts = {name: cell[name] for name in ("n_episodes", "seconds", "reason")}
+        rows.append(words | facts | {"accuracy": over and over.mean, "half_width": over and over.half_width})
+    return _frame(rows, RESULTS)
+
+
+def episodes(
+    where: Where, *, methods: Words = (), ways: Numbers = (), shots: Numbers = (), seeds: Numbers = (),
+    matching: str | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """The stored episodes, a row each; arguments, the first eleven columns and errors as `results` has them.
+
+    number               int64: in the episode bank: 0, 1, 2, ... without gaps in each cell
+    episode_id           text, 16 hex digits; equal ids faced the same images, whatever the method: merge on it
+    n_correct, n_queries int64: queries that were answered rightly, and how many there were
+    accuracy             float64: their quotient
+    """
+    selection = _selection(methods, ways, shots, seeds, matching)
+    names = ("number", "episode_id", "n_correct", "n_queries")
+    return _frame(
+        (
+            words | {name: getattr(e, name) for name in names} | {"accuracy": e.n_correct / e.n_queries}
+            for stored, cell, words in _cells(where, selection)
+            for e in stored.episodes(cell)
+        ),
+        EPISODES,
+    )
+
+
+def curves(
+    where: Where, *, methods: Words = (), ways: Numbers = (), shots: Numbers = (), seeds: Numbers = (),
+    matching: str | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """What was logged of the trainings behind the cells, a row a point; arguments and errors as `results` has them.
+
+    training_key, method, seed   as `results` has them
+    iteration            int64: outer updates done
+    name                 text: of what was logged, loss or another term
+    value                float64: its mean since the point before
+    """
+    selection = _selection(methods, ways, shots, seeds, matching)
+    trainings = {}
+    for stored, _, words in _cells(where, selection):
+        if words["training_key"] not in trainings:
+            trainings[words["training_key"]] = [words | point for point in stored.curves(words["training_key"])]
+    return _frame((row for rows in trainings.values() for row in rows), CURVES)
+
+
+def _selection(methods: Words, ways: Numbers, shots: Numbers, seeds: Numbers, matching: str | None) -> Selection:
+    return Selection(
+        methods=as_tuple(methods), ways=as_tuple(ways), shots=as_tuple(shots), seeds=as_tuple(seeds),
+        expression=matching,
+    )  # fmt: skip
+
+
+def _cells(where: Where, selection: Selection) -> Iterator[tuple[Snapshot, Row, dict[str, Any]]]:
+    """Each chosen cell that is stored, the database that it is in, and the columns that say which cell it is."""
+    wants = selection.wants
+    with snapshot(database_at(str(where))) as stored:
+        trainings = stored.trainings()
+        for cell in stored.cells().values():
+            if wants(place_of(cell)):
+                yield stored, cell, words_of(cell, trainings[cell["training_key"]]) | {"cell": place_of(cell).name}
+
+
+def _frame(rows: Iterable[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)

@@ -1,0 +1,157 @@
+"""The benchmark from Python, as a user's script has it."""
+
+import json
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fewshot_bench
+from fewshot_bench import curves, episodes, plan, results, run
+from fewshot_bench.errors import NoResultsYet, NothingSelected, UsageError
+from fewshot_bench.results import frames
+from fewshot_bench.running.events import CellFinished, Trained
+
+SCRIPT = """
+import fewshot_bench as bench
+print("top level")
+planned = bench.plan(methods="protonet", shots=[1, 5])
+table = bench.run(methods="protonet", shots=[1, 5], jobs=2)
+both = bench.episodes("out").merge(bench.results("out"), on="cell_key", suffixes=("", "_mean"))
+print(planned)
+means = both.groupby("cell")[["accuracy", "accuracy_mean"]].mean()
+print(len(table), len(both), abs(means["accuracy"] - means["accuracy_mean"]).max())
+"""
+
+
+def test_a_script_that_trains_in_workers_runs_its_top_level_once(place):
+    (place.folder / "script.py").write_text(SCRIPT)
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "script.py"], cwd=place.folder, capture_output=True, text=True, timeout=300
+    )
+    assert ran.returncode == 0, ran.stderr
+    first, planned, counted = ran.stdout.splitlines()
+    assert first == "top level"
+    assert planned == "2 cells: 0 done, 0 partial, 0 failed, 2 to do, from 1 trainings"
+    assert counted.startswith("2 12 ")
+    assert float(counted.split()[-1]) < 1e-12
+
+
+def test_importing_costs_nothing_until_a_name_is_used():
+    code = (
+        "import time; began = time.process_time(); import fewshot_bench; took = time.process_time() - began\n"
+        "import sys; print(took); print(*({'torch', 'numpy', 'pandas', 'click'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    took, loaded = ran.stdout.splitlines()
+    assert float(took) < 0.1
+    assert not loaded
+
+
+def test_every_public_name_is_there():
+    assert set(fewshot_bench.__all__) <= set(dir(fewshot_bench))
+    for name in fewshot_bench.__all__:
+        assert callable(getattr(fewshot_bench, name)), name
+        assert getattr(fewshot_bench, name).__doc__, name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        fewshot_bench.nothing  # noqa: B018
+
+
+def test_results_are_called_whether_the_package_of_that_name_is_loaded_or_not(run):
+    code = "import fewshot_bench as b{}; print(len(b.results('out')), len(b.results('out')))"
+    for more in ("", ", fewshot_bench.results.store"):
+        ran = subprocess.run([sys.executable, "-c", code.format(more)], capture_output=True, text=True, check=True)
+        assert ran.stdout == "4 4\n"
+
+
+def test_a_run_tells_what_happens_and_returns_what_is_stored(place, bench):
+    told = []
+    table = run(methods=["transfer", "protonet"], shots=1, out="mine", progress=told.append)
+    assert [len([e for e in told if isinstance(e, kind)]) for kind in (Trained, CellFinished)] == [2, 2]
+    assert list(table["cell"]) == ["transfer-4w1s-s0", "protonet-4w1s-s0"]  # the grid's order
+    for row in table.itertuples():
+        shown = bench("show", row.cell_key, "--out", "mine").out
+        assert f"accuracy       {100 * row.accuracy:.2f} ± " in shown
+        assert f"over {row.n_episodes} episodes" in shown
+    again: list = []
+    assert run(methods=["transfer", "protonet"], shots=1, out="mine", progress=again.append).equals(table)
+    assert again == []  # nothing was left to do
+
+
+def test_the_tables_have_the_documented_columns_and_types(run):
+    for read in (frames.results, frames.episodes, frames.curves):
+        for column, dtype in read("out").dtypes.items():
+            assert column in (read.__doc__ + frames.results.__doc__), column
+            is_text = column in ("cell", "variant", "method", "split", "label", "name", "reason") or "key" in column
+            assert dtype == ("str" if is_text or column == "episode_id" else dtype)
+            assert is_text or column == "episode_id" or dtype in (np.int64, np.float64), column
+    assert list(episodes("out").columns[:11]) == list(results("out").columns[:11])
+    counted = episodes("out")
+    assert (counted["accuracy"] == counted["n_correct"] / counted["n_queries"]).all()
+    assert set(curves("out")["training_key"]) == set(results("out")["training_key"])
+
+
+def test_cells_are_chosen_by_the_words_of_the_command_line(run):
+    assert len(results("out")) == 4
+    assert set(results("out", methods="protonet")["variant"]) == {"protonet"}
+    assert set(results("out", shots=[5])["n_shot"]) == {5}
+    assert list(episodes("out", matching="transfer and 1s")["cell"].unique()) == ["transfer-4w1s-s0"]
+    nothing = results(run.database, ways=35)
+    assert nothing.empty
+    assert list(nothing.dtypes) == list(results("out").dtypes)
+    with pytest.raises(NoResultsYet):
+        results("elsewhere")
+
+
+def test_a_configuration_may_be_a_dict_and_the_stored_command_repeats_it(place, photos, bench):
+    tiny = {"iterations": {"other": 3}, "episodes": {"1": 4}, "adaptation": {}}
+    mine = {
+        "run": {"device": "cpu", "jobs": 1, "budget": "tiny", "grid": "tiny"}, "budgets": {"tiny": tiny},
+        "model": {"filters": 4}, "training": {"way": 4, "shot": 2, "query": 3}, "episodes": {"n_query": 3},
+        "grids": {"tiny": {"methods": ("protonet",), "ways": [4], "shots": [1], "seeds": [0]}},
+        "methods": {"protonet": {"method": "protonet", "train_way": 5}},
+    }  # fmt: skip
+    assert len(plan(config=mine, data=photos).todo) == 1
+    assert not (place.folder / "out").exists()  # a plan leaves nothing behind
+    (row,) = run(config=mine, data=photos).itertuples()
+    assert row.n_episodes == 4
+    repeat = shlex.split(json.loads(bench("show", row.cell_key, "--json").out)["cell"]["command"])
+    assert "1 done, 0 partial, 0 failed, 0 to do" in bench(*repeat[1:], "-n").out
+
+
+def test_a_run_that_was_stopped_goes_on_with_the_same_call(place):
+    def stop(event):
+        if isinstance(event, Trained):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(methods="transfer", shots=1, progress=stop)
+    assert len(run(methods="transfer", shots=1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"ways": 1}, "ways = 1 must be between 2 and"),
+        ({"shots": "5"}, "shots = '5' must be a whole number"),
+        ({"episodes": 0}, "episodes = 0 must be between 1 and"),
+        ({"protocol": "matchd"}, "unknown protocol 'matchd': did you mean 'matched'?"),
+        ({"methods": "protonett"}, "unknown method 'protonett': did you mean 'protonet'?"),
+        ({"config": {"run": {"treads": 1}}}, r"\[run\] has no key 'treads': did you mean 'threads'?"),
+        ({"config": {"run": {"out": object()}}}, "config: run holds <object"),
+        ({"config": "nowhere.toml"}, "nowhere.toml: cannot be read"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(words, said, place):
+    with pytest.raises(UsageError, match=said) as error:
+        plan(**words)
+    assert "\n" not in str(error.value)
+
+
+def test_a_word_that_there_is_not_is_a_type_error(place):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'method'"):
+        plan(method="protonet")
+    with pytest.raises(NothingSelected, match="matches none of the cells"):
+        plan(matching="nothing")
