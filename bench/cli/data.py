@@ -73,7 +73,7 @@ def list_(*, as_json: bool) -> None:
     if as_json:
         expects = {name: layout.EXPECTS for name, layout in FORMATS.items()}
         prepared = [dataclasses.asdict(one) for one in found]
-        document = {"schema": 1, "named": NAMED, "formats": expects, "cache": str(cache), "prepared": prepared}
+        document = {"schema": 1, "named": list(NAMED), "formats": expects, "cache": str(cache), "prepared": prepared}
         click.echo(json.dumps(document))
         return
     click.echo(formats_text())
@@ -211,8 +211,8 @@ def _open(source: str, image_size: int | None, config: Config, quiet: bool) -> O
 
 def _write_sheet(path: Path, images: ImageSet, split: str) -> None:
     from fewshot_bench.data.describing import class_samples
-    from fewshot_bench.reports.contact_sheet import contact_sheet
+    from fewshot_bench.reports.contact_sheet import ClassSample, contact_sheet
 
-    samples = class_samples(images, split, SHEET_CLASSES, SHEET_IMAGES)
+    samples = [ClassSample(*sample) for sample in class_samples(images, split, SHEET_CLASSES, SHEET_IMAGES)]
     picture = contact_sheet(f"{images.name}: random classes, random images (split {split})", samples)
     write_file(path, picture)

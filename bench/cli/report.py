@@ -68,8 +68,10 @@ def report(*, format_: str | None, output: str | None, quiet: bool, selection: S
 
 def _samples(chosen: Chosen) -> list[ClassSample]:
     from fewshot_bench.data.describing import class_samples
+    from fewshot_bench.reports.contact_sheet import ClassSample
 
-    return class_samples(chosen.images, chosen.request.split, SAMPLE_CLASSES, SAMPLE_IMAGES)
+    samples = class_samples(chosen.images, chosen.request.split, SAMPLE_CLASSES, SAMPLE_IMAGES)
+    return [ClassSample(*sample) for sample in samples]
 
 
 def _rendered(chosen: Chosen, results: Results, format_: str) -> str:

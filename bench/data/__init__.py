@@ -4,10 +4,11 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from fewshot_bench.data.cache import open_cached
-from fewshot_bench.data.format import Format, Source
+from fewshot_bench.data.format import Format, Source, Tree
 from fewshot_bench.data.formats import (
     bertinetto,
     chen_json,
@@ -23,43 +24,50 @@ from fewshot_bench.data.formats import (
     tiered_imagenet,
     torchmeta_hdf5,
 )
-from fewshot_bench.data.formats.cifar100 import Cifar100Format, UnsplitFormat
-from fewshot_bench.data.image_files import SEE_LIST, ArchiveFormat, Layout, ListedFormat
+from fewshot_bench.data.formats.cifar100 import Cifar100Format, Cifar100Source, UnsplitFormat
+from fewshot_bench.data.image_files import SEE_LIST, ArchiveFormat, ArchiveSource
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.data.readers.archive_trees import open_folder
+from fewshot_bench.data.readers.archive_trees import Archive
 from fewshot_bench.data.readers.downloads import FOLDER as DOWNLOADS
 from fewshot_bench.data.readers.downloads import Downloaded
-from fewshot_bench.data.readers.trees import contents
+from fewshot_bench.data.readers.trees import contents, open_tree
 from fewshot_bench.errors import DataError, did_you_mean
 
-__all__ = ["FORMATS", "ImageSet", "find_source", "open_images", "recognise"]
+__all__ = ["FORMATS", "NAMED", "ImageSet", "find_source", "open_images", "recognise"]
 
-# Layouts of image files, in folders and archives. The order matters: the last fits nearly any folder.
-LAYOUTS: tuple[Layout, ...] = (split_folders, bertinetto, chen_json, easyfsl_csv, miniimagenet_csv, class_folders)
+# What is a data set by its name and needs no path.
+NAMED: dict[str, Callable[[], Source]] = {
+    strokes.NAME: strokes.StrokeSource,
+    "cifar-fs": partial(Cifar100Source, name="cifar-fs"),
+    "fc100": partial(Cifar100Source, name="fc100"),
+    omniglot.NAME: omniglot.OmniglotSource,
+}
 
-# Files that hold many images each, in folders and archives.
-FILES: dict[str, Format] = {
+# What may lie in a folder or an archive. The order matters: the first that recognises it reads it, and the last fits
+# nearly any folder.
+LAYOUTS: dict[str, Format] = {
+    omniglot.NAME: omniglot,
     "miniimagenet-cache": ren_pickles,
     "label-pickles": metaoptnet_pickles,
     tiered_imagenet.NAME: tiered_imagenet,
     torchmeta_hdf5.NAME: torchmeta_hdf5,
     hf_parquet.NAME: hf_parquet,
+    split_folders.NAME: split_folders,
+    bertinetto.NAME: bertinetto,
+    chen_json.NAME: chen_json,
+    easyfsl_csv.NAME: easyfsl_csv,
+    miniimagenet_csv.NAME: miniimagenet_csv,
+    class_folders.NAME: class_folders,
 }
 
-# The first format that recognises a source reads it.
 FORMATS: dict[str, Format] = {
-    "strokes": strokes,
+    strokes.NAME: strokes,
     "cifar-fs": Cifar100Format("cifar-fs"),
     "fc100": Cifar100Format("fc100"),
     "cifar-100": UnsplitFormat(),
-    "omniglot": omniglot,
-    **FILES,
-    **{layout.NAME: ListedFormat(layout) for layout in LAYOUTS},
-    bertinetto.NAME: bertinetto.BertinettoFormat(bertinetto),  # in its place, and its splits by their paths
-    "archive": ArchiveFormat(LAYOUTS, FILES),
+    **LAYOUTS,
+    "archive": ArchiveFormat(LAYOUTS),
 }
-
-NAMED = (strokes.NAME, "cifar-fs", "fc100", "omniglot")  # of FORMATS, what is a data set itself and needs no path
 
 MAX_IMAGE_SIZE = 1024
 
@@ -98,16 +106,22 @@ def recognise(source: str) -> tuple[str, Source]:
     source: a name, a path, or FORMAT:PATH, which is read in that format whatever it looks like. What is recognised as
     it stands comes first, so that a path may hold a colon.
     """
+    if source in NAMED:
+        return source, NAMED[source]()
     source = os.path.expanduser(source)
     try:
-        for name, layout in FORMATS.items():
-            if layout.recognises(source):
-                return name, layout.find(source)
+        tree = open_tree(Path(source))
+        # what else an archive is shows only when it is read
+        for name in ("cifar-100", "archive") if isinstance(tree, Archive) else FORMATS:
+            if FORMATS[name].recognises(tree):
+                return name, FORMATS[name].find(tree)
         if not os.path.lexists(source):
             return _forced(source)
-        raise DataError(f"{source} {_strange(source)}; {SEE_LIST}")
+        raise DataError(f"{source} {_strange(tree)}; {SEE_LIST}")
     except OSError as error:  # no permission to look, a name that is too long
         raise DataError(f"{source}: {error.strerror}") from None
+    except ValueError as error:  # a zero byte
+        raise DataError(f"{source!r}: {error}") from None
 
 
 def _forced(source: str) -> tuple[str, Source]:
@@ -117,20 +131,22 @@ def _forced(source: str) -> tuple[str, Source]:
     if colon and os.sep not in name:
         if name not in FORMATS:
             raise DataError(f"there is no {source}, and no format {name!r}: {did_you_mean(name, list(FORMATS))}")
-        if not os.path.exists(path):
+        if not path or not Path(path).exists():
             raise DataError(f"there is no {path or 'path after ' + source}")
-        return name, FORMATS[name].find(path)
+        tree = open_tree(Path(path))
+        if isinstance(tree, Archive) and name in LAYOUTS:
+            return name, ArchiveSource(tree.path, {name: LAYOUTS[name]})
+        return name, FORMATS[name].find(tree)
     if os.sep in source:
         raise DataError(f"there is no {source}; {SEE_LIST}")
     raise DataError(f"unknown data set {source!r}, and no such path: {did_you_mean(source, list(NAMED))}")
 
 
-def _strange(source: str) -> str:
+def _strange(tree: Tree) -> str:
     """Why an existing path is no data set."""
-    path = Path(source)
-    if path.is_dir():
-        return f"is in no known layout: it holds {contents(open_folder(path).entries())}"
-    if stat.S_ISREG(os.stat(path).st_mode):
+    if tree.path.is_dir():
+        return f"is in no known layout: it holds {contents(tree.entries())}"
+    if stat.S_ISREG(tree.path.stat().st_mode):
         return "is a file in no known format (of several files, name their folder)"
     return "is neither a folder nor a file"
 

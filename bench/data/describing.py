@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 from fewshot_bench.data import cache
 from fewshot_bench.data.images import SPLITS, ImageSet
 from fewshot_bench.seeding import Stream, shuffled
-
-if TYPE_CHECKING:
-    from fewshot_bench.reports.contact_sheet import ClassSample
 
 CHUNK = 256  # images looked at together: bounds memory
 
@@ -71,6 +68,19 @@ class SplitSize:
         return f"{classes}; {most} ({self.n_query} queries a class)"
 
 
+class Sample(NamedTuple):
+    """Some images of one class.
+
+    kind: "base" or "novel"; part: the part of the data set that the class is in, e.g. "val"
+    images: (n, C, H, W) uint8, n at least 1, C 1 or 3
+    """
+
+    name: str
+    kind: str
+    part: str
+    images: NDArray[np.uint8]
+
+
 @dataclass(frozen=True)
 class Pixels:
     """Mean and standard deviation of all pixels of each channel, 0 black to 1 white."""
@@ -121,14 +131,14 @@ class Description:
         ]
 
 
-def describe(images: ImageSet, found: Prepared, format: str, splits: Sequence[str], n_query: int) -> Description:
+def describe(images: ImageSet, found: Prepared, format_name: str, splits: Sequence[str], n_query: int) -> Description:
     """Everything worth knowing of a data set; reads all pixels once.
 
     found: where it lies in the cache; splits: those to look at; n_query: queries a class of the largest episodes
     """
     sizes = [len(own) for own in images.images_of_class]
     return Description(
-        format=format,
+        format=format_name,
         prepared=found,
         n_classes={part: len(classes) for part, classes in images.parts.items()},
         images_per_class=(min(sizes), float(np.median(sizes)), max(sizes)),
@@ -199,13 +209,11 @@ def chunks(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
         yield images[start : start + CHUNK]
 
 
-def class_samples(images: ImageSet, split: str, n_classes: int, n_images: int) -> list[ClassSample]:
+def class_samples(images: ImageSet, split: str, n_classes: int, n_images: int) -> list[Sample]:
     """Some images of some base and of some novel classes of a split; the same on every machine.
 
     n_classes: of base and of novel classes each, at most; n_images: of a class, at most
     """
-    from fewshot_bench.reports.contact_sheet import ClassSample  # here: matplotlib takes 0.3 s to import
-
     chosen = images.split(split)
     part_of = {c: part for part, classes in images.parts.items() for c in classes}
     samples = []
@@ -215,7 +223,7 @@ def class_samples(images: ImageSet, split: str, n_classes: int, n_images: int) -
             c = classes[place]
             own = images.images_of_class[c]
             drawn = own[sorted(_drawn(stream, 1 + c, len(own), n_images))]
-            samples.append(ClassSample(images.class_names[c], kind, part_of[c], images.images[drawn]))
+            samples.append(Sample(images.class_names[c], kind, part_of[c], images.images[drawn]))
     return samples
 
 

@@ -1,17 +1,61 @@
 """What a data format provides: the contract between the files that read data and the cache that keeps it.
 
 A new format is one module with `EXPECTS`, `recognises` and `find` (see `Format`), and one line in
-`fewshot_bench.data`.
+`fewshot_bench.data`. It sees a folder and an archive alike, as a `Tree`.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from fewshot_bench.data.labels import Listing
+    from fewshot_bench.data.readers.image_decoding import Encoded
+
 Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
+
+
+class Entries(NamedTuple):
+    """What lies directly in a folder, by name, each sorted."""
+
+    folders: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+class Tree(Protocol):
+    """A data set's files. Paths in it are relative to its top, with slashes; hidden files are not there."""
+
+    @property
+    def path(self) -> Path:
+        """The folder or the archive."""
+
+    @property
+    def name(self) -> str:
+        """What it is called, without an archive's suffix."""
+
+    def entries(self, at: str = "") -> Entries:
+        """What lies in a folder; empty when there is no such folder."""
+
+    def read(self, file: str) -> bytes:
+        """The bytes of a list: a file whose name is in `labels.LISTS`."""
+
+    def show(self, file: str) -> str:
+        """A file's name in messages."""
+
+    def state(self, read_listing: Callable[[], Listing], /) -> Iterator[str]:
+        """Texts that differ whenever the listing or a listed file does; looks at the disk again."""
+
+    def encoded(self, listing: Listing) -> Iterator[Encoded]:
+        """The listed images, in any order. Raises DataError naming what is missing."""
+
+    def on_disk(self) -> Path:
+        """A folder where the files that hold many images each can be opened; those of an archive are unpacked."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +106,15 @@ class Source(Protocol):
 
 
 class Format(Protocol):
-    """A module that knows one layout."""
+    """A module that knows one way in which data sets lie in a folder or an archive."""
 
     EXPECTS: str  # what a valid source looks like, for messages and listings
 
-    def recognises(self, source: str) -> bool:
-        """Whether the source looks like this format; decided without reading images."""
+    def recognises(self, tree: Tree, /) -> bool:
+        """Whether the files look like this format; decided by their names and lists, without reading images."""
 
-    def find(self, source: str) -> Source:
-        """The data set at a source that is recognised, or that a user says to be this (FORMAT:PATH).
+    def find(self, tree: Tree, /) -> Source:
+        """The data set in files that are recognised, or that a user says to be this (FORMAT:PATH).
 
         Raises DataError when parts of it are missing.
         """

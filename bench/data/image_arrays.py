@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from fewshot_bench.data.format import ImageSink, Labels, Progress
 from fewshot_bench.data.labels import FEWEST_IMAGES, PARTS, is_class_name, labels_of
 from fewshot_bench.data.pickled import PROGRESS_EVERY, resized_pixels
-from fewshot_bench.data.readers.image_decoding import MAX_IMAGE_BYTES, MAX_STORED_PIXELS, Encoded, decode_into, reason
-from fewshot_bench.data.readers.trees import stamp
+from fewshot_bench.data.readers.archive_trees import stamp
+from fewshot_bench.data.readers.faults import reason
+from fewshot_bench.data.readers.image_decoding import MAX_IMAGE_BYTES, MAX_STORED_PIXELS, Encoded, decode_into
 from fewshot_bench.errors import DataError
 
 MOST_SAID = 100  # characters of another library's message
@@ -61,7 +62,7 @@ class Content:
 
 @dataclass(frozen=True)
 class PartedSource:
-    """A data set in a folder (see `source.Source`).
+    """A data set in a folder (see `format.Source`).
 
     folder: what the user named; files: all that is read
     read: gives the content, for which it reads the labels; raises DataError
@@ -92,7 +93,7 @@ class PartedSource:
         return digest.hexdigest()
 
     def decode(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
-        """Put every image into its place; see `source.Source.decode`."""
+        """Put every image into its place; see `format.Source.decode`."""
         content = self.read()
         class_ids, places = _places(content)
         images = _stored(content.shelves)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_bench.data.format import Labels
-from fewshot_bench.data.readers.image_decoding import impostor
+from fewshot_bench.data.readers.faults import impostor
 from fewshot_bench.errors import DataError
 
 PARTS = ("train", "val", "test")
@@ -25,6 +25,8 @@ PART_OF = {  # the names that parts have in the wild
     "test": "test",
     "novel": "test",
 }
+LISTS = frozenset(f"{name}{suffix}" for name in (*PART_OF, "split") for suffix in (".csv", ".json", ".txt"))
+MAX_LIST_BYTES = 64 << 20  # of all lists together; those of miniImageNet have 4 MB
 MAX_ROWS = 1_000_000  # of a list; the largest set in use has 779,165 images
 MAX_NAME_LENGTH = 200  # of a class
 MAX_PATH_LENGTH = 1000

@@ -5,14 +5,16 @@ several splits one is chosen by its path: `cifar100/splits/bertinetto`. Class fo
 ignored.
 """
 
+from functools import partial
 from pathlib import Path
 from unicodedata import normalize
 
+from fewshot_bench.data.format import Tree
 from fewshot_bench.data.formats.split_folders import class_folders, class_rows, quoted
-from fewshot_bench.data.image_files import ArchiveSource, FolderSource, ListedFormat
+from fewshot_bench.data.image_files import ImageFiles
 from fewshot_bench.data.labels import PARTS, Listing, Row, decode_text, is_class_name, list_images
 from fewshot_bench.data.readers.archive_trees import Archive
-from fewshot_bench.data.readers.trees import Tree
+from fewshot_bench.data.readers.trees import open_tree
 from fewshot_bench.errors import DataError
 
 NAME = "bertinetto"
@@ -21,9 +23,17 @@ EXPECTS = "a folder with data/<class>/<image> and splits/<name>/train.txt, val.t
 _FILES = tuple(f"{part}.txt" for part in PARTS)
 
 
-def fits(tree: Tree) -> bool:
-    """Whether there are `data/` and `splits/`."""
-    return {"data", "splits"} <= set(tree.entries().folders)
+def recognises(tree: Tree) -> bool:
+    """Whether there are `data/` and `splits/`, or the folder is one of the splits."""
+    return _is_split(tree.path) or {"data", "splits"} <= set(tree.entries().folders)
+
+
+def find(tree: Tree) -> ImageFiles:
+    """The data set; the folder of one split means the data set with that split."""
+    if not _is_split(tree.path):
+        return ImageFiles(tree, NAME, listing)
+    split = tree.path.name
+    return ImageFiles(open_tree(tree.path.parents[1]), f"{NAME} {split}", partial(_listing, split=split))
 
 
 def listing(tree: Tree) -> Listing:
@@ -39,36 +49,7 @@ def listing(tree: Tree) -> Listing:
     )
 
 
-class _Split:
-    """One split of several, as a layout."""
-
-    EXPECTS = EXPECTS
-
-    def __init__(self, split: str) -> None:
-        self.NAME, self._split = f"{NAME} {split}", split
-
-    def fits(self, tree: Tree) -> bool:
-        return fits(tree)
-
-    def listing(self, tree: Tree) -> Listing:
-        return _listing(tree, self._split)
-
-
-class BertinettoFormat(ListedFormat):
-    """The layout as a data format; the folder of one split means the data set with that split."""
-
-    def recognises(self, source: str) -> bool:
-        """Whether the source is a folder in this layout, or one of its splits."""
-        return _is_split(Path(source)) or super().recognises(source)
-
-    def find(self, source: str) -> FolderSource | ArchiveSource:
-        """The data set."""
-        path = Path(source).resolve()
-        return FolderSource(path.parents[1], _Split(path.name)) if _is_split(path) else super().find(source)
-
-
 def _is_split(path: Path) -> bool:
-    path = path.resolve()
     return path.parent.name == "splits" and (path / "train.txt").is_file() and (path.parents[1] / "data").is_dir()
 
 

@@ -10,9 +10,10 @@ import json
 from collections import Counter
 from typing import Any
 
+from fewshot_bench.data.format import Tree
 from fewshot_bench.data.formats.split_folders import is_image
+from fewshot_bench.data.image_files import ImageFiles
 from fewshot_bench.data.labels import PART_OF, Listing, Row, check_length, decode_text, list_images
-from fewshot_bench.data.readers.trees import Tree
 from fewshot_bench.errors import DataError
 
 NAME = "chen-json"
@@ -23,9 +24,14 @@ MAX_DEPTH = 8  # of folders below the top
 _FILES = ("base.json", "val.json", "novel.json")
 
 
-def fits(tree: Tree) -> bool:
+def recognises(tree: Tree) -> bool:
     """Whether there is `base.json` or `novel.json`; other layouts have a `val.json` too."""
     return not {"base.json", "novel.json"}.isdisjoint(tree.entries().files)
+
+
+def find(tree: Tree) -> ImageFiles:
+    """The data set in files of this layout."""
+    return ImageFiles(tree, NAME, listing)
 
 
 def listing(tree: Tree) -> Listing:

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fewshot_bench.data import splits
-from fewshot_bench.data.format import ImageSink, Labels, Progress
+from fewshot_bench.data.format import ImageSink, Labels, Progress, Tree
 from fewshot_bench.data.labels import FEWEST_IMAGES, PARTS, labels_of
 from fewshot_bench.data.pickled import entry, integers_of
+from fewshot_bench.data.readers.archive_trees import stamp
 from fewshot_bench.data.readers.downloads import Downloaded, fetch
 from fewshot_bench.data.readers.image_decoding import resized
-from fewshot_bench.data.readers.trees import stamp
 from fewshot_bench.data.readers.unpickling import unpickle_data
 from fewshot_bench.errors import DataError
 
@@ -38,24 +38,21 @@ _SPLITS = {"cifar-fs": "bertinetto", "fc100": "oreshkin"}
 
 
 class Cifar100Format:
-    """CIFAR-FS or FC100 by its name, or from files that are there already (see `source.Format`)."""
+    """CIFAR-FS or FC100 from files that are there already (see `format.Format`)."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self.EXPECTS = f"the name {name!r}: downloaded on first use; {name}:FOLDER where {FOLDER}(.tar.gz) lies"
 
-    def recognises(self, source: str) -> bool:
-        """Whether the source is the name; a folder fits both splits, see `UnsplitFormat`."""
-        return source == self._name
+    def recognises(self, _tree: Tree) -> bool:
+        """Whether it is this split: files fit both, see `UnsplitFormat`."""
+        return False
 
-    def find(self, source: str) -> "Cifar100Source":
-        """The data set to download, or at a path. Raises DataError when it does not lie there."""
-        if source == self._name:
-            return Cifar100Source(name=self._name)
-        path = Path(source).resolve()
-        files = _locate(path)
+    def find(self, tree: Tree) -> "Cifar100Source":
+        """The data set at a path. Raises DataError when it does not lie there."""
+        files = _locate(tree.path)
         if files is None:
-            raise DataError(f"{path} holds neither {FOLDER} nor {ARCHIVE}")
+            raise DataError(f"{tree.path} holds neither {FOLDER} nor {ARCHIVE}")
         return Cifar100Source(name=self._name, files=files)
 
 
@@ -64,19 +61,19 @@ class UnsplitFormat:
 
     EXPECTS = f"not by itself: cifar-fs:FOLDER or fc100:FOLDER, where {FOLDER}(.tar.gz) lies"
 
-    def recognises(self, source: str) -> bool:
+    def recognises(self, tree: Tree) -> bool:
         """Whether CIFAR-100 lies there."""
-        return _locate(Path(source)) is not None
+        return _locate(tree.path) is not None
 
-    def find(self, source: str) -> "Cifar100Source":
+    def find(self, tree: Tree) -> "Cifar100Source":
         """Raises DataError: two splits are in use."""
-        ways = f"cifar-fs:{source} or fc100:{source}"
-        raise DataError(f"{source} holds CIFAR-100, whose classes are split in two ways: say {ways}")
+        ways = f"cifar-fs:{tree.path} or fc100:{tree.path}"
+        raise DataError(f"{tree.path} holds CIFAR-100, whose classes are split in two ways: say {ways}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cifar100Source(Downloaded):
-    """CIFAR-FS or FC100 (see `source.Source`).
+    """CIFAR-FS or FC100 (see `format.Source`).
 
     name: a key of _SPLITS
     files: the archive, or the folder that comes in it; None: to be downloaded

@@ -9,9 +9,10 @@ same way everywhere.
 from unicodedata import normalize
 
 from fewshot_bench.data import splits
+from fewshot_bench.data.format import Tree
 from fewshot_bench.data.formats.split_folders import class_folders, is_image, quoted, rows_of_classes
+from fewshot_bench.data.image_files import ImageFiles
 from fewshot_bench.data.labels import PART_OF, PARTS, Listing, list_images, read_table
-from fewshot_bench.data.readers.trees import Tree
 from fewshot_bench.errors import DataError
 from fewshot_bench.seeding import Stream, shuffled
 
@@ -22,12 +23,17 @@ HEADER = ["class", "part"]
 VAL_PERCENT, TEST_PERCENT = 16, 20  # as in miniImageNet
 
 
-def fits(tree: Tree) -> bool:
+def recognises(tree: Tree) -> bool:
     """Whether there is a folder with images directly in it, or folders and a split file."""
     found = tree.entries()
     if SPLIT_FILE in found.files and found.folders:
         return True
     return any(is_image(file) for folder in found.folders for file in tree.entries(folder).files)
+
+
+def find(tree: Tree) -> ImageFiles:
+    """The data set in files of this layout."""
+    return ImageFiles(tree, NAME, listing)
 
 
 def listing(tree: Tree) -> Listing:

@@ -6,19 +6,25 @@ apart from the images; here they lie together.
 
 import csv
 
+from fewshot_bench.data.format import Tree
 from fewshot_bench.data.formats.miniimagenet_csv import CSV_NAMES, rows_of_csvs
+from fewshot_bench.data.image_files import ImageFiles
 from fewshot_bench.data.labels import Listing, Row, inner_path, list_images
-from fewshot_bench.data.readers.trees import Tree
 
 NAME = "easyfsl-csv"
 EXPECTS = "a folder with train.csv, val.csv, test.csv (header class_name,image_name) and <class>/<image>"
 HEADER = ["class_name", "image_name"]
 
 
-def fits(tree: Tree) -> bool:
+def recognises(tree: Tree) -> bool:
     """Whether there is a CSV file with this header; the same names with another header are Ravi's."""
     present = [name for name in CSV_NAMES if name in tree.entries().files]
     return any(_header(tree.read(name)) == HEADER for name in present)
+
+
+def find(tree: Tree) -> ImageFiles:
+    """The data set in files of this layout."""
+    return ImageFiles(tree, NAME, listing)
 
 
 def listing(tree: Tree) -> Listing:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from fewshot_bench.data.format import Tree
 from fewshot_bench.data.image_arrays import Content, PartedSource, Shelf
 from fewshot_bench.data.labels import PART_OF, PARTS
 from fewshot_bench.data.readers.parquet_file import parquet_images, parquet_labels
@@ -26,7 +27,7 @@ from fewshot_bench.errors import DataError
 NAME = "hf-parquet"
 EXPECTS = "a folder with data/{train,validation,test}-*.parquet (columns image and label), as Hugging Face has them"
 
-_SUFFIX = "*.parquet"
+_SUFFIX = ".parquet"
 _NUMBERED = re.compile(r"-(\d{5})-of-(\d{5})(-|$)")  # one of several files of a split
 
 
@@ -42,15 +43,15 @@ class _Split:
         return {name for shelf in self.shelves for name in shelf.class_names}
 
 
-def recognises(source: str) -> bool:
-    """Whether the source is a folder with Parquet files of a split."""
-    return bool(_files(Path(source)))
+def recognises(tree: Tree) -> bool:
+    """Whether there are Parquet files of a split."""
+    return bool(_files(tree))
 
 
-def find(source: str) -> PartedSource:
-    """The data set in a folder. Raises DataError when there are no such files."""
-    folder = Path(source).resolve()
-    files = _files(folder)
+def find(tree: Tree) -> PartedSource:
+    """The data set in the files. Raises DataError when there are none."""
+    folder = tree.on_disk()
+    files = {part: tuple(folder / file for file in names) for part, names in _files(tree).items()}
     if not files:
         raise DataError(f"{folder} has no Parquet files of a split: expected {EXPECTS}")
     paths = tuple(path for part in PARTS for path in files.get(part, ()))
@@ -59,15 +60,16 @@ def find(source: str) -> PartedSource:
     return PartedSource(folder, paths, partial(_read, folder, files))
 
 
-def _files(folder: Path) -> dict[str, tuple[Path, ...]]:
+def _files(tree: Tree) -> dict[str, list[str]]:
     """part -> the files of the split that is called so, by name."""
-    found: dict[str, list[Path]] = defaultdict(list)
-    for at in (folder, folder / "data", *(folder / name for name in PART_OF), *(folder / "data" / n for n in PART_OF)):
-        for path in sorted(at.glob(_SUFFIX)):
-            split = at.name if at.name in PART_OF else path.stem.partition("-")[0]
-            if split in PART_OF and path.is_file():
-                found[PART_OF[split]].append(path)
-    return {part: tuple(paths) for part, paths in found.items()}
+    found: dict[str, list[str]] = defaultdict(list)
+    for at in ("", "data", *PART_OF, *(f"data/{name}" for name in PART_OF)):
+        folder = (at or tree.name).rpartition("/")[2]
+        for file in tree.entries(at).files:
+            split = folder if folder in PART_OF else file.removesuffix(_SUFFIX).partition("-")[0]
+            if split in PART_OF and file.endswith(_SUFFIX):
+                found[PART_OF[split]].append(f"{at}/{file}" if at else file)
+    return found
 
 
 def _check_whole(paths: tuple[Path, ...]) -> None:

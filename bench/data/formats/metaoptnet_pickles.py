@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_bench.data.format import Tree
 from fewshot_bench.data.labels import PARTS
 from fewshot_bench.data.pickled import (
     Part,
@@ -45,15 +46,15 @@ _SETS = {
 _NOT_READ = (f"{_MINI}_train_phase_val.pickle", f"{_MINI}_train_phase_test.pickle")
 
 
-def recognises(source: str) -> bool:
-    """Whether the source is a folder with at least one of the files."""
-    return bool(_sets_in(Path(source)))
+def recognises(tree: Tree) -> bool:
+    """Whether there is at least one of the files."""
+    return bool(_sets_in(tree))
 
 
-def find(source: str) -> PickledSource:
-    """The data set in a folder. Raises DataError when files are missing, or when there are files of two sets."""
-    folder = Path(source).resolve()
-    if not (found := _sets_in(folder)):
+def find(tree: Tree) -> PickledSource:
+    """The data set in the files. Raises DataError when some are missing, or when there are files of two sets."""
+    folder = tree.on_disk()
+    if not (found := _sets_in(tree)):
         raise DataError(f"{folder} holds none of the files: expected {EXPECTS}")
     published, *others = found
     if others:
@@ -64,10 +65,9 @@ def find(source: str) -> PickledSource:
     return PickledSource(folder, files, _read, published, held_out)
 
 
-def _sets_in(folder: Path) -> list[PublishedSize]:
-    return [
-        published for published, stems in _SETS.items() if any((folder / f"{stem}.pickle").exists() for stem in stems)
-    ]
+def _sets_in(tree: Tree) -> list[PublishedSize]:
+    files = set(tree.entries().files)
+    return [published for published, stems in _SETS.items() if not files.isdisjoint(f"{stem}.pickle" for stem in stems)]
 
 
 def _read(path: Path, part: str) -> Part:

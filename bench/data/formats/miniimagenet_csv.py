@@ -12,8 +12,10 @@ file name within their class. So the array depends on nothing but the files' con
 no CSV names are ignored.
 """
 
+from fewshot_bench.data.format import Tree
+from fewshot_bench.data.image_files import ImageFiles
 from fewshot_bench.data.labels import PARTS, Listing, Row, inner_path, list_images, read_table
-from fewshot_bench.data.readers.trees import Folder, Tree
+from fewshot_bench.data.readers.trees import Folder
 from fewshot_bench.errors import DataError
 
 NAME = "miniimagenet-csv"
@@ -21,10 +23,15 @@ EXPECTS = "a folder with images/ (or images.tar) and train.csv, val.csv, test.cs
 CSV_NAMES = tuple(f"{part}.csv" for part in PARTS)
 
 
-def fits(tree: Tree) -> bool:
+def recognises(tree: Tree) -> bool:
     """Whether there is at least one of the CSV files, or `images/`."""
     found = tree.entries()
     return not {*CSV_NAMES, "images"}.isdisjoint({*found.files, *found.folders})
+
+
+def find(tree: Tree) -> ImageFiles:
+    """The data set in files of this layout."""
+    return ImageFiles(tree, NAME, listing)
 
 
 def listing(tree: Tree) -> Listing:

@@ -9,7 +9,6 @@ in "Greek/character01/rot090", all in one part. Ink is white on black, unlike in
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_bench.data import splits
-from fewshot_bench.data.format import ImageSink, Labels, Progress
+from fewshot_bench.data.format import ImageSink, Labels, Progress, Tree
 from fewshot_bench.data.labels import PARTS, Listing, Row, labels_of
-from fewshot_bench.data.readers.archive_trees import Archive
+from fewshot_bench.data.readers.archive_trees import Archive, stamp
 from fewshot_bench.data.readers.downloads import Downloaded, fetch
 from fewshot_bench.data.readers.image_decoding import Encoded, decode_into
-from fewshot_bench.data.readers.trees import Folder, stamp
+from fewshot_bench.data.readers.trees import Folder
 from fewshot_bench.errors import DataError
 
 NAME = "omniglot"
@@ -43,26 +42,31 @@ def _turned(character: str, turn: int) -> str:
     return f"{character}/rot{90 * turn:03d}"
 
 
-def recognises(source: str) -> bool:
-    """Whether the source is the name, or a folder with a part of Omniglot."""
-    return source == NAME or any(_locate(Path(source), name) for name in SETS)
+def recognises(tree: Tree) -> bool:
+    """Whether a folder holds a part of Omniglot, or an archive both or one."""
+    found = tree.entries()
+    if isinstance(tree, Archive):
+        return set(SETS) <= set(found.folders) or _is_half(tree)
+    return any(name in found.folders or f"{name}.zip" in found.files for name in SETS)
 
 
-def fits(tree: Archive) -> bool:
-    """Whether one archive holds both parts."""
-    return set(SETS) <= set(tree.entries().folders)
-
-
-def find(source: str) -> "OmniglotSource":
-    """The data set to download, or in a folder. Raises DataError when half of it is missing."""
-    if source == NAME:
-        return OmniglotSource()
-    folder = Path(source).resolve()
+def find(tree: Tree) -> "OmniglotSource":
+    """The data set in a folder or archive. Raises DataError when half of it is missing."""
+    folder = tree.path
+    if isinstance(tree, Archive):
+        if _is_half(tree):
+            raise DataError(f"{folder} is half of Omniglot: name the folder with {' and '.join(SETS)}")
+        return OmniglotSource(folder=folder, files=(folder,))
     files = [(name, _locate(folder, name)) for name in SETS]
     for name, path in files:
         if path is None:
             raise DataError(f"{folder} has neither {name} nor {name}.zip, and Omniglot is in both {' and '.join(SETS)}")
     return OmniglotSource(folder=folder, files=tuple(path for _, path in files if path))
+
+
+def _is_half(tree: Archive) -> bool:
+    alphabets = {character.partition("/")[0] for part in splits.lists("vinyals").values() for character in part}
+    return tree.name in SETS and not alphabets.isdisjoint(tree.entries().folders)
 
 
 def _locate(folder: Path, name: str) -> Path | None:
@@ -74,7 +78,7 @@ def _locate(folder: Path, name: str) -> Path | None:
 
 @dataclass(frozen=True, kw_only=True)
 class OmniglotSource(Downloaded):
-    """Omniglot (see `source.Source`).
+    """Omniglot (see `format.Source`).
 
     folder, files: where it lies, and the folder or archive of each of SETS; None and () to download it
     """
@@ -93,7 +97,7 @@ class OmniglotSource(Downloaded):
         digest = hashlib.sha256(json.dumps([NAME, 1, self.where, splits.lists("vinyals")]).encode())
         for tree in map(_tree, self.files):
             if isinstance(tree, Archive):
-                digest.update(stamp(os.stat(tree.path)).encode())
+                digest.update(stamp(tree.path.stat()).encode())
             else:
                 rows = Listing(tuple(_rows(tree)), {})
                 digest.update("".join([json.dumps(rows.rows), *tree.stamps(rows)]).encode())
@@ -105,9 +109,7 @@ class OmniglotSource(Downloaded):
         characters = [character for part in PARTS for character in sorted(lists[part])]
         drawings = self._drawings(self.files or self._download(progress), characters)
         decode_into(_Turning(sink), drawings, len(characters) * DRAWINGS, image_size, progress)
-        classes = {
-            part: [f"{c}/rot{90 * turn:03d}" for c in sorted(lists[part]) for turn in range(TURNS)] for part in PARTS
-        }
+        classes = {part: [_turned(c, turn) for c in sorted(lists[part]) for turn in range(TURNS)] for part in PARTS}
         class_ids = np.repeat(np.arange(TURNS * len(characters), dtype=np.int64), DRAWINGS)
         read_from = f"Omniglot: {len(characters):,} characters, each turned {TURNS} ways"
         return labels_of(classes, class_ids, read_from)
@@ -169,7 +171,7 @@ def _tree(path: Path) -> Archive | Folder:
 
 def _alphabets(tree: Archive | Folder) -> list[str]:
     """The folders of the alphabets."""
-    if isinstance(tree, Archive) and fits(tree):
+    if isinstance(tree, Archive) and set(SETS) <= set(tree.entries().folders):
         return [f"{name}/{alphabet}" for name in SETS for alphabet in tree.entries(name).folders]
     return list(tree.entries().folders)
 

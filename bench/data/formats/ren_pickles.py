@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fewshot_bench.data.format import Tree
 from fewshot_bench.data.pickled import (
     Part,
     PickledSource,
@@ -33,20 +34,20 @@ _NAMES = {
 }
 
 
-def recognises(source: str) -> bool:
-    """Whether the source is a folder with at least one of the files."""
-    return any((Path(source) / name).exists() for names in _NAMES.values() for name in names)
+def recognises(tree: Tree) -> bool:
+    """Whether there is at least one of the files."""
+    return any(name in tree.entries().files for names in _NAMES.values() for name in names)
 
 
-def find(source: str) -> PickledSource:
-    """The data set in a folder. Raises DataError when a file is missing or there twice."""
-    folder = Path(source).resolve()
+def find(tree: Tree) -> PickledSource:
+    """The data set in the files. Raises DataError when one is missing or there twice."""
+    folder = tree.on_disk()
     return PickledSource(
         folder, find_files(folder, _NAMES, EXPECTS), _read, PublishedSize("miniImageNet", (64, 16, 20))
     )
 
 
-def _read(path: Path, part: str) -> Part:
+def _read(path: Path, _part: str) -> Part:
     content = unpickle(path)
     images = images_of(content, "image_data", path)
     listed = entry(content, "class_dict", path)

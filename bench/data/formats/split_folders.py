@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from os.path import splitext
 from unicodedata import normalize
 
+from fewshot_bench.data.format import Tree
+from fewshot_bench.data.image_files import ImageFiles
 from fewshot_bench.data.labels import PART_OF, PARTS, Listing, Row, list_images
-from fewshot_bench.data.readers.trees import Tree
 from fewshot_bench.errors import DataError
 
 NAME = "split-folders"
@@ -19,9 +20,14 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif"}
 UNREAD = frozenset({".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".heic", ".avif", ".jp2", ".jxl", ".tga", ".svg"})
 
 
-def fits(tree: Tree) -> bool:
+def recognises(tree: Tree) -> bool:
     """Whether there is a folder named like a part, with folders in it."""
     return any(tree.entries(folder).folders for folder in tree.entries().folders if folder.lower() in PART_OF)
+
+
+def find(tree: Tree) -> ImageFiles:
+    """The data set in files of this layout."""
+    return ImageFiles(tree, NAME, listing)
 
 
 def listing(tree: Tree) -> Listing:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fewshot_bench.data.format import ImageSink, Labels, Progress
+from fewshot_bench.data.format import ImageSink, Labels, Progress, Tree
 from fewshot_bench.data.readers.image_decoding import resized
 from fewshot_bench.errors import DataError
 
@@ -54,16 +54,14 @@ Floats = NDArray[np.float64]
 Words = NDArray[np.uint64]
 
 
-def recognises(source: str) -> bool:
-    """Whether the source is the name of this set. A folder of that name is reached as ./strokes."""
-    return source == NAME
+def recognises(_tree: Tree) -> bool:
+    """Whether files are this set: it has none. A folder of that name is reached as ./strokes."""
+    return False
 
 
-def find(source: str) -> "StrokeSource":
-    """The synthetic set; there is only one. Raises DataError for a path."""
-    if source != NAME:
-        raise DataError(f"{NAME}:{source}: {NAME!r} stands alone, as it is read from nowhere")
-    return StrokeSource()
+def find(tree: Tree) -> "StrokeSource":
+    """Raises DataError: there is only one, made by its name."""
+    raise DataError(f"{NAME}:{tree.path}: {NAME!r} stands alone, as it is read from nowhere")
 
 
 class StrokeSource:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from fewshot_bench.data.format import Tree
 from fewshot_bench.data.image_arrays import Content, PartedSource, Shelf, Stored
 from fewshot_bench.data.labels import PARTS
 from fewshot_bench.data.pickled import entry, find_files, integers_of
@@ -38,16 +39,15 @@ _MAX_STEPS = 25_000_000  # pickle instructions: 448,695 arrays of 40 each, where
 _MAX_CATEGORIES = 3  # that a message names
 
 
-def recognises(source: str) -> bool:
-    """Whether the source is a folder with images of at least one part."""
-    folder = Path(source)
-    return any(_are_there(folder, name) for name in (_PNG, _NPZ))
+def recognises(tree: Tree) -> bool:
+    """Whether there are images of at least one part."""
+    return any(_are_there(tree, name) for name in (_PNG, _NPZ))
 
 
-def find(source: str) -> PartedSource:
-    """The data set in a folder. Raises DataError when a file is missing."""
-    folder = Path(source).resolve()
-    name = _PNG if _are_there(folder, _PNG) else _NPZ
+def find(tree: Tree) -> PartedSource:
+    """The data set in the files. Raises DataError when one is missing."""
+    folder = tree.on_disk()
+    name = _PNG if _are_there(tree, _PNG) else _NPZ
     images, labels = (find_files(folder, _names(wanted), EXPECTS) for wanted in (name, _LABELS))
     return PartedSource(folder, (*images.values(), *labels.values()), partial(_read, images, labels, name == _PNG))
 
@@ -57,9 +57,9 @@ def _names(name: str) -> dict[str, tuple[str, ...]]:
     return {part: tuple(prefix + name.format(part) for prefix in _PREFIXES) for part in PARTS}
 
 
-def _are_there(folder: Path, name: str) -> bool:
+def _are_there(tree: Tree, name: str) -> bool:
     """Whether there is a file of at least one part."""
-    return any((folder / file).is_file() for files in _names(name).values() for file in files)
+    return any(file in tree.entries().files for files in _names(name).values() for file in files)
 
 
 def _read(images: dict[str, Path], labels: dict[str, Path], encoded: bool) -> Content:

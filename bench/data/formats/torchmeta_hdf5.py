@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fewshot_bench.data.format import Tree
 from fewshot_bench.data.image_arrays import Content, PartedSource, Shelf, Stored
-from fewshot_bench.data.labels import PARTS, decode_text
+from fewshot_bench.data.labels import MAX_LIST_BYTES, PARTS, decode_text
 from fewshot_bench.data.readers.hdf5_file import ClassImages, Hdf5File
-from fewshot_bench.data.readers.trees import MAX_LIST_BYTES
 from fewshot_bench.errors import DataError
 
 NAME = "torchmeta-hdf5"
@@ -33,16 +33,16 @@ _SPLITS = ("cifar-fs", "fc100")
 Classes = dict[str, str]  # class -> where in the HDF5 file it is
 
 
-def recognises(source: str) -> bool:
-    """Whether the source is a folder with at least one of the HDF5 files, or a split's folder beside one."""
-    folder = Path(source)
-    return any((folder / f"{part}_data.hdf5").is_file() for part in PARTS) or _cifar(folder) is not None
+def recognises(tree: Tree) -> bool:
+    """Whether there is at least one of the HDF5 files, or the folder is a split's beside one."""
+    return any(f"{part}_data.hdf5" in tree.entries().files for part in PARTS) or _cifar(tree) is not None
 
 
-def find(source: str) -> PartedSource:
-    """The data set in a folder. Raises DataError when a file is missing, or when there are two splits."""
-    folder = Path(source).resolve()
-    if split := _cifar(folder):
+def find(tree: Tree) -> PartedSource:
+    """The data set in the files. Raises DataError when one is missing, or when there are two splits."""
+    folder = tree.on_disk()
+    if (name := _cifar(tree)) is not None:
+        split = folder / name
         lists, data, read_classes = split, dict.fromkeys(PARTS, split.parent / _TOGETHER), _pairs
     else:
         lists, data, read_classes = folder, {part: folder / f"{part}_data.hdf5" for part in PARTS}, _names
@@ -54,16 +54,15 @@ def find(source: str) -> PartedSource:
     return PartedSource(folder, files, partial(_read, data, labels, read_classes))
 
 
-def _cifar(folder: Path) -> Path | None:
-    """The folder of the CIFAR split that a folder is or holds. Raises DataError when it holds two."""
-    folder = folder.resolve()
-    if folder.name in _SPLITS and (folder.parent / _TOGETHER).is_file():
-        return folder
-    if not (folder / _TOGETHER).is_file():
-        return None
-    found = [folder / name for name in _SPLITS if (folder / name).is_dir()]
+def _cifar(tree: Tree) -> str | None:
+    """The folder of the CIFAR split that there is, "" for the top itself. Raises DataError when there are two."""
+    if tree.path.name in _SPLITS and (tree.path.parent / _TOGETHER).is_file():
+        return ""
+    there = tree.entries()
+    found = [name for name in _SPLITS if name in there.folders and _TOGETHER in there.files]
     if len(found) > 1:
-        raise DataError(f"{folder} holds two splits: name {found[0]} or {found[1]} as the data")
+        first, second = (tree.path / name for name in found)
+        raise DataError(f"{tree.path} holds two splits: name {first} or {second} as the data")
     return found[0] if found else None
 
 

@@ -1,55 +1,58 @@
-"""Archives as trees: a whole data set in one, or its images beside the lists in a folder."""
+"""Archives as trees: a whole data set in one, or its images beside the lists in a folder.
 
-import hashlib
+Files that hold many images each (pickles, HDF5, .npz, Parquet) are unpacked into a temporary folder, and only they.
+"""
+
 import os
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Self
 
-from fewshot_bench.data.labels import PART_OF, Listing
-from fewshot_bench.data.readers.archives import SUFFIXES, is_archive, read_members, write_members
+from fewshot_bench.data.format import Entries, Progress
+from fewshot_bench.data.labels import LISTS, MAX_LIST_BYTES, PART_OF, Listing
+from fewshot_bench.data.readers.archives import archive_name, read_members, write_members
 from fewshot_bench.data.readers.image_decoding import Encoded
-from fewshot_bench.data.readers.trees import LISTS, MAX_LIST_BYTES, Entries, Folder, hidden, stamp
 from fewshot_bench.errors import DataError
 
+UNPACKED = (".pkl", ".pickle", ".npz", ".hdf5", ".parquet", "_labels.json")  # how files end that must be on a disk
+MAX_FILES = 10_000  # of these, in an archive
 
-def open_folder(path: Path) -> Folder:
-    """A folder's files, those of an `images.tar` in it included."""
-    if not (path / "images").exists():
-        for suffix in SUFFIXES:
-            if is_archive(path / f"images{suffix}"):
-                return FolderWithArchive(path, path / f"images{suffix}")
-    return Folder(path)
-
-
-class FolderWithArchive(Folder):
-    """A folder whose images lie in `images.tar` (or .tar.xz, .tar.gz, .zip) beside its lists."""
-
-    def __init__(self, path: Path, archive: Path) -> None:
-        super().__init__(path)
-        self._archive = archive
-
-    def entries(self, at: str = "") -> Entries:
-        """See `Tree`; there is a folder `images`, but what is in it shows only when it is decoded."""
-        found = super().entries(at)
-        return found if at else Entries((*found.folders, "images"), found.files)
-
-    def state(self, read_listing: Callable[[], Listing]) -> Iterator[str]:
-        """As of a folder, but quick: the lists as they are, and the archive's stamp."""
-        for file in sorted(LISTS.intersection(self.entries().files)):
-            yield f"{file} {hashlib.sha256(self.read(file)).hexdigest()} "
-        yield stamp(os.stat(self._archive))
-
-    def encoded(self, listing: Listing) -> Iterator[Encoded]:
-        """See `Tree`."""
-        yield from _listed_members(self._archive, listing, _below_images)
+_IGNORED = frozenset({"__MACOSX", "@eaDir", "lost+found"})
 
 
 class Archive:
-    """An archive of a data set, perhaps below top folders that hold nothing else."""
+    """An archive of a data set, perhaps below top folders that hold nothing else.
 
-    def __init__(self, path: Path) -> None:
+    It is read when it is first asked. With `with`, what was unpacked is removed at the end, and messages name the
+    archive, not the folder that it was unpacked into.
+    """
+
+    def __init__(self, path: Path, progress: Progress | None = None) -> None:
         self.path = path
+        self._progress = progress
+        self._temporary: TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None  # in it, called like the data set
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        if self._temporary and self._folder:
+            self._temporary.cleanup()
+            if isinstance(error, DataError):
+                folder = str(self._folder)
+                text = str(error).replace(f"{folder}/", f"{self.path}: ").replace(folder, str(self.path))
+                raise DataError(text) from None
+
+    @property
+    def name(self) -> str:
+        """See `Tree`."""
+        return archive_name(self.path)
 
     def entries(self, at: str = "") -> Entries:
         """See `Tree`."""
@@ -64,29 +67,42 @@ class Archive:
         """See `Tree`."""
         return f"{self.path}: {file if file.isprintable() else repr(file)}"
 
+    def state(self, _read_listing: Callable[[], Listing], /) -> Iterator[str]:
+        """See `Tree`; the archive's stamp, as reading it takes long."""
+        yield stamp(self.path.stat())
+
     def encoded(self, listing: Listing) -> Iterator[Encoded]:
         """See `Tree`."""
-        top = self._contents.top + (f"{listing.folder}/" if listing.folder else "")
+        below = f"{listing.folder}/" if listing.folder else ""
 
         def file(member: str) -> str | None:
-            name = _normal(member)
-            return name.removeprefix(top) if name and name.startswith(top) else None
+            name = self._file(member)
+            return name.removeprefix(below) if name and name.startswith(below) else None
 
-        yield from _listed_members(self.path, listing, file)
+        yield from listed_members(self.path, listing, file)
 
-    def files(self, suffixes: tuple[str, ...]) -> tuple[str, ...]:
-        """All files that end like one of these, sorted, relative to the top."""
-        return tuple(sorted(file for file in self._contents.files if file.endswith(suffixes)))
-
-    def write(self, files: tuple[str, ...], folder: Path) -> None:
-        """Write some of the files into a folder. Raises DataError."""
-        wanted = frozenset(files)
+    def on_disk(self) -> Path:
+        """See `Tree`; raises DataError, also where there is no room."""
+        if self._folder:
+            return self._folder
+        files = frozenset(file for file in self._contents.files if file.endswith(UNPACKED))
+        if len(files) > MAX_FILES:
+            raise DataError(f"{self.path} holds more than {MAX_FILES:,} files of data")
+        try:
+            self._temporary = TemporaryDirectory(prefix="fewshot-bench-")
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be unpacked ({error.strerror}): let TMPDIR name a folder") from None
+        self._folder = Path(self._temporary.name).resolve() / (self.name.strip(".") or "data")
+        self._folder.mkdir()
+        if self._progress:
+            self._progress("unpacking the archive", 0, 1)
 
         def select(member: str) -> str | None:
             file = self._file(member)
-            return file if file in wanted else None
+            return file if file in files else None
 
-        write_members(self.path, select, folder)
+        write_members(self.path, select, self._folder)
+        return self._folder
 
     def _file(self, member: str) -> str | None:
         """The file that a member is, relative to the top; None for what is hidden or elsewhere."""
@@ -137,7 +153,7 @@ class _Contents:
                 self.entries.setdefault(folder, (set(), set()))[0].add(last)
 
 
-def _listed_members(archive: Path, listing: Listing, locate: Callable[[str], str | None]) -> Iterator[Encoded]:
+def listed_members(archive: Path, listing: Listing, locate: Callable[[str], str | None]) -> Iterator[Encoded]:
     """The listed images in an archive. locate: member name -> file as in the rows, None for what is elsewhere."""
     missing = {row.file: index for index, row in enumerate(listing.rows)}
     listed = frozenset(missing)
@@ -154,7 +170,7 @@ def _listed_members(archive: Path, listing: Listing, locate: Callable[[str], str
         raise DataError(f"{listing.rows[index].where}: there is no {file!r} in {archive}")
 
 
-def _below_images(member: str) -> str | None:
+def below_images(member: str) -> str | None:
     """The file below `images` that a member is: `images/a.jpg`, `top/images/a.jpg`, or just `a.jpg`."""
     pieces = [piece for piece in member.split("/") if piece != "."]
     if "images" in pieces[:2]:
@@ -180,3 +196,13 @@ def _top(names: set[str]) -> str:
         top += f"{folders.pop()}/"
         names = {name.partition("/")[2] for name in names}
     return top
+
+
+def stamp(status: os.stat_result) -> str:
+    """What changes when a file does. The change time is in it because it cannot be set back."""
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n"
+
+
+def hidden(name: str) -> bool:
+    """Whether a file was not put there by whoever made the set."""
+    return name.startswith(".") or name in _IGNORED

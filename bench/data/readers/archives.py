@@ -10,6 +10,7 @@ import gzip
 import io
 import lzma
 import shutil
+import stat
 import tarfile
 import zipfile
 import zlib
@@ -18,8 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Self
 
-from fewshot_bench.data.readers.image_decoding import MAX_IMAGE_BYTES, impostor, reason
-from fewshot_bench.data.readers.zips import read_zip, zip_streams
+from fewshot_bench.data.readers.faults import impostor, reason
+from fewshot_bench.data.readers.image_decoding import MAX_IMAGE_BYTES
 from fewshot_bench.errors import DataError
 
 SUFFIXES = (".tar", ".tar.xz", ".txz", ".tar.gz", ".tgz", ".zip")
@@ -38,6 +39,7 @@ _LONG_HEADERS = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
 )
+_ENCRYPTED = 0x1  # a zip's flag
 
 
 def is_archive(path: Path) -> bool:
@@ -59,12 +61,13 @@ def read_members(archive: Path, select: Callable[[str], str | None]) -> Iterator
     """
     with _faults(archive):
         if _zipped(archive):
-            yield from read_zip(archive, select, MAX_MEMBERS, _max_bytes(archive))
+            for key, stream in _zip_streams(archive, select, MAX_MEMBER_BYTES):
+                yield key, stream.read(MAX_MEMBER_BYTES)  # never more than the size it claims, whatever it unpacks to
             return
-        for key, member, stream in _tar_streams(archive, select):
+        for key, member, content in _tar_streams(archive, select):
             if member.size > MAX_MEMBER_BYTES:
                 raise DataError(f"{archive}: {member.name!r} is larger than {MAX_MEMBER_BYTES >> 20} MiB")
-            yield key, stream.read()
+            yield key, content.read()
 
 
 def write_members(archive: Path, select: Callable[[str], str | None], folder: Path) -> None:
@@ -74,8 +77,7 @@ def write_members(archive: Path, select: Callable[[str], str | None], folder: Pa
     """
     with _faults(archive):
         if _zipped(archive):
-            most = _max_bytes(archive)
-            streams = zip_streams(archive, select, MAX_MEMBERS, most, most)
+            streams = _zip_streams(archive, select, _max_bytes(archive))
         else:
             streams = ((key, stream) for key, _, stream in _tar_streams(archive, select))
         for key, stream in streams:
@@ -85,6 +87,9 @@ def write_members(archive: Path, select: Callable[[str], str | None], folder: Pa
 def _write(stream: IO[bytes], path: Path, archive: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{path} has a name that cannot be unpacked ({error.strerror})") from None
+    try:
         with path.open("xb") as file:
             shutil.copyfileobj(stream, file, COPIED_BYTES)
     except FileExistsError:
@@ -113,6 +118,45 @@ def _zipped(archive: Path) -> bool:
     """Whether an archive is a .zip: by its content, as for what packs a tar."""
     with archive.open("rb") as packed:
         return packed.read(4) == b"PK\3\4"
+
+
+def _zip_streams(
+    archive: Path, select: Callable[[str], str | None], max_member_bytes: int
+) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield (key, its content) of each selected member; the content is to be read before the next one.
+
+    Raises DataError when the archive is encrypted or exceeds a cap; what zipfile raises when it is damaged.
+    """
+    with _opened_zip(archive) as members:
+        if len(members.infolist()) > MAX_MEMBERS:
+            raise DataError(f"{archive} holds more than {MAX_MEMBERS:,} members")
+        left = max_bytes = _max_bytes(archive)
+        for member in members.infolist():
+            if not _regular(member) or (key := select(member.filename)) is None:
+                continue
+            if member.flag_bits & _ENCRYPTED:
+                raise DataError(f"{archive}: {member.filename!r} is encrypted: unpack the archive first")
+            if member.file_size > max_member_bytes:
+                raise DataError(f"{archive}: {member.filename!r} is larger than {max_member_bytes >> 20:,} MiB")
+            left -= member.file_size
+            if left < 0:
+                raise DataError(f"{archive} unpacks to more than {max_bytes >> 20:,} MiB")
+            with members.open(member) as stream:
+                yield key, stream
+
+
+def _opened_zip(archive: Path) -> zipfile.ZipFile:
+    """The archive; names without the UTF-8 mark are UTF-8 all the same when macOS wrote them."""
+    try:
+        return zipfile.ZipFile(archive, metadata_encoding="utf-8")
+    except UnicodeDecodeError:
+        return zipfile.ZipFile(archive)
+
+
+def _regular(member: zipfile.ZipInfo) -> bool:
+    """Whether a member is a plain file: no folder, and no link, which Unix keeps in the upper 16 bits."""
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    return not member.is_dir() and kind in (0, stat.S_IFREG)
 
 
 def _tar_streams(

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fewshot_bench.data.format import Progress
-from fewshot_bench.data.readers.image_decoding import reason
+from fewshot_bench.data.readers.faults import reason
 from fewshot_bench.errors import DataError
 
 FOLDER = "downloads"  # below the cache

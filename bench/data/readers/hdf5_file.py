@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_bench.data.image_arrays import check_shape, said
+from fewshot_bench.data.readers.faults import impostor
 from fewshot_bench.data.readers.hdf5_raw import REFERENCE_BYTES, Chunk, RawFile
-from fewshot_bench.data.readers.image_decoding import impostor
 from fewshot_bench.errors import DataError, UsageError
 
 MAX_CLASS_BYTES = 1 << 30  # of one class; miniImageNet's have 13 MB

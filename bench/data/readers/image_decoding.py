@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from fewshot_bench.data.format import ImageSink, Progress
+from fewshot_bench.data.readers.faults import impostor, reason
 from fewshot_bench.errors import DataError
 from fewshot_bench.machine import cores
 
@@ -54,23 +55,6 @@ class Decoded(NamedTuple):
     pixels: NDArray[np.uint8]
 
 
-def impostor(data: bytes) -> str | None:
-    """What a file with these first bytes is when it is no data at all but the trace of a failed download."""
-    start = data[:512].lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html")):
-        return "is a web page (HTML), not data: the download failed, fetch it again"
-    if start.startswith(b"version https://git-lfs"):
-        return "is a Git LFS pointer, not data: run `git lfs pull` where it came from"
-    if not data:
-        return "is empty"
-    return None
-
-
-def reason(error: Exception) -> str:
-    """What another library's exception says, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def read_image(data: bytes, where: str, image_size: int | None = None) -> NDArray[np.uint8]:
     """Decode one image file.
 
@@ -89,7 +73,7 @@ def read_image(data: bytes, where: str, image_size: int | None = None) -> NDArra
         raise DataError(f"{where} is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"{where} has more than {MAX_PIXELS:,} pixels") from None
-    except Exception as error:  # of a damaged file decoders raise nearly anything: SyntaxError, struct.error
+    except Exception as error:
         raise DataError(f"{where} is damaged or truncated ({reason(error)})") from None
 
 

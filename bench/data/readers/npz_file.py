@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fewshot_bench.data.image_arrays import check_shape, said
 from fewshot_bench.data.readers.archives import ALWAYS_ALLOWED_BYTES, MAX_RATIO
-from fewshot_bench.data.readers.image_decoding import impostor
+from fewshot_bench.data.readers.faults import impostor
 from fewshot_bench.errors import DataError
 
 MAX_BYTES = 16 << 30  # of the array: tieredImageNet's largest has 9.5 GB

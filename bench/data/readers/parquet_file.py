@@ -8,7 +8,8 @@ from typing import Any
 
 from fewshot_bench.data.image_arrays import Stored, said
 from fewshot_bench.data.readers.archives import MAX_RATIO
-from fewshot_bench.data.readers.image_decoding import MAX_IMAGE_BYTES, impostor
+from fewshot_bench.data.readers.faults import impostor
+from fewshot_bench.data.readers.image_decoding import MAX_IMAGE_BYTES
 from fewshot_bench.errors import DataError, UsageError
 
 MAX_ROWS = 10_000_000

@@ -1,55 +1,48 @@
-"""A data set's files as folders, files, short lists to read and images to decode; here those of a folder."""
+"""A data set's files as a tree (see `format.Tree`); here those of a folder, whose images an archive may hold."""
 
+import hashlib
 import json
 import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from pathlib import Path, PurePosixPath
 
-from fewshot_bench.data.labels import PART_OF, Listing, Row
+from fewshot_bench.data.format import Entries
+from fewshot_bench.data.labels import LISTS, MAX_LIST_BYTES, Listing, Row
+from fewshot_bench.data.readers.archive_trees import Archive, below_images, hidden, listed_members, stamp
+from fewshot_bench.data.readers.archives import SUFFIXES, is_archive
+from fewshot_bench.data.readers.faults import shown
 from fewshot_bench.data.readers.image_decoding import Encoded
 from fewshot_bench.errors import DataError
 
-MAX_LIST_BYTES = 64 << 20  # of all lists together; those of miniImageNet have 4 MB
-LISTS = frozenset(f"{name}{suffix}" for name in (*PART_OF, "split") for suffix in (".csv", ".json", ".txt"))
 KINDS = 3  # of files that a message names
 LONGEST_ENDING = 8
 
-_IGNORED = frozenset({"__MACOSX", "@eaDir", "lost+found"})
 
-
-class Entries(NamedTuple):
-    """What lies directly in a folder, by name, each sorted."""
-
-    folders: tuple[str, ...]
-    files: tuple[str, ...]
-
-
-class Tree(Protocol):
-    """A data set's files. Paths are relative to its top, with slashes; hidden files are not there."""
-
-    def entries(self, at: str = "") -> Entries:
-        """What lies in a folder; empty when there is no such folder."""
-
-    def read(self, file: str) -> bytes:
-        """The bytes of a list: a file whose name is in LISTS."""
-
-    def show(self, file: str) -> str:
-        """A file's name in messages."""
-
-    def encoded(self, listing: Listing) -> Iterator[Encoded]:
-        """The listed images, in any order. Raises DataError naming what is missing."""
+def open_tree(path: Path) -> "Folder | Archive":
+    """A folder's files, those of an `images.tar` in it included, or those of an archive, which is not read yet."""
+    if is_archive(path):
+        return Archive(Path(os.path.realpath(path)))
+    if not (path / "images").exists():
+        for suffix in SUFFIXES:
+            if is_archive(path / f"images{suffix}"):
+                return FolderWithArchive(path, path / f"images{suffix}")
+    return Folder(path)
 
 
 class Folder:
     """A folder on the disk. Links may lead from place to place in it, or to another `images`, but not out."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path.resolve()
+        self.path = Path(os.path.realpath(path))  # as `resolve`, but a circle of links is met later, and told
         self._roots = (self.path, (self.path / "images").resolve())
         self._seen: dict[str, Entries] = {}
+
+    @property
+    def name(self) -> str:
+        """See `Tree`."""
+        return self.path.name
 
     def entries(self, at: str = "") -> Entries:
         """See `Tree`."""
@@ -73,10 +66,11 @@ class Folder:
 
     def show(self, file: str) -> str:
         """See `Tree`."""
-        return _shown(self.path / file)
+        return shown(self.path / file)
 
-    def state(self, read_listing: Callable[[], Listing]) -> Iterator[str]:
-        """Texts that differ whenever the listing or a listed file does."""
+    def state(self, read_listing: Callable[[], Listing], /) -> Iterator[str]:
+        """See `Tree`."""
+        self._seen.clear()
         listing = read_listing()
         yield json.dumps([listing.classes, listing.remark])
         yield "".join(f"{row.label}\0{row.file}\0" for row in listing.rows)
@@ -89,9 +83,9 @@ class Folder:
         """
         folders: dict[str, str] = {}  # as named -> where it leads; text, as a Path takes longer than asking the disk
         rows: dict[str, Row] = {}
-        base = os.path.join(self.path, listing.folder)
+        base = str(self.path / listing.folder)
         for row in listing.rows:
-            path = os.path.join(base, row.file)
+            path = f"{base}/{row.file}"
             folder, name = os.path.split(path)
             try:
                 if folder not in folders:
@@ -100,7 +94,7 @@ class Folder:
                 real = f"{folders[folder]}/{name}"
                 if stat.S_ISLNK(status.st_mode):
                     real = self._inside(path)
-                    status = os.stat(real)
+                    status = Path(real).stat()
             except FileNotFoundError:
                 raise DataError(f"{row.where}: there is no file {path!r}") from None
             except (OSError, ValueError) as error:
@@ -116,7 +110,11 @@ class Folder:
         """See `Tree`."""
         for index, (row, _) in enumerate(zip(listing.rows, self.stamps(listing), strict=True)):
             path = self.path / listing.folder / row.file
-            yield Encoded(index, _shown(path), path)
+            yield Encoded(index, shown(path), path)
+
+    def on_disk(self) -> Path:
+        """See `Tree`."""
+        return self.path
 
     def _scan(self, path: Path) -> Entries:
         folders: list[str] = []
@@ -130,25 +128,39 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             return Entries((), ())
         except OSError as error:
-            raise DataError(f"{_shown(path)}: {error.strerror}") from None
+            raise DataError(f"{shown(path)}: {error.strerror}") from None
         return Entries(tuple(sorted(folders)), tuple(sorted(files)))
 
     def _inside(self, path: str | Path) -> str:
         """Where a path leads. Raises DataError when that is out of the data set."""
         real = os.path.realpath(path)
         if not any(Path(real).is_relative_to(root) for root in self._roots):
-            raise DataError(f"{_shown(path)} is a link out of {_shown(self.path)}, which is not followed")
+            raise DataError(f"{shown(path)} is a link out of {shown(self.path)}, which is not followed")
         return real
 
 
-def stamp(status: os.stat_result) -> str:
-    """What changes when a file does. The change time is in it because it cannot be set back."""
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n"
+class FolderWithArchive(Folder):
+    """A folder whose images lie in `images.tar` (or .tar.xz, .tar.gz, .zip) beside its lists."""
 
+    def __init__(self, path: Path, archive: Path) -> None:
+        super().__init__(path)
+        self._archive = archive
 
-def hidden(name: str) -> bool:
-    """Whether a file was not put there by whoever made the set."""
-    return name.startswith(".") or name in _IGNORED
+    def entries(self, at: str = "") -> Entries:
+        """See `Tree`; there is a folder `images`, but what is in it shows only when it is decoded."""
+        found = super().entries(at)
+        return found if at else Entries((*found.folders, "images"), found.files)
+
+    def state(self, _read_listing: Callable[[], Listing], /) -> Iterator[str]:
+        """As of a folder, but quick: the lists as they are, and the archive's stamp."""
+        self._seen.clear()
+        for file in sorted(LISTS.intersection(self.entries().files)):
+            yield f"{file} {hashlib.sha256(self.read(file)).hexdigest()} "
+        yield stamp(self._archive.stat())
+
+    def encoded(self, listing: Listing) -> Iterator[Encoded]:
+        """See `Tree`."""
+        yield from listed_members(self._archive, listing, below_images)
 
 
 def contents(entries: Entries) -> str:
@@ -161,11 +173,5 @@ def contents(entries: Entries) -> str:
 
 def _kind(file: str) -> str:
     """ ".txt", or "other" where a name has no ending that a person would recognise."""
-    ending = os.path.splitext(file)[1].lower()
+    ending = PurePosixPath(file).suffix.lower()
     return ending if ending.isascii() and ending[1:].isalnum() and len(ending) <= LONGEST_ENDING else "other"
-
-
-def _shown(path: str | Path) -> str:
-    """A path in messages: one line, whatever it is called."""
-    text = str(path)
-    return text if text.isprintable() else repr(text)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fewshot_bench.data.readers.image_decoding import impostor, reason
+from fewshot_bench.data.readers.faults import impostor, reason
 from fewshot_bench.data.readers.pickle_stream import VALUES, Stream
 from fewshot_bench.data.readers.reconstruction import Data, Name, Refused, Unbuilt, find_name, key_of, make_set
 from fewshot_bench.errors import DataError

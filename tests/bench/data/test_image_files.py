@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fewshot_bench.data import open_images, packed_files
+from fewshot_bench.data import open_images
+from fewshot_bench.data.readers import archive_trees
 from fewshot_bench.errors import DataError
 
 CLASSES = {"train": ("ant", "bee"), "val": ("cow",), "test": ("dog", "elk")}
@@ -166,9 +167,9 @@ def test_links_and_paths_out_of_the_archive_are_passed_over(tmp_path, cache, lay
     assert not list(tmp_path.rglob("*escaped*"))
 
 
-def test_names_that_cannot_be_unpacked(tmp_path, cache):
-    archive = tmp_path / "set.zip"
-    with zipfile.ZipFile(archive, "w") as members:
+def test_names_that_cannot_be_unpacked(tmp_path, cache, layouts):
+    archive = layouts.write(tmp_path / "set.zip", files_of("miniimagenet-cache"))
+    with zipfile.ZipFile(archive, "a") as members:
         members.writestr("a.pkl", b"")
         members.writestr("a.pkl/b.pkl", b"")
     assert fails(archive, cache).startswith(f"{archive}: a.pkl/b.pkl has a name that cannot be unpacked")
@@ -196,7 +197,7 @@ def test_a_damaged_archive_is_named(tmp_path, cache, layouts, suffix):
 
 
 def test_too_many_files(tmp_path, cache, layouts, monkeypatch):
-    monkeypatch.setattr(packed_files, "MAX_FILES", 2)
+    monkeypatch.setattr(archive_trees, "MAX_FILES", 2)
     archive = layouts.write(tmp_path / "set.tar", files_of("miniimagenet-cache"))
     assert fails(archive, cache) == f"{archive} holds more than 2 files of data"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewshot_bench.data import FORMATS
+from fewshot_bench.data import find_source
 from fewshot_bench.errors import DataError
 
 words = st.sampled_from(
@@ -54,7 +54,7 @@ LISTS = {  # layout -> the list that is replaced, by what, and the word that nam
 def test_a_list_of_anything_is_read_or_named(photos, layouts, tmp_path, layout):
     name, contents, place = LISTS[layout]
     folder = layouts.write(tmp_path / "set", layouts.files(layout, photos))
-    source = FORMATS[layout.partition(",")[0]].find(str(folder))
+    source = find_source(f"{layout.partition(',')[0]}:{folder}")
     messages = set()
 
     @settings(max_examples=300, deadline=None, derandomize=True, database=None)

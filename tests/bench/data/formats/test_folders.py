@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fewshot_bench.data import FORMATS, find_source, open_images, splits
+from fewshot_bench.data import find_source, open_images, recognise, splits
 from fewshot_bench.data.cache import open_cached
 from fewshot_bench.data.formats.class_folders import random_parts
 from fewshot_bench.errors import DataError
@@ -46,9 +46,8 @@ def test_a_layout_is_recognised_and_can_be_forced(photos, layouts, layout, tmp_p
     name = layout.partition(",")[0]
     files = layouts.files(layout, photos)
     folder, archive = layouts.write(tmp_path / "set", files), layouts.write(tmp_path / "set.zip", files)
-    assert next(key for key, value in FORMATS.items() if value.recognises(str(folder))) == name
-    assert next(key for key, value in FORMATS.items() if value.recognises(str(archive))) == "archive"
-    found = [open_cached(cache, FORMATS[name].find(str(path)), None, _silent) for path in (folder, archive)]
+    assert [recognise(str(path))[0] for path in (folder, archive)] == [name, "archive"]
+    found = [open_cached(cache, find_source(f"{name}:{path}"), None, _silent) for path in (folder, archive)]
     assert found[0].fingerprint == found[1].fingerprint == open_images(str(folder), cache).fingerprint
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from fewshot_bench.data import open_images
-from fewshot_bench.data.image_file import ImageFile
+from fewshot_bench.data.cache import ImageFile
 from fewshot_bench.data.readers import image_decoding
 from fewshot_bench.data.readers.image_decoding import Encoded, decode_into, read_image
 

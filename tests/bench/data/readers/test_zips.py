@@ -5,7 +5,7 @@ import zipfile
 import pytest
 
 from fewshot_bench.data import open_images
-from fewshot_bench.data.readers import archives, zips
+from fewshot_bench.data.readers import archives
 from fewshot_bench.errors import DataError
 
 HTML = b"<!DOCTYPE html>\n<html><title>Quota exceeded</title></html>"
@@ -48,7 +48,7 @@ def test_caps(photos, layouts, tmp_path, cache, monkeypatch):
     archive = layouts.write(tmp_path / "set.zip", files | {"val/cow/x.jpg": bytes(8 << 20)})
     monkeypatch.setattr(archives, "ALWAYS_ALLOWED_BYTES", 1 << 20)
     assert "unpacks to more than" in _message(archive, cache)
-    monkeypatch.setattr(zips, "MAX_IMAGE_BYTES", 1 << 20)
+    monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 1 << 20)
     assert "val/cow/x.jpg' is larger than 1 MiB" in _message(archive, cache)
     monkeypatch.setattr(archives, "MAX_MEMBERS", 10)
     assert "more than 10 members" in _message(archive, cache)

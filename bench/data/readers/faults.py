@@ -1,0 +1,24 @@
+"""How a fault is told: what a file is instead of data, and what another library says of a damaged one."""
+
+
+def impostor(data: bytes) -> str | None:
+    """What a file with these first bytes is when it is no data at all but the trace of a failed download."""
+    start = data[:512].lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html")):
+        return "is a web page (HTML), not data: the download failed, fetch it again"
+    if start.startswith(b"version https://git-lfs"):
+        return "is a Git LFS pointer, not data: run `git lfs pull` where it came from"
+    if not data:
+        return "is empty"
+    return None
+
+
+def reason(error: Exception) -> str:
+    """What another library's exception says, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def shown(path: object) -> str:
+    """A path in messages: one line, whatever it is called."""
+    text = str(path)
+    return text if text.isprintable() else repr(text)
