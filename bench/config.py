@@ -6,7 +6,6 @@ what it changes. Nothing below the command line sees a dict of it or a path to i
 
 import dataclasses
 import sys
-import tomllib
 import types
 import typing
 from collections.abc import Mapping
@@ -157,12 +156,12 @@ def config_file(named: Path | None) -> Path | None:
 
 def load(path: Path | None = None) -> Config:
     """The configuration in `path`, over the packaged one. Raises UsageError in one line."""
-    tables = tomllib.loads(packaged_text())
+    tables = parse_toml(packaged_text())
     if path is not None:
         try:
-            tables = _overlay(tables, tomllib.loads(path.read_text(encoding="utf-8")))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path}: not valid TOML: {error}") from None
+            tables = _overlay(tables, parse_toml(read_bytes(path)))
+        except ParseError as error:
+            raise UsageError(f"{path}: {error}") from None
         except OSError as error:
             raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     try:

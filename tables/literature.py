@@ -3,10 +3,11 @@
 They are other people's measurements on other data, shown in a block of their own, never beside measured ones.
 """
 
-import tomllib
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
+
+from fewshot_bench.tables.parsing import parse_toml
 
 STATEMENT = (
     "Printed in papers, on other data and under other protocols: not measured here, and not comparable with "
@@ -75,7 +76,7 @@ def load_published() -> tuple[PublishedTable, ...]:
 
 def parse_published(text: str) -> PublishedTable:
     """One table from its TOML; raises ValueError, KeyError or TypeError on a malformed one."""
-    document = tomllib.loads(text)
+    document = parse_toml(text)
     columns = tuple(
         PublishedColumn(column["name"], column["variant"], column.get("source", ""), tuple(column.get("protocol", ())))
         for column in document["columns"]

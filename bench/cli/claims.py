@@ -79,15 +79,16 @@ def _claims(file: Path | None, config: Path | None, published: list[str]) -> Cla
     from fewshot_bench.config import config_file, load
     from fewshot_bench.tables.claims.file import SHIPPED, parse_claims, shipped_claims
     from fewshot_bench.tables.claims.section import ClaimError
+    from fewshot_bench.tables.parsing import ParseError, read_bytes
 
     variants = list(load(config_file(config)).methods)
     try:
-        text = file.read_text(encoding="utf-8") if file else shipped_claims()
-        return parse_claims(text, str(file or SHIPPED), variants, published)
+        content = read_bytes(file) if file else shipped_claims()
+        return parse_claims(content, str(file or SHIPPED), variants, published)
     except OSError as error:
         raise UsageError(f"--claims {file}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"--claims {file}: not UTF-8: {error.reason}") from None
+    except ParseError as error:
+        raise UsageError(f"--claims {file}: {error}") from None
     except ClaimError as error:
         raise UsageError(str(error)) from None
 

@@ -1,6 +1,5 @@
 """What a check is held against, out of a file of stored accuracies or out of another results database."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from fewshot_bench.tables.check.baseline import (
     read_baseline,
     stored_cell,
 )
+from fewshot_bench.tables.parsing import ParseError, parse_json, read_bytes
 from fewshot_bench.tables.scores import CellScore
 
 SQLITE_BEGINS = b"SQLite format 3\0"
@@ -27,6 +27,8 @@ def is_database(path: Path) -> bool:
     """Whether this is, or is named as, a SQLite database. Raises OSError for a file that cannot be read."""
     if path.suffix in (".sqlite", ".sqlite3", ".db"):
         return True
+    if not path.is_file():  # a pipe would be waited for
+        return False
     with path.open("rb") as file:
         return file.read(len(SQLITE_BEGINS)) == SQLITE_BEGINS
 
@@ -36,10 +38,10 @@ def read(path: Path, chosen: Chosen) -> Baseline:
     try:
         if is_database(path):
             return of_database(str(path), chosen)
-        return read_baseline(json.loads(path.read_text(encoding="utf-8")))
+        return read_baseline(parse_json(read_bytes(path)))
     except OSError as error:
         raise UsageError(f"--against {path}: {error.strerror}; `--write` makes one") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, BaselineError) as error:
+    except (ParseError, BaselineError) as error:
         raise UsageError(f"--against {path}: not a file of stored accuracies: {error}") from None
 
 

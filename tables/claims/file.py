@@ -4,7 +4,6 @@ The sentence is quoted; how it is read is data beside it, because one sentence c
 """
 
 import re
-import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import resources
@@ -12,6 +11,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from fewshot_bench.tables.claims.section import ClaimError, Section, unknown
+from fewshot_bench.tables.parsing import ParseError, parse_toml
 
 SCHEMA = 1  # of the file
 SHIPPED = "eshratifar2019.toml"
@@ -94,12 +94,12 @@ def shipped_claims() -> str:
     return resources.files("fewshot_bench.tables.claims").joinpath(SHIPPED).read_text(encoding="utf-8")
 
 
-def parse_claims(text: str, name: str, variants: Collection[str], published: Collection[str]) -> ClaimFile:
+def parse_claims(text: str | bytes, name: str, variants: Collection[str], published: Collection[str]) -> ClaimFile:
     """A claims file; `variants` and `published` are the names that it may use. Raises ClaimError."""
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ClaimError(f"{name}: not valid TOML: {error}") from None
+        document = parse_toml(text)
+    except ParseError as error:
+        raise ClaimError(f"{name}: {error}") from None
     head = Section(name, document)
     schema = head.get("schema")
     if type(schema) is not int or schema != SCHEMA:

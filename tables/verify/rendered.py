@@ -1,12 +1,12 @@
 """A rendered table as its reader sees it: the text of every cell without markup, beside the facts that it carries."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
+from fewshot_bench.tables.parsing import ParseError, parse_json
 from fewshot_bench.tables.verify.latex_text import plain_latex
 
 # kind of fact -> what it must hold (see facts.py)
@@ -91,8 +91,8 @@ def _with_facts(tables: list[RenderedTable]) -> list[RenderedTable]:
 
 def _fact(kind: str, line: int, text: str) -> Fact:
     try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
+        values = parse_json(text)
+    except ParseError:
         values = {}
     whole = isinstance(values, dict) and all(isinstance(values.get(name), type_) for name, type_ in FACTS[kind].items())
     if whole and kind in ("cell", "published"):
