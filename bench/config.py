@@ -5,9 +5,9 @@ what it changes. Nothing below the command line sees a dict of it or a path to i
 """
 
 import dataclasses
-import sys
-import types
+import re
 import typing
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -15,15 +15,26 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from fewshot_bench.errors import UsageError, did_you_mean
+from fewshot_bench.settings import build, shown
+from fewshot_bench.tables.parsing import ParseError, parse_toml, read_bytes
 
 Protocol = Literal["single", "matched"]
 Device = Literal["auto", "cpu", "cuda"]
 Numerics = Literal["float32", "tf32", "bfloat16"]
 T = TypeVar("T")
 
+# What is beyond these was mistyped: no machine has the time, the memory or the processes
+MOST_PROCESSES = 512  # of jobs, and of threads of each
+MOST_ITERATIONS = 10**9
+MOST_EPISODES = 10**6
+MOST_FILTERS = 2048
+MOST_PIXELS = 1024  # of a side
+MOST_WAYS = 10_000
+LONGEST_NAME = 60  # letters of a variant, budget or grid; the database has columns for them
 
-def _at_least(minimum: int, at_most: int | None = None) -> Any:
-    return field(metadata={"min": minimum} | ({"max": at_most} if at_most else {}))
+
+def _between(minimum: int, at_most: int) -> Any:
+    return field(metadata={"min": minimum, "max": at_most})
 
 
 @dataclass(frozen=True)
@@ -36,8 +47,8 @@ class RunConfig:
     device: Device
     recompute: bool
     out: str
-    jobs: int = _at_least(0)
-    threads: int = _at_least(1)
+    jobs: int = _between(0, MOST_PROCESSES)
+    threads: int = _between(1, MOST_PROCESSES)
 
 
 @dataclass(frozen=True)
@@ -46,15 +57,15 @@ class DataConfig:
 
     source: str
     split: str
-    image_size: int = _at_least(0)
+    image_size: int = _between(0, MOST_PIXELS)
 
 
 @dataclass(frozen=True)
 class EpisodesConfig:
     """The episode bank."""
 
-    n_query: int
-    bank_seed: int = _at_least(0)
+    n_query: int = _between(1, MOST_WAYS)
+    bank_seed: int = _between(0, 2**31 - 1)
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,7 @@ class ModelConfig:
     """The backbone; which ones there are is checked where they are known: grid.py."""
 
     backbone: str
-    filters: int
+    filters: int = field(metadata={"min": 1, "max": MOST_FILTERS})
     drop_block: float = field(metadata={"max": 0.9})
     numerics: Numerics
 
@@ -71,17 +82,17 @@ class ModelConfig:
 class TrainingConfig:
     """The size of training episodes."""
 
-    way: int = _at_least(2)
-    shot: int = _at_least(1)
-    query: int = _at_least(1)
-    most_shots: int = _at_least(1)
+    way: int = _between(2, MOST_WAYS)
+    shot: int = _between(1, MOST_WAYS)
+    query: int = _between(1, MOST_WAYS)
+    most_shots: int = _between(1, MOST_WAYS)
 
 
 @dataclass(frozen=True)
 class AugmentationConfig:
     """How training images are changed; test episodes never are. 0 and false are off, as in the paper."""
 
-    crop_padding: int = field(default=0, metadata={"min": 0})
+    crop_padding: int = field(default=0, metadata={"min": 0, "max": MOST_PIXELS})
     flip: bool = False
     jitter: float = field(default=0.0, metadata={"max": 1})
 
@@ -102,8 +113,8 @@ NO_AUGMENTATION = AugmentationConfig()
 class Budget:
     """What is spent: iterations by method, episodes from so many shots up, overrides of the adaptation."""
 
-    iterations: dict[str, int]
-    episodes: dict[str, int]
+    iterations: dict[str, int] = field(metadata={"min": 1, "max": MOST_ITERATIONS})
+    episodes: dict[str, int] = field(metadata={"min": 1, "max": MOST_EPISODES})
     adaptation: dict[str, Any]
 
     def iterations_of(self, method: str) -> int:
@@ -120,9 +131,9 @@ class GridConfig:
     """methods x ways x shots x seeds; an empty budget or protocol takes [run]'s."""
 
     methods: tuple[str, ...]
-    ways: tuple[int, ...] = _at_least(2)
-    shots: tuple[int, ...] = _at_least(1)
-    seeds: tuple[int, ...] = _at_least(0, at_most=2**31 - 1)
+    ways: tuple[int, ...] = _between(2, MOST_WAYS)
+    shots: tuple[int, ...] = _between(1, MOST_WAYS)
+    seeds: tuple[int, ...] = _between(0, 2**31 - 1)
     budget: str = ""
     protocol: str = ""
 
@@ -170,61 +181,6 @@ def load(path: Path | None = None) -> Config:
         raise UsageError(f"{path or 'bench.toml'}: {error}") from None
 
 
-def build(cls: type[T], table: Any, where: str) -> T:
-    """A dataclass from a TOML table. Raises UsageError naming section, key, value and what would be valid."""
-    if not isinstance(table, dict):
-        raise UsageError(f"{where} must be a table, not {table!r}")
-    hints = typing.get_type_hints(cls)
-    known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]  # T is a dataclass
-    for key in table:
-        if key not in known:
-            raise UsageError(f"[{where}] has no key {key!r}: {did_you_mean(key, list(known))}")
-    for name, f in known.items():
-        if name not in table and f.default is dataclasses.MISSING:
-            raise UsageError(f"[{where}] needs the key {name!r}")
-    values = {key: _value(hints[key], value, f"[{where}] {key}", known[key].metadata) for key, value in table.items()}
-    return cls(**values)
-
-
-def _value(hint: Any, value: Any, where: str, limits: "types.MappingProxyType[str, Any]") -> Any:
-    """`value` as the type that `hint` names, or a UsageError."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        if value not in arguments:
-            known = [str(a) for a in arguments]
-            raise UsageError(f"{where} = {value!r} is not valid: {did_you_mean(str(value), known)}")
-        return value
-    if origin is tuple:
-        if not isinstance(value, list) or not value:
-            raise UsageError(f"{where} = {value!r} must be a list with at least one entry")
-        items = tuple(_value(arguments[0], item, where, limits) for item in value)
-        if len(set(items)) < len(items):
-            raise UsageError(f"{where} = {value!r} names an entry twice")
-        return items
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise UsageError(f"{where} = {value!r} must be a table")
-        return {key: _value(arguments[1], item, f"{where}.{key}", limits) for key, item in value.items()}
-    if hint is Any:
-        return value
-    return _scalar(hint, value, where, limits)
-
-
-def _scalar(hint: Any, value: Any, where: str, limits: "types.MappingProxyType[str, Any]") -> Any:
-    words = {int: "a whole number", float: "a number", str: "a text in quotes", bool: "true or false"}
-    whole_as_float = hint is float and type(value) is int
-    if type(value) is not hint and not whole_as_float:
-        raise UsageError(f"{where} = {value!r} must be {words[hint]}")
-    if hint is int or hint is float:
-        # counts start at 1 and step sizes at 0 unless the field says otherwise
-        low, high = limits.get("min", 1 if hint is int else 0), limits.get("max", sys.float_info.max)
-        if not low <= value <= high:  # also refuses nan and inf
-            open_end = f"at least {low}" + (" and finite" if hint is float else "")
-            bound = f"between {low} and {high}" if "max" in limits else open_end
-            raise UsageError(f"{where} = {value!r} must be {bound}")
-    return float(value) if whole_as_float else value
-
-
 def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """`above` laid over `below`, table by table. A variant is replaced whole: half of one is another one."""
     merged = dict(below)
@@ -244,11 +200,11 @@ def _config(tables: dict[str, Any]) -> Config:
             raise UsageError(f"there is no section [{name}]: {did_you_mean(name, list(known))}")
     for name, section in tables.items():
         if not isinstance(section, dict):
-            raise UsageError(f"{name} = {section!r} must be a section [{name}]")
+            raise UsageError(f"{name} = {shown(section)} must be a section [{name}]")
     for name in ("budgets", "grids", "methods"):
         for entry, table in tables[name].items():
             if not isinstance(table, dict):
-                raise UsageError(f"[{name}] {entry} = {table!r} must be a table [{name}.{entry}]")
+                raise UsageError(f"[{name}] {entry} = {shown(table)} must be a table [{name}.{entry}]")
     config = Config(
         run=build(RunConfig, tables["run"], "run"),
         data=build(DataConfig, tables["data"], "data"),
@@ -270,7 +226,7 @@ def _budget(table: dict[str, Any], where: str) -> Budget:
     if "other" not in budget.iterations:
         raise UsageError(f"[{where}] iterations needs the entry 'other', for methods that it does not name")
     for shots in budget.episodes:
-        if not shots.isdecimal():
+        if not re.fullmatch("[0-9]{1,9}", shots):
             raise UsageError(f"[{where}] episodes has the key {shots!r}: keys are numbers of shots")
     if "1" not in budget.episodes:
         raise UsageError(f"[{where}] episodes needs the entry '1': test episodes from one shot up")
@@ -278,7 +234,11 @@ def _budget(table: dict[str, Any], where: str) -> Budget:
 
 
 def _check_names(config: Config) -> None:
-    """Grids name known variants, budgets and protocols."""
+    """Names can be said on the command line; grids name known variants, budgets and protocols."""
+    for section in ("methods", "budgets", "grids"):
+        for name in getattr(config, section):
+            if reason := unsayable(name):
+                raise UsageError(f"[{section}] {name[:LONGEST_NAME]!r} cannot be a name: {reason}")
     for name, grid in config.grids.items():
         for variant in grid.methods:
             choose(variant, config.methods, f"[grids.{name}] methods: unknown method")
@@ -288,6 +248,21 @@ def _check_names(config: Config) -> None:
             raise UsageError(f"[grids.{name}] protocol = {grid.protocol!r} is not valid: known: matched, single")
     choose(config.run.grid, config.grids, "[run] grid: unknown grid")
     choose(config.run.budget, config.budgets, "[run] budget: unknown budget")
+
+
+def unsayable(name: str) -> str:
+    """Why a name cannot be given to --method, -k and shells, or stand in a table; empty where it can."""
+    if not name or len(name) > LONGEST_NAME:
+        return f"it must have 1 to {LONGEST_NAME} letters"
+    if name in ("and", "or", "not"):
+        return "-k has another meaning for it"
+    if name != unicodedata.normalize("NFC", name):
+        return "its letters are not composed as they are typed (Unicode NFC)"
+    wrong = next((c for c in name if c not in "._-+=:" and unicodedata.category(c)[0] not in "LMN"), None)
+    if wrong is not None:
+        what = {",": "a comma separates names", " ": "a blank separates words"}.get(wrong, f"it holds {wrong!r}")
+        return f"{what}; letters, digits and . _ - + = : can be in it"
+    return "" if unicodedata.category(name[0])[0] in "LN" else "it must begin with a letter or a digit"
 
 
 def choose(name: str, known: Mapping[str, T], what: str) -> T:

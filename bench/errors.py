@@ -53,9 +53,12 @@ class NoResultsYet(DatabaseError):
     """There is nothing to read yet."""
 
 
+LONGEST = 100  # letters that are compared: the time grows with their square
+
+
 def did_you_mean(name: str, known: list[str]) -> str:
     """The end of an error message: the nearest known name, or all of them."""
     from difflib import get_close_matches
 
-    near = get_close_matches(name, known, n=1)
+    near = get_close_matches(name[:LONGEST], known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 DEEPEST = 50  # tables within tables
+LONGEST_KEY = 200  # letters
 LONGEST_TOML = 2**20  # characters
 LARGEST_BYTES = 2**26  # of a file
 
@@ -54,7 +55,7 @@ def _toml(text: str) -> dict[str, Any]:
         raise ValueError(f"it has {len(text)} characters, more than {LONGEST_TOML}")
     bare = _QUOTED.sub("''", text)
     if _LONG_WORD.search(bare):
-        raise ValueError("a number or a key has more than 200 characters")
+        raise ValueError("a number or a key has more than 200 letters")
     if _LONG_KEY.search(bare):
         raise ValueError(f"a key has more than {DEEPEST} parts")
     return tomllib.loads(text)
@@ -84,6 +85,8 @@ def _beyond(document: Any, finite: bool) -> str:
         below: list[Any] = []
         for value in level:
             if isinstance(value, dict):
+                if any(len(key) > LONGEST_KEY for key in value):
+                    return f"a key has more than {LONGEST_KEY} letters"
                 below += [*value, *value.values()]
             elif isinstance(value, list):
                 below += value

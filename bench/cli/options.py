@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from fewshot_bench.config import config_file, load
+from fewshot_bench.config import MOST_EPISODES, MOST_PROCESSES, config_file, load
 from fewshot_bench.experiment.selection import Means, Selection
 from fewshot_bench.files import database
 
@@ -37,7 +37,7 @@ class Jobs(click.IntRange):
     """A number of processes, or auto."""
 
     def __init__(self) -> None:
-        super().__init__(min=0)
+        super().__init__(min=0, max=MOST_PROCESSES)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """0 for auto."""
@@ -73,7 +73,7 @@ def selection_options(command: F) -> Callable[..., Any]:
         several("--way", "ways", type=WAYS, multiple=True, help="Only these numbers of classes."),
         several("--shot", "shots", type=SHOTS, multiple=True, help="Only these numbers of examples a class."),
         several("--seed", "seeds", type=SEEDS, multiple=True, help="Only these training seeds."),
-        click.option("--episodes", type=click.IntRange(min=1, max=2**31 - 1), metavar="N",
+        click.option("--episodes", type=click.IntRange(1, MOST_EPISODES), metavar="N",
                      help="Test episodes of every cell, whatever the budget says."),
         click.option("-k", "expression", metavar="EXPR",
                      help="Only cells whose name (maml-5w1s-s0) matches, e.g. 'maml and not 35w'."),
@@ -97,7 +97,7 @@ def means_options(command: F) -> Callable[..., Any]:
 
     @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.  [default: auto]")
     @click.option("--jobs", type=Jobs(), help="Worker processes; auto (or 0) = one a core, or one for a GPU.")
-    @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each.  [default: 1]")
+    @click.option("--threads", type=click.IntRange(1, MOST_PROCESSES), help="CPU threads of each.  [default: 1]")
     @click.option("--retry-failed", is_flag=True, help="Try failed cells again.")
     @functools.wraps(command)
     def wrapped(*, device: str | None, jobs: int | None, threads: int | None, retry_failed: bool, **others: Any) -> Any:

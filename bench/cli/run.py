@@ -6,6 +6,7 @@ import sys
 import click
 
 from fewshot_bench.cli.options import means_options, selection_options
+from fewshot_bench.config import MOST_EPISODES
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.selection import Means, Selection
 
@@ -20,7 +21,7 @@ from fewshot_bench.experiment.selection import Means, Selection
 )
 @click.option(
     "--max-episodes",
-    type=click.IntRange(min=2, max=2**31 - 1),
+    type=click.IntRange(2, MOST_EPISODES),
     metavar="N",
     help="Most episodes of a cell with --until.  [default: 8 times the first look's]",
 )

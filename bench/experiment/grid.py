@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fewshot_bench.config import AugmentationConfig, Config, build, choose
+from fewshot_bench.config import AugmentationConfig, Config, choose
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import UsageError, did_you_mean
 from fewshot_bench.experiment.episodes import BANK_VERSION, Setting, check_setting
@@ -13,6 +13,9 @@ from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.backbones import BACKBONES, Backbone
 from fewshot_bench.methods.interface import CORE_VERSION, Method
 from fewshot_bench.methods.registry import find_method, method_names
+from fewshot_bench.settings import build
+
+MOST_CELLS = 100_000
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,9 @@ def check_settings(request: Request) -> None:
 def cells(request: Request, images: ImageSet) -> list[Cell]:
     """Every cell of the request, checked against the data before anything trains. Raises UsageError."""
     config, split = request.config, images.split(request.split)
+    n_cells = len(request.ways) * len(request.shots) * len(request.seeds) * len(request.methods)
+    if n_cells > MOST_CELLS:
+        raise UsageError(f"[grids.{request.grid}] has {n_cells} cells, more than {MOST_CELLS}: divide it")
     _check_size(backbone_of(config), images)
     _check_augmentation(config.augmentation, images)
     adaptation = adaptation_of(request)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fewshot_bench.config import AugmentationConfig, build
+from fewshot_bench.config import AugmentationConfig
 from fewshot_bench.data import open_images
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import DataError, NothingSelected, UsageError
@@ -20,6 +20,7 @@ from fewshot_bench.methods.backbones import BACKBONES
 from fewshot_bench.methods.interface import CORE_VERSION
 from fewshot_bench.methods.registry import find_method, method_names
 from fewshot_bench.results.store.reading import CellFacts, Reader
+from fewshot_bench.settings import build
 
 Progress = Callable[[str, int, int], None]  # what is being done, how much is done, of how much
 

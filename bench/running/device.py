@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from fewshot_bench.config import Numerics
+from fewshot_bench.config import MOST_PROCESSES, Numerics
 from fewshot_bench.errors import UsageError
 from fewshot_bench.machine import cores
 
@@ -25,9 +25,15 @@ def choose_device(name: str, numerics: Numerics) -> torch.device:
     return device
 
 
-def choose_jobs(device: torch.device, jobs: int, n_cells: int) -> int:
-    """How many worker processes; 0 asks for one a core, or one for a GPU."""
-    return min(jobs or (1 if device.type == "cuda" else cores()), max(n_cells, 1))
+def choose_jobs(device: torch.device, jobs: int, threads: int, n_cells: int) -> int:
+    """How many worker processes; 0 asks for one a core, or one for a GPU.
+
+    Raises UsageError where they and their threads are more than a machine has room for: it could not even say so.
+    """
+    chosen = min(jobs or (1 if device.type == "cuda" else cores()), max(n_cells, 1))
+    if threads * chosen > 8 * MOST_PROCESSES:
+        raise UsageError(f"{chosen} processes of {threads} threads are too many: choose fewer --jobs or --threads")
+    return chosen
 
 
 def prepare(device: torch.device, threads: int) -> None:

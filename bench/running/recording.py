@@ -64,7 +64,7 @@ def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None],
     device = machine.choose_device(means.device or settings.device, numerics)
     threads = means.threads or settings.threads
     n_cells = sum(len(todo.cells) for todo in plan.todo)
-    jobs = machine.choose_jobs(device, settings.jobs if means.jobs is None else means.jobs, n_cells)
+    jobs = machine.choose_jobs(device, settings.jobs if means.jobs is None else means.jobs, threads, n_cells)
     place = workplace(chosen, device.type, threads)
     writer = Writer(chosen.database, collect(command, machine.describe(device), threads, jobs))
     recorder = _Recorder(chosen, plan, writer, Checkpoints(place.checkpoints))

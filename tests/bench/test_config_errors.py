@@ -49,9 +49,82 @@ WRONG = {
     "budget without one shot": (BUDGET.replace("1 = 1", "5 = 1"), ["[budgets.own] episodes", "'1'"]),
     "budget for a shot in words": (BUDGET.replace("1 = 1", "one = 1"), ["[budgets.own] episodes", "'one'"]),
     "budget that is a number": (BUDGET.replace("{ 1 = 1 }", "600"), ["[budgets.own] episodes", "600"]),
+    "threads beyond all": ("[run]\nthreads = 1000000\n", ["[run] threads", "1000000", "between 1 and 512"]),
+    "jobs beyond all": ("[run]\njobs = 1000000\n", ["[run] jobs", "1000000", "between 0 and 512"]),
+    "iterations beyond all": (BUDGET.replace("other = 1", f"other = {10**18}"), ["iterations.other", "between 1 and"]),
+    "iterations as a power": (BUDGET.replace("other = 1", "other = 1e18"), ["iterations.other", "whole number"]),
+    "iterations that are no number": (BUDGET.replace("other = 1", "other = nan"), ["iterations.other", "nan"]),
+    "episodes beyond all": (BUDGET.replace("1 = 1 ", f"1 = {10**9} "), ["episodes.1", "between 1 and 1000000"]),
+    "a shot of many digits": (BUDGET.replace("1 = 1 ", f'"{"9" * 5000}" = 1 '), ["not valid TOML", "200 letters"]),
+    "filters that no memory holds": ("[model]\nfilters = 1000000\n", ["[model] filters", "between 1 and 2048"]),
+    "images that no memory holds": ("[data]\nimage_size = 1000000\n", ["image_size", "between 0 and 1024"]),
+    "a shot beyond all": (BUDGET.replace("1 = 1 ", "9999999999 = 1 "), ["[budgets.own] episodes", "numbers of shots"]),
+    "ways beyond all": (GRID.replace("[5]", "[1000000]"), ["[grids.own] ways", "between 2 and 10000"]),
+    "shots beyond all": ("[training]\nshot = 1000000\n", ["[training] shot", "between 1 and 10000"]),
+    "queries beyond all": ("[episodes]\nn_query = 1000000\n", ["n_query", "between 1 and 10000"]),
+    "negative iterations": (BUDGET.replace("other = 1", "other = -1"), ["iterations.other", "-1", "at least 1"]),
+    "a dropped share that is no number": ("[model]\ndrop_block = nan\n", ["drop_block", "nan", "between 0 and 0.9"]),
+    "a long list for a text": (f"[run]\nout = {list(range(5000))}\n", ["[run] out", "[0, 1, 2", "text"]),
+    "nested too deeply": ("a = " + "[" * 5000 + "]" * 5000, ["not valid TOML", "nested too deeply"]),
+    "a key of many parts": (".".join(["a"] * 20_000) + " = 1", ["not valid TOML", "more than 50 parts"]),
+    "a number of many digits": ("[run]\nthreads = " + "9" * 5000, ["not valid TOML", "200 letters"]),
     "broken TOML": ("[run\n", ["not valid TOML", "line 1"]),
     "a key twice": ("[run]\nout = 'a'\nout = 'b'\n", ["not valid TOML"]),
 }  # fmt: skip
+
+
+# names of variants that --method, -k and shells could not say, and the reason
+UNSAYABLE = {
+    "lr=0.01, k=5": "a comma separates names",
+    "two words": "a blank separates words",
+    "a/b": "it holds '/'",
+    "a\\b": "it holds",
+    "-a": "begin with a letter or a digit",
+    ".a": "begin with a letter or a digit",
+    "": "1 to 60 letters",
+    "a" * 61: "1 to 60 letters",
+    "a\x1b[31m": "it holds '\\x1b'",
+    "a\u202eb": "it holds '\\u202e'",
+    "a\u00a0b": "it holds",
+    "(a)": "it holds '('",
+    "a'b": "it holds",
+    "$a": "it holds '$'",
+    "not": "-k has another meaning",
+    "e\u0301": "Unicode NFC",
+}
+
+
+@pytest.mark.parametrize("name", UNSAYABLE)
+def test_names_that_the_command_line_cannot_say_are_refused(name, tmp_path):
+    import json
+
+    path = tmp_path / "mine.toml"
+    for section, rest in (
+        ("methods", 'method = "maml"'),
+        ("budgets", BUDGET.split("\n", 1)[1]),
+        ("grids", GRID.split("\n", 1)[1]),
+    ):
+        path.write_text(f"[{section}.{json.dumps(name)}]\n{rest}\n", encoding="utf-8")
+        with pytest.raises(UsageError) as error:
+            load(path)
+        message = str(error.value)
+        assert message.startswith(f"{path}: [{section}] ")
+        assert "cannot be a name" in message
+        assert UNSAYABLE[name] in message
+        assert message.isprintable()
+
+
+@pytest.mark.parametrize("name", ["lr=0.01", "maml-5_x+y:z.2", "元学习", "é", "हिन्दी", "5way"])
+def test_names_in_any_script_are_read(name, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(f'[methods."{name}"]\nmethod = "maml"\n', encoding="utf-8")
+    assert name in load(path).methods
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("\ufeff[run]\nthreads = 2\n", encoding="utf-8")
+    assert load(path).run.threads == 2
 
 
 @pytest.mark.parametrize("case", WRONG)
@@ -64,6 +137,7 @@ def test_a_wrong_file_is_one_line(case, tmp_path):
     message = str(error.value)
     assert message.startswith(f"{path}: ")
     assert "\n" not in message
+    assert len(message) < 600
     assert [words for words in said if words not in message] == [], message
 
 
@@ -85,6 +159,7 @@ SETTINGS = {
     "negative rate": ("lr = -0.1", ["[methods.mine] lr", "-0.1", "at least 0"]),
     "rate that is no number": ("lr = nan", ["[methods.mine] lr", "nan"]),
     "infinite rate": ("lr = inf", ["[methods.mine] lr", "inf", "finite"]),
+    "steps beyond all": (f"inner_steps = {10**18}", ["inner_steps", "between 1 and 1000000"]),
     "no inner steps": ("inner_steps = 0", ["[methods.mine] inner_steps", "0", "at least 1"]),
     "norm": ('norm = "suport"', ["[methods.mine] norm", "'suport'", "did you mean 'support'"]),
     "text for a truth": ('first_order = "yes"', ["[methods.mine] first_order", "'yes'", "true or false"]),
