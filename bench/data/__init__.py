@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -108,7 +109,7 @@ def recognise(source: str) -> tuple[str, Source]:
     """
     if source in NAMED:
         return source, NAMED[source]()
-    source = os.path.expanduser(source)
+    source = _at_home(source)
     try:
         tree = open_tree(Path(source))
         # what else an archive is shows only when it is read
@@ -124,10 +125,17 @@ def recognise(source: str) -> tuple[str, Source]:
         raise DataError(f"{source!r}: {error}") from None
 
 
+def _at_home(path: str) -> str:
+    """A path with its ~ replaced, as a shell does; as it is where there is no such user."""
+    with suppress(RuntimeError):
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    return path
+
+
 def _forced(source: str) -> tuple[str, Source]:
     """What FORMAT:PATH stands for. Raises DataError for anything else that does not exist."""
     name, colon, path = source.partition(":")
-    path = os.path.expanduser(path)
+    path = _at_home(path)
     if colon and os.sep not in name:
         if name not in FORMATS:
             raise DataError(f"there is no {source}, and no format {name!r}: {did_you_mean(name, list(FORMATS))}")

@@ -13,10 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_bench.data.format import ImageSink, Labels, Progress
+from fewshot_bench.data.format import ImageSink, Labels, Progress, stamp
 from fewshot_bench.data.labels import FEWEST_IMAGES, PARTS, is_class_name, labels_of
 from fewshot_bench.data.pickled import PROGRESS_EVERY, resized_pixels
-from fewshot_bench.data.readers.archive_trees import stamp
 from fewshot_bench.data.readers.faults import reason
 from fewshot_bench.data.readers.image_decoding import MAX_IMAGE_BYTES, MAX_STORED_PIXELS, Encoded, decode_into
 from fewshot_bench.errors import DataError

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fewshot_bench.data.format import Format, ImageSink, Labels, Progress, Tree
+from fewshot_bench.data.format import Format, ImageSink, Labels, Progress, Tree, stamp
 from fewshot_bench.data.labels import Listing
-from fewshot_bench.data.readers.archive_trees import Archive, stamp
+from fewshot_bench.data.readers.archive_trees import Archive
 from fewshot_bench.data.readers.archives import SUFFIXES
 from fewshot_bench.data.readers.image_decoding import decode_into
 from fewshot_bench.data.readers.trees import contents

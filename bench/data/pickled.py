@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fewshot_bench.data.format import ImageSink, Labels, Progress
+from fewshot_bench.data.format import ImageSink, Labels, Progress, stamp
 from fewshot_bench.data.labels import FEWEST_IMAGES, PARTS, is_class_name, labels_of
-from fewshot_bench.data.readers.archive_trees import stamp
 from fewshot_bench.data.readers.image_decoding import MAX_STORED_PIXELS, resized
 from fewshot_bench.errors import DataError
 

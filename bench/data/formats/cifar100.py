@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fewshot_bench.data import splits
-from fewshot_bench.data.format import ImageSink, Labels, Progress, Tree
+from fewshot_bench.data.format import ImageSink, Labels, Progress, Tree, stamp
 from fewshot_bench.data.labels import FEWEST_IMAGES, PARTS, labels_of
 from fewshot_bench.data.pickled import entry, integers_of
-from fewshot_bench.data.readers.archive_trees import stamp
 from fewshot_bench.data.readers.downloads import Downloaded, fetch
 from fewshot_bench.data.readers.image_decoding import resized
 from fewshot_bench.data.readers.unpickling import unpickle_data

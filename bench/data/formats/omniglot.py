@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_bench.data import splits
-from fewshot_bench.data.format import ImageSink, Labels, Progress, Tree
+from fewshot_bench.data.format import ImageSink, Labels, Progress, Tree, stamp
 from fewshot_bench.data.labels import PARTS, Listing, Row, labels_of
-from fewshot_bench.data.readers.archive_trees import Archive, stamp
+from fewshot_bench.data.readers.archive_trees import Archive
 from fewshot_bench.data.readers.downloads import Downloaded, fetch
 from fewshot_bench.data.readers.image_decoding import Encoded, decode_into
 from fewshot_bench.data.readers.trees import Folder

@@ -5,7 +5,6 @@ folders share: which files count as images, and what a class folder may hold.
 """
 
 from collections.abc import Iterable
-from os.path import splitext
 from unicodedata import normalize
 
 from fewshot_bench.data.format import Tree
@@ -106,7 +105,8 @@ def quoted(names: Iterable[str]) -> str:
 
 
 def _suffix(file: str) -> str:
-    return splitext(file)[1].lower()
+    _, dot, ending = file.rpartition(".")  # a Path for each of 50,000 files takes a quarter of a second
+    return dot + ending.lower()
 
 
 def _is_unicode(name: str) -> bool:

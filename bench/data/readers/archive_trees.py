@@ -3,7 +3,6 @@
 Files that hold many images each (pickles, HDF5, .npz, Parquet) are unpacked into a temporary folder, and only they.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -11,7 +10,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
-from fewshot_bench.data.format import Entries, Progress
+from fewshot_bench.data.format import Entries, Progress, hidden, stamp
 from fewshot_bench.data.labels import LISTS, MAX_LIST_BYTES, PART_OF, Listing
 from fewshot_bench.data.readers.archives import archive_name, read_members, write_members
 from fewshot_bench.data.readers.image_decoding import Encoded
@@ -19,8 +18,6 @@ from fewshot_bench.errors import DataError
 
 UNPACKED = (".pkl", ".pickle", ".npz", ".hdf5", ".parquet", "_labels.json")  # how files end that must be on a disk
 MAX_FILES = 10_000  # of these, in an archive
-
-_IGNORED = frozenset({"__MACOSX", "@eaDir", "lost+found"})
 
 
 class Archive:
@@ -196,13 +193,3 @@ def _top(names: set[str]) -> str:
         top += f"{folders.pop()}/"
         names = {name.partition("/")[2] for name in names}
     return top
-
-
-def stamp(status: os.stat_result) -> str:
-    """What changes when a file does. The change time is in it because it cannot be set back."""
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n"
-
-
-def hidden(name: str) -> bool:
-    """Whether a file was not put there by whoever made the set."""
-    return name.startswith(".") or name in _IGNORED

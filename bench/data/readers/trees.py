@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from fewshot_bench.data.format import Entries
+from fewshot_bench.data.format import Entries, hidden, stamp
 from fewshot_bench.data.labels import LISTS, MAX_LIST_BYTES, Listing, Row
-from fewshot_bench.data.readers.archive_trees import Archive, below_images, hidden, listed_members, stamp
+from fewshot_bench.data.readers.archive_trees import Archive, below_images, listed_members
 from fewshot_bench.data.readers.archives import SUFFIXES, is_archive
 from fewshot_bench.data.readers.faults import shown
 from fewshot_bench.data.readers.image_decoding import Encoded

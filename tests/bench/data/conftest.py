@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -34,12 +35,14 @@ class Photos:
     csvs: dict[str, str]
 
     def write_csvs(self, folder: Path) -> Path:
+        """The lists alone."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in self.csvs.items():
             (folder / name).write_text(text, encoding="utf-8")
         return folder
 
     def as_folder(self, folder: Path) -> Path:
+        """The lists, and `images/` beside them."""
         self.write_csvs(folder)
         (folder / "images").mkdir()
         for name, data in self.files.items():
@@ -47,12 +50,14 @@ class Photos:
         return folder
 
     def as_folder_with_archive(self, folder: Path, suffix: str = ".tar.xz", prefix: str = "images/") -> Path:
+        """The lists, and `images.tar.xz` beside them."""
         self.write_csvs(folder)
         members = [(prefix + name, data) for name, data in self.files.items()]
         write_tar(folder / f"images{suffix}", members)
         return folder
 
     def as_archive(self, archive: Path, top: str = "") -> Path:
+        """One archive of everything."""
         members = [(f"{top}images/{name}", data) for name, data in self.files.items()]
         members += [(top + name, text.encode()) for name, text in self.csvs.items()]
         return write_tar(archive, members)
@@ -60,8 +65,9 @@ class Photos:
 
 def write_tar(archive: Path, members: list[tuple[str, bytes]]) -> Path:
     """An archive of regular files, packed as its suffix says."""
-    mode = {".xz": "w:xz", ".gz": "w:gz", ".tgz": "w:gz"}.get(archive.suffix, "w")
-    with tarfile.open(archive, mode) as tar:
+    modes: dict[str, Literal["w:xz", "w:gz"]] = {".xz": "w:xz", ".gz": "w:gz", ".tgz": "w:gz"}
+    mode = modes.get(archive.suffix)
+    with tarfile.open(archive, mode) if mode else tarfile.open(archive, "w") as tar:
         for name, data in members:
             info = tarfile.TarInfo(name)
             info.size = len(data)
@@ -165,6 +171,7 @@ class Layouts:
         return LAYOUTS[name](photos.files)
 
     def write(self, path: Path, files: dict[str, bytes], top: str = "") -> Path:
+        """A folder of the files, or an archive where the path ends like one."""
         if path.suffix == ".zip":
             with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as members:
                 for name, data in files.items():

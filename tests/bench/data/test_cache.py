@@ -138,11 +138,12 @@ def test_four_processes_prepare_at_once(photos, tmp_path, cache):
 def test_the_loser_of_a_race_uses_the_winners_folder(photos, tmp_path, cache):
     folder = photos.as_folder(tmp_path / "set")
 
-    def other_process_wins(text, done, total):
+    def other_process_wins(*_):
         open_images(str(folder), cache)
 
     images = open_images(str(folder), cache, progress=other_process_wins)
     (prepared,) = cache.iterdir()
+    assert isinstance(images.images, np.memmap)
     assert images.images.filename == prepared / "images.npy"
 
 
@@ -177,7 +178,7 @@ def test_a_cache_that_cannot_be_written(photos, tmp_path):
 
 
 def test_an_interrupted_preparation_leaves_nothing(photos, tmp_path, cache):
-    def interrupt(text, done, total):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

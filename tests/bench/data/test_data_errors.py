@@ -71,21 +71,21 @@ FAULTS = {
         ["val.csv, row 2", "'cow'", "1 image", "needs 2"],
     ),
     "cut image": (_change_file("bee0000.jpg", lambda data: data[:-150]), ["bee0000.jpg", "truncated"]),
-    "empty image": (_change_file("bee0000.jpg", lambda data: b""), ["bee0000.jpg", "empty"]),
-    "html image": (_change_file("bee0000.jpg", lambda data: HTML), ["bee0000.jpg", "web page"]),
+    "empty image": (_change_file("bee0000.jpg", lambda _: b""), ["bee0000.jpg", "empty"]),
+    "html image": (_change_file("bee0000.jpg", lambda _: HTML), ["bee0000.jpg", "web page"]),
     "git lfs": (
-        _change_file("bee0000.jpg", lambda data: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+        _change_file("bee0000.jpg", lambda _: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
         ["bee0000.jpg", "Git LFS"],
     ),
-    "no image": (_change_file("bee0000.jpg", lambda data: bytes(99)), ["bee0000.jpg", "is not a JPEG, PNG"]),
-    "postscript": (_change_file("bee0000.jpg", lambda data: b"%!PS-Adobe-3.0 EPSF-3.0\n"), ["not a JPEG"]),
-    "16 bits": (_change_file("bee0000.jpg", lambda data: _png("I;16", (12, 10))), ["bee0000.jpg", "8 bits"]),
+    "no image": (_change_file("bee0000.jpg", lambda _: bytes(99)), ["bee0000.jpg", "is not a JPEG, PNG"]),
+    "postscript": (_change_file("bee0000.jpg", lambda _: b"%!PS-Adobe-3.0 EPSF-3.0\n"), ["not a JPEG"]),
+    "16 bits": (_change_file("bee0000.jpg", lambda _: _png("I;16", (12, 10))), ["bee0000.jpg", "8 bits"]),
     "other size": (
-        _change_file("bee0000.jpg", lambda data: _png("RGB", (5, 4))),
+        _change_file("bee0000.jpg", lambda _: _png("RGB", (5, 4))),
         ["bee0000.jpg", "5×4", "12×10", "image_size"],
     ),
-    "huge": (_change_file("bee0000.jpg", lambda data: _png("1", (5000, 5000))), ["bee0000.jpg", "5000×5000"]),
-    "bomb": (_change_file("bee0000.jpg", lambda data: _png("1", (9500, 9500))), ["bee0000.jpg", "pixels"]),
+    "huge": (_change_file("bee0000.jpg", lambda _: _png("1", (5000, 5000))), ["bee0000.jpg", "5000×5000"]),
+    "bomb": (_change_file("bee0000.jpg", lambda _: _png("1", (9500, 9500))), ["bee0000.jpg", "pixels"]),
 }
 
 
@@ -138,7 +138,7 @@ def test_a_pipe_among_the_images_is_refused_and_not_read(photos, tmp_path, cache
 def test_data_that_changes_while_it_is_read(photos, tmp_path, cache):
     folder = photos.as_folder(tmp_path / "set")
 
-    def meddle(text, done, total):
+    def meddle(*_):
         (folder / "images" / "cow0001.jpg").write_bytes(photos.files["cow0002.jpg"])
 
     with pytest.raises(DataError, match="changed while it was being read"):

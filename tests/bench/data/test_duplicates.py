@@ -103,7 +103,8 @@ def test_a_picture_in_a_base_and_a_novel_class_rings():
         "2 of 20 images of novel classes stand in a base class, too (1 equal to the byte): "
         "cow[5] = ant[4], dog[3] ~ bee[2]"
     )
-    assert mixes.alarms == repeats.notes == ()
+    assert mixes.alarms == ()
+    assert repeats.notes == ()
     # with `ravi`, cow is no class at all
     assert copies(image_set(images, class_ids), "ravi")[0].alarms[0].text.startswith("1 of 10 images")
 

@@ -105,7 +105,8 @@ WRITERS = {  # format -> (part, its classes, three images of each) -> name -> by
 
 def files_of(kind):
     """name -> bytes of the same 15 images in one of the formats."""
-    rng, files = np.random.default_rng(0), {}
+    rng = np.random.default_rng(0)
+    files: dict[str, bytes] = {}
     for part, classes in CLASSES.items():
         files |= WRITERS[kind](part, classes, rng.integers(0, 256, (3 * len(classes), 5, 4, 3), np.uint8))
     return files

@@ -5,6 +5,8 @@ import os
 import pickle
 import shutil
 import tarfile
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -24,9 +26,13 @@ SPLIT_OF = {"cifar-fs": "bertinetto", "fc100": "oreshkin"}
 class Python2Pickler(pickle._Pickler):
     """Writes text and bytes alike as Python 2 did, whose pickles CIFAR-100's files are."""
 
-    dispatch = dict(pickle._Pickler.dispatch)
+    dispatch: ClassVar[dict[type, Any]] = dict(pickle._Pickler.dispatch)
+
+    write: Callable[[bytes], None]
+    memoize: Callable[[object], None]
 
     def save_string(self, text):
+        """As `save_str` of Python 2."""
         raw = text.encode("latin1") if isinstance(text, str) else text
         size = len(raw)
         self.write((b"U" + bytes([size]) if size < 256 else b"T" + size.to_bytes(4, "little")) + raw)
@@ -114,6 +120,7 @@ def test_every_image_comes_back_from_files_at_hand(name, at, published, made, tm
     assert found.name == name
     counts = {"cifar-fs": "64/16/20", "fc100": "60/20/20"}[name]
     assert found.note == f"600 images in 100 classes ({counts}), read from CIFAR-100."
+    assert found.standard
     assert found.standard.exact
     assert found.split(SPLIT_OF[name]).name == "ravi"
 
@@ -169,8 +176,9 @@ def hostile(made, tmp_path, file):
     return tmp_path / "copy"
 
 
+@pytest.mark.usefixtures("published")
 @pytest.mark.parametrize("file", FILES)
-def test_a_program_in_place_of_a_file_is_not_executed(file, published, made, tmp_path):
+def test_a_program_in_place_of_a_file_is_not_executed(file, made, tmp_path):
     root = hostile(made, tmp_path, file)
     with pytest.raises(DataError, match=rf"copy/cifar-100-python/{file} asks for '.*': .*, and nothing is executed"):
         open_images(f"cifar-fs:{root / 'cifar-100-python'}", tmp_path / "cache")
@@ -217,7 +225,8 @@ def test_even_with_the_right_checksum_nothing_is_executed(file, made, tmp_path, 
     assert (tmp_path / "executed").exists()
 
 
-def test_a_download_with_another_checksum_is_not_kept(published, made, serve, tmp_path):
+@pytest.mark.usefixtures("published")
+def test_a_download_with_another_checksum_is_not_kept(made, serve, tmp_path):
     serve(hostile(made, tmp_path, "train"))
     with pytest.raises(DataError, match="is not the published file") as error:
         open_images("cifar-fs", tmp_path / "cache")
@@ -241,7 +250,8 @@ def test_without_a_network_one_line_says_what_to_do(published, tmp_path, monkeyp
     assert open_images("cifar-fs", tmp_path).images.shape == (600, 3, 32, 32)  # as the line says
 
 
-def test_a_server_that_lacks_the_file(published, serve, tmp_path):
+@pytest.mark.usefixtures("published")
+def test_a_server_that_lacks_the_file(serve, tmp_path):
     serve(tmp_path)
     with pytest.raises(DataError, match=r"\(HTTP Error 404: File not found\): fetch it by other means"):
         open_images("fc100", tmp_path / "cache")
@@ -259,8 +269,9 @@ def test_a_folder_without_the_files(tmp_path):
         find_source(f"fc100:{tmp_path}")
 
 
+@pytest.mark.usefixtures("published")
 @pytest.mark.parametrize("file", FILES)
-def test_a_missing_file_is_named(file, published, made, tmp_path):
+def test_a_missing_file_is_named(file, made, tmp_path):
     root = hostile(made, tmp_path, file)
     (root / "cifar-100-python" / file).unlink()
     with pytest.raises(DataError, match=f"cifar-100-python/{file} is missing"):

@@ -209,7 +209,7 @@ def test_links_out_of_the_data_set_are_refused(photos, layouts, folder, tmp_path
     assert "is a link out of" in message
 
 
-def test_links_inside_the_data_set_are_followed(photos, layouts, folder, cache):
+def test_links_inside_the_data_set_are_followed(folder, cache):
     before = open_images(str(folder), cache).fingerprint
     (folder / "all").mkdir()
     (folder / "val/cow/cow0000.jpg").rename(folder / "all/x.jpg")

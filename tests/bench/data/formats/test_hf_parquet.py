@@ -54,6 +54,7 @@ class Set:
             self.images[split], self.rows[split] = rows(labels, rng)
 
     def expected(self):
+        """The images in their order."""
         return np.concatenate(
             [
                 self.images[split][np.array(self.labels[split]) == NAMES.index(name)]
@@ -147,6 +148,7 @@ def test_the_classes_of_miniimagenet_are_split_anew_by_the_published_list(tmp_pa
     images = leaking(tmp_path / "mini", names)
     found = open_images(str(tmp_path / "mini"), cache)
     assert [len(found.parts[part]) for part in ("train", "val", "test")] == [64, 16, 20]
+    assert found.standard
     assert found.standard.exact
     for part, classes in parts.items():
         assert [found.class_names[c] for c in found.parts[part]] == sorted(classes)
@@ -291,7 +293,8 @@ def test_an_image_that_is_too_large(tmp_path, cache, monkeypatch):
 class _Sink:
     """Takes images and forgets them."""
 
-    def put(self, index, pixels):
+    def put(self, _index, pixels):
+        """Look at an image."""
         assert pixels.dtype == np.uint8
 
 

@@ -59,7 +59,7 @@ def whole(tmp_path_factory):
 @pytest.fixture
 def made(tmp_path_factory, monkeypatch):
     """A few characters of each part, with class lists that have no others."""
-    monkeypatch.setattr(splits, "lists", lambda name: FEW)
+    monkeypatch.setattr(splits, "lists", lambda _: FEW)
     return write(tmp_path_factory.mktemp("omniglot"), frozenset(sum(FEW.values(), ())))
 
 

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -40,11 +41,13 @@ class Set:
         ).transpose(0, 3, 1, 2)
 
     def cache_pickle(self, part):
+        """What a cache pickle holds."""
         names = self.names[part]
         listed = {c: [i for i, name in enumerate(names) if name == c] for c in CLASSES[part]}
         return {"image_data": self.images[part], "class_dict": listed}
 
     def label_pickle(self, part, named=False):
+        """What a label pickle holds."""
         content = {"data": self.images[part], "labels": [LABELS[name] for name in self.names[part]]}
         return content | ({"catname2label": {c: LABELS[c] for c in CLASSES[part]}} if named else {})
 
@@ -73,7 +76,7 @@ def like_python_2(content) -> bytes:
 
 
 WRITERS = {
-    **{f"protocol {p}": (lambda content, p=p: pickle.dumps(content, p)) for p in (0, 2, 4, 5)},
+    **{f"protocol {p}": partial(pickle.dumps, protocol=p) for p in (0, 2, 4, 5)},
     "Python 2": like_python_2,
 }
 
@@ -333,7 +336,7 @@ def test_a_file_that_is_no_data(tmp_path, cache, data):
             open_images(str(folder), cache)
 
 
-def test_a_file_that_vanishes(tmp_path, cache):
+def test_a_file_that_vanishes(tmp_path):
     folder = write_cache(tmp_path / "set", Set())
     source = find_source(str(folder))
     (folder / CACHE.format("test")).unlink()

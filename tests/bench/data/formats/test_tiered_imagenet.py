@@ -42,6 +42,7 @@ class Set:
         ).transpose(0, 3, 1, 2)
 
     def ren_labels(self, part):
+        """What a file of labels holds."""
         return {
             "label_specific": self.labels[part],
             "label_general": np.zeros_like(self.labels[part]),
@@ -316,7 +317,8 @@ def test_another_packing(tmp_path, cache):
 class _Sink:
     """Takes images and forgets them."""
 
-    def put(self, index, pixels):
+    def put(self, _index, pixels):
+        """Look at an image."""
         assert pixels.dtype == np.uint8
 
 

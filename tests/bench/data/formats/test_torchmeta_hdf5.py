@@ -345,7 +345,8 @@ def test_any_bytes_are_refused(tmp_path_factory, data, magic):
 class _Sink:
     """Takes images and forgets them."""
 
-    def put(self, index, pixels):
+    def put(self, _index, pixels):
+        """Look at an image."""
         assert pixels.dtype == np.uint8
 
 

@@ -48,7 +48,7 @@ def test_a_member_that_claims_a_terabyte_is_not_waited_for(tmp_path):
     info.size = 1 << 40
     (tmp_path / "a.tar").write_bytes(info.tobuf() + bytes(20_480))
     with pytest.raises(DataError, match=r"a\.tar is a damaged or incomplete archive \(it ends too early\)"):
-        list(archives.read_members(tmp_path / "a.tar", lambda name: None))
+        list(archives.read_members(tmp_path / "a.tar", lambda _: None))
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,8 @@ class _Counting:
     def __init__(self):
         self.taken, self.taken_first = 0, None
 
-    def put(self, index, pixels):
+    def put(self, *_):
+        """Take an image."""
         self.taken_first = self.taken if self.taken_first is None else self.taken_first
 
 
