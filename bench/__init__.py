@@ -11,16 +11,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fewshot_bench.library import plan, run
     from fewshot_bench.results.frames import curves, episodes, results
+    from fewshot_bench.running.library import plan, run
 
 __version__ = "0.1.0"
 __all__ = ["curves", "episodes", "plan", "results", "run"]
 
 # public name -> the module that has it; each stands above once more, for type checkers and editors
 _HOMES = {
-    "plan": "library",
-    "run": "library",
+    "plan": "running.library",
+    "run": "running.library",
     "results": "results.frames",
     "episodes": "results.frames",
     "curves": "results.frames",

@@ -34,14 +34,12 @@ def checkpoints(out: Path) -> Path:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, in a folder made for it, that takes its name when all is written and on the disk.
+    """A file to write that takes its name when all is written and on the disk.
 
     A pipe or a device is written as it is. Raises OSError, and leaves what was there.
     """
     path = path.resolve()  # a link goes on leading to it
     is_device = path.exists() and not path.is_file()  # it cannot be replaced
-    if not is_device:
-        path.parent.mkdir(parents=True, exist_ok=True)
     target = path if is_device else path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with target.open("wb") as file:
@@ -58,6 +56,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file as `whole_file` does."""
+    """Write a file as `whole_file` does, in a folder made for it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as file:
         file.write(content)

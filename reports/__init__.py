@@ -1,1 +1,1 @@
-"""Tables and plots -> one document: `report.write_report`."""
+"""Tables and plots -> one document: `report.documents`."""

@@ -1,11 +1,9 @@
 """Results -> one self-contained HTML file, the table in LaTeX and Markdown, and the plots."""
 
 import base64
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -83,17 +81,13 @@ class Plot:
         )
 
 
-def write_report(
-    results: Results,
-    folder: Path,
-    published: Sequence[PublishedTable] | None = None,
-    samples: Sequence[ClassSample] = (),
-) -> tuple[Path, ...]:
-    """Write report.html, table.tex, table.md, plots/*.{svg,png}; each file is replaced whole or not at all.
+def documents(
+    results: Results, published: Sequence[PublishedTable] | None = None, samples: Sequence[ClassSample] = ()
+) -> dict[str, bytes]:
+    """The files of a report by their paths in its folder: report.html, table.tex, table.md, plots/*.{svg,png}.
 
     published: every table of `tables/published/` by default
     samples: images to show, those of one kind together; none where the data set is not at hand
-    Returns the paths, report.html first.
     """
     papers = load_published() if published is None else published
     table = summarise(results)
@@ -106,13 +100,13 @@ def write_report(
     for plot in drawn:
         contents[f"plots/{plot.name}.svg"] = plot.svg
         contents[f"plots/{plot.name}.png"] = to_png(plot.figure)
-    return tuple(_replace(folder / name, content) for name, content in contents.items())
+    return contents
 
 
 def report_html(
     results: Results, published: Sequence[PublishedTable] | None = None, samples: Sequence[ClassSample] = ()
 ) -> str:
-    """The whole report as one HTML document that loads nothing from outside itself; see `write_report`."""
+    """The whole report as one HTML document that loads nothing from outside itself; see `documents`."""
     papers = load_published() if published is None else published
     table = summarise(results)
     return _document(results, table, _plots(results, table), papers, samples)
@@ -161,15 +155,3 @@ def _plots(results: Results, table: Table) -> list[Plot]:
 
 def _data_uri(svg: bytes) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
-
-
-def _replace(path: Path, content: bytes) -> Path:
-    """Write beside the target, then rename: a reader or a crash never meets half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(content)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-    return path

@@ -90,3 +90,37 @@ def test_the_store_is_read_without_torch():
 def test_help_is_fast_because_the_command_line_loads_little():
     heavy = {"torch", "sqlalchemy", "alembic", "matplotlib", "numpy", "scipy", "PIL", "jinja2"}
     assert not loaded_by("import fewshot_bench.cli") & heavy
+
+
+# within bench: what a folder may import of the others; the loose files stand below them all
+ARROW = ("cli", "doctor", "replay", "running", "results", "experiment", "data")
+ABOVE = {"__init__", "__main__"}  # the public interface, and the command
+
+
+def test_the_arrow_holds_within_bench():
+    for path in (ROOT / "bench").rglob("*.py"):
+        room = path.relative_to(ROOT / "bench").with_suffix("").parts[0]
+        below = ARROW[ARROW.index(room) :] if room in ARROW else (*ARROW, *ABOVE) if room in ABOVE else ()
+        if room == "doctor":
+            below = tuple(name for name in below if name != "replay")  # they stand side by side
+        for name in imported(path):
+            parts = name.split(".")
+            if parts[0] == "fewshot_bench" and len(parts) > 1 and parts[1] in (*ARROW, *ABOVE):
+                assert parts[1] in below or parts[1] in ("__init__", room), f"{path} imports {name}"
+
+
+def test_loose_files_are_few():
+    assert len(list((ROOT / "bench").glob("*.py"))) <= 8
+
+
+def test_a_command_imports_one_module_of_work():
+    """The others are at the top, and light: options in, one call, lines out."""
+    for path in (ROOT / "bench" / "cli").rglob("*.py"):
+        functions = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if is_function(node)]
+        n_commands = sum("command(" in ast.unparse(decorator) for f in functions for decorator in f.decorator_list)
+        deferred = [node for f in functions for node in ast.walk(f) if isinstance(node, ast.Import | ast.ImportFrom)]
+        assert len(deferred) <= n_commands, path
+
+
+def is_function(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef)

@@ -12,12 +12,13 @@ from fewshot_bench.cli.compare import compare
 from fewshot_bench.cli.data import data
 from fewshot_bench.cli.doctor import doctor
 from fewshot_bench.cli.exchange import export, import_
-from fewshot_bench.cli.inspect import init, list_, show, status
+from fewshot_bench.cli.listing import init, list_
 from fewshot_bench.cli.merge import merge
 from fewshot_bench.cli.power import power
 from fewshot_bench.cli.replay import replay
 from fewshot_bench.cli.report import report
 from fewshot_bench.cli.run import run
+from fewshot_bench.cli.status import show, status
 from fewshot_bench.cli.verify import verify
 from fewshot_bench.cli.why import why
 from fewshot_bench.errors import BenchError

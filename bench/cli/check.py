@@ -1,19 +1,13 @@
 """`bench check`: is anything worse than it was?"""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from fewshot_bench.cli.options import selection_options
 from fewshot_bench.cli.output import write_file
-from fewshot_bench.errors import NothingSelected, UsageError
+from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.selection import Selection
-
-if TYPE_CHECKING:
-    from fewshot_bench.tables.scores import Results
 
 
 @click.command()
@@ -53,36 +47,15 @@ def check(
 
     Exits 3 if anything is worse by --margin or more and beyond chance, 5 if nothing could be compared.
     """
-    from fewshot_bench.experiment.choosing import choose
-    from fewshot_bench.results.baselines import read
-    from fewshot_bench.results.collect import results
-    from fewshot_bench.tables.check.regression import compare
-    from fewshot_bench.tables.check.render import render_verdicts
+    from fewshot_bench.results.baselines import checked, written
 
     if not 0 <= margin <= 100:  # nan, too
         raise UsageError(f"--margin {margin} must be between 0 and 100 percentage points")
     if write:
-        _write_baseline(against, results(choose(selection)))
+        write_file(against, written(against, selection))
         return 0
-    chosen = choose(selection)
-    stored = read(against, chosen)
-    found = compare(results(chosen), stored, margin / 100, strict)
-    click.echo(render_verdicts(found, format_), nl=False)
+    code, text = checked(against, selection, margin / 100, strict=strict)
+    click.echo(text(format_), nl=False)
     if junit:
-        write_file(junit, render_verdicts(found, "junit"))
-    return found.exit_code
-
-
-def _write_baseline(path: Path, results: Results) -> None:
-    from fewshot_bench.results.baselines import is_database
-    from fewshot_bench.tables.check.baseline import baseline_text, make_baseline
-
-    if not any(cell.state == "done" for cell in results.cells):
-        raise NothingSelected("no finished cell to write: `bench run` makes them")
-    try:
-        refused = is_database(path)
-    except OSError:  # not there yet
-        refused = False
-    if refused:
-        raise UsageError(f"--against {path}: --write makes a JSON file and leaves a database alone")
-    write_file(path, baseline_text(make_baseline(results)))
+        write_file(junit, text("junit"))
+    return code

@@ -1,20 +1,108 @@
-"""What `bench data` says, in lines of at most 110 columns."""
+"""What `bench data` shows and says, in lines of at most 110 columns."""
 
-from __future__ import annotations
-
+import dataclasses
+import json
 import textwrap
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from fewshot_bench.data.describing import Prepared
+from fewshot_bench.cli.doctor import checks_document, checks_text
+from fewshot_bench.cli.output import write_file
+from fewshot_bench.cli.screen import Screen
+from fewshot_bench.config import Config, config_file, load
+from fewshot_bench.data import FORMATS, NAMED, open_images, recognise
+from fewshot_bench.data.cache import folder_of
+from fewshot_bench.data.describing import Prepared, describe, prepared, prepared_sets
+from fewshot_bench.data.images import SPLITS, ImageSet, check_split
+from fewshot_bench.doctor.copies import copies
+from fewshot_bench.doctor.images import blank_images, class_sizes, picture, published_classes
+from fewshot_bench.errors import DataError
+from fewshot_bench.experiment.episodes import Setting
+from fewshot_bench.files import cache_folder
 
 WIDTH = 110
+ALARMED = 3  # exit code
+SHEET_CLASSES, SHEET_IMAGES = 8, 12  # of base and of novel classes each; of a class
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A data set as a command line named it; n_decoded: images that were decoded for it now."""
+
+    images: ImageSet
+    format: str
+    prepared: Prepared
+    n_decoded: int
+    seconds: float
+
+
+def listed(*, as_json: bool) -> str:
+    """What can be read, and what is prepared."""
+    cache = cache_folder()
+    found = prepared_sets(cache)
+    if as_json:
+        expects = {name: layout.EXPECTS for name, layout in FORMATS.items()}
+        prepared = [dataclasses.asdict(one) for one in found]
+        document = {"schema": 1, "named": list(NAMED), "formats": expects, "cache": str(cache), "prepared": prepared}
+        return json.dumps(document)
+    return f"{formats_text()}\n\nPrepared, in {cache}\n{_prepared_table(found) if found else '  nothing yet'}"
+
+
+def described(
+    source: str, image_size: int | None, split: str | None, sheet: Path | None, *, as_json: bool, quiet: bool
+) -> Iterator[str]:
+    """What is in a data set; then its picture is written, where one is named."""
+    config = load(config_file(None))
+    sheet_split = _checked_split(split, config)
+    opened = _open(source, image_size, config, quiet)
+    splits = [split] if split else list(SPLITS)
+    found = describe(opened.images, opened.prepared, opened.format, splits, config.episodes.n_query)
+    yield json.dumps({"schema": 1, **dataclasses.asdict(found)}) if as_json else _fact_table(found.lines())
+    if sheet:
+        write_file(sheet, picture(opened.images, sheet_split, SHEET_CLASSES, SHEET_IMAGES))
+
+
+def prepare(source: str, image_size: int | None, *, as_json: bool, quiet: bool) -> str:
+    """Decode a data set into the cache."""
+    opened = _open(source, image_size, load(config_file(None)), quiet)
+    rate = opened.n_decoded / opened.seconds
+    if as_json:
+        facts = {"format": opened.format, "n_decoded": opened.n_decoded, "seconds": opened.seconds}
+        return json.dumps({"schema": 1, **dataclasses.asdict(opened.prepared), **facts})
+    took = f"{opened.seconds:.1f} s, {rate:,.0f} images/s" if opened.n_decoded else "nothing: it was prepared before"
+    lines = [
+        ("name", opened.prepared.name),
+        ("format", opened.format),
+        ("images", f"{opened.prepared.n_images:,}"),
+        ("size", opened.prepared.size_text),
+        ("prepared", opened.prepared.folder),
+        ("fingerprint", opened.prepared.fingerprint),
+        ("took", took),
+    ]
+    return _fact_table(lines)
+
+
+def checked(source: str, image_size: int | None, split: str | None, *, as_json: bool, quiet: bool) -> tuple[int, str]:
+    """Look for copies, blank images, small classes; exit code, and what was found."""
+    config = load(config_file(None))
+    name = _checked_split(split, config)
+    images = _open(source, image_size, config, quiet).images
+    grid, training, n_query = config.grids[config.run.grid], config.training, config.episodes.n_query
+    wanted = [Setting(way, shot, n_query) for way in grid.ways for shot in grid.shots]
+    found = [
+        published_classes(images),
+        *copies(images, name),
+        blank_images(images),
+        class_sizes(images, name, wanted, Setting(training.way, training.shot, training.query)),
+    ]
+    said = checks_document(found) if as_json else checks_text(found)
+    return ALARMED if any(one.alarms for one in found) else 0, said
 
 
 def formats_text() -> str:
     """The named data sets and the formats, for people."""
-    from fewshot_bench.data import FORMATS, NAMED
-
     width = max(map(len, FORMATS))
 
     def lines(names: list[str]) -> list[str]:
@@ -25,7 +113,7 @@ def formats_text() -> str:
     return "\n".join(["Data sets by name", *lines(list(NAMED)), "", heading, *lines(others)])
 
 
-def prepared_table(found: list[Prepared]) -> str:
+def _prepared_table(found: list[Prepared]) -> str:
     """A row for each data set in the cache."""
     rows = [("name", "images", "classes", "size", "fingerprint", "on disk", "from")]
     rows += [
@@ -49,7 +137,7 @@ def prepared_table(found: list[Prepared]) -> str:
     return "\n".join(lines)
 
 
-def fact_table(lines: list[tuple[str, str]]) -> str:
+def _fact_table(lines: list[tuple[str, str]]) -> str:
     """A line, or more, for each (what, its value)."""
     width = max(len(name) for name, _ in lines)
     return "\n".join(_hanging(f"{name:<{width}}  ", text) for name, text in lines)
@@ -59,3 +147,33 @@ def _hanging(start: str, text: str) -> str:
     """Text of at most WIDTH columns behind a name, its further lines below the first; paths stay whole."""
     options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
     return textwrap.fill(text, WIDTH, initial_indent=start, subsequent_indent=" " * len(start), **options)
+
+
+def _checked_split(named: str | None, config: Config) -> str:
+    """The split to look at. Raises UsageError for the name of none, before anything is decoded."""
+    name = named or config.data.split
+    check_split(name)
+    return name
+
+
+def _open(source: str, image_size: int | None, config: Config, quiet: bool) -> Opened:
+    """The data set, prepared now if it is not yet, with progress on a terminal."""
+    size = (config.data.image_size if image_size is None else image_size) or None
+    counts = []  # of decoded images, as they are reported
+
+    start = time.perf_counter()
+    with Screen(-1 if quiet else 0) as screen:
+
+        def progress(text: str, done: int, total: int) -> None:
+            counts.append(done)
+            screen.preparing(text, done, total)
+
+        images = open_images(source, cache_folder(), size, progress)
+    seconds = time.perf_counter() - start
+    format_, found = recognise(source)
+    facts = prepared(folder_of(cache_folder(), found.state(), size))
+    if facts is None:
+        raise DataError(f"{found.where} changed while it was being read: run the command again")
+    if facts.archive_layout:
+        format_ = f"{facts.archive_layout}, in an archive"
+    return Opened(images, format_, facts, counts[-1] if counts else 0, seconds)

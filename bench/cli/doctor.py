@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from fewshot_bench.cli.options import selection_options
-from fewshot_bench.errors import NoResultsYet, NothingSelected
+from fewshot_bench.errors import NothingSelected
 from fewshot_bench.experiment.selection import Selection
 
 if TYPE_CHECKING:
-    from fewshot_bench.experiment.choosing import Chosen
     from fewshot_bench.tables.alarms.alarm import Alarm, Check
 
 ALARMED = 3
@@ -38,57 +37,13 @@ def doctor(*, control: bool, strict: bool, as_json: bool, selection: Selection) 
     Exits 0, with or without alarms; with --strict 3 if there are some. Exits 5 where nothing is stored of the chosen
     cells: only the images were looked at then.
     """
-    from fewshot_bench.doctor.copies import copies
-    from fewshot_bench.experiment.choosing import choose
+    from fewshot_bench.doctor.examination import examined
 
-    chosen = choose(selection)
-    _say(f"looking for copies among {len(chosen.images.images):,} images")
-    found = list(copies(chosen.images, chosen.request.split))
-    stored = _of_results(chosen)
-    found += [*stored, *_of_models(chosen, control)] if stored else []
-    n_alarms = sum(len(check.alarms) for check in found)
+    found, any_stored = examined(selection, control, lambda text: click.echo(text, err=True))
     click.echo(checks_document(found) if as_json else checks_text(found))
-    if not stored:
+    if not any_stored:
         raise NothingSelected("no results of these cells are stored, so only the images were looked at: `bench run`")
-    return ALARMED if strict and n_alarms else 0
-
-
-def _of_results(chosen: Chosen) -> tuple[Check, ...]:
-    """The checks of the stored results; none where nothing is stored."""
-    from fewshot_bench.results.collect import results
-    from fewshot_bench.tables.alarms.checks import checks
-
-    try:
-        cells = results(chosen, with_answers=True).cells
-    except NoResultsYet:
-        return ()
-    return checks(cells) if any(cell.episodes for cell in cells) else ()
-
-
-def _of_models(chosen: Chosen, control: bool) -> list[Check]:
-    from fewshot_bench.cli.screen import duration
-    from fewshot_bench.doctor import models as doctor
-    from fewshot_bench.results.store import Reader
-    from fewshot_bench.running.device import choose_device
-    from fewshot_bench.running.recording import workplace
-    from fewshot_bench.tables.alarms.alarm import counted
-
-    run = chosen.request.config.run
-    place = workplace(chosen, choose_device(run.device, chosen.request.config.model.numerics).type, run.threads)
-    lab = place.open(lambda: False)
-    models = doctor.stored_models(chosen.cells, Reader(chosen.database))
-    _say(f"looking at {counted(models, 'model')}, an episode each")
-    found = [doctor.queries_apart(models, lab)]
-    if control:
-        few, n = doctor.one_a_column(models), doctor.CONTROL_EPISODES
-        takes = duration(n * sum(model.seconds_per_episode for model in few))
-        _say(f"testing {counted(few, 'model')} with shuffled labels, {n} episodes each: about {takes}")
-        found.append(doctor.label_control(few, lab, lambda name: _say(f"  {name}")))
-    return found
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
+    return ALARMED if strict and any(check.alarms for check in found) else 0
 
 
 def alarm_text(alarm: Alarm) -> str:

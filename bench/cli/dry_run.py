@@ -1,18 +1,13 @@
 """`bench run -n`: the plan on stdout, as tables or as JSON."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from fewshot_bench.cli.screen import duration
-
-if TYPE_CHECKING:
-    from fewshot_bench.experiment.plan import Expected, Plan
+from fewshot_bench.experiment.plan import Expected, Plan
+from fewshot_bench.tables.wording import duration
 
 
 def print_plan(plan: Plan, expected: Expected, memory: dict[str, int], as_json: bool) -> None:

@@ -1,18 +1,14 @@
 """`bench export` and `bench import`: results as a long table, one row an episode, and back."""
 
-from __future__ import annotations
-
 import shlex
 import sys
 from pathlib import Path
 
 import click
 
-from fewshot_bench.cli.merge import contradiction, tell
 from fewshot_bench.cli.options import database_in, dry_run_option, json_option, out_folder, out_option
 from fewshot_bench.cli.output import written
 from fewshot_bench.errors import UsageError
-from fewshot_bench.files import checkpoints, database
 
 
 @click.command()
@@ -43,25 +39,20 @@ def export(*, out: Path | None, expression: str | None, format_: str | None, out
     the column answers, and import into another folder. In pandas, give cell_key, episode_id and training_key
     the dtype str.
     """
-    from fewshot_bench.experiment.selection import parse
-    from fewshot_bench.results.exchange import export as exchange
-    from fewshot_bench.results.store.snapshot import snapshot
+    from fewshot_bench.results.exchange.export import exported
 
-    wanted = parse(expression) if expression else None
     if not format_ and output != "-" and Path(output).suffix not in ("", ".csv", ".parquet"):
         raise UsageError(f"{output} ends neither in .csv nor in .parquet: name its format with --format")
     is_parquet = format_ == "parquet" if format_ else output.endswith(".parquet")
-    write = exchange.write_parquet if is_parquet else exchange.write_csv
-    with snapshot(database_in(out)) as stored:
-        rows = exchange.long_rows(stored, wanted)
+    with exported(database_in(out), expression, as_parquet=is_parquet) as write:
         if output == "-":
             if is_parquet and sys.stdout.isatty():
                 raise UsageError("Parquet is not for a terminal: name a file with -o")
             sys.stdout.flush()
-            write(rows, sys.stdout.buffer)
+            write(sys.stdout.buffer)
             return
         with written(Path(output)) as file:
-            n = write(rows, file)
+            n = write(file)
     click.echo(f"{output}: {n:,} episodes", err=True)
 
 
@@ -77,13 +68,8 @@ def import_(*, file: Path, out: Path | None, dry_run: bool, as_json: bool) -> No
     (exit 6), then nothing is changed. FILE may be CSV or Parquet. Each imported row names the file, with its
     SHA-256, as where it came from (bench show).
     """
-    from fewshot_bench.results.exchange.importing import merge_file
-    from fewshot_bench.results.provenance import collect
-    from fewshot_bench.running.weights import bring
+    from fewshot_bench.cli.merge_text import imported
 
-    folder = out_folder(out)
-    found = merge_file(file, database(folder), collect(shlex.join(["bench", *sys.argv[1:]]), "", 0, 0), dry_run=dry_run)
-    brought = bring(found.weights, None, checkpoints(folder), dry_run=True)  # a table holds no weights
-    tell(found, brought, "would import" if dry_run else "imported", as_json=as_json)
-    if found.forbidden:
-        raise contradiction(str(file), found)
+    command = shlex.join(["bench", *sys.argv[1:]])
+    for said in imported(file, out_folder(out), command, dry_run=dry_run, as_json=as_json):
+        click.echo(said)

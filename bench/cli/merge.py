@@ -1,24 +1,10 @@
 """`bench merge`: another database's results, united with ours where nothing contradicts it."""
 
-from __future__ import annotations
-
-import dataclasses
-import json
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from fewshot_bench.cli.options import dry_run_option, json_option, out_folder, out_option
-from fewshot_bench.errors import DatabaseError, UsageError
-from fewshot_bench.files import checkpoints, database, database_at
-
-if TYPE_CHECKING:
-    from fewshot_bench.results.store.comparing import Comparison, EpisodeConflict
-    from fewshot_bench.running.weights import Brought
-
-SHOWN = 20  # conflicts listed one by one; --json has them all
 
 
 @click.command()
@@ -35,127 +21,7 @@ def merge(*, other: str, out: Path | None, dry_run: bool, as_json: bool) -> None
     results of theirs would come to stand beside results of ours. A finished training or cell takes the place of a
     failed or unfinished one. Checkpoints beside OTHER.sqlite are copied. Words: docs/statistics.md.
     """
-    from fewshot_bench.results.store import merging
-    from fewshot_bench.results.store.snapshot import file_of, is_same
-    from fewshot_bench.running.weights import bring
+    from fewshot_bench.cli.merge_text import merged
 
-    folder = out_folder(out)
-    ours, theirs = database(folder), database_at(other)
-    path = file_of(theirs)
-    if path and not path.exists():
-        raise UsageError(f"{other}: there is no such file")
-    if is_same(ours, theirs):
-        raise UsageError(f"{other} is our own database; choose another, or another --out")
-    found = merging.merge(ours, theirs, dry_run=dry_run)
-    source = checkpoints(path.parent) if path else None
-    brought = bring(found.weights, source, checkpoints(folder), dry_run=dry_run or found.forbidden)
-    tell(found, brought, "would merge" if dry_run else "merged", as_json=as_json)
-    if found.forbidden:
-        raise contradiction(other, found)
-
-
-def contradiction(other: str, found: Comparison) -> DatabaseError:
-    """What a forbidden merge ends with."""
-    return DatabaseError(f"{other} contradicts our results: {_count_conflicts(found)}; nothing was changed")
-
-
-def tell(found: Comparison, brought: Brought, done: str, *, as_json: bool) -> None:
-    """What a merge did (`done` is its verb), or the conflicts that forbade it."""
-    if as_json:
-        click.echo(json.dumps(_as_json(found, brought)))
-    elif found.forbidden:
-        click.echo("\n".join(_conflict_lines(found)))
-    else:
-        click.echo("\n".join([_summary(found, done), *_notes(found), *_weights_notes(found, brought)]))
-
-
-def _summary(found: Comparison, done: str) -> str:
-    n = {state: sum(cell.state == state for cell in found.cells) for state in ("new", "extended", "equal")}
-    n_proved = found.proof.n_in_equal_cells
-    proved = f" (proved on {_count(n_proved, 'episode')})" if n_proved else ""
-    if not found.anything_new:
-        return f"{done}: nothing new; {_count(n['equal'], 'cell')} equal{proved}"
-    return f"{done}: {_count(n['new'], 'cell')} new, {n['extended']} extended, {n['equal']} equal{proved}"
-
-
-def _notes(found: Comparison) -> list[str]:
-    proof = found.proof
-    n_answers = sum(len(cell.new_answers) for cell in found.cells)
-    n_other = sum(cell.n_other_answers for cell in found.cells)
-    states = Counter(found.trainings.values())
-    notes = []
-    if states["new"] or states["replaced"]:
-        replaced = f", {states['replaced']} in place of one without results" if states["replaced"] else ""
-        notes.append(f"trainings: {states['new']} new{replaced}")
-    if proof.n_proved:
-        where = "across machines" if len(proof.machines) > 1 else "on one kind of machine"
-        n_episodes = _count(proof.n_proved, "episode")
-        notes += [
-            f"a reproducibility measurement {where}: {n_episodes}, each measured by two runs, with equal counts",
-            f"  measured on: {'; '.join(proof.machines)}",
-        ]
-    if proof.n_weights:
-        notes.append(f"{_count(proof.n_weights, 'training')}, made by two runs, with bit-identical weights")
-    if proof.n_copied:
-        notes.append(f"{_count(proof.n_copied, 'equal episode')} of the same run on both sides, which proves nothing")
-    if proof.n_unknown:
-        notes.append(f"{_count(proof.n_unknown, 'equal episode')} of unknown origin, which proves nothing")
-    if n_other:
-        notes.append(f"{_count(n_other, 'episode')} with equal counts, but other answers to single queries: ours stay")
-    if found.n_other_weights:
-        notes.append(f"{_count(found.n_other_weights, 'training')} with other weights there, not taken: ours stay")
-    if n_answers:
-        notes.append(f"answers to the queries of {_count(n_answers, 'episode')} added, where we had kept only counts")
-    return notes
-
-
-def _weights_notes(found: Comparison, brought: Brought) -> list[str]:
-    notes = [f"weights of {_count(len(brought.copied), 'training')} copied"] if brought.copied else []
-    if brought.missing and found.anything_new:
-        which = _count(len(brought.missing), "training")
-        notes.append(f"no weights came for {which}: `bench replay` of such cells will need --retrain")
-    return notes
-
-
-def _count_conflicts(found: Comparison) -> str:
-    parts = []
-    if found.conflicts:
-        n_cells = len({conflict.key for conflict in found.conflicts})
-        n_equal = found.proof.n_proved + found.proof.n_copied + found.proof.n_unknown
-        where = f"of {_count(n_cells, 'cell')} with other counts ({n_equal:,} with equal ones)"
-        parts.append(f"{_count(len(found.conflicts), 'episode')} {where}")
-    if found.weights_conflicts:
-        parts.append(f"{_count(len(found.weights_conflicts), 'training')} with other weights")
-    return " and ".join(parts)
-
-
-def _conflict_lines(found: Comparison) -> list[str]:
-    width = max((len(conflict.cell) for conflict in found.conflicts), default=0)
-    lines = [_conflict_line(conflict, width) for conflict in found.conflicts]
-    for conflict in found.weights_conflicts:
-        weights = f"weights {conflict.ours[:12]} here, {conflict.theirs[:12]} there"
-        more = f" and {len(conflict.cells) - 1} more" if len(conflict.cells) > 1 else ""
-        lines.append(f"training {conflict.training}  {weights}; would mix in {conflict.cells[0]}{more}")
-    rest = len(lines) - SHOWN
-    return [*lines[:SHOWN], f"... and {rest} more; --json lists them all"] if rest > 0 else lines
-
-
-def _conflict_line(conflict: EpisodeConflict, width: int) -> str:
-    (our_id, *ours), (their_id, *theirs) = conflict.ours, conflict.theirs
-    ids = our_id if our_id == their_id else f"{our_id} here, {their_id} there"
-    return (
-        f"{conflict.cell:<{width}}  episode {conflict.number:>4}  {ids}  "
-        f"ours {ours[0]}/{ours[1]}  theirs {theirs[0]}/{theirs[1]}"
-    )
-
-
-def _as_json(found: Comparison, brought: Brought) -> dict[str, object]:
-    return dataclasses.asdict(found) | {
-        "forbidden": found.forbidden,
-        "anything_new": found.anything_new,
-        "checkpoints": dataclasses.asdict(brought),
-    }
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
+    for said in merged(other, out_folder(out), dry_run=dry_run, as_json=as_json):
+        click.echo(said)

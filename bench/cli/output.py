@@ -8,7 +8,7 @@ from typing import BinaryIO
 import click
 
 from fewshot_bench.errors import UsageError
-from fewshot_bench.files import whole_file
+from fewshot_bench.files import whole_file, write_whole
 
 
 def write_out(output: str | None, text: str) -> None:
@@ -21,17 +21,22 @@ def write_out(output: str | None, text: str) -> None:
 
 def write_file(path: Path, content: str | bytes) -> None:
     """Write a file, whole or not at all, and name it on stderr. Raises UsageError where it cannot be written."""
-    with written(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+    with _explained(path):
+        write_whole(path, content.encode() if isinstance(content, str) else content)
     click.echo(path, err=True)
 
 
 @contextmanager
 def written(path: Path) -> Iterator[BinaryIO]:
     """A file to write, see `whole_file`. Raises UsageError where it cannot be written."""
+    with _explained(path), whole_file(path) as file:
+        yield file
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
     try:
-        with whole_file(path) as file:
-            yield file
+        yield
     except BrokenPipeError:  # of a pipe that is named: whoever read it has had enough
         raise
     except OSError as error:

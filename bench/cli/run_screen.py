@@ -6,7 +6,7 @@ import click
 
 from fewshot_bench.cli import until_text as text
 from fewshot_bench.cli.dry_run import print_plan
-from fewshot_bench.cli.screen import Screen, accuracy, duration
+from fewshot_bench.cli.screen import Screen, accuracy
 from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.plan import Plan, PlannedCell
 from fewshot_bench.experiment.records import EpisodeResult
@@ -16,6 +16,7 @@ from fewshot_bench.running.looks import Separation
 from fewshot_bench.running.planning import memory_of, plan_of, seconds_of
 from fewshot_bench.running.recording import SOME_FAILED, Outcome
 from fewshot_bench.tables.scores import Results
+from fewshot_bench.tables.wording import duration
 
 LONG_SECONDS = 20.0  # an evaluation that takes longer says so first
 

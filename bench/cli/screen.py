@@ -13,6 +13,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from fewshot_bench.tables.statistics.sampler import sample
+
 
 class HasCounts(Protocol):
     """An episode's result."""
@@ -84,15 +86,6 @@ class Screen:
 
 def accuracy(results: Sequence[HasCounts]) -> str:
     """ "52.31 ± 1.20 %": the mean over episodes and its 95 % t-interval."""
-    from fewshot_bench.tables.statistics.sampler import sample
-
     over = sample([r.n_correct / r.n_queries for r in results])
     spread = "" if over.half_width is None else f" ± {100 * over.half_width:.2f}"
     return f"{100 * over.mean:.2f}{spread} %"
-
-
-def duration(seconds: float) -> str:
-    """ "12 s", "3 min", "2.5 h"."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

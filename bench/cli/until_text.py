@@ -1,21 +1,17 @@
 """What `bench run --until separated` says: before and after each look, at the end, and beforehand with -n."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fewshot_bench.cli.screen import duration
+from fewshot_bench.experiment.plan import Plan
 from fewshot_bench.tables.power import hidden_by_seeds
+from fewshot_bench.tables.scores import Experiment, Results
 from fewshot_bench.tables.separation import Contest, Place
 from fewshot_bench.tables.statistics.estimate import ALPHA
 from fewshot_bench.tables.statistics.sequential import boundaries, fractions_of
 from fewshot_bench.tables.summary import disjoint_episodes
-
-if TYPE_CHECKING:
-    from fewshot_bench.experiment.plan import Plan
-    from fewshot_bench.tables.scores import Experiment, Results
+from fewshot_bench.tables.wording import duration
 
 WIDTH = 105
 NO_BREAK = "\N{NO-BREAK SPACE}"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_bench.data.describing import chunks
+from fewshot_bench.data.describing import chunks, class_samples
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.doctor.copies import EXAMPLES, place
 from fewshot_bench.errors import UsageError
@@ -90,3 +90,11 @@ def _lacks(images: ImageSet, classes: tuple[int, ...], setting: Setting, what: s
 def _shown(found: NDArray[np.int64], images: ImageSet) -> str:
     """ ": dog[3], cat[17], ..."."""
     return ": " + ", ".join([place(int(i), images) for i in found[:EXAMPLES]] + ["..."] * (len(found) > EXAMPLES))
+
+
+def picture(images: ImageSet, split: str, n_classes: int, n_images: int) -> bytes:
+    """A PNG to look at: random images of random classes, base and novel ones."""
+    from fewshot_bench.reports.contact_sheet import ClassSample, contact_sheet  # here: matplotlib takes 0.3 s to import
+
+    samples = [ClassSample(*sample) for sample in class_samples(images, split, n_classes, n_images)]
+    return contact_sheet(f"{images.name}: random classes, random images (split {split})", samples)

@@ -3,17 +3,26 @@
 import dataclasses
 from collections import defaultdict
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
 from fewshot_bench.errors import DatabaseError
 from fewshot_bench.experiment.records import SMALL, Answers
 from fewshot_bench.results.store import Reader
+from fewshot_bench.results.store.reading import Counts
 from fewshot_bench.tables.alarms.alarm import Alarm
 from fewshot_bench.tables.alarms.checks import checks
 from fewshot_bench.tables.scores import CellScore, EpisodeScore
 
 MOST_EPISODES = 100_000  # that are read in about a second
+
+
+def overview(database: str) -> tuple[Counts, list[dict[str, Any]], tuple[Alarm, ...] | None]:
+    """How much is stored, a short record of each cell, and what is strange, see `stored_alarms`."""
+    reader = Reader(database)
+    counts = reader.counts()
+    return counts, reader.all_cells(), stored_alarms(reader, counts.episodes)
 
 
 def stored_alarms(reader: Reader, n_episodes: int) -> tuple[Alarm, ...] | None:

@@ -1,8 +1,18 @@
 """Why a result is not up to date: which fields of its identity changed, in dotted names."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+from fewshot_bench.config import config_file, load
+from fewshot_bench.errors import NothingSelected
+from fewshot_bench.experiment.choosing import choose
+from fewshot_bench.experiment.selection import Selection, place_named, place_of
+from fewshot_bench.files import database
+from fewshot_bench.results.store import Reader
+
+Row = dict[str, Any]  # see Reader.all_cells
 
 ABSENT = "(none)"  # the value of a field that one of two identities does not have
 MEANING = {
@@ -54,6 +64,81 @@ class Answer:
     def same_training(self) -> bool:
         """Whether only the test differs."""
         return not any(change.field.startswith("training.") for change in self.changes)
+
+
+def why(cell: str, selection: Selection) -> Answer:
+    """What changed since a result was stored.
+
+    cell: its key or the beginning of it, or the name of a cell of the configuration
+    Raises NothingSelected where nothing is called so.
+    """
+    config = load(config_file(selection.config))
+    reader = Reader(database(selection.out or Path(config.run.out)))
+    rows = reader.all_cells()
+    row = _stored(rows, cell, config.methods)
+    name = place_of(row).name if row else cell
+    current = _current(name, config.methods, selection)
+    if not row and not current:
+        raise NothingSelected(f"no cell is called {cell!r}, and no key begins so; `bench status -v` lists those stored")
+    return _answer(reader, rows, name, row, current)
+
+
+def _stored(rows: list[Row], cell: str, configured: dict[str, Any]) -> Row | None:
+    """The stored cell that a key, its beginning, or a name that the configuration no longer has stands for."""
+    asked = place_named(cell)
+    if asked and asked.variant in configured:
+        return None
+    found = [row for row in rows if (place_of(row).name == cell if asked else row["key"].startswith(cell))]
+    if len(found) > 1:
+        keys = " ".join(row["key"] for row in found)
+        raise NothingSelected(f"{cell!r} stands for more than one stored cell: {keys}")
+    return found[0] if found else None
+
+
+def _current(name: str, configured: dict[str, Any], selection: Selection) -> Identified | None:
+    """The cell that the configuration, with the options, means by a name; None if it has none."""
+    asked = place_named(name)
+    if not asked or asked.variant not in configured:
+        return None
+    place = replace(selection, methods=(asked.variant,), ways=(asked.n_way,), shots=(asked.n_shot,))
+    chosen = choose(replace(place, seeds=(asked.seed,)))
+    (cell,) = chosen.cells
+    return Identified(cell.key, fields_of(cell.training.identity, cell.identity), chosen.label(cell), cell.n_episodes)
+
+
+def _answer(reader: Reader, rows: list[Row], name: str, row: Row | None, current: Identified | None) -> Answer:
+    """What is wanted (what the configuration asks for, else the stored cell itself) against what is stored."""
+    like = (row["n_way"], row["n_shot"]) if row else _setting(name)
+    known = current or (_identified(reader, row) if row else None)
+    method = known.fields["training.method"] if known else None
+    found = [_identified(reader, r) for r in rows if (r["n_way"], r["n_shot"]) == like]
+    candidates = [c for c in found if c.fields["training.method"] == method]
+    if row:
+        own = next(c for c in candidates if c.key == row["key"])
+        if current:
+            return explain(name, current, own)
+        return explain(name, own, nearest(own, [c for c in candidates if c is not own]), configured=False)
+    assert current
+    return explain(name, current, nearest(current, candidates))
+
+
+def _identified(reader: Reader, row: Row) -> Identified:
+
+    facts = reader.cell(row["key"])
+    return Identified(
+        key=row["key"],
+        fields=fields_of(facts.training["identity"], facts.cell["identity"]),
+        label=row["label"],
+        n_episodes=row["n_episodes"],
+        reason=row["reason"] or facts.training["reason"],
+        run=facts.cell["run_id"],
+    )
+
+
+def _setting(name: str) -> tuple[int, int]:
+    place = place_named(name)
+    assert place
+    return place.n_way, place.n_shot
 
 
 def fields_of(training: Mapping[str, Any], cell: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,15 @@
 """What a check is held against, out of a file of stored accuracies or out of another results database."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from fewshot_bench.errors import UsageError
-from fewshot_bench.experiment.choosing import Chosen
+from fewshot_bench.errors import NothingSelected, UsageError
+from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.identity import Cell, lineage_of
-from fewshot_bench.experiment.selection import place_of
+from fewshot_bench.experiment.selection import Selection, place_of
 from fewshot_bench.results.collect import results
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.check.baseline import (
@@ -14,30 +17,54 @@ from fewshot_bench.tables.check.baseline import (
     BaselineCell,
     BaselineError,
     baseline_of,
+    baseline_text,
+    make_baseline,
     read_baseline,
     stored_cell,
 )
+from fewshot_bench.tables.check.regression import compare
+from fewshot_bench.tables.check.render import render_verdicts
 from fewshot_bench.tables.parsing import ParseError, parse_json, read_bytes
 from fewshot_bench.tables.scores import CellScore
 
 SQLITE_BEGINS = b"SQLite format 3\0"
 
 
-def is_database(path: Path) -> bool:
+def checked(against: Path, selection: Selection, margin: float, *, strict: bool) -> tuple[int, Callable[[str], str]]:
+    """The chosen cells held against what is stored in a file or another database; margin: a fraction of 1.
+
+    Returns the exit code, and the verdicts in a format.
+    """
+    chosen = choose(selection)
+    stored = _read(against, chosen)
+    found = compare(results(chosen), stored, margin, strict)
+    return found.exit_code, partial(render_verdicts, found)
+
+
+def written(path: Path, selection: Selection) -> str:
+    """The text of a file of stored accuracies. Raises UsageError where `path` is a database, which stays as it is."""
+    stored = results(choose(selection))
+    if not any(cell.state == "done" for cell in stored.cells):
+        raise NothingSelected("no finished cell to write: `bench run` makes them")
+    with suppress(OSError):  # not there yet
+        if _is_database(path):
+            raise UsageError(f"--against {path}: --write makes a JSON file and leaves a database alone")
+    return baseline_text(make_baseline(stored))
+
+
+def _is_database(path: Path) -> bool:
     """Whether this is, or is named as, a SQLite database. Raises OSError for a file that cannot be read."""
     if path.suffix in (".sqlite", ".sqlite3", ".db"):
         return True
-    if not path.is_file():  # a pipe would be waited for
-        return False
     with path.open("rb") as file:
         return file.read(len(SQLITE_BEGINS)) == SQLITE_BEGINS
 
 
-def read(path: Path, chosen: Chosen) -> Baseline:
+def _read(path: Path, chosen: Chosen) -> Baseline:
     """The baseline in a file; of a database, what it holds of the chosen cells. Raises UsageError, DatabaseError."""
     try:
-        if is_database(path):
-            return of_database(str(path), chosen)
+        if _is_database(path):
+            return _of_database(str(path), chosen)
         return read_baseline(parse_json(read_bytes(path)))
     except OSError as error:
         raise UsageError(f"--against {path}: {error.strerror}; `--write` makes one") from None
@@ -45,7 +72,7 @@ def read(path: Path, chosen: Chosen) -> Baseline:
         raise UsageError(f"--against {path}: not a file of stored accuracies: {error}") from None
 
 
-def of_database(where: str, chosen: Chosen) -> Baseline:
+def _of_database(where: str, chosen: Chosen) -> Baseline:
     """What another database holds of the chosen cells, else of what another version of the code made of them."""
     reader = Reader(where)
     current = baseline_of(results(chosen, reader=reader))

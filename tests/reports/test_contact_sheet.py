@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from fewshot_bench.reports.contact_sheet import GAP, LETTER, LINE, ClassSample, contact_sheet
-from fewshot_bench.reports.report import report_html, write_report
+from fewshot_bench.reports.report import documents, report_html
 
 HEADING = 3 * LINE // 2
 
@@ -87,7 +87,7 @@ def test_the_report_shows_the_images(make_results, tmp_path):
     assert html.count('src="data:image/jpeg;base64,') == 3
     assert html.index("Base classes: trained on") < html.index('alt="2 images of class dog"')
     assert html.index("Novel classes: adapted to") < html.index('alt="2 images of class elk"')
-    assert write_report(results, tmp_path, samples=shown)[0].read_text(encoding="utf-8") == html
+    assert documents(results, samples=shown)["report.html"].decode() == html
 
 
 def test_a_report_without_images_has_no_empty_section(make_results):

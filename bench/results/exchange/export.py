@@ -22,12 +22,14 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
 from fewshot_bench.errors import NothingSelected, UsageError
-from fewshot_bench.experiment.selection import place_of
+from fewshot_bench.experiment.selection import parse, place_of
 from fewshot_bench.results.origin import Origin, origin
-from fewshot_bench.results.store.snapshot import Row, Snapshot, StoredEpisode
+from fewshot_bench.results.store.snapshot import Row, Snapshot, StoredEpisode, snapshot
 from fewshot_bench.tables.escape import csv_text
 
 # what is kept of a row of `cells` and `trainings` besides key, identity, run and what is counted from the episodes
@@ -61,6 +63,14 @@ class LongRow(NamedTuple):
     training_facts: str = ""
     curves: str = ""
     unmeasured: str = ""
+
+
+@contextmanager
+def exported(where: str, expression: str | None, *, as_parquet: bool) -> Iterator[Callable[[BinaryIO], int]]:
+    """What writes the episodes of a database to a file and returns how many; expression: `-k`, of cells."""
+    wanted = parse(expression) if expression else None
+    with snapshot(where) as stored:
+        yield partial(write_parquet if as_parquet else write_csv, long_rows(stored, wanted))
 
 
 def long_rows(database: Snapshot, wanted: Callable[[str], bool] | None = None) -> Iterator[LongRow]:

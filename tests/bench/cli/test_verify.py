@@ -167,12 +167,12 @@ def test_disjoint_is_computed_from_the_data(run, bench):
 
 def test_data_that_are_not_at_hand_are_told(run, bench, monkeypatch):
     from fewshot_bench.errors import DataError
-    from fewshot_bench.replay import rebuild
+    from fewshot_bench.replay import verification
 
     def absent(*_):
         raise DataError("not here")
 
-    monkeypatch.setattr(rebuild, "open_data", absent)
+    monkeypatch.setattr(verification, "open_data", absent)
     ran = bench("verify", "table.tex")
     assert (ran.code, ran.out.count("note: ")) == (0, 1)
     assert "column disjoint are not checked" in ran.out

@@ -50,7 +50,11 @@ class RunWords(Words, total=False):
     threads: int  # CPU threads of each
 
 
-LEAST = {"ways": 2, "shots": 1, "seeds": 0, "episodes": 1, "jobs": 0, "threads": 1}
+LIMITS = {
+    "ways": (2, configuration.MOST_WAYS), "shots": (1, configuration.MOST_WAYS), "seeds": (0, 2**31 - 1),
+    "episodes": (1, configuration.MOST_EPISODES),
+    "jobs": (0, configuration.MOST_PROCESSES), "threads": (1, configuration.MOST_PROCESSES),
+}  # fmt: skip
 
 
 def plan(**words: Unpack[Words]) -> Plan:
@@ -107,13 +111,14 @@ def _checked(name: str, value: Any) -> Any:
     if name in ("methods", "ways", "shots", "seeds"):
         return tuple(dict.fromkeys(_checked(f"{name}:", one) for one in as_tuple(value)))
     name = name.removesuffix(":")
-    if name in LEAST:
+    if name in LIMITS:
+        low, high = LIMITS[name]
         try:
             value = operator.index(value)
         except TypeError:
             raise UsageError(f"{name} = {value!r} must be a whole number") from None
-        if not LEAST[name] <= value < 2**31:
-            raise UsageError(f"{name} = {value} must be between {LEAST[name]} and {2**31 - 1}")
+        if not low <= value <= high:
+            raise UsageError(f"{name} = {value} must be between {low} and {high}")
     known = {"protocol": get_args(configuration.Protocol), "device": get_args(configuration.Device)}
     if name in known:
         configuration.choose(value, dict.fromkeys(known[name]), f"unknown {name}")

@@ -1,0 +1,48 @@
+"""`bench list` and `init`: what there is to choose, and a file to choose in."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import click
+
+from fewshot_bench.cli.output import written
+from fewshot_bench.config import config_file, load, packaged_text
+from fewshot_bench.errors import UsageError
+
+
+@click.command(name="list")
+@click.argument("what", type=click.Choice(["methods", "datasets", "grids"]))
+@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="Configuration file.")
+def list_(*, what: str, config: Path | None) -> None:
+    """The known methods (with every setting), data sets or grids."""
+    loaded = load(config_file(config))
+    if what == "methods":
+        from fewshot_bench.experiment.grid import variant
+
+        for name, found in {name: variant(loaded, name) for name in loaded.methods}.items():  # all or none
+            settings = ", ".join(f"{k} = {json.dumps(v)}" for k, v in dataclasses.asdict(found.settings).items())
+            click.echo(f"{name:<22} {found.method}: {settings}")
+    elif what == "datasets":
+        from fewshot_bench.cli.data_text import formats_text
+
+        click.echo(formats_text())
+    else:
+        for name, grid in loaded.grids.items():
+            size = len(grid.methods) * len(grid.ways) * len(grid.shots) * len(grid.seeds)
+            click.echo(
+                f"{name:<22} {size} cells: {' '.join(grid.methods)}; ways {grid.ways}, shots {grid.shots}, "
+                f"seeds {grid.seeds}, budget {grid.budget or loaded.run.budget}, "
+                f"protocol {grid.protocol or loaded.run.protocol}"
+            )
+
+
+@click.command()
+def init() -> None:
+    """Write bench.toml, every key with its default and a comment, into this folder."""
+    path = Path("bench.toml")
+    if path.exists() or path.is_symlink():
+        raise UsageError(f"{path} exists already; it was left as it is")
+    with written(path) as file:
+        file.write(packaged_text().encode())
+    click.echo(path)

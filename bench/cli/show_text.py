@@ -1,0 +1,47 @@
+"""What `bench show` says of a cell."""
+
+import dataclasses
+import json
+from typing import Any
+
+from fewshot_bench.cli.screen import accuracy
+from fewshot_bench.results.store import Reader
+from fewshot_bench.results.store.writing import counts
+from fewshot_bench.tables.wording import duration
+
+
+def show_json(database: str, key: str) -> str:
+    """Every stored fact behind the cell whose key begins so, as JSON."""
+    facts = Reader(database).cell(key)
+    return json.dumps(dataclasses.asdict(facts) | {"episodes": [counts(result) for result in facts.episodes]})
+
+
+def show_text(database: str, key: str) -> str:
+    """The same for people."""
+    facts = Reader(database).cell(key)
+    row, training, run = facts.cell, facts.training, facts.run
+    lines: list[tuple[str, Any]] = [
+        ("cell", row["key"]),
+        ("variant", f"{row['variant']}, seed {row['seed']}"),
+        ("setting", f"{row['n_way']}-way {row['n_shot']}-shot, {row['n_query']} queries a class"),
+    ]
+    if facts.episodes:
+        lines.append(("accuracy", f"{accuracy(facts.episodes)} over {len(facts.episodes)} episodes"))
+    if row["reason"]:
+        lines.append(("failed", row["reason"]))
+    lines += [
+        ("episodes", f"SHA-256 {row['sha256']}, {duration(row['seconds'])}"),
+        ("repeat", row["command"]),
+        ("training", f"{training['key']}, {training['state']}, iteration {training['iteration']}"),
+        ("cost", f"{duration(training['seconds'])}, {training['images_seen']} images, "
+                 f"{training['peak_memory_bytes'] / 2**20:.0f} MiB, on {training['device']}"),
+        ("weights", f"SHA-256 {training['checkpoint']}" if training["checkpoint"] else "none"),
+        ("run", f"{run['started_at']}  {run['command']}"),
+        ("code", (run["git_commit"] or "not a checkout") + (" with uncommitted changes" if run["git_dirty"] else "")),
+        *run["facts"].items(),
+    ]  # fmt: skip
+    told = [f"{name:<14} {value}" for name, value in lines]
+    told.append("identity")
+    for name, value in (training["identity"] | {f"test {k}": v for k, v in row["identity"].items()}).items():
+        told.append(f"  {name:<16} {json.dumps(value)}")
+    return "\n".join(told)

@@ -1,0 +1,57 @@
+"""`bench status` and `show`: looking at what is stored."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import click
+
+from fewshot_bench.cli.doctor import alarm_text
+from fewshot_bench.cli.options import database_in, json_option, out_option
+from fewshot_bench.experiment.selection import place_of
+
+
+@click.command()
+@out_option
+@click.option("-v", "--verbose", is_flag=True, help="Every cell, with its key.")
+@json_option
+def status(*, out: Path | None, verbose: bool, as_json: bool) -> None:
+    """What the database holds. (What a grid still lacks: bench run -n.)"""
+    from fewshot_bench.doctor.stored_alarms import overview
+
+    counts, cells, alarms = overview(database_in(out))
+    if as_json:
+        rung = None if alarms is None else [dataclasses.asdict(alarm) for alarm in alarms]
+        click.echo(json.dumps(dataclasses.asdict(counts) | {"cells": cells, "alarms": rung}))
+        return
+    states = ", ".join(f"{n} {state}" for state, n in sorted(counts.trainings.items())) or "none"
+    click.echo(f"trainings: {states}")
+    click.echo(f"cells:     {counts.cells - counts.failed_cells} with results, {counts.failed_cells} failed")
+    click.echo(f"episodes:  {counts.episodes}")
+    if last := counts.last_run:
+        ended = f"exit code {last['exit_code']}" if last["exit_code"] is not None else "not ended, or killed"
+        click.echo(f"last run:  {last['started_at']}  {last['command']}  ({ended})")
+    if alarms is None:
+        click.echo(f"alarms:    not looked for among {counts.episodes} episodes: bench doctor")
+    else:
+        click.echo(f"alarms:    {len(alarms) or 'none'} (bench doctor looks at images and models, too)")
+    for alarm in alarms or ():
+        click.echo(alarm_text(alarm))
+    for cell in cells:
+        if verbose or cell["reason"]:
+            name = place_of(cell).name
+            state = f"failed: {cell['reason']}" if cell["reason"] else f"{cell['n_episodes']} episodes"
+            where = cell["label"].rsplit(" ", 1)[0]
+            click.echo(f"  {cell['key']}  {name:<28} {where}  {state}")
+
+
+@click.command()
+@click.argument("cell")
+@out_option
+@json_option
+def show(*, cell: str, out: Path | None, as_json: bool) -> None:
+    """Every fact behind one number. CELL is its key, or the beginning of it."""
+    from fewshot_bench.cli.show_text import show_json, show_text
+
+    text = show_json if as_json else show_text
+    click.echo(text(database_in(out), cell))

@@ -1,0 +1,57 @@
+"""Everything that `bench doctor` looks at: the images, the stored results, the models."""
+
+from collections.abc import Callable
+
+from fewshot_bench.doctor import models
+from fewshot_bench.doctor.copies import copies
+from fewshot_bench.errors import NoResultsYet
+from fewshot_bench.experiment.choosing import Chosen, choose
+from fewshot_bench.experiment.selection import Selection
+from fewshot_bench.results.collect import results
+from fewshot_bench.results.store import Reader
+from fewshot_bench.running.device import choose_device
+from fewshot_bench.running.recording import workplace
+from fewshot_bench.tables.alarms.alarm import Check, counted
+from fewshot_bench.tables.alarms.checks import checks
+from fewshot_bench.tables.wording import duration
+
+Say = Callable[[str], None]
+
+
+def examined(selection: Selection, control: bool, say: Say) -> tuple[list[Check], bool]:
+    """What was looked at in the chosen cells, and whether anything is stored of them: else only images were.
+
+    control: also test a model of each method and seed with shuffled support labels
+    say: is told what is looked at, as it may take long
+    """
+    chosen = choose(selection)
+    say(f"looking for copies among {len(chosen.images.images):,} images")
+    found = list(copies(chosen.images, chosen.request.split))
+    stored = _of_results(chosen)
+    if stored:
+        found += [*stored, *_of_models(chosen, control, say)]
+    return found, bool(stored)
+
+
+def _of_results(chosen: Chosen) -> tuple[Check, ...]:
+    """The checks of the stored results; none where nothing is stored."""
+    try:
+        cells = results(chosen, with_answers=True).cells
+    except NoResultsYet:
+        return ()
+    return checks(cells) if any(cell.episodes for cell in cells) else ()
+
+
+def _of_models(chosen: Chosen, control: bool, say: Say) -> list[Check]:
+    run = chosen.request.config.run
+    place = workplace(chosen, choose_device(run.device, chosen.request.config.model.numerics).type, run.threads)
+    lab = place.open(lambda: False)
+    stored = models.stored_models(chosen.cells, Reader(chosen.database))
+    say(f"looking at {counted(stored, 'model')}, an episode each")
+    found = [models.queries_apart(stored, lab)]
+    if control:
+        few, n = models.one_a_column(stored), models.CONTROL_EPISODES
+        takes = duration(n * sum(model.seconds_per_episode for model in few))
+        say(f"testing {counted(few, 'model')} with shuffled labels, {n} episodes each: about {takes}")
+        found.append(models.label_control(few, lab, lambda name: say(f"  {name}")))
+    return found

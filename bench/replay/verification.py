@@ -1,0 +1,130 @@
+"""A rendered table held against its own facts, the database and the data sets that are at hand."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+from fewshot_bench.config import config_file, load
+from fewshot_bench.data.images import ImageSet
+from fewshot_bench.errors import BenchError, NothingSelected, UsageError
+from fewshot_bench.experiment.grid import resolve
+from fewshot_bench.experiment.selection import Place as CellPlace
+from fewshot_bench.experiment.selection import Selection, place_of
+from fewshot_bench.files import cache_folder
+from fewshot_bench.replay.rebuild import Stored, open_data, source_of
+from fewshot_bench.results.store import Reader
+from fewshot_bench.tables.literature import load_published
+from fewshot_bench.tables.scores import CellScore
+from fewshot_bench.tables.summary import disjoint_episodes
+from fewshot_bench.tables.verify.origins import Origin
+from fewshot_bench.tables.verify.rendered import READERS, RenderedTable
+from fewshot_bench.tables.verify.restated import NO_MATTER
+from fewshot_bench.tables.verify.verification import Place, UnknownSchema, Verification, Witnesses, keys_in, verify
+
+
+def verified(file: Path, database: str, selected: Callable[[str], Selection | None]) -> Verification:
+    """What is not true in a rendered file.
+
+    selected: what a `bench run` command that stands in the file selects; None where it makes no sense
+    """
+    tables = _read(file)
+    if not tables:
+        raise NothingSelected(f"{file}: there are no facts in it; `bench report` writes tables with them")
+    reader = Reader(database)
+    papers = {paper.id: paper for paper in load_published()}
+
+    @cache
+    def wanted(command: str) -> Mapping[Place, int] | None:
+        selection = selected(command)
+        return _wanted(selection) if selection else None
+
+    try:
+        stored, known = _stored(reader, keys_in(tables)), _origins(reader, keys_in(tables))
+        return verify(tables, Witnesses(stored, papers, wanted, known))
+    except UnknownSchema as error:
+        raise UsageError(f"{file}: {error}") from None
+
+
+def _read(file: Path) -> list[RenderedTable]:
+
+    if file.suffix.lower() not in READERS:
+        raise UsageError(f"{file}: only {', '.join(READERS)} can be verified")
+    try:
+        text = file.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
+    return READERS[file.suffix.lower()](text)
+
+
+def _stored(reader: Reader, keys: set[str]) -> dict[str, CellScore]:
+    """Every stored cell; episodes of those with these keys."""
+    rows = reader.all_cells()
+    episodes = reader.episodes(row["key"] for row in rows if row["key"] in keys)
+    return {
+        row["key"]: CellScore(
+            *place_of(row), row["key"], "done", row["reason"],
+            tuple(result.score() for result in episodes.get(row["key"], ())),
+        )
+        for row in rows
+    }  # fmt: skip
+
+
+def _origins(reader: Reader, keys: set[str]) -> dict[str, Origin]:
+    """The data behind each of these cells that is stored, and what they allow where they are at hand."""
+    opened: dict[tuple[str | None, str], ImageSet | None] = {}
+    found = {}
+    for key in sorted(keys & reader.cells().keys()):
+        stored = Stored(reader.cell(key), {}, ())
+        row, fingerprint = stored.facts.cell, stored.facts.training["identity"]["fingerprint"]
+        origin = Origin(fingerprint, row["identity"]["split"])
+        data = (source_of(stored), fingerprint)
+        if data not in opened:
+            opened[data] = _data(stored, data[0])
+        if images := opened[data]:
+            disjoint = _disjoint(images, origin.split, row["identity"]["setting"])
+            origin = dataclasses.replace(origin, dataset=images.name, disjoint=disjoint)
+        found[key] = origin
+    return found
+
+
+def _data(stored: Stored, source: str | None) -> ImageSet | None:
+    """The data set of a stored cell, which the database names, never the file; None where it is not at hand."""
+    try:
+        size = load(config_file(None)).data.image_size or None
+        return open_data(stored, source, cache_folder(), size, lambda *_: None) if source else None
+    except BenchError:
+        return None
+
+
+def _disjoint(images: ImageSet, split: str, setting: Mapping[str, int]) -> int | None:
+    """How many episodes of a setting can be drawn without using an image twice."""
+    try:
+        novel = images.split(split).novel
+    except BenchError:
+        return None
+    smallest = min(len(images.images_of_class[c]) for c in novel)
+    data = dataclasses.replace(
+        NO_MATTER, n_novel_classes=len(novel), images_per_novel_class=smallest, n_query=setting["n_query"]
+    )
+    return disjoint_episodes(data, setting["n_way"], setting["n_shot"])
+
+
+def _wanted(selection: Selection) -> Mapping[Place, int] | None:
+    """The cells that a selection shows under today's configuration, with their episodes; opens no data set.
+
+    None where it means nothing here.
+    """
+    try:
+        matches = selection.matches
+        request = resolve(load(config_file(None)), selection)
+    except BenchError:
+        return None
+    budget = request.config.budgets[request.budget]
+    return {
+        (variant, n_way, n_shot): request.episodes or budget.episodes_at(n_shot)
+        for variant in request.methods
+        for n_way in request.ways
+        for n_shot in request.shots
+        if any(matches(CellPlace(variant, n_way, n_shot, seed).name) for seed in request.seeds)
+    }

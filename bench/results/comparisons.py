@@ -1,0 +1,99 @@
+"""Variants, or databases, compared on the episodes that they share; what more episodes would tell apart."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from fewshot_bench.errors import NothingSelected, UsageError
+from fewshot_bench.experiment.choosing import choose
+from fewshot_bench.experiment.selection import Selection
+from fewshot_bench.files import database_at
+from fewshot_bench.results.collect import results, stored_scores
+from fewshot_bench.results.store import Reader
+from fewshot_bench.tables.comparison_text import render_comparisons, render_ranking
+from fewshot_bench.tables.pairs import as_family, compare, compare_variants
+from fewshot_bench.tables.power import all_pairs, pairs_with_best, powers
+from fewshot_bench.tables.power_text import power_json, power_text
+from fewshot_bench.tables.ranks import FEWEST_SETTINGS, FEWEST_VARIANTS, rank
+from fewshot_bench.tables.statistics.estimate import ALPHA
+from fewshot_bench.tables.summary import summarise
+
+
+def compared(names: Sequence[str], format_: str, selection: Selection) -> str:
+    """Two variants or two databases in every setting that they share; ranks of all variants where none is named."""
+    if len(names) not in (0, 2):
+        raise UsageError(f"compare takes two variants, two databases or nothing, not {len(names)} names")
+    if not names:
+        return _ranks(format_, selection)
+    compare_two = _databases if all(Path(name).exists() for name in names) else _variants
+    return compare_two(names[0], names[1], format_, selection)
+
+
+def _variants(first: str, second: str, format_: str, selection: Selection) -> str:
+    if first == second:
+        raise UsageError(f"{first!r} compared with itself is no comparison")
+    for name in (first, second):
+        if not Path(name).exists() and (name.endswith((".sqlite", ".db")) or "/" in name):
+            raise UsageError(f"{name}: no such file")
+    if selection.methods:
+        raise UsageError(f"--method is not for `compare {first} {second}`: the two names are the methods")
+    chosen = choose(replace(selection, methods=(first, second)))
+    comparisons = compare_variants(results(chosen), first, second)
+    if not any(c.n_episodes for c in comparisons):
+        raise NothingSelected(f"{first} and {second} share no stored episode; `bench run` makes them")
+    return render_comparisons(comparisons, format_)
+
+
+def _databases(first: str, second: str, format_: str, selection: Selection) -> str:
+    wanted = _narrowed(selection).wants
+    ours, theirs = (stored_scores(Reader(database_at(name)), wanted) for name in (first, second))
+    shared = sorted(ours.keys() & theirs.keys())
+    if not shared:
+        raise NothingSelected(f"{first} and {second} have no cell of one variant and setting in common")
+    comparisons = as_family(
+        replace(compare(ours[place], theirs[place]), first=f"{place[0]} in {first}", second=f"{place[0]} in {second}")
+        for place in shared
+    )
+    return render_comparisons(comparisons, format_)
+
+
+def _narrowed(selection: Selection) -> Selection:
+    """The selection. Raises UsageError for words that need a data set: cells of two databases are chosen by name."""
+    others = replace(selection, methods=(), ways=(), shots=(), seeds=(), expression=None)
+    for name, value in asdict(others).items():
+        if value:
+            option = "--" + name
+            raise UsageError(
+                f"{option} is not for two databases: only --method, --way, --shot, --seed and -k choose cells"
+            )
+    return selection
+
+
+def _ranks(format_: str, selection: Selection) -> str:
+    ranking = rank(summarise(results(choose(selection))))
+    if ranking is None:
+        raise NothingSelected(
+            f"ranks need {FEWEST_SETTINGS} settings in which each of {FEWEST_VARIANTS} variants or more is done; "
+            "`bench compare A B` compares two variants in any setting"
+        )
+    return render_ranking(ranking, format_)
+
+
+def powered(
+    names: tuple[str, ...], selection: Selection, *, every: bool, margin: float, power: float, as_json: bool
+) -> str:
+    """How many episodes would show a difference of `margin` percentage points, with a chance of `power`."""
+    if len(names) not in (0, 2) or len(set(names)) < len(names):
+        raise UsageError("power takes two different variants, or none")
+    if not 0 < margin <= 100:
+        raise UsageError(f"--margin {margin} must be above 0 and at most 100 percentage points")
+    if not ALPHA < power < 1:
+        raise UsageError(f"--power {power} must be between {ALPHA} and 1")
+    stored = results(choose(replace(selection, methods=names) if names else selection))
+    with_best = not (every or names)
+    found = powers(stored, pairs_with_best(stored) if with_best else all_pairs(stored), margin / 100, power)
+    if not any(pair.n_episodes for pair in found):
+        raise NothingSelected("no two of these variants share a stored episode; `bench run` makes them")
+    if as_json:
+        return power_json(found, margin / 100, power)
+    return power_text(found, margin / 100, power, with_best=with_best)

@@ -1,0 +1,59 @@
+"""What is stored of a selection, as tables and plots."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fewshot_bench.data.describing import class_samples
+from fewshot_bench.errors import NothingSelected, UsageError
+from fewshot_bench.experiment.choosing import Chosen, choose
+from fewshot_bench.experiment.selection import Selection
+from fewshot_bench.files import write_whole
+from fewshot_bench.results.collect import results
+from fewshot_bench.tables.literature import load_published
+from fewshot_bench.tables.render import render
+from fewshot_bench.tables.scores import Results
+from fewshot_bench.tables.summary import summarise
+
+if TYPE_CHECKING:
+    from fewshot_bench.reports.contact_sheet import ClassSample
+
+SAMPLE_CLASSES, SAMPLE_IMAGES = 8, 10  # of base and of novel classes each; of a class
+
+
+def write_documents(selection: Selection) -> list[Path]:
+    """Write report.html, table.tex, table.md and plots/ into the output folder, each whole or not at all."""
+    from fewshot_bench.reports.report import documents  # plots take long to import
+
+    chosen, stored = _stored(selection)
+    contents = documents(stored, samples=_samples(chosen))
+    for name, content in contents.items():
+        try:
+            write_whole(chosen.out / name, content)
+        except OSError as error:
+            raise UsageError(f"{chosen.out / name}: cannot be written: {error.strerror}") from None
+    return [chosen.out / name for name in contents]
+
+
+def rendered(selection: Selection, format_: str) -> str:
+    """One document: the report as HTML, or the table as latex, markdown, csv or json."""
+    chosen, stored = _stored(selection)
+    if format_ == "html":
+        from fewshot_bench.reports.report import report_html
+
+        return report_html(stored, samples=_samples(chosen))
+    return render(summarise(stored), format_, load_published())
+
+
+def _stored(selection: Selection) -> tuple[Chosen, Results]:
+    chosen = choose(selection)
+    stored = results(chosen, with_answers=True)
+    if all(cell.state == "missing" for cell in stored.cells):
+        raise NothingSelected("nothing is stored of these cells: `bench run` makes results; no file was changed")
+    return chosen, stored
+
+
+def _samples(chosen: Chosen) -> list["ClassSample"]:
+    from fewshot_bench.reports.contact_sheet import ClassSample  # draws, too
+
+    samples = class_samples(chosen.images, chosen.request.split, SAMPLE_CLASSES, SAMPLE_IMAGES)
+    return [ClassSample(*sample) for sample in samples]
