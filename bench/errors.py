@@ -5,7 +5,8 @@ BenchError                 exit 1
 │   └── DataError          exit 2   a data set that cannot be used, naming the file
 ├── NothingSelected        exit 5   filters or tables that match nothing, nothing comparable
 └── DatabaseError          exit 6   a conflict, a foreign or newer database, a full or read-only disk
-    └── NoResultsYet       exit 6   there is no database, or nothing in it
+    ├── NoResultsYet       exit 6   there is no database, or nothing in it
+    └── OldSchema          exit 6   an earlier version made it
 """
 
 
@@ -54,6 +55,10 @@ class NoResultsYet(DatabaseError):
 
 
 LONGEST = 100  # letters that are compared: the time grows with their square
+
+
+class OldSchema(DatabaseError):
+    """An earlier version of this program made it; whoever writes it upgrades it."""
 
 
 def did_you_mean(name: str, known: list[str]) -> str:

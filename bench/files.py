@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from fewshot_bench import machine
+
 DATABASE = "results.sqlite"
 
 
@@ -40,7 +42,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """
     path = path.resolve()  # a link goes on leading to it
     is_device = path.exists() and not path.is_file()  # it cannot be replaced
-    target = path if is_device else path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    target = path if is_device else _temporary(path)
     try:
         with target.open("wb") as file:
             yield file
@@ -53,6 +55,20 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         if not is_device:
             with suppress(OSError):
                 target.unlink()
+
+
+def _temporary(path: Path) -> Path:
+    """A name beside it that no other process of any machine takes, and that says whose it is."""
+    return path.with_name(f".{path.name}.{machine.host()}.{machine.process()}.{secrets.token_hex(4)}.tmp")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes of this machine left that were killed while they wrote; others' may still be written."""
+    for leftover in folder.glob("*.tmp"):
+        owner = leftover.name.split(".")[-4:-2]
+        if len(owner) == 2 and machine.is_gone(*owner):
+            with suppress(OSError):
+                leftover.unlink()
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -1,8 +1,48 @@
-"""The machine that this runs on."""
+"""The machine that this runs on; which process this is among those of all machines, and whether one is gone."""
 
+import functools
+import hashlib
 import os
+import re
+import socket
+from pathlib import Path
 
 
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def host() -> str:
+    """The machine's name, and what tells this start of it (and this container) from others of the name."""
+    text = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:60] or "host"
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+        of = boot + str(Path("/proc/self/ns/pid").readlink())
+    except OSError:  # no Linux: nothing is ever known to be gone there
+        of = ""
+    return f"{text}-{hashlib.sha256(of.encode()).hexdigest()[:8]}"
+
+
+def process() -> str:
+    """This process on its host: its number, and when it started, since numbers come again."""
+    pid = os.getpid()
+    return f"{pid}-{_started(pid) or 0}"
+
+
+def is_gone(at: str, named: str) -> bool:
+    """Whether the process `named` (see `process`) of the host `at` is known to have ended."""
+    pid, _, started = named.partition("-")
+    if at != host() or not pid.isdigit() or started in ("", "0"):
+        return False
+    return _started(int(pid)) != started
+
+
+def _started(pid: int) -> str | None:
+    """When a process of this machine started, in its clock's ticks; None where it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]

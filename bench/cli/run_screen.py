@@ -13,7 +13,7 @@ from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.experiment.selection import Means, Selection
 from fewshot_bench.running import events, recording
 from fewshot_bench.running.looks import Separation
-from fewshot_bench.running.planning import memory_of, plan_of, seconds_of
+from fewshot_bench.running.planning import memory_of, plan_of, plan_to_run, seconds_of
 from fewshot_bench.running.recording import SOME_FAILED, Outcome
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.wording import duration
@@ -40,7 +40,7 @@ class RunScreen(Screen):
 
     def run(self, chosen: Chosen, means: Means) -> int:
         """Do what is to do; returns the exit code."""
-        plan = plan_of(chosen, retry_failed=means.retry_failed)
+        plan = plan_to_run(chosen, retry_failed=means.retry_failed)
         self.line(str(plan))
         code = SOME_FAILED if plan.count("failed") else 0
         if not plan.todo:

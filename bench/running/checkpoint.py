@@ -1,7 +1,6 @@
 """Weights on disk: safetensors, written whole or not at all, finished ones named by their content."""
 
 import hashlib
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,9 +8,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from fewshot_bench.files import remove_leftovers
 from fewshot_bench.running.weights import write_weights
-
-LEFTOVER_SECONDS = 3600.0  # no write takes as long
 
 
 class Checkpoints:
@@ -19,10 +17,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        for leftover in folder.glob("*.tmp"):  # of a process that was killed while it wrote
-            with suppress(OSError):
-                if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
-                    leftover.unlink()
+        remove_leftovers(folder)
 
     def save_partial(self, training_key: str, state: dict[str, Tensor]) -> None:
         """Replace the state that an interrupted training goes on from."""

@@ -20,7 +20,7 @@ from fewshot_bench.files import write_whole
 from fewshot_bench.results.frames import results
 from fewshot_bench.running import recording
 from fewshot_bench.running.events import Event
-from fewshot_bench.running.planning import plan_of
+from fewshot_bench.running.planning import plan_of, plan_to_run
 
 
 class Words(TypedDict, total=False):
@@ -78,7 +78,7 @@ def run(*, progress: Callable[[Event], None] | None = None, **words: Unpack[RunW
     """
     selection, means = _read(words, None)
     chosen = choose(selection)
-    plan = plan_of(chosen, retry_failed=means.retry_failed)
+    plan = plan_to_run(chosen, retry_failed=means.retry_failed)
     if plan.todo:
         outcome = recording.run(chosen, plan, means, progress or (lambda _: None), chosen.command())
         if outcome.stopped:

@@ -8,7 +8,7 @@ from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.experiment.plan import Plan
 from fewshot_bench.results.collect import results
-from fewshot_bench.running.planning import plan_of, seconds_of
+from fewshot_bench.running.planning import plan_of, plan_to_run, seconds_of
 from fewshot_bench.running.recording import SOME_FAILED, Outcome
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.separation import Place, begin, look, open_places
@@ -50,7 +50,7 @@ class Separation:
         now, last = self.chosen, max(map(len, self.looks.values()))
         for number in range(1, last + 1):
             todo = dataclasses.replace(now, cells=[cell for cell in now.cells if cell.key not in failed])
-            plan = plan_of(todo, retry_failed=retry_failed)
+            plan = plan_to_run(todo, retry_failed=retry_failed)
             if plan.todo:
                 outcome = work(number, todo, plan)
                 if outcome.stopped or outcome.n_lost:  # something is missing without a reason: no decision

@@ -3,10 +3,16 @@
 from fewshot_bench.errors import NoResultsYet
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.plan import Expected, Plan, expected, make_plan
-from fewshot_bench.results.store import Reader
+from fewshot_bench.results.store import Reader, upgrade
 from fewshot_bench.running.device import choose_device, prepare
 from fewshot_bench.running.memory import predicted_bytes
 from fewshot_bench.running.runner import execution_of
+
+
+def plan_to_run(chosen: Chosen, *, retry_failed: bool = False) -> Plan:
+    """As `plan_of`; an older version's database is upgraded first."""
+    upgrade(chosen.database)
+    return plan_of(chosen, retry_failed=retry_failed)
 
 
 def plan_of(chosen: Chosen, *, retry_failed: bool = False) -> Plan:

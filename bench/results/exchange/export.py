@@ -94,7 +94,7 @@ def _rows(database: Snapshot, cells: list[Row], trainings: dict[str, Row]) -> It
     tested = {cell["training_key"] for cell in measured}
     failed = [_cell_facts(cell, origins, []) for cell in cells if not cell["n_episodes"]]
     idle = [
-        _training_facts(row, origins) | {"curves": _curves(database, key)}
+        _training_facts(row, origins) | {"curves": _curves(database, row)}
         for key, row in trainings.items()
         if key not in tested
     ]
@@ -102,11 +102,11 @@ def _rows(database: Snapshot, cells: list[Row], trainings: dict[str, Row]) -> It
     untold = set(tested)  # trainings whose curves are still to be written
     for cell in measured:
         training = trainings[cell["training_key"]]
-        episodes, answers = database.episodes(cell), database.answers(cell["key"])
+        episodes, answers = database.episodes(cell), database.answers(cell)
         facts: dict[str, Any] = {
             "cell_facts": _json(_cell_facts(cell, origins, episodes)),
             "training_facts": _json(_training_facts(training, origins)),
-            "curves": _json(_curves(database, training["key"])) if training["key"] in untold else "",
+            "curves": _json(_curves(database, training)) if training["key"] in untold else "",
             "unmeasured": _json(unmeasured),
         }
         untold.discard(training["key"])
@@ -151,9 +151,9 @@ def _training_facts(training: Row, origins: dict[int, Origin | None]) -> dict[st
     return facts | {"identity": json.loads(training["identity"]), "run": origins[training["run_id"]]}
 
 
-def _curves(database: Snapshot, training_key: str) -> dict[str, list[list[float]]]:
+def _curves(database: Snapshot, training: Row) -> dict[str, list[list[float]]]:
     found: dict[str, list[list[float]]] = {}
-    for point in database.curves(training_key):
+    for point in database.curves(training):
         found.setdefault(point["name"], []).append([point["iteration"], point["value"]])
     return found
 

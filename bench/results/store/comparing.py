@@ -137,8 +137,8 @@ def _compare_cell(
     conflicts += [EpisodeConflict(name, key, mine.number, mine.counted[1:], o.counted[1:]) for mine, o in differing]
     state = "conflict" if differing else _cell_state(here, our_episodes, their_episodes)
     pairs.update((state, mine.run_id, other.run_id) for mine, other in shared if mine.counted == other.counted)
-    our_answers = ours.answers(key) if shared else {}
-    their_answers = theirs.answers(key) if shared else {}
+    our_answers = ours.answers(here) if shared and here else {}
+    their_answers = theirs.answers(there) if shared else {}
     both = [(i, our_answers.get(i), their_answers.get(i)) for i in range(len(shared))]
     return ComparedCell(
         key=key,

@@ -7,7 +7,7 @@ with "database is locked" when two runs share a file.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,10 +16,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
-from fewshot_bench.errors import DatabaseError, NoResultsYet, UsageError
+from fewshot_bench.errors import DatabaseError, NoResultsYet, OldSchema, UsageError
+from fewshot_bench.results.store.upgrading import migrate
 
 APPLICATION_ID = 0x46534231  # "FSB1", in SQLite's header: the file is a results database of ours
-REVISIONS = ("0001", "0002")  # oldest to newest; the last is what `schema.py` describes
+REVISIONS = ("0001", "0002", "0003")  # oldest to newest; the last is what `schema.py` describes
 WAIT_SECONDS = 30
 
 
@@ -30,9 +31,19 @@ def open_engine(where: str, *, write: bool) -> Engine:
     """
     path = sqlite_path(where)
     with explained(where):
-        engine = _sqlite_engine(path, write) if path is not None else _server_engine(where)
+        engine = _sqlite_engine(path, write) if path is not None else _server_engine(where, write)
         _check_or_migrate(engine, where, write)
     return engine
+
+
+def upgrade(where: str) -> None:
+    """Bring a database of an older schema, if there is one, to the newest. Raises as `open_engine` does."""
+    try:
+        open_engine(where, write=False)
+    except OldSchema:
+        open_engine(where, write=True)
+    except NoResultsYet:
+        pass
 
 
 @contextmanager
@@ -61,6 +72,12 @@ def _advice(said: str) -> str:
     return said
 
 
+def is_gone(where: str) -> bool:
+    """Whether an SQLite file is not there, though its folder is."""
+    path = sqlite_path(where)
+    return path is not None and path.parent.is_dir() and not path.exists()
+
+
 def sqlite_path(where: str) -> Path | None:
     """The file behind a path or a sqlite URL; None for a server."""
     if "://" not in where:
@@ -79,16 +96,26 @@ def sqlite_path(where: str) -> Path | None:
 
 
 # no pool: a connection lives for one transaction, so none crosses a fork or outlives its error
-def _server_engine(where: str) -> Engine:
+def _server_engine(where: str, write: bool) -> Engine:
+    url = make_url(where)
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    # readers see everything as one moment shows it, as on SQLite
+    level = "READ COMMITTED" if write else "REPEATABLE READ"
     try:
-        return create_engine(where, poolclass=NullPool)
+        return create_engine(url, poolclass=NullPool, isolation_level=level)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
-        raise UsageError(f"{without_password(where)}: no driver for it is installed ({error})") from None
+        raise UsageError(
+            f"{without_password(where)}: no driver for it is installed ({error}): "
+            "pip install 'fewshot-bench[postgresql]'"
+        ) from None
 
 
 def _sqlite_engine(path: Path, write: bool) -> Engine:
     if write:
         path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # SQLite will say so
+            path.touch()  # here and never again: a file that is deleted in mid-run must not come back empty
     elif not path.exists() or not path.stat().st_size:
         raise NoResultsYet(f"{path}: there are no results yet; make some with `bench run`")
     elif Path(f"{path}-journal").exists():
@@ -97,7 +124,7 @@ def _sqlite_engine(path: Path, write: bool) -> Engine:
             connection.execute("SELECT count(*) FROM sqlite_master")
 
     def connect() -> sqlite3.Connection:
-        uri = f"file:{quote(str(path.absolute()))}?mode={'rwc' if write else 'ro'}"
+        uri = f"file:{quote(str(path.absolute()))}?mode={'rw' if write else 'ro'}"
         connection = sqlite3.connect(uri, uri=True, timeout=WAIT_SECONDS, isolation_level=None)
         connection.execute("PRAGMA foreign_keys=ON")
         if write:
@@ -119,42 +146,44 @@ def _sqlite_engine(path: Path, write: bool) -> Engine:
 def _check_or_migrate(engine: Engine, where: str, write: bool) -> None:
     with engine.begin() as connection:
         is_sqlite = connection.dialect.name == "sqlite"
-        tables = inspect(connection).get_table_names()
         if is_sqlite:
-            identifier = connection.exec_driver_sql("PRAGMA application_id").scalar()
-            if identifier != APPLICATION_ID and (tables or identifier):
-                raise DatabaseError(f"{where}: it is another program's database; name another with BENCH_DB")
-            verdict = " ".join(str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()).split())
-            if verdict != "ok":
-                raise DatabaseError(f"{where}: it is damaged ({verdict}); move it away, or restore a copy")
-        revision = None
-        if "alembic_version" in tables:
-            revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            _check_file(connection, where)
+        revision = _revision(connection, where)
         if revision == REVISIONS[-1]:
             return
-        if revision not in (None, *REVISIONS):
-            raise DatabaseError(
-                f"{without_password(where)}: a newer version of this program made it (schema {revision}, "
-                f"this one knows {REVISIONS[-1]}); upgrade with `pip install -U fewshot-bench`"
-            )
-        if not write and not tables:
+        if not write and revision is None:
             raise NoResultsYet(f"{without_password(where)}: there are no results yet; make some with `bench run`")
         if not write:
-            raise DatabaseError(f"{without_password(where)}: its schema is old; `bench run` on it upgrades it")
-        _migrate(connection)
+            raise OldSchema(f"{without_password(where)}: its schema is old; `bench run` on it upgrades it")
+        if not is_sqlite:  # several first runs at once: one migrates, the others wait and find it done
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": APPLICATION_ID})
+            revision = _revision(connection, where)
+        if revision != REVISIONS[-1]:
+            migrate(connection, revision, sqlite_path(where))
         if is_sqlite:
             connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
 
 
-def _migrate(connection: Connection) -> None:
-    """To the newest schema, in the caller's transaction: all of it or nothing."""
-    from alembic import command
-    from alembic.config import Config
+def _check_file(connection: Connection, where: str) -> None:
+    identifier = connection.exec_driver_sql("PRAGMA application_id").scalar()
+    if identifier != APPLICATION_ID and (identifier or inspect(connection).get_table_names()):
+        raise DatabaseError(f"{where}: it is another program's database; name another with BENCH_DB")
+    verdict = " ".join(str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()).split())
+    if verdict != "ok":
+        raise DatabaseError(f"{where}: it is damaged ({verdict}); move it away, or restore a copy")
 
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+
+def _revision(connection: Connection, where: str) -> str | None:
+    """The schema's; None where there is nothing."""
+    if "alembic_version" not in inspect(connection).get_table_names():
+        return None
+    revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if revision not in (None, *REVISIONS):
+        raise DatabaseError(
+            f"{without_password(where)}: a newer version of this program made it (schema {revision}, "
+            f"this one knows {REVISIONS[-1]}); upgrade with `pip install -U fewshot-bench`"
+        )
+    return revision
 
 
 def without_password(where: str) -> str:

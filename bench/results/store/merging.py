@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, update
 
+from fewshot_bench.results.store.checksums import SEALED, recount, seal
 from fewshot_bench.results.store.comparing import ComparedCell, Comparison, compare
 from fewshot_bench.results.store.engine import explained, open_engine
 from fewshot_bench.results.store.schema import answers, cells, curves, episodes, runs, trainings
@@ -32,6 +33,8 @@ def merge(ours: str, theirs: str, *, dry_run: bool = False) -> Comparison:
             return found
         engine = open_engine(ours, write=True)
         with explained(ours), engine.begin() as connection:
+            if connection.dialect.name != "sqlite":
+                connection.exec_driver_sql("LOCK TABLE runs, trainings, cells IN SHARE ROW EXCLUSIVE MODE")
             here = Snapshot(ours, connection)
             found = compare(here, other)  # again: now nobody else can write
             if not found.forbidden:
@@ -56,6 +59,9 @@ class _Transfer:
                 self._take_training(their_trainings[key], replace=state == "replaced")
         for cell in found.cells:
             self._take_cell(cell, their_cells[cell.key])
+        recount(self._c)
+        for table in SEALED:
+            seal(self._c, table)
 
     def _take_training(self, row: Row, *, replace: bool) -> None:
         key, values = row["key"], row | {"run_id": self._run_id(row["run_id"])}
@@ -68,7 +74,7 @@ class _Transfer:
             self._c.execute(update(trainings).where(trainings.c.key == key).values(values))
         else:
             self._c.execute(insert(trainings).values(values))
-        self._insert(curves, self._theirs.curves(key))
+        self._insert(curves, self._theirs.curves(row))
 
     def _take_cell(self, cell: ComparedCell, row: Row) -> None:
         if cell.state == "new":
@@ -85,11 +91,11 @@ class _Transfer:
                 episodes,
                 [{"cell_key": cell.key} | e._asdict() | {"run_id": self._run_id(e.run_id)} for e in new],
             )
-        self._take_answers(cell)
+        self._take_answers(cell, row)
 
-    def _take_answers(self, cell: ComparedCell) -> None:
+    def _take_answers(self, cell: ComparedCell, row: Row) -> None:
         wanted = {*cell.new_answers, *range(cell.n_ours, cell.n_theirs)}
-        kept = self._theirs.answers(cell.key) if wanted else {}
+        kept = self._theirs.answers(row) if wanted else {}
         self._insert(
             answers,
             [{"cell_key": cell.key, "number": i, "labels": labels} for i, labels in kept.items() if i in wanted],

@@ -1,7 +1,7 @@
 """The tables of the results database, as they are now; `migrations/` leads here from every earlier version.
 
 Episodes are integers, so that equal results are equal bytes. Rows of episodes are never changed; a cell grows
-by more of them and carries a SHA-256 over all.
+by more of them and carries a SHA-256 over all. `checksums.py` says what the sums and checksums are of.
 """
 
 from sqlalchemy import (
@@ -20,6 +20,11 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
+
+def _sum(name: str) -> Column[str]:
+    return Column(name, String(16), nullable=False, server_default="0" * 16)
+
+
 runs = Table(  # one invocation of `bench run`: where the rows below come from
     "runs",
     metadata,
@@ -31,6 +36,7 @@ runs = Table(  # one invocation of `bench run`: where the rows below come from
     Column("git_commit", String(40), nullable=False),
     Column("git_dirty", Boolean),
     Column("facts", Text, nullable=False),  # JSON: versions, hardware, threads
+    _sum("checksum"),
 )
 
 trainings = Table(
@@ -39,7 +45,7 @@ trainings = Table(
     Column("key", String(16), primary_key=True),
     Column("identity", Text, nullable=False),  # canonical JSON: what the key is the hash of
     Column("method", String(100), nullable=False),
-    Column("run_id", Integer, ForeignKey("runs.id"), nullable=False),  # the run that finished it, or is at it
+    Column("run_id", Integer, ForeignKey("runs.id"), nullable=False),  # the run whose weights these are, or is at it
     Column("state", String(10), nullable=False),  # running, finished, failed
     Column("iteration", Integer, nullable=False),
     Column("iterations", Integer, nullable=False),
@@ -49,6 +55,8 @@ trainings = Table(
     Column("device", String(100), nullable=False),
     Column("checkpoint", String(64), nullable=False),  # SHA-256 of the weights' file; empty until finished
     Column("reason", Text, nullable=False),  # of a failure
+    _sum("curves_sum"),
+    _sum("checksum"),
 )
 
 cells = Table(
@@ -69,6 +77,9 @@ cells = Table(
     Column("sha256", String(64), nullable=False),  # over its episodes
     Column("seconds", Float, nullable=False),
     Column("reason", Text, nullable=False),
+    _sum("answers_sum"),
+    _sum("runs_sum"),  # over which run made which episode
+    _sum("checksum"),
 )
 
 episodes = Table(
@@ -97,4 +108,31 @@ curves = Table(
     Column("iteration", Integer, primary_key=True, autoincrement=False),
     Column("name", String(50), primary_key=True),
     Column("value", Float, nullable=False),
+)
+
+census = Table(  # how many rows there are, and their keys' exclusive or
+    "census",
+    metadata,
+    Column("name", String(20), primary_key=True),  # of the table
+    Column("n", Integer, nullable=False),
+    Column("keys", String(32), nullable=False),
+)
+
+owners = Table(  # a process that does units of work; it counts on as long as it lives
+    "owners",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("run_id", Integer, ForeignKey("runs.id"), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("process", String(255), nullable=False),  # what names it on its host, see `machine.process`
+    Column("counter", BigInteger, nullable=False),
+)
+
+claims = Table(  # a unit of work that somebody is at
+    "claims",
+    metadata,
+    Column("unit", String(40), primary_key=True),  # "training KEY" or "cell KEY"
+    Column("owner", String(32), ForeignKey("owners.id"), nullable=False, index=True),
+    Column("name", Text, nullable=False),  # for people
+    Column("since", String(32), nullable=False),  # for people: ISO 8601, UTC
 )

@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from fewshot_bench.results.store.checksums import SEALED, episodes_sha256, recount, seal
 from fewshot_bench.results.store.engine import explained, open_engine
 from fewshot_bench.results.store.schema import episodes, metadata, runs
-from fewshot_bench.results.store.writing import COUNTED, episodes_sha256
+from fewshot_bench.results.store.writing import COUNTED
 
 
 class Scratch:
@@ -43,3 +44,6 @@ def scratch(where: str) -> Iterator[Scratch]:
     with explained(where), open_engine(where, write=True).begin() as connection:
         connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
         yield Scratch(connection)
+        recount(connection)
+        for table in SEALED:
+            seal(connection, table)

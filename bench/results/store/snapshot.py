@@ -8,23 +8,31 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
-from sqlalchemy import Connection, Engine, Select, create_engine, select
+from sqlalchemy import Connection, Engine, Select, Table, create_engine, select
 from sqlalchemy.pool import StaticPool
 
 from fewshot_bench.errors import DatabaseError, NoResultsYet
 from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.experiment.selection import place_of
+from fewshot_bench.results.store.checksums import (
+    EDITED,
+    answers_sum,
+    check_census,
+    check_seal,
+    curves_sum,
+    episodes_sha256,
+    recount,
+    runs_sum,
+)
+from fewshot_bench.results.store.checksums import Row as Row
 from fewshot_bench.results.store.engine import REVISIONS, explained, open_engine
 from fewshot_bench.results.store.engine import sqlite_path as sqlite_path
 from fewshot_bench.results.store.engine import without_password as without_password
 from fewshot_bench.results.store.schema import answers, cells, curves, episodes, metadata, runs, trainings
-from fewshot_bench.results.store.writing import COUNTED, episodes_sha256
+from fewshot_bench.results.store.writing import COUNTED
 from fewshot_bench.seeding import digest
-
-Row = dict[str, Any]
-EDITED = "the file was damaged or edited; restore a copy of it"
 
 
 class StoredEpisode(NamedTuple):
@@ -54,14 +62,14 @@ class Snapshot:
         found = self._rows(select(runs).order_by(runs.c.id))
         for row in found:
             parsed(self.where, f"the facts of run {row['id']}", row["facts"])
-        return {row["id"]: row for row in found}
+        return self._whole(runs, found)
 
     def trainings(self) -> dict[str, Row]:
         """The rows of `trainings` by key. Raises DatabaseError where one is not what its key is the hash of."""
         found = self._rows(select(trainings).order_by(trainings.c.key))
         for row in found:
             training_identity(self.where, row)
-        return {row["key"]: row for row in found}
+        return self._whole(trainings, found)
 
     def cells(self) -> dict[str, Row]:
         """The rows of `cells` by key, in an order that only their content decides.
@@ -73,7 +81,17 @@ class Snapshot:
         for row in rows:
             cell_identity(self.where, row, their_trainings.get(row["training_key"], {}))
         rows.sort(key=lambda row: (row["variant"], row["n_way"], row["n_shot"], row["seed"], row["key"]))
-        return {row["key"]: row for row in rows}
+        return self._whole(cells, rows)
+
+    def _whole(self, table: Table, rows: list[Row]) -> dict[Any, Row]:
+        """By key. Raises DatabaseError where the rows are not those that were stored."""
+        (column,) = table.primary_key.columns
+        for row in rows:
+            check_seal(self.where, table, row)
+        found = {row[column.name]: row for row in rows}
+        with explained(self.where):
+            check_census(self.where, self._c, table, list(found))
+        return found
 
     def episodes(self, cell: Row) -> list[StoredEpisode]:
         """A cell's episodes in order. Raises DatabaseError where they are not those that were stored."""
@@ -82,23 +100,34 @@ class Snapshot:
             found = [StoredEpisode(*row) for row in self._c.execute(query.order_by(episodes.c.number))]
         complete = [episode.number for episode in found] == list(range(cell["n_episodes"]))
         if not complete or episodes_sha256(episode.counted for episode in found) != cell["sha256"]:
-            raise DatabaseError(
-                f"{self.where}: the episodes of cell {cell['key']} ({place_of(cell).name}) do not match their "
-                "checksum: the file was damaged or edited; nothing was changed; restore a copy of it"
-            )
+            self._refuse("episodes", cell)
         check_counts(self.where, cell["key"], found)
+        if runs_sum("", [(episode.run_id, episode.number + 1) for episode in found]) != cell["runs_sum"]:
+            self._refuse("runs", cell)
         return found
 
-    def answers(self, cell_key: str) -> dict[int, bytes]:
+    def answers(self, cell: Row) -> dict[int, bytes]:
         """Episode number -> the label given to each query, where they were kept; see records.Answers."""
-        return {
-            row["number"]: row["labels"] for row in self._rows(select(answers).where(answers.c.cell_key == cell_key))
+        found = {
+            row["number"]: row["labels"] for row in self._rows(select(answers).where(answers.c.cell_key == cell["key"]))
         }
+        if answers_sum("", found.items()) != cell["answers_sum"]:
+            self._refuse("answers", cell)
+        return found
 
-    def curves(self, training_key: str) -> list[Row]:
+    def curves(self, training: Row) -> list[Row]:
         """The points of a training's curves."""
-        query = select(curves).where(curves.c.training_key == training_key)
-        return self._rows(query.order_by(curves.c.name, curves.c.iteration))
+        query = select(curves).where(curves.c.training_key == training["key"])
+        found = self._rows(query.order_by(curves.c.name, curves.c.iteration))
+        if curves_sum("", [(p["iteration"], p["name"], p["value"]) for p in found]) != training["curves_sum"]:
+            raise DatabaseError(
+                f"{self.where}: the curves of training {training['key']} do not match their checksum: {EDITED}"
+            )
+        return found
+
+    def _refuse(self, what: str, cell: Row) -> NoReturn:
+        said = f"the {what} of cell {cell['key']} ({place_of(cell).name}) do not match their checksum"
+        raise DatabaseError(f"{self.where}: {said}; nothing was changed: {EDITED}")
 
     def _rows(self, query: Select[Any]) -> list[Row]:
         with explained(self.where):
@@ -207,6 +236,8 @@ def _readable_engine(where: str, stack: ExitStack, or_empty: bool) -> Engine:
             raise
         engine = create_engine("sqlite://", poolclass=StaticPool)
         metadata.create_all(engine)
+        with engine.begin() as connection:
+            recount(connection)
         return engine
     except DatabaseError:
         path = file_of(where)

@@ -1,54 +1,77 @@
-"""What a run writes. Each method is one transaction; the primary keys alone decide what is new."""
+"""What a run writes. Each method is one transaction, as good done twice as once; primary keys decide what is new."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Table, bindparam, select, update
+from sqlalchemy import Connection, Row, Table, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fewshot_bench.errors import DatabaseError
 from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress
 from fewshot_bench.results.provenance import Provenance, now
-from fewshot_bench.results.store.engine import explained, open_engine
+from fewshot_bench.results.store.checksums import (
+    EDITED,
+    answers_sum,
+    check_seal,
+    curves_sum,
+    enter,
+    episodes_sha256,
+    episodes_text,
+    runs_sum,
+    seal,
+)
+from fewshot_bench.results.store.engine import open_engine, without_password
 from fewshot_bench.results.store.schema import answers, cells, curves, episodes, runs, trainings
+from fewshot_bench.results.store.transactions import Patience, transaction
 
 if TYPE_CHECKING:  # reading results must not import torch
     from fewshot_bench.experiment.identity import Cell, Training
 
 COUNTED = ("number", "episode_id", "n_correct", "n_queries")  # of an EpisodeResult, in the table `episodes`
+StoredRow = dict[str, Any]
+AT_IT: StoredRow = {"state": "running", "reason": ""}
 
 
 class Writer:
     """One run's way to write. Opening it creates or migrates the database and records the run."""
 
-    def __init__(self, where: str, provenance: Provenance) -> None:
-        self._where = where
-        self._engine = open_engine(where, write=True)
-        with explained(where), self._engine.begin() as c:
-            row = c.execute(
-                runs.insert().values(
-                    started_at=provenance.started_at,
-                    command=provenance.command,
-                    git_commit=provenance.git_commit,
-                    git_dirty=provenance.git_dirty,
-                    facts=json.dumps(provenance.facts, sort_keys=True),
-                )
+    def __init__(self, where: str, provenance: Provenance, patience: Patience | None = None) -> None:
+        self.engine = open_engine(where, write=True)
+        self.where = without_password(where)
+        self.patience = patience or Patience()
+        self._grown: dict[str, Any] = {}  # cell key -> the SHA-256 over its episodes, which can go on
+        self.run_id = self._begin(provenance)
+
+    @transaction
+    def _begin(self, c: Connection, provenance: Provenance) -> int:
+        row = c.execute(
+            runs.insert().values(
+                started_at=provenance.started_at,
+                command=provenance.command,
+                git_commit=provenance.git_commit,
+                git_dirty=provenance.git_dirty,
+                facts=json.dumps(provenance.facts, sort_keys=True),
             )
-            assert row.inserted_primary_key is not None
-            self.run_id: int = row.inserted_primary_key[0]
+        )
+        assert row.inserted_primary_key is not None
+        run_id: int = row.inserted_primary_key[0]
+        seal(c, runs, runs.c.id == run_id)
+        enter(c, runs, [run_id])
+        return run_id
 
-    def end_run(self, exit_code: int) -> None:
+    @transaction
+    def end_run(self, c: Connection, exit_code: int) -> None:
         """Record how the run ended."""
-        with explained(self._where), self._engine.begin() as c:
-            c.execute(update(runs).where(runs.c.id == self.run_id).values(ended_at=now(), exit_code=exit_code))
+        self._change(c, runs, self.run_id, {"ended_at": now(), "exit_code": exit_code})
 
-    def start_training(self, training: Training) -> None:
+    @transaction
+    def start_training(self, c: Connection, training: Training) -> None:
         """Record that this run is at a training (again, maybe)."""
-        row = {
+        row = AT_IT | {
             "key": training.key,
             "identity": json.dumps(training.identity, sort_keys=True),
             "method": training.method,
@@ -60,89 +83,82 @@ class Writer:
             "device": "",
             "checkpoint": "",
             "run_id": self.run_id,
-            "state": "running",
-            "reason": "",
         }
-        with explained(self._where), self._engine.begin() as c:
-            if not _insert_new(c, trainings, [row]):
-                unfinished = (trainings.c.key == training.key) & (trainings.c.state != "finished")
-                again = {"run_id": self.run_id, "state": "running", "reason": ""}
-                c.execute(update(trainings).where(unfinished).values(again))
+        _insert_row(c, trainings, row)
+        self._update(c, training, AT_IT)
 
+    @transaction
     def record_progress(
-        self, training: Training, progress: TrainingProgress, losses: dict[str, float] | None = None
+        self, c: Connection, training: Training, progress: TrainingProgress, losses: dict[str, float] | None = None
     ) -> None:
         """Record how far a training is, with one point of its curves."""
-        with explained(self._where), self._engine.begin() as c:
-            _update_training(c, training, progress)
-            _insert_new(
-                c,
-                curves,
-                [
-                    {
-                        "training_key": training.key,
-                        "iteration": progress.iteration,
-                        "name": name,
-                        "value": value,
-                    }
-                    for name, value in (losses or {}).items()
-                ],
-            )
+        stored = self._locked(c, trainings, training.key)
+        if stored["state"] == "finished":
+            return
+        points = {(progress.iteration, name): value for name, value in (losses or {}).items()}
+        rows = [
+            {"training_key": training.key, "iteration": iteration, "name": name, "value": value}
+            for (iteration, name), value in points.items()
+        ]
+        new = _insert_new(c, curves, rows)
+        total = curves_sum(stored["curves_sum"], [(r.iteration, r.name, points[r.iteration, r.name]) for r in new])
+        self._update(c, training, vars(progress) | {"curves_sum": total})
 
-    def finish_training(self, training: Training, progress: TrainingProgress, checkpoint: str) -> None:
+    @transaction
+    def finish_training(self, c: Connection, training: Training, progress: TrainingProgress, checkpoint: str) -> None:
         """Record the finished weights' SHA-256. Raises DatabaseError if other weights are recorded already."""
-        with explained(self._where), self._engine.begin() as c:
-            row = c.execute(
-                select(trainings.c.state, trainings.c.checkpoint).where(trainings.c.key == training.key)
-            ).one()
-            if row.state == "finished" and row.checkpoint != checkpoint:
-                raise DatabaseError(
-                    f"training {training.key}: its weights, made again, differ from those that its results come from "
-                    "(another machine, device or --threads?); bring their file back, or use another --out"
-                )
-            _update_training(c, training, progress, state="finished", checkpoint=checkpoint)
+        stored = self._locked(c, trainings, training.key)
+        if stored["state"] == "finished" and stored["checkpoint"] != checkpoint:
+            raise DatabaseError(
+                f"training {training.key}: its weights, made again, differ from those that its results come from "
+                "(another machine, device or --threads?); bring their file back, or use another --out"
+            )
+        self._update(c, training, vars(progress) | {"state": "finished", "checkpoint": checkpoint})
 
-    def fail_training(self, training: Training, progress: TrainingProgress, reason: str) -> None:
+    @transaction
+    def fail_training(self, c: Connection, training: Training, progress: TrainingProgress, reason: str) -> None:
         """Record that a training diverged or broke, and why."""
-        with explained(self._where), self._engine.begin() as c:
-            _update_training(c, training, progress, state="failed", reason=reason)
+        self._update(c, training, vars(progress) | {"state": "failed", "reason": reason})
 
+    @transaction
     def record_episodes(
-        self, cell: Cell, label: str, command: str, results: Sequence[EpisodeResult], seconds: float
+        self, c: Connection, cell: Cell, label: str, command: str, results: Sequence[EpisodeResult], seconds: float
     ) -> None:
         """Append a chunk of episodes to a cell. Raises DatabaseError if other results stand there already."""
-        with explained(self._where), self._engine.begin() as c:
-            self._ensure_cell(c, cell, label, command)
-            rows = [{"cell_key": cell.key, "run_id": self.run_id} | counts(r) for r in results]
-            n_new = _insert_new(c, episodes, rows)
-            if n_new < len(rows):
-                _refuse_conflict(c, cell, results)
-            kept = [{"cell_key": cell.key, "number": r.number, "labels": r.answers} for r in results if r.answers]
-            _insert_new(c, answers, kept)
-            stored = c.execute(
-                select(episodes.c.number, episodes.c.episode_id, episodes.c.n_correct, episodes.c.n_queries)
-                .where(episodes.c.cell_key == cell.key)
-                .order_by(episodes.c.number)
-            ).all()
-            c.execute(
-                update(cells)
-                .where(cells.c.key == cell.key)
-                .values(
-                    n_episodes=len(stored),
-                    sha256=episodes_sha256(stored),
-                    seconds=cells.c.seconds + (seconds if n_new else 0.0),
-                    run_id=self.run_id,
-                    reason="",
-                )
-            )
+        stored = self._ensure_cell(c, cell, label, command)
+        n = stored["n_episodes"]
+        new = [r for r in results if r.number >= n]
+        _refuse_conflict(c, cell, [r for r in results if r.number < n])
+        if [r.number for r in new] != list(range(n, n + len(new))):
+            raise DatabaseError(f"cell {cell.key} ({cell.name}): episodes are missing between those stored and these")
+        over = self._hash_of(c, stored)
+        over.update(episodes_text([list(counts(r).values()) for r in new]))
+        _insert_new(c, episodes, [{"cell_key": cell.key, "run_id": self.run_id} | counts(r) for r in new])
+        labels = {r.number: r.answers for r in results if r.answers}
+        kept = _insert_new(c, answers, [{"cell_key": cell.key, "number": i, "labels": b} for i, b in labels.items()])
+        values: StoredRow = {
+            "answers_sum": answers_sum(stored["answers_sum"], [(r.number, labels[r.number]) for r in kept]),
+            "reason": "",
+        }
+        if new:
+            values |= {
+                "n_episodes": n + len(new),
+                "sha256": over.hexdigest(),
+                "runs_sum": runs_sum(stored["runs_sum"], [(self.run_id, r.number + 1) for r in new]),
+                "seconds": stored["seconds"] + seconds,
+                "run_id": self.run_id,
+            }
+        self._change(c, cells, cell.key, values)
+        self._grown[cell.key] = over  # `_hash_of` finds out where this transaction comes to nothing
 
-    def fail_cell(self, cell: Cell, label: str, command: str, reason: str) -> None:
+    @transaction
+    def fail_cell(self, c: Connection, cell: Cell, label: str, command: str, reason: str) -> None:
         """Record why a cell has no (more) results."""
-        with explained(self._where), self._engine.begin() as c:
-            self._ensure_cell(c, cell, label, command)
-            c.execute(update(cells).where(cells.c.key == cell.key).values(reason=reason, run_id=self.run_id))
+        self._ensure_cell(c, cell, label, command)
+        self._change(c, cells, cell.key, {"reason": reason, "run_id": self.run_id})
 
-    def _ensure_cell(self, c: Connection, cell: Cell, label: str, command: str) -> None:
+    def _ensure_cell(self, c: Connection, cell: Cell, label: str, command: str) -> StoredRow:
+        """The cell's row, which nobody else changes until the transaction ends."""
         row = {
             "key": cell.key,
             "identity": json.dumps(cell.identity, sort_keys=True),
@@ -160,7 +176,37 @@ class Writer:
             "seconds": 0.0,
             "reason": "",
         }
-        _insert_new(c, cells, [row])
+        _insert_row(c, cells, row)
+        return self._locked(c, cells, cell.key)
+
+    def _hash_of(self, c: Connection, cell: StoredRow) -> Any:
+        """The SHA-256 over a cell's episodes, to go on with. They are read again only if others have added some."""
+        known = self._grown.get(cell["key"])
+        if known is None or known.hexdigest() != cell["sha256"]:
+            query = select(*(episodes.c[name] for name in COUNTED)).where(episodes.c.cell_key == cell["key"])
+            known = hashlib.sha256(episodes_text(c.execute(query.order_by(episodes.c.number)).all()))
+            if known.hexdigest() != cell["sha256"]:
+                what = f"the episodes of cell {cell['key']} do not match their checksum"
+                raise DatabaseError(f"{self.where}: {what}: {EDITED}")
+        return known.copy()
+
+    def _update(self, c: Connection, training: Training, values: StoredRow) -> None:
+        """Change an unfinished training; it is this run's then."""
+        if self._locked(c, trainings, training.key)["state"] != "finished":
+            self._change(c, trainings, training.key, values | {"run_id": self.run_id})
+
+    def _locked(self, c: Connection, table: Table, key: str | int) -> StoredRow:
+        """A row, which nobody else changes until the transaction ends (on SQLite nobody changes anything)."""
+        (column,) = table.primary_key.columns
+        row = dict(c.execute(select(table).where(column == key).with_for_update()).mappings().one())
+        check_seal(self.where, table, row)  # damage must not be sealed with what comes now
+        return row
+
+    def _change(self, c: Connection, table: Table, key: str | int, values: StoredRow) -> None:
+        (column,) = table.primary_key.columns
+        self._locked(c, table, key)
+        c.execute(update(table).where(column == key).values(values))
+        seal(c, table, column == key)
 
 
 def counts(result: EpisodeResult) -> dict[str, int | str]:
@@ -168,34 +214,36 @@ def counts(result: EpisodeResult) -> dict[str, int | str]:
     return {name: getattr(result, name) for name in COUNTED}
 
 
-def episodes_sha256(rows: Iterable[Sequence[Any]]) -> str:
-    """SHA-256 over (number, episode id, number correct, number of queries) of a cell's episodes, in order."""
-    text = "".join(f"{number} {name} {correct} {queries}\n" for number, name, correct, queries in rows)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _insert_row(c: Connection, table: Table, row: StoredRow) -> None:
+    """Insert a row where its key is new."""
+    if _insert_new(c, table, [row]):
+        (column,) = table.primary_key.columns
+        seal(c, table, column == row[column.name])
+        enter(c, table, [row[column.name]])
 
 
-def _insert_new(c: Connection, table: Table, rows: list[dict[str, Any]]) -> int:
-    """Insert the rows whose primary key is new; returns how many were. (`rowcount` is -1 on PostgreSQL.)"""
+def _insert_new(c: Connection, table: Table, rows: list[dict[str, Any]]) -> list[Row[Any]]:
+    """Insert the rows whose primary key is new; returns their keys. (`rowcount` is -1 on PostgreSQL.)"""
     dialect = {"sqlite": sqlite, "postgresql": postgresql}.get(c.dialect.name)
     if dialect is None:
         raise DatabaseError(f"a {c.dialect.name} database cannot be used: only SQLite and PostgreSQL can")
     if not rows:
-        return 0
+        return []
     statement = dialect.insert(table).on_conflict_do_nothing().returning(*table.primary_key.columns)
-    return len(c.execute(statement, rows).all())
-
-
-def _update_training(c: Connection, training: Training, progress: TrainingProgress, **values: str) -> None:
-    values_now = vars(progress) | values
-    unfinished = (trainings.c.key == bindparam("which")) & (trainings.c.state != "finished")
-    c.execute(update(trainings).where(unfinished).values(values_now), {"which": training.key})
+    return list(c.execute(statement, rows).all())
 
 
 def _refuse_conflict(c: Connection, cell: Cell, results: Sequence[EpisodeResult]) -> None:
     """Equal rows may come twice (two runs at once); different ones for one episode may not."""
-    stored = {row.number: row for row in c.execute(select(episodes).where(episodes.c.cell_key == cell.key))}
+    if not results:
+        return
+    numbers = episodes.c.number.between(min(r.number for r in results), max(r.number for r in results))
+    query = select(episodes).where((episodes.c.cell_key == cell.key) & numbers)
+    stored = {row.number: row for row in c.execute(query)}
     for r in results:
-        row = stored[r.number]
+        row = stored.get(r.number)
+        if row is None:
+            raise DatabaseError(f"cell {cell.key} ({cell.name}): its episode {r.number} is missing: {EDITED}")
         if (row.episode_id, row.n_correct, row.n_queries) != (r.episode_id, r.n_correct, r.n_queries):
             raise DatabaseError(
                 f"cell {cell.key} ({cell.name}), episode {r.number}: {r.n_correct}/{r.n_queries} correct "

@@ -10,8 +10,9 @@ def damage_answers(run):
     connection.close()
 
 
-def test_damaged_answers_are_refused_by_what_reads_them_and_no_other(run, bench):
+def test_damaged_answers_are_refused_by_what_reads_them_and_no_other(run, bench, reseal):
     damage_answers(run)
+    reseal(str(run.database))
     for words in (["report", "--format", "csv"], ["doctor"]):
         ran = bench(*words)
         assert ran.code == 6, words

@@ -4,6 +4,7 @@ import json
 import sqlite3
 
 import pytest
+from sqlalchemy import event
 
 from fewshot_bench.errors import DatabaseError, NothingSelected
 from fewshot_bench.experiment.records import EpisodeResult, StoredTraining, TrainingProgress
@@ -181,6 +182,43 @@ def test_other_weights_for_a_finished_training_are_refused(writer, where, traini
     with pytest.raises(DatabaseError, match="made again, differ from those that its results come from"):
         writer.finish_training(training, done, "d" * 64)
     assert content(where) == before
+
+
+def test_the_run_whose_weights_are_stored_is_named(where, provenance, training):
+    """Two runs at one training: not who began last, nor whose weights were refused."""
+    done = TrainingProgress(20, 1, 1.0, 1, "cpu")
+    a, b = Writer(where, provenance), Writer(where, provenance)
+    a.start_training(training)
+    b.start_training(training)
+    a.finish_training(training, done, "c" * 64)
+    with pytest.raises(DatabaseError, match="made again, differ"):
+        b.finish_training(training, done, "d" * 64)
+    b.record_progress(training, done, {"loss": 7.0})
+    assert content(where, "SELECT run_id FROM trainings") == [(a.run_id,)]
+    assert Reader(where).curves([training.key]) == {training.key: []}
+
+
+def test_equal_episodes_sent_again_are_still_those_of_who_made_them(where, provenance, cell, store_cell):
+    a, b = Writer(where, provenance), Writer(where, provenance)
+    store_cell(a, results(4))
+    b.record_episodes(cell, "label", "command", results(4), 1.0)
+    assert content(where, "SELECT run_id FROM cells") == [(a.run_id,)]
+
+
+def test_a_chunk_costs_what_it_has_and_not_what_is_there(writer, where, cell, store_cell):
+    store_cell(writer, results(3))
+    statements = []
+    event.listen(writer.engine, "before_cursor_execute", lambda *words: statements.append(words[2]))
+    writer.record_episodes(cell, "label", "command", results(6)[3:], 1.0)
+    assert statements
+    assert not [text for text in statements if "FROM episodes" in text]
+    assert Reader(where).episodes([cell.key])[cell.key] == tuple(results(6))
+
+
+def test_episodes_with_a_gap_are_refused(writer, where, cell, store_cell):
+    store_cell(writer, results(3))
+    with pytest.raises(DatabaseError, match="episodes are missing between those stored and these"):
+        store_cell(writer, results(6)[4:])
 
 
 def stored_form(training) -> dict:

@@ -1,6 +1,5 @@
 """Killed writers, full disks, several runs at once: what was stored stays, and nothing is stored by halves."""
 
-import os
 import signal
 import sqlite3
 import subprocess
@@ -12,7 +11,7 @@ from sqlalchemy import event
 
 from fewshot_bench.errors import DatabaseError
 from fewshot_bench.experiment.records import EpisodeResult
-from fewshot_bench.results.store import Reader, Writer
+from fewshot_bench.results.store import Reader
 
 # a process that changes every row, far beyond its cache, so that half of it is in the file when it is killed
 KILLED = """
@@ -70,7 +69,7 @@ def test_a_full_disk_keeps_what_was_stored(writer, where, cell, store_cell):
     store_cell(writer, many(10))
     full = []
 
-    @event.listens_for(writer._engine, "connect")
+    @event.listens_for(writer.engine, "connect")
     def _limit(connection, _) -> None:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count={pages if full else 1 << 30}")
@@ -112,42 +111,10 @@ def test_several_runs_at_once_store_everything_once(where, provenance):
     assert {cell.seconds for cell in reader.cells().values()} == {2.0}  # work that was done twice counts once
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """The URL of a PostgreSQL of the test's own: BENCH_TEST_PG_URL, or a server that is installed here."""
-    pytest.importorskip("psycopg", reason="PostgreSQL's driver is not installed")
-    if url := os.environ.get("BENCH_TEST_PG_URL"):
-        yield url
-        return
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not programs:
-        pytest.skip("no PostgreSQL server is installed, and BENCH_TEST_PG_URL names none")
-    folder = tmp_path_factory.mktemp("postgresql")
-    prefix = []
-    if os.geteuid() == 0:  # PostgreSQL refuses root
-        prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-        for path in (folder, *folder.parents[:2]):
-            path.chmod(0o755)
-        subprocess.run(["chown", "postgres", folder], check=True)
-
-    def call(program: str, *words: str) -> None:
-        subprocess.run([*prefix, programs[-1] / program, *words], check=True, stdout=subprocess.DEVNULL, cwd="/")
-
-    data = str(folder / "data")
-    call("initdb", "--no-sync", "-A", "trust", "-U", "bench", "-D", data)
-    options = f"-c listen_addresses= -c fsync=off -k {folder}"
-    call("pg_ctl", "-w", "-D", data, "-o", options, "-l", str(folder / "log"), "start")
-    yield f"postgresql+psycopg://bench@/postgres?host={folder}"
-    call("pg_ctl", "-D", data, "-m", "immediate", "stop")
-
-
-def test_postgresql_serves_as_well(server, cell, store_cell, provenance):
-    writer = Writer(server, provenance)
-    store_cell(writer, many(10))
-    store_cell(writer, many(12))
-    with pytest.raises(DatabaseError, match="nothing was changed"):
-        store_cell(writer, [EpisodeResult(0, "0" * 16, 5, 12)])
-    reader = Reader(server)
-    assert reader.episodes([cell.key])[cell.key] == tuple(many(12))
-    assert reader.cells()[cell.key].n_episodes == 12
-    assert Writer(server, provenance).run_id == writer.run_id + 1
+def test_a_database_that_is_deleted_meanwhile_is_one_line_and_does_not_come_back(writer, where, cell, store_cell):
+    store_cell(writer, many(2))
+    Path(where).unlink()
+    with pytest.raises(DatabaseError, match="the file was moved or deleted; bring it back, or begin anew") as error:
+        store_cell(writer, many(4))
+    assert "\n" not in str(error.value)
+    assert not Path(where).exists()

@@ -6,9 +6,10 @@ import sqlite3
 import pytest
 
 from fewshot_bench.errors import BenchError, DatabaseError
-from fewshot_bench.experiment.records import EpisodeResult
-from fewshot_bench.results.store import Reader
-from fewshot_bench.results.store.writing import episodes_sha256
+from fewshot_bench.experiment.records import Answers, EpisodeResult, TrainingProgress
+from fewshot_bench.results.store import Reader, Writer
+from fewshot_bench.results.store.checksums import episodes_sha256
+from fewshot_bench.results.store.snapshot import snapshot
 from fewshot_bench.seeding import digest
 
 
@@ -20,8 +21,13 @@ def rows(where: str, query: str, *values) -> list:
     return found
 
 
-def edit_episodes(where: str, change: str) -> None:
+@pytest.fixture
+def edit_episodes(reseal):
     """Change them, and their checksum with them."""
+    return lambda where, change: (_edit_episodes(where, change), reseal(where))
+
+
+def _edit_episodes(where: str, change: str) -> None:
     rows(where, f"UPDATE episodes SET {change}")  # noqa: S608
     stored = rows(where, "SELECT number, episode_id, n_correct, n_queries FROM episodes ORDER BY number")
     rows(where, "UPDATE cells SET sha256 = ?", episodes_sha256(stored))
@@ -53,25 +59,27 @@ def stored(writer, where, store_cell) -> str:
         ("n_correct = 1.5 WHERE number = 0", "episode 0 cannot be: 1.5 of 12 correct"),
     ],
 )
-def test_counts_that_cannot_be_are_refused(change, said, stored, cell):
+def test_counts_that_cannot_be_are_refused(change, said, stored, cell, edit_episodes):
     edit_episodes(stored, change)
     refused(lambda: Reader(stored).episodes([cell.key]), f"{stored}: cell {cell.key}, {said}")
 
 
-def test_all_and_none_correct_can_be(stored, cell):
+def test_all_and_none_correct_can_be(stored, cell, edit_episodes):
     edit_episodes(stored, "n_correct = 12 * (number % 2)")
     assert [e.n_correct for e in Reader(stored).episodes([cell.key])[cell.key]] == [0, 12, 0, 12]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", "[" * 100_000])
-def test_what_is_no_json_object_is_one_line(text, stored, cell, training):
+def test_what_is_no_json_object_is_one_line(text, stored, cell, training, reseal):
     reader = Reader(stored)
     rows(stored, "UPDATE runs SET facts = ?", text)
+    reseal(stored)
     refused(lambda: reader.runs_behind([cell.key]), "the facts of run 1 cannot be read")
     refused(lambda: reader.cell(cell.key), "the facts of run 1 cannot be read")
     rows(stored, "UPDATE cells SET identity = ?", text)
     refused(lambda: reader.cell(cell.key), f"the identity of cell {cell.key} cannot be read")
     rows(stored, "UPDATE trainings SET identity = ?", text)
+    reseal(stored)
     refused(reader.trainings, f"the identity of training {training.key} cannot be read")
     refused(lambda: reader.cell(cell.key), f"the identity of training {training.key} cannot be read")
 
@@ -111,12 +119,13 @@ def test_a_cell_whose_origin_is_missing_is_one_line(table, stored, cell):
     refused(lambda: Reader(stored).cell(cell.key), f"the training or run of cell {cell.key} is missing")
 
 
-def test_a_forged_key_with_its_identity_is_not_noticed(stored, cell):
+def test_a_forged_key_with_its_identity_is_not_noticed(stored, cell, reseal):
     """What the check cannot do: it finds edits, not forgeries."""
     identity = cell.identity | {"split": "other"}
     key = digest(identity)[:16]
     rows(stored, "UPDATE cells SET key = ?, identity = ?", key, json.dumps(identity))
     rows(stored, "UPDATE episodes SET cell_key = ?", key)
+    reseal(stored)
     assert Reader(stored).cell(key).cell["identity"]["split"] == "other"
 
 
@@ -128,3 +137,65 @@ def test_a_folder_in_place_of_a_database_is_called_one(tmp_path):
 def test_a_url_that_is_none_is_still_a_wrong_url():
     with pytest.raises(BenchError, match="neither a path nor a database URL"):
         Reader("://")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE cells SET variant = 'better'", "what is stored of cell"),
+        ("UPDATE cells SET label = 'x'", "what is stored of cell"),
+        ("UPDATE cells SET command = 'x'", "what is stored of cell"),
+        ("UPDATE cells SET seconds = 9", "what is stored of cell"),
+        ("UPDATE cells SET n_episodes = 3", "what is stored of cell"),
+        ("UPDATE cells SET reason = 'it failed'", "what is stored of cell"),
+        ("UPDATE trainings SET seconds = 9", "what is stored of training"),
+        ("UPDATE trainings SET device = 'a GPU'", "what is stored of training"),
+        ("UPDATE trainings SET state = 'finished'", "what is stored of training"),
+        ("UPDATE runs SET command = 'bench'", "what is stored of run 1"),
+        ("UPDATE runs SET git_commit = 'c'", "what is stored of run 1"),
+        ("UPDATE answers SET labels = x'00' WHERE number = 1", "the answers of cell"),
+        ("DELETE FROM answers WHERE number = 1", "the answers of cell"),
+        ("UPDATE curves SET value = 1", "the curves of training"),
+        ("DELETE FROM curves", "the curves of training"),
+        ("UPDATE episodes SET run_id = 2 WHERE number = 1", "the runs of cell"),
+        ("DELETE FROM cells", "the table cells is not whole, {cell} missing"),
+        ("DELETE FROM trainings", "the table trainings is not whole, {training} missing"),
+        ("DELETE FROM census", "is not whole, nothing counted"),
+    ],
+)
+def test_whatever_is_printed_has_a_checksum(change, said, stored, writer, cell, training, provenance):
+    """What reads it says so, and so does what reads everything."""
+    writer.record_progress(training, TrainingProgress(1, 1, 1.0, 1, "cpu"), {"loss": 2.0})
+    labelled = [EpisodeResult(i, f"{i:016x}", i, 12, Answers(bytes([i]))) for i in range(4)]
+    writer.record_episodes(cell, "label", "command", labelled, 1.0)
+    Writer(stored, provenance)
+
+    def read_all() -> None:
+        reader = Reader(stored)
+        reader.counts(), reader.trainings(), reader.cells(), reader.all_cells()
+        reader.episodes([cell.key]), reader.answers([cell.key]), reader.curves([training.key])
+        reader.runs_behind([cell.key]), reader.cell(cell.key)
+
+    def export_all() -> None:
+        with snapshot(stored) as found:
+            found.runs()
+            for row in found.cells().values():
+                found.episodes(row), found.answers(row)
+            for row in found.trainings().values():
+                found.curves(row)
+
+    read_all(), export_all()
+    rows(stored, change)
+    refused(read_all, said.format(cell=cell.key, training=training.key))
+    refused(export_all, "rows are missing" if change.startswith("DELETE FROM t") else "")
+
+
+def test_damage_is_not_sealed_by_what_is_written_next(stored, writer, cell, store_cell):
+    rows(stored, "UPDATE cells SET variant = 'better'")
+    refused(lambda: store_cell(writer, [EpisodeResult(4, f"{4:016x}", 4, 12)]), f"cell {cell.key} does not match")
+
+
+def test_damaged_episodes_are_not_hashed_with_new_ones(stored, provenance, cell, store_cell):
+    rows(stored, "UPDATE episodes SET n_correct = 9 WHERE number = 1")
+    more = [EpisodeResult(4, f"{4:016x}", 4, 12)]
+    refused(lambda: store_cell(Writer(stored, provenance), more), f"the episodes of cell {cell.key} do not match")

@@ -9,9 +9,9 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from fewshot_bench.errors import BenchError, DatabaseError, UsageError
+from fewshot_bench.errors import BenchError, DatabaseError, OldSchema, UsageError
 from fewshot_bench.experiment.records import EpisodeResult
-from fewshot_bench.results.store import Reader, Writer
+from fewshot_bench.results.store import Reader, Writer, upgrade
 from fewshot_bench.results.store.engine import APPLICATION_ID, REVISIONS, open_engine
 from fewshot_bench.results.store.schema import metadata
 
@@ -137,6 +137,61 @@ def test_every_migration_is_known_and_they_form_a_line():
     config.set_main_option("script_location", str(folder))
     line = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
     assert tuple(reversed(line)) == REVISIONS
+
+
+@pytest.mark.parametrize("revision", REVISIONS[:-1])
+def test_an_older_database_is_upgraded_and_a_copy_is_kept(revision, writer, where, cell, store_cell, make_old):
+    store_cell(writer, RESULTS)
+    make_old(where, revision)
+    before = Path(where).read_bytes()
+    refused(lambda: Reader(where), "its schema is old; `bench run` on it upgrades it", OldSchema)
+    assert Path(where).read_bytes() == before
+    upgrade(where)
+    assert Reader(where).episodes([cell.key])[cell.key] == tuple(RESULTS)
+    assert Reader(where).cells()[cell.key].n_episodes == len(RESULTS)
+    (copy,) = Path(where).parent.glob("*schema*")
+    assert copy.name == f"{Path(where).name}.schema-{revision}"
+    assert not [path for path in Path(where).parent.iterdir() if path.name.endswith(".tmp")]
+    copy.replace(where)  # the copy is what there was, and a second one takes another name
+    refused(lambda: Reader(where), "its schema is old", OldSchema)
+    copy.touch()
+    upgrade(where)
+    assert copy.with_name(f"{copy.name}.1").stat().st_size
+
+
+@pytest.mark.parametrize("revision", REVISIONS[:-1])
+def test_bench_run_upgrades(revision, run, bench, make_old):
+    make_old(str(run.database), revision)
+    assert "its schema is old" in bench("status").err
+    ran = bench("run", "--episodes", "7")
+    assert (ran.code, "Traceback" in ran.err) == (0, False)
+    assert "28" in bench("status").out
+    assert run.database.with_name(f"{run.database.name}.schema-{revision}").exists()
+
+
+def test_there_is_nothing_to_upgrade(where, writer):
+    before = Path(where).read_bytes()
+    upgrade(where)
+    assert Path(where).read_bytes() == before
+    upgrade(f"{where}.none")
+    assert not Path(f"{where}.none").exists()
+
+
+def test_a_failed_upgrade_leaves_the_old_schema(writer, where, cell, store_cell, make_old, monkeypatch):
+    store_cell(writer, RESULTS)
+    make_old(where)
+    before = Path(where).read_bytes()
+
+    def breaks(*_):
+        raise RuntimeError("in the middle")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(alembic.op, "get_bind", breaks)
+        with pytest.raises(RuntimeError, match="in the middle"):
+            upgrade(where)
+    assert Path(where).read_bytes() == before
+    upgrade(where)
+    assert Reader(where).episodes([cell.key])[cell.key] == tuple(RESULTS)
 
 
 @pytest.mark.parametrize("failing", [1, 4])

@@ -10,7 +10,6 @@ from fewshot_bench.experiment.episodes import Setting
 from fewshot_bench.experiment.records import Answers, EpisodeResult, TrainingProgress
 from fewshot_bench.results.provenance import Provenance
 from fewshot_bench.results.store import Reader, Writer
-from fewshot_bench.results.store.engine import REVISIONS
 
 WEIGHTS = hashlib.sha256(b"weights").hexdigest()
 DONE = TrainingProgress(43, 1000, 9.0, 5, "cpu")
@@ -89,17 +88,6 @@ def counts(where: str, key: str) -> list[int]:
 @pytest.fixture(name="counts")
 def _counts():
     return counts
-
-
-def make_old(where: str) -> None:
-    """As the first version of the schema had it."""
-    edit(where, "DROP TABLE answers")
-    edit(where, "UPDATE alembic_version SET version_num = ?", REVISIONS[0])
-
-
-@pytest.fixture(name="make_old")
-def _make_old():
-    return make_old
 
 
 def many_cells(cell, n: int, n_episodes: int) -> list:

@@ -42,11 +42,14 @@ merging.merge(*sys.argv[1:3])
         "UPDATE cells SET sha256 = 'x'",
     ],
 )
-def test_a_damaged_side_is_refused_by_the_name_of_the_cell(damaged, empty, change, store, bench, cell, episode, edit):
+def test_a_damaged_side_is_refused_by_the_name_of_the_cell(
+    damaged, empty, change, store, bench, cell, episode, edit, reseal
+):
     if not empty:
         store(OURS)
     store(OTHER, (cell, [episode(i) for i in range(6)]))
     edit(damaged, change)
+    reseal(damaged)
     before = {path: Path(path).read_bytes() for path in (OURS, OTHER) if Path(path).exists()}
     ran = bench("merge", OTHER)
     assert (ran.code, ran.out) == (6, "")
@@ -87,11 +90,12 @@ def test_a_forbidden_merge_copies_no_checkpoint(store, bench, cell, episode):
     assert not Path("out/checkpoints").exists()
 
 
-def test_a_name_of_weights_that_is_no_name_copies_nothing(store, bench, tmp_path, edit):
+def test_a_name_of_weights_that_is_no_name_copies_nothing(store, bench, tmp_path, edit, reseal):
     store(OTHER)
     Path("secret.safetensors").write_bytes(b"secret")
     for name in ("../../secret", "a\0b"):
         edit(OTHER, "UPDATE trainings SET checkpoint = ?", name)
+        reseal(OTHER)
         ran = bench("merge", OTHER)
         assert ran.code == 0
         assert [p.name for p in tmp_path.rglob("*.safetensors")] == ["secret.safetensors"]
@@ -176,7 +180,7 @@ def test_a_merge_that_fails_at_its_end_changes_nothing(store, bench, cell, monke
     store(OTHER, *many_cells(cell, 3, 5))
     before = measured(OURS)
 
-    def breaks(self, compared):
+    def breaks(self, compared, _):
         if compared.key == many_cells(cell, 3, 0)[-1][0].key:
             raise sqlite3.OperationalError("database or disk is full")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fewshot_bench.results.store.writing import episodes_sha256
+from fewshot_bench.results.store.checksums import episodes_sha256
 
 OURS, OTHER = "out/results.sqlite", "other/results.sqlite"
 
@@ -71,19 +71,21 @@ def test_columns_that_cannot_be_are_refused(change, said, store, bench, edit):
     assert not Path(OURS).exists()
 
 
-def test_counts_that_cannot_be_are_refused_though_their_checksum_is_right(store, bench, cell, episode, edit):
+def test_counts_that_cannot_be_are_refused_though_their_checksum_is_right(store, bench, cell, episode, edit, reseal):
     store(OTHER, (cell, [episode(0), episode(1)]))
     edit(OTHER, "UPDATE episodes SET n_correct = 999 WHERE number = 1")
     wrong = [(0, f"{0:016x}", 0, 12), (1, f"{1:016x}", 999, 12)]
     edit(OTHER, "UPDATE cells SET sha256 = ?", episodes_sha256(wrong))
+    reseal(OTHER)
     one_line(bench("merge", OTHER), f"{OTHER}: cell {cell.key}, episode 1 cannot be: 999 of 12 correct")
     assert not Path(OURS).exists()
 
 
-def test_an_import_that_says_who_but_not_when_is_of_unknown_origin(store, bench, edit):
+def test_an_import_that_says_who_but_not_when_is_of_unknown_origin(store, bench, edit, reseal):
     store(OURS)
     store(OTHER, machine="B")
     edit(OTHER, "UPDATE runs SET facts = ?", json.dumps({"imported from": "a.csv", "made by": "bench run"}))
+    reseal(OTHER)
     assert "4 equal episodes of unknown origin, which proves nothing" in bench("merge", OTHER).out
 
 

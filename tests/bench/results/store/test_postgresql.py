@@ -1,0 +1,122 @@
+"""PostgreSQL serves as SQLite does: several processes at once, interleaved transactions, servers that go away."""
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from sqlalchemy import event, text
+
+from fewshot_bench.errors import DatabaseError
+from fewshot_bench.experiment.records import EpisodeResult
+from fewshot_bench.results.store import Reader, Writer
+from fewshot_bench.results.store.engine import REVISIONS, open_engine
+from fewshot_bench.results.store.transactions import Patience
+
+OPENS = """
+import sys
+from fewshot_bench.results.provenance import Provenance
+from fewshot_bench.results.store import Writer
+Writer(sys.argv[1], Provenance("now", "bench run", "", None, {})).end_run(0)
+"""
+
+
+def many(n: int, first: int = 0) -> list[EpisodeResult]:
+    return [EpisodeResult(i, f"{i:016x}", i % 12, 12) for i in range(first, n)]
+
+
+@pytest.fixture
+def where(new_database) -> str:
+    return new_database()
+
+
+def test_it_serves_as_well(where, cell, store_cell, provenance):
+    writer = Writer(where, provenance)
+    store_cell(writer, many(10))
+    store_cell(writer, many(12))
+    with pytest.raises(DatabaseError, match="nothing was changed"):
+        store_cell(writer, [EpisodeResult(0, "0" * 16, 5, 12)])
+    reader = Reader(where)
+    assert reader.episodes([cell.key])[cell.key] == tuple(many(12))
+    assert reader.cells()[cell.key].n_episodes == 12
+    assert Writer(where, provenance).run_id == writer.run_id + 1
+    assert reader.counts().runs == 2
+
+
+def test_several_first_runs_make_one_database(where):
+    command = [sys.executable, "-W", "error", "-c", OPENS, where]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(6)]
+    for process in running:
+        _, said = process.communicate(timeout=120)
+        assert (process.returncode, said) == (0, "")
+    assert Reader(where).counts().runs == 6
+
+
+def test_two_runs_in_one_cell_at_once(where, cell, store_cell, provenance):
+    """B sends episodes again and looks at the cell; A commits more before B has written what it saw."""
+    a, b = Writer(where, provenance), Writer(where, provenance)
+    store_cell(a, many(10))
+    looked, written = threading.Event(), threading.Event()
+
+    @event.listens_for(b.engine, "after_cursor_execute")
+    def _after(connection, cursor, statement, *_):
+        if "FROM episodes" in statement and not looked.is_set():
+            looked.set()
+            written.wait(1.0)  # a cell that is locked keeps A waiting, and then B goes on alone
+
+    send_again = threading.Thread(target=store_cell, args=(b, many(10)))
+    send_again.start()
+    assert looked.wait(30)
+    a.record_episodes(cell, "label", "command", many(20, 10), 1.0)
+    written.set()
+    send_again.join()
+    assert Reader(where).episodes([cell.key])[cell.key] == tuple(many(20))
+    assert Reader(where).cells()[cell.key].n_episodes == 20
+
+
+def test_a_server_that_restarts_is_waited_for(own_server, cell, store_cell, provenance):
+    where, said = own_server.database("restarted"), []
+    writer = Writer(where, provenance, Patience(60, said.append))
+    store_cell(writer, many(2))
+    own_server.stop()
+    back = threading.Timer(1.0, own_server.start)
+    back.start()
+    store_cell(writer, many(4))
+    back.join()
+    assert Reader(where).episodes([cell.key])[cell.key] == tuple(many(4))
+    assert said == ["the database's server is away; trying again for 60 s"]
+
+
+def test_patience_ends_in_one_line(own_server, cell, store_cell, provenance):
+    writer = Writer(own_server.database("away"), provenance, Patience(0.5))
+    own_server.stop()
+    try:
+        began = time.monotonic()
+        with pytest.raises(DatabaseError, match="run the same command again, what was stored is safe") as error:
+            store_cell(writer, many(2))
+        assert time.monotonic() - began >= 0.5
+        assert "\n" not in str(error.value)
+    finally:
+        own_server.start()
+
+
+def test_a_copy_is_kept_before_a_migration(where, cell, store_cell, provenance):
+    store_cell(Writer(where, provenance), many(3))
+    with open_engine(where, write=True).begin() as c:
+        for table in ("claims", "owners", "census"):
+            c.execute(text(f"DROP TABLE {table}"))
+        for table, names in {
+            "runs": ["checksum"],
+            "trainings": ["curves_sum", "checksum"],
+            "cells": ["answers_sum", "runs_sum", "checksum"],
+        }.items():
+            for name in names:
+                c.execute(text(f"ALTER TABLE {table} DROP COLUMN {name}"))
+        c.execute(text("UPDATE alembic_version SET version_num = :old"), {"old": REVISIONS[1]})
+    with pytest.raises(DatabaseError, match="its schema is old; `bench run` on it upgrades it"):
+        Reader(where)
+    Writer(where, provenance)
+    assert Reader(where).episodes([cell.key])[cell.key] == tuple(many(3))
+    with open_engine(where, write=False).begin() as c:
+        assert c.execute(text(f"SELECT count(*) FROM before_{REVISIONS[1]}.episodes")).scalar() == 3  # noqa: S608
