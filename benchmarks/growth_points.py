@@ -174,7 +174,7 @@ class Counts(TorchDispatchMode):
             self.operations += flop_registry[func.overloadpacket](*args, **kwargs, out_val=made)
         return made
 
-    def _pass(self, trunk: nn.Module, given: tuple[Any, ...]) -> None:
+    def _pass(self, _: nn.Module, given: tuple[Any, ...]) -> None:
         images: Tensor = given[1]  # (T, N, C, H, W)
         self.images += images.shape[0] * images.shape[1]
 

@@ -82,5 +82,7 @@ def test_the_worked_example_is_computed_from_the_shipped_baseline():
     assert f"maml (p = {p_values[2]:.2f})" in words
     first, second, third = holm(p_values)
     assert f"{first:.4f}, {second:.4f}, {third:.2f}." in words
-    needed = episodes_to_separate(of_episodes((protonet - transfer) / 75), 12, 0.01)
+    difference = of_episodes((protonet - transfer) / 75)
+    assert difference is not None
+    needed = episodes_to_separate(difference, 12, 0.01)
     assert f"would take {needed} episodes" in words

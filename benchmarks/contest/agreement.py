@@ -4,16 +4,25 @@ import dataclasses
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 from torch import Tensor
 
-from benchmarks.contest.conversation import Worker, WorkerFailed
+from benchmarks.contest.conversation import WorkerFailed
 from benchmarks.contest.work import Work
 
 REFERENCE = "plain"
 # Of a tensor's largest entry. Sums in another order differ by about 1e-14; Reptile's inner Adam divides by gradients
 # as small as its epsilon, 1e-8, and so makes 1e-12 of it.
 TOLERANCE = 1e-10
+
+
+class Asked(Protocol):
+    """What answers for a side: `conversation.Worker`, in a process of its own."""
+
+    def ask(self, question: str, **details: Any) -> dict[str, Any]:
+        """See `Worker.ask`."""
+        ...
 
 
 def difference(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> float:
@@ -30,7 +39,7 @@ def difference(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> floa
     return worst
 
 
-def compare(workers: Mapping[str, Worker], work: Work, images: Path) -> tuple[dict[str, float | str], float]:
+def compare(workers: Mapping[str, Asked], work: Work, images: Path) -> tuple[dict[str, float | str], float]:
     """Each side's `difference` or why there is none, and the share of tied windows.
 
     workers: of the sides that have the method, REFERENCE among them; images: a file of `Tasks`.

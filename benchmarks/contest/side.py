@@ -38,7 +38,7 @@ class Answers:
     def hello(self) -> dict[str, Any]:
         """Which methods the side has, the versions of what it runs on, and the memory that importing them took."""
         methods = list(builders(self._side))
-        versions = {"torch": torch.__version__}
+        versions = {"torch": str(torch.__version__)}
         if self._side not in ("ours", "plain"):
             versions[self._side] = importlib.metadata.version(self._side)
         return {"methods": methods, "versions": versions, "bytes": _peak_bytes()}

@@ -150,6 +150,7 @@ def bench(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(SystemExit) as ending:
             main()
         out, err = capfd.readouterr()
+        assert isinstance(ending.value.code, int)
         return Ran(ending.value.code, out, err)
 
     return call
@@ -207,7 +208,7 @@ def make_training(images: ImageSet) -> Callable[..., Training]:
         chosen = method.Settings(**settings)
         n_way, n_shot = method.training_setting(chosen, 4, 2)
         return Training(
-            name, method.version, chosen, images.fingerprint, ("train",), 1, 16, 4,
+            name, (method.version,), chosen, images.fingerprint, ("train",), 1, 16, 4,
             len(images.parts["train"]), n_way, n_shot, 3 if n_way else 0, iterations, seed,
         )  # fmt: skip
 

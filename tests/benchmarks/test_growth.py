@@ -8,6 +8,7 @@ import torch
 
 from benchmarks import growth, growth_table
 from benchmarks.contest.report import placed
+from benchmarks.data import PAGE
 from benchmarks.growth_curves import AXES, BASES, Record, costs_of, curve, growths, points
 from benchmarks.growth_curves import growth as growth_along
 from benchmarks.growth_plot import PICTURES
@@ -48,7 +49,7 @@ def made_up(point: Point) -> Measured:
 
 
 def test_the_page_has_a_place_for_the_section():
-    page = growth.PAGE.read_text(encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
     assert "## Growth" in placed(page, "## Growth", growth.MARKER)
 
 
@@ -103,8 +104,7 @@ def test_what_is_counted_in_a_test():
 
 
 def test_the_view_of_a_tensor_costs_nothing():
-    method = torch.nn.Module()
-    method.trunk = torch.nn.Identity()
+    method = torch.nn.ModuleDict({"trunk": torch.nn.Identity()})
     a, b = torch.ones(5, 7), torch.ones(7, 3)
     counted = counts(method, lambda: a.T.T @ b)
     assert (counted.calls, counted.operations, counted.bytes) == (1, 2 * 5 * 7 * 3, 4 * (35 + 21 + 15))

@@ -7,8 +7,8 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from learn2learn.algorithms import MAML
-from learn2learn.nn import PrototypicalClassifier
+from learn2learn.algorithms import MAML  # pyright: ignore[reportMissingImports]  # peers are in environments of their own
+from learn2learn.nn import PrototypicalClassifier  # pyright: ignore[reportMissingImports]  # as above
 
 from benchmarks.contest.network import conv4, named
 from benchmarks.contest.side import Built

@@ -32,9 +32,8 @@ class Source:
     def episodes(self, n_tasks: int, n_way: int, n_shot: int, n_query: int) -> Episodes:
         """The next tasks, stacked."""
         drawn = [self._tasks.task(n_way, n_shot, n_query) for _ in range(n_tasks)]
-        return Episodes(
-            *(torch.stack(field) for field in zip(*drawn, strict=True)), torch.arange(n_way).repeat(n_tasks, 1)
-        )
+        support, labels, queries, query_labels = (torch.stack(field) for field in zip(*drawn, strict=True))
+        return Episodes(support, labels, queries, query_labels, torch.arange(n_way).repeat(n_tasks, 1))
 
     def batch(self, size: int) -> tuple[Tensor, Tensor]:
         """The next batch."""
@@ -54,7 +53,11 @@ def build(make: type[Method], settings: object, work: Work, tasks: Tasks, dtype:
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
     source = Source(tasks)
-    return lambda: method.step(source) and None, parameters
+
+    def step() -> None:
+        method.step(source)
+
+    return step, parameters
 
 
 def maml(work: Work, tasks: Tasks, dtype: torch.dtype, *, first_order: bool = False) -> Built:

@@ -5,7 +5,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from benchmarks.contest.network import conv4, named
@@ -23,7 +23,7 @@ def maml(work: Work, tasks: Tasks, dtype: torch.dtype, *, first_order: bool = Fa
         outer.zero_grad()
         for _ in range(work.n_tasks):
             support, labels, queries, query_labels = tasks.task(work.n_way, work.n_shot, work.n_query)
-            weights = dict(network.named_parameters())
+            weights: dict[str, Tensor] = dict(network.named_parameters())
             for _ in range(work.inner_steps):
                 loss = F.cross_entropy(functional_call(network, weights, (support,)), labels)
                 gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=not first_order)

@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 import torchopt
+from torch import Tensor
 from torch.func import functional_call
 
 from benchmarks.contest.network import conv4, named
@@ -44,7 +45,7 @@ def fomaml(work: Work, tasks: Tasks, dtype: torch.dtype) -> Built:
         outer.zero_grad()
         for _ in range(work.n_tasks):
             support, labels, queries, query_labels = tasks.task(work.n_way, work.n_shot, work.n_query)
-            weights = dict(network.named_parameters())
+            weights: dict[str, Tensor] = dict(network.named_parameters())
             state = optimizer.init(weights)
             for _ in range(work.inner_steps):
                 loss = F.cross_entropy(functional_call(network, weights, (support,)), labels)

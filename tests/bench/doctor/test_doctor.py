@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 import sqlite3
+from typing import cast
 
 import pytest
 import torch
@@ -13,11 +14,19 @@ from fewshot_bench.doctor.models import Model, PermutedLabels, influence, label_
 from fewshot_bench.experiment.episodes import Setting, bank
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.methods.adaptation import Adaptation
+from fewshot_bench.methods.interface import Method
 from fewshot_bench.results.store import Reader
 from fewshot_bench.results.store.writing import episodes_sha256
 from fewshot_bench.running import runner
+from fewshot_bench.running.events import Trained
 
 RULE = Adaptation(lr_per_way=0.025, steps=3)
+SMALL = {
+    "protonet": {"train_way": 5},
+    "maml": {"meta_batch": 2},
+    "reptile": {"meta_batch": 2},
+    "reptile-mtl": {"meta_batch": 2},
+}
 
 
 @pytest.fixture
@@ -25,9 +34,10 @@ def make_model(make_training, make_lab):
     """A trained model of a method, tested 4-way 1-shot."""
 
     def make(name: str = "protonet", seed: int = 0, n_way: int = 4, **settings) -> Model:
-        training = make_training(name, iterations=8, seed=seed, **settings)
-        checkpoint = list(runner.train(training, make_lab()))[-1].checkpoint
-        return Model(Cell(name, training, "paper", Setting(n_way, 1, 3), 0, RULE, 6), checkpoint, 0.1)
+        training = make_training(name, iterations=8, seed=seed, **SMALL.get(name, {}) | settings)
+        ended = list(runner.train(training, make_lab()))[-1]
+        assert isinstance(ended, Trained)
+        return Model(Cell(name, training, "paper", Setting(n_way, 1, 3), 0, RULE, 6), ended.checkpoint, 0.1)
 
     return make
 
@@ -53,22 +63,20 @@ class Oracle:
 @pytest.mark.parametrize("name", ["protonet", "transfer", "maml", "reptile-mtl"])
 @pytest.mark.parametrize("norm", ["support", "running"])
 def test_queries_of_an_inductive_model_are_apart(name, norm, make_model, make_lab):
-    settings = {"train_way": 5} if name == "protonet" else {}
-    check = queries_apart([make_model(name, norm=norm, **settings)], make_lab())
+    check = queries_apart([make_model(name, norm=norm)], make_lab())
     assert (check.alarms, check.notes) == ((), ())
     assert check.looked_at == "1 model, an episode each"
 
 
 @pytest.mark.parametrize("name", ["protonet", "maml"])
 def test_a_transductive_model_is_called_so(name, make_model, make_lab):
-    settings = {"train_way": 5} if name == "protonet" else {}
-    check = queries_apart([make_model(name, norm="transductive", **settings)], make_lab())
+    check = queries_apart([make_model(name, norm="transductive")], make_lab())
     assert check.alarms == ()
     assert "transductive, as its norm says" in check.notes[0]
 
 
 def test_a_model_that_claims_to_be_inductive_and_is_not_rings(make_model, make_lab, monkeypatch):
-    model, original = make_model("protonet", train_way=5, norm="support"), runner.load
+    model, original = make_model("protonet", norm="support"), runner.load
 
     def transductive(*args):
         method = original(*args)
@@ -96,7 +104,7 @@ def test_influence_is_measured_in_both_halves_of_the_queries(images, make_lab):
     sampler, lab = bank(images, "paper", 4, 3, 0), make_lab()
     episodes = lab.gallery.collate([sampler.draw(0, Setting(4, 1, 3))], torch.arange(24).numpy())
     for parity in (0, 1):
-        assert influence(Centred(parity), episodes, RULE)[0] > 0.1
+        assert influence(cast(Method, Centred(parity)), episodes, RULE)[0] > 0.1
 
 
 def test_weights_that_are_gone_are_told(make_model, make_lab):
@@ -119,7 +127,7 @@ def test_a_model_that_breaks_rings_and_hides_no_other(bad, make_model, make_lab,
                 raise RuntimeError("no such layer")
             return torch.full((1, episodes.query_labels.shape[1], 4), torch.nan)
 
-    models = [make_model("transfer"), make_model("protonet", train_way=5)]
+    models = [make_model("transfer"), make_model("protonet")]
     monkeypatch.setattr(
         runner, "load", lambda training, *a: Broken() if training.method == "transfer" else original(training, *a)
     )
@@ -146,7 +154,7 @@ def test_shuffled_labels_stay_with_the_episode_and_leave_its_queries_alone(image
 
 def test_models_without_labels_are_at_chance(make_model, make_lab):
     """The easy images: with their labels these models are right far more often than guessing."""
-    models = [make_model("protonet", train_way=5), make_model("transfer"), make_model("reptile", seed=1)]
+    models = [make_model("protonet"), make_model("transfer"), make_model("reptile", seed=1)]
     told: list[str] = []
     check = label_control(models, make_lab(), told.append)
     assert (check.alarms, check.notes) == ((), ())
