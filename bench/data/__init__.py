@@ -14,10 +14,10 @@ from fewshot_bench.data.formats import (
     bertinetto,
     chen_json,
     class_folders,
-    easyfsl_csv,
+    csv_lists,
+    easyfsl_json,
     hf_parquet,
     metaoptnet_pickles,
-    miniimagenet_csv,
     omniglot,
     ren_pickles,
     split_folders,
@@ -31,7 +31,7 @@ from fewshot_bench.data.images import ImageSet
 from fewshot_bench.data.readers.archive_trees import Archive
 from fewshot_bench.data.readers.downloads import FOLDER as DOWNLOADS
 from fewshot_bench.data.readers.downloads import Downloaded
-from fewshot_bench.data.readers.trees import contents, open_tree
+from fewshot_bench.data.readers.trees import LINKED, contents, open_tree
 from fewshot_bench.errors import DataError, did_you_mean
 
 __all__ = ["FORMATS", "NAMED", "ImageSet", "find_source", "open_images", "recognise"]
@@ -56,8 +56,9 @@ LAYOUTS: dict[str, Format] = {
     split_folders.NAME: split_folders,
     bertinetto.NAME: bertinetto,
     chen_json.NAME: chen_json,
-    easyfsl_csv.NAME: easyfsl_csv,
-    miniimagenet_csv.NAME: miniimagenet_csv,
+    csv_lists.EasyfslCsv.NAME: csv_lists.EasyfslCsv(),
+    easyfsl_json.NAME: easyfsl_json,
+    csv_lists.RaviCsv.NAME: csv_lists.RaviCsv(),
     class_folders.NAME: class_folders,
 }
 
@@ -104,20 +105,21 @@ def find_source(source: str) -> Source:
 def recognise(source: str) -> tuple[str, Source]:
     """The name in FORMATS of the format that a data set has, and the data set.
 
-    source: a name, a path, or FORMAT:PATH, which is read in that format whatever it looks like. What is recognised as
-    it stands comes first, so that a path may hold a colon.
+    source: a name, a path, or FORMAT:PATH, which is read in that format whatever it looks like; after `linked:` the
+    links in a folder may lead out of it. What is recognised as it stands comes first, so that a path may hold a colon.
     """
     if source in NAMED:
         return source, NAMED[source]()
-    source = _at_home(source)
+    linked = source.startswith(LINKED) and not os.path.lexists(source)
+    source = _at_home(source.removeprefix(LINKED) if linked else source)
     try:
-        tree = open_tree(Path(source))
+        tree = open_tree(Path(source), linked)
         # what else an archive is shows only when it is read
         for name in ("cifar-100", "archive") if isinstance(tree, Archive) else FORMATS:
             if FORMATS[name].recognises(tree):
                 return name, FORMATS[name].find(tree)
         if not os.path.lexists(source):
-            return _forced(source)
+            return _forced(source, linked)
         raise DataError(f"{source} {_strange(tree)}; {SEE_LIST}")
     except OSError as error:  # no permission to look, a name that is too long
         raise DataError(f"{source}: {error.strerror}") from None
@@ -132,7 +134,7 @@ def _at_home(path: str) -> str:
     return path
 
 
-def _forced(source: str) -> tuple[str, Source]:
+def _forced(source: str, follow_links: bool) -> tuple[str, Source]:
     """What FORMAT:PATH stands for. Raises DataError for anything else that does not exist."""
     name, colon, path = source.partition(":")
     path = _at_home(path)
@@ -141,7 +143,7 @@ def _forced(source: str) -> tuple[str, Source]:
             raise DataError(f"there is no {source}, and no format {name!r}: {did_you_mean(name, list(FORMATS))}")
         if not path or not Path(path).exists():
             raise DataError(f"there is no {path or 'path after ' + source}")
-        tree = open_tree(Path(path))
+        tree = open_tree(Path(path), follow_links)
         if isinstance(tree, Archive) and name in LAYOUTS:
             return name, ArchiveSource(tree.path, {name: LAYOUTS[name]})
         return name, FORMATS[name].find(tree)

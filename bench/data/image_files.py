@@ -53,8 +53,9 @@ class ImageFiles:
     def decode(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
         """Decode every listed image; see `format.Source.decode`."""
         listing = self.listing(self.tree)
+        labels = listing.labels(self.name)
         decode_into(sink, self.tree.encoded(listing), len(listing.rows), image_size, progress)
-        return listing.labels(self.name)
+        return labels
 
 
 class ArchiveFormat:

@@ -1,11 +1,12 @@
 """Which class an image is of and which part a class is in: what lists say, read and checked."""
 
+import codecs
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from unicodedata import normalize
 
 import numpy as np
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from fewshot_bench.data.format import Labels
 from fewshot_bench.data.readers.faults import impostor
 from fewshot_bench.errors import DataError
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 PARTS = ("train", "val", "test")
 PART_OF = {  # the names that parts have in the wild
@@ -30,6 +34,7 @@ MAX_LIST_BYTES = 64 << 20  # of all lists together; those of miniImageNet have 4
 MAX_ROWS = 1_000_000  # of a list; the largest set in use has 779,165 images
 MAX_NAME_LENGTH = 200  # of a class
 MAX_PATH_LENGTH = 1000
+ALIKE = "differ only in capitals, blanks or Unicode form: give them one name, or two that differ"
 FEWEST_IMAGES = 2  # one to learn from, one to be asked about; what a setting needs is checked elsewhere
 
 
@@ -68,7 +73,10 @@ def labels_of(
     """What images are whose classes are numbered part by part, with the note that says where they come from.
 
     classes: part -> its classes; class_ids: (n,), ascending; remark: a sentence more, or nothing
+    Raises DataError for two classes whose names differ only in what a person overlooks.
     """
+    if alike := twins(name for part in PARTS for name in classes[part]):
+        raise DataError(f"{read_from}: the classes {alike[0]!r} and {alike[1]!r} {ALIKE}")
     counts = [len(classes[part]) for part in PARTS]
     bounds = np.cumsum([0, *counts]).tolist()
     counted = "/".join(map(str, counts))
@@ -85,36 +93,75 @@ def decode_text(data: bytes, where: str) -> str:
     """The text of a list. Raises DataError when it is none; where: its name in messages."""
     if problem := impostor(data):
         raise DataError(f"{where} {problem}")
+    encoding = _encoding(data)
     try:
-        return data.decode("utf-8-sig")  # spreadsheets put a byte-order mark in front
+        return data.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        raise DataError(f"{where} is not UTF-8 text (byte {error.start})") from None
+        raise DataError(f"{where} is not {encoding.upper()} text (byte {error.start}): save it as UTF-8") from None
+
+
+def _encoding(data: bytes) -> str:
+    """What spreadsheets write: UTF-8 or UTF-16, with a byte-order mark or without."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    return {1: "utf-16-le", 0: "utf-16-be"}.get(data[:2].find(0), "utf-8")
 
 
 def read_table(data: bytes, where: str, header: list[str]) -> Iterator[tuple[list[str], str]]:
     """Yield (the values under `header`, where they stand) of each row of a CSV file.
 
     data: the file's bytes; where: its name in messages; header: the first columns; more may follow
+    Columns stand between commas, semicolons or tabs; blanks around a value, and rows of nothing, do not count.
     Raises DataError naming the row; the header is row 1.
     """
-    reader = csv.reader(io.StringIO(decode_text(data, where), newline=""), strict=True)
+    reader = _csv_rows(decode_text(data, where))
     try:
         found = next(reader, [])
-        if found[: len(header)] != header:
+        if _columns(found, header) != header:
             raise DataError(f"{where}: the header must be {','.join(header)!r}, not {','.join(found)[:80]!r}")
         for columns in reader:
             here = f"{where}, row {reader.line_num}"
             if reader.line_num > MAX_ROWS:
                 raise DataError(f"{where} has more than {MAX_ROWS:,} rows")
-            if not columns:
+            if not any(columns):
                 continue
             if len(columns) != len(found):
                 raise DataError(f"{here}: expected {len(found)} columns as in the header, found {len(columns)}")
-            if "" in columns[: len(header)]:
-                raise DataError(f"{here}: an empty {header[columns.index('')]}")
-            yield columns[: len(header)], here
+            values = [value.strip() for value in columns[: len(header)]]
+            if "" in values:
+                raise DataError(f"{here}: an empty {header[values.index('')]}")
+            yield values, here
     except csv.Error as error:
         raise DataError(f"{where}, row {reader.line_num}: {error}") from None
+
+
+def has_header(data: bytes, header: list[str]) -> bool:
+    """Whether a CSV file begins with these columns; False for what cannot be read."""
+    start = data[:1000].decode(_encoding(data), errors="ignore").removeprefix("\ufeff")
+    try:
+        return _columns(next(_csv_rows(start), []), header) == header
+    except csv.Error:
+        return False
+
+
+def _csv_rows(text: str) -> "Reader":
+    """The rows of a CSV file; what its columns stand between shows in its first row."""
+    first = io.StringIO(text, newline="").readline()
+    delimiter = max(",;\t", key=first.count)
+    return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+
+
+def _columns(found: list[str], header: list[str]) -> list[str]:
+    return [name.strip().lower() for name in found[: len(header)]]
+
+
+def twins(names: Iterable[str]) -> tuple[str, str] | None:
+    """Two different names that are one but for capitals, blanks or the Unicode form of their letters, if there are."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if seen.setdefault(key := " ".join(normalize("NFKC", name).casefold().split()), name) != name:
+            return seen[key], name
+    return None
 
 
 def is_class_name(name: str) -> bool:
@@ -155,6 +202,9 @@ def list_images(rows_of_part: dict[str, list[Row]], folder: str = "", remark: st
             earlier = file_rows.setdefault(row.file, row)
             if earlier is not row:
                 raise DataError(f"{row.where}: {row.file!r} is listed before ({earlier.where})")
+    if alike := twins(class_rows):
+        (_, first), (_, second) = (class_rows[name] for name in alike)
+        raise DataError(f"{second.where}: the classes {second.label!r} and {first.label!r} ({first.where}) {ALIKE}")
     counts = Counter(row.label for row in file_rows.values())
     smallest = min(counts, key=lambda label: (counts[label], label))
     if counts[smallest] < FEWEST_IMAGES:

@@ -5,6 +5,7 @@ several splits one is chosen by its path: `cifar100/splits/bertinetto`. Class fo
 ignored.
 """
 
+import io
 from functools import partial
 from pathlib import Path
 from unicodedata import normalize
@@ -14,7 +15,7 @@ from fewshot_bench.data.formats.split_folders import class_folders, class_rows, 
 from fewshot_bench.data.image_files import ImageFiles
 from fewshot_bench.data.labels import PARTS, Listing, Row, decode_text, is_class_name, list_images
 from fewshot_bench.data.readers.archive_trees import Archive
-from fewshot_bench.data.readers.trees import open_tree
+from fewshot_bench.data.readers.trees import Folder, open_tree
 from fewshot_bench.errors import DataError
 
 NAME = "bertinetto"
@@ -30,10 +31,10 @@ def recognises(tree: Tree) -> bool:
 
 def find(tree: Tree) -> ImageFiles:
     """The data set; the folder of one split means the data set with that split."""
-    if not _is_split(tree.path):
-        return ImageFiles(tree, NAME, listing)
-    split = tree.path.name
-    return ImageFiles(open_tree(tree.path.parents[1]), f"{NAME} {split}", partial(_listing, split=split))
+    if isinstance(tree, Folder) and _is_split(tree.path):
+        split, whole = tree.path.name, open_tree(tree.path.parents[1], tree.follow_links)
+        return ImageFiles(whole, f"{NAME} {split}", partial(_listing, split=split))
+    return ImageFiles(tree, NAME, listing)
 
 
 def listing(tree: Tree) -> Listing:
@@ -78,7 +79,7 @@ def _listing(tree: Tree, split: str) -> Listing:
 def _class_lines(tree: Tree, file: str) -> list[tuple[str, str]]:
     """(class, where it stands) of each line of a list of classes."""
     found: dict[str, str] = {}
-    for number, line in enumerate(decode_text(tree.read(file), tree.show(file)).split("\n"), start=1):
+    for number, line in enumerate(io.StringIO(decode_text(tree.read(file), tree.show(file)), newline=None), start=1):
         label, where = normalize("NFC", line.strip()), f"{tree.show(file)}, line {number}"
         if label and not is_class_name(label):
             raise DataError(f"{where}: {label[:50]!r} cannot be the name of a class")

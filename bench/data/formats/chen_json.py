@@ -74,6 +74,7 @@ def _rows(tree: Tree, file: str, pictures: _Pictures) -> list[Row]:
     names, images, labels = _lists(tree.read(file), where)
     for number, name in enumerate(names, start=1):
         _check_text(name, f"{where}, label_names {number}")
+    names = [name.strip() for name in names]
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise DataError(f"{where}: label_names holds {repeated[0]!r} twice")
     if len(images) != len(labels):

@@ -77,9 +77,9 @@ def _listed_parts(tree: Tree, folders: dict[str, str]) -> dict[str, str]:
             raise DataError(f"{where}: there is no class folder {name[:50]!r}")
         if label in part_of:
             raise DataError(f"{where}: class {name!r} is listed before, in {part_of[label]}")
-        if part not in PART_OF:
+        if part.lower() not in PART_OF:
             raise DataError(f"{where}: {part[:50]!r} is no part: write train, val or test")
-        part_of[label] = PART_OF[part]
+        part_of[label] = PART_OF[part.lower()]
     if missing := folders.keys() - part_of.keys():
         raise DataError(f"{file} has no row for the class folder {quoted(missing)}")
     for part in PARTS:

@@ -61,7 +61,8 @@ def find(tree: Tree) -> "OmniglotSource":
     for name, path in files:
         if path is None:
             raise DataError(f"{folder} has neither {name} nor {name}.zip, and Omniglot is in both {' and '.join(SETS)}")
-    return OmniglotSource(folder=folder, files=tuple(path for _, path in files if path))
+    follow_links = isinstance(tree, Folder) and tree.follow_links
+    return OmniglotSource(folder=folder, files=tuple(path for _, path in files if path), follow_links=follow_links)
 
 
 def _is_half(tree: Archive) -> bool:
@@ -86,6 +87,7 @@ class OmniglotSource(Downloaded):
     name: str = NAME
     folder: Path | None = None
     files: tuple[Path, ...] = ()
+    follow_links: bool = False
 
     @property
     def where(self) -> str:
@@ -95,7 +97,7 @@ class OmniglotSource(Downloaded):
     def state(self) -> str:
         """A digest over the class lists and, of a folder, over the size and times of every file."""
         digest = hashlib.sha256(json.dumps([NAME, 1, self.where, splits.lists("vinyals")]).encode())
-        for tree in map(_tree, self.files):
+        for tree in self._trees(self.files):
             if isinstance(tree, Archive):
                 digest.update(stamp(tree.path.stat()).encode())
             else:
@@ -116,7 +118,7 @@ class OmniglotSource(Downloaded):
 
     def _drawings(self, files: tuple[Path, ...], characters: list[str]) -> Iterator[Encoded]:
         """Every drawing with its place: characters in this order, drawings by file name. Raises DataError."""
-        trees = [_tree(path) for path in files]
+        trees = self._trees(files)
         listings = [Listing(tuple(_rows(tree)), {}) for tree in trees]
         self._check(Counter(row.label for listing in listings for row in listing.rows), characters)
         first = {character: i * DRAWINGS for i, character in enumerate(characters)}
@@ -128,6 +130,10 @@ class OmniglotSource(Downloaded):
                 seen[row.label] += 1
             for drawing in tree.encoded(listing):
                 yield drawing._replace(place=places[drawing.place])
+
+    def _trees(self, files: tuple[Path, ...]) -> list[Archive | Folder]:
+        """Each of SETS; its alphabets lie at the top, in an archive below `images_background/`."""
+        return [Folder(path, self.follow_links) if path.is_dir() else Archive(path) for path in files]
 
     def _check(self, found: Counter[str], characters: list[str]) -> None:
         """Whether each character is there with all its drawings, and no other."""
@@ -162,11 +168,6 @@ class _Turning:
         for turn in range(TURNS):
             place = (TURNS * character + turn) * DRAWINGS + drawing
             self._sink.put(place, np.rot90(ink, turn, axes=(1, 2)))
-
-
-def _tree(path: Path) -> Archive | Folder:
-    """One of SETS; its alphabets lie at the top, in an archive below `images_background/`."""
-    return Folder(path) if path.is_dir() else Archive(path)
 
 
 def _alphabets(tree: Archive | Folder) -> list[str]:

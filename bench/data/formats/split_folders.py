@@ -5,6 +5,8 @@ folders share: which files count as images, and what a class folder may hold.
 """
 
 from collections.abc import Iterable
+from itertools import combinations
+from shlex import quote
 from unicodedata import normalize
 
 from fewshot_bench.data.format import Tree
@@ -16,6 +18,8 @@ NAME = "split-folders"
 EXPECTS = "a folder with train/, val/, test/ and in each <class>/<image>"
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif"})
+FEWEST_TO_DIVIDE = 2  # classes, of which one can go to another part
+
 UNREAD = frozenset({".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".heic", ".avif", ".jp2", ".jxl", ".tga", ".svg"})
 
 
@@ -36,15 +40,31 @@ def listing(tree: Tree) -> Listing:
         part = PART_OF.get(folder.lower())
         if part and folders.setdefault(part, folder) != folder:
             raise DataError(f"{tree.show(folder)} and {folders[part]!r} beside it both mean {part!r}: move one away")
-    rows_of_part = {}
+    classes: dict[str, dict[str, str]] = {}  # part -> class -> its folder
     for part in PARTS:
         if part not in folders:
-            raise DataError(f"{tree.show(part)} is missing: expected {EXPECTS}")
-        classes = class_folders(tree, folders[part])
-        if not classes:
+            raise DataError(f"{tree.show(part)} is missing: expected {EXPECTS}{_way_to(part, tree, folders)}")
+        classes[part] = class_folders(tree, folders[part])
+        if not classes[part]:
             raise DataError(f"{tree.show(folders[part])} holds no class folders")
-        rows_of_part[part] = rows_of_classes(tree, classes)
-    return list_images(rows_of_part)
+    for first, second in combinations(PARTS, 2):
+        if shared := sorted(classes[first].keys() & classes[second].keys()):
+            at, there = (tree.show(classes[part][shared[0]]) for part in (second, first))
+            raise DataError(
+                f"{at}: class {shared[0]!r} is in {first} already ({there}), and {len(shared) - 1:,} more are, but "
+                "few-shot learning tests on classes that are not trained on: "
+                f"class-folders:{tree.path}/{folders[first]} splits those of {folders[first]} by chance"
+            )
+    return list_images({part: rows_of_classes(tree, classes[part]) for part in PARTS})
+
+
+def _way_to(part: str, tree: Tree, folders: dict[str, str]) -> str:
+    """The end of a message: how to make the part that is missing out of `train`."""
+    classes = tree.entries(folders["train"]).folders if "train" in folders else ()
+    if len(classes) < FEWEST_TO_DIVIDE:
+        return ""
+    own, new = (str(tree.path / folder) for folder in (f"{folders['train']}/{classes[0]}", part))
+    return f"; move some classes there, as by `mkdir {quote(new)}; mv {quote(own)} {quote(new)}`"
 
 
 def is_image(file: str) -> bool:

@@ -17,6 +17,7 @@ from fewshot_bench.data.readers.image_decoding import Encoded
 from fewshot_bench.errors import DataError
 
 UNPACKED = (".pkl", ".pickle", ".npz", ".hdf5", ".parquet", "_labels.json")  # how files end that must be on a disk
+MAX_DEPTH = 64  # folders
 MAX_FILES = 10_000  # of these, in an archive
 
 
@@ -115,6 +116,8 @@ class Archive:
             name = _normal(member)
             if name is None:
                 return None
+            if name.count("/") > MAX_DEPTH:
+                raise DataError(f"{self.path}: {name[:50]!r}... lies more than {MAX_DEPTH} folders deep")
             names.add(name)
             return name if name.rpartition("/")[2] in LISTS else None
 

@@ -132,7 +132,8 @@ def _zip_streams(
             raise DataError(f"{archive} holds more than {MAX_MEMBERS:,} members")
         left = max_bytes = _max_bytes(archive)
         for member in members.infolist():
-            if not _regular(member) or (key := select(member.filename)) is None:
+            name = member.filename.replace("\\", "/")  # some programs of Windows write these
+            if not _regular(member) or name.endswith("/") or (key := select(name)) is None:
                 continue
             if member.flag_bits & _ENCRYPTED:
                 raise DataError(f"{archive}: {member.filename!r} is encrypted: unpack the archive first")

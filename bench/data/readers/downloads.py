@@ -1,15 +1,14 @@
-"""Data sets that torchvision downloads from where they are published, and checks by their MD5.
+"""Data sets that are downloaded from where they are published, and checked by the MD5 that torchvision knows.
 
-torchvision's own readers are not used: they open pickles with `pickle.load` and unpack archives to the disk.
+torchvision's own readers are not used: they open pickles with `pickle.load` and unpack archives to the disk. Nor is its
+download, which has no limits.
 """
 
-import contextlib
 import http.client
-import io
-import os
-import socket
+import shutil
+import time
 import urllib.error
-from collections.abc import Iterator
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +19,11 @@ from fewshot_bench.errors import DataError
 
 FOLDER = "downloads"  # below the cache
 TIMEOUT_SECONDS = 30.0  # without an answer
+LONGEST_SECONDS = 3600.0  # of a whole download: 169 MB at 50 kB/s
+MAX_BYTES = 256 << 20  # of a file; CIFAR-100 has 169 MB
+PIECE_BYTES = 1 << 20  # between two looks at the clock
+
+_TEMPORARY = ".downloading-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +38,7 @@ def fetch(url: str, md5: str, folder: Path, progress: Progress) -> Path:
 
     It appears there whole and with its checksum, or not at all. Raises DataError when it cannot be had.
     """
-    from torchvision.datasets.utils import check_integrity, download_url  # here: it takes seconds to import
+    from torchvision.datasets.utils import check_integrity  # here: it takes seconds to import
 
     path = folder / url.rpartition("/")[2]
     if check_integrity(path, md5):
@@ -42,11 +46,13 @@ def fetch(url: str, md5: str, folder: Path, progress: Progress) -> Path:
     progress(f"downloading {path.name}", 0, 1)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder, prefix=".downloading-") as temporary, _quick_and_quiet():
-            download_url(url, temporary, path.name, md5)
-            os.replace(Path(temporary) / path.name, path)
-    except RuntimeError:
-        raise DataError(f"what {url} sends is not the published file (its MD5 differs): try another network") from None
+        _remove_leftovers(folder)
+        with TemporaryDirectory(dir=folder, prefix=_TEMPORARY) as temporary:
+            new = Path(temporary) / path.name
+            _download(url, new)
+            if not check_integrity(new, md5):
+                raise DataError(f"what {url} sends is not the published file (its MD5 differs): try another network")
+            new.replace(path)
     except (OSError, http.client.HTTPException) as error:
         raise DataError(
             f"cannot download {url} to {folder} ({_cause(error)}): fetch it by other means and put it there"
@@ -55,16 +61,28 @@ def fetch(url: str, md5: str, folder: Path, progress: Progress) -> Path:
     return path
 
 
-@contextlib.contextmanager
-def _quick_and_quiet() -> Iterator[None]:
-    """Gives up on a server that is silent, and hides torchvision's progress bar, which would cut through ours."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT_SECONDS)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        socket.setdefaulttimeout(before)
+def _download(url: str, path: Path) -> None:
+    """Raises OSError, also for what is too large or takes too long."""
+    end, left = time.monotonic() + LONGEST_SECONDS, MAX_BYTES
+    request = urllib.request.Request(url, headers={"User-Agent": "fewshot-bench"})
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer, path.open("wb") as file:
+        while piece := answer.read1(PIECE_BYTES):  # what is there, so that a slow server cannot hold the clock
+            left -= len(piece)
+            if left < 0:
+                raise OSError(f"it sends more than {MAX_BYTES >> 20} MiB")
+            if time.monotonic() > end:
+                raise OSError(f"it takes longer than {LONGEST_SECONDS / 60:,.0f} minutes")
+            file.write(piece)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what downloads that were killed left behind: older than any that still runs."""
+    for old in folder.glob(f"{_TEMPORARY}*"):
+        try:
+            if time.time() - old.stat().st_mtime > LONGEST_SECONDS + TIMEOUT_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
+        except FileNotFoundError:  # another process removes it too
+            continue
 
 
 def _cause(error: Exception) -> str:

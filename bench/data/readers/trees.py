@@ -16,11 +16,12 @@ from fewshot_bench.data.readers.faults import shown
 from fewshot_bench.data.readers.image_decoding import Encoded
 from fewshot_bench.errors import DataError
 
+LINKED = "linked:"  # before a path that a user names: links in it may lead anywhere
 KINDS = 3  # of files that a message names
 LONGEST_ENDING = 8
 
 
-def open_tree(path: Path) -> "Folder | Archive":
+def open_tree(path: Path, follow_links: bool = False) -> "Folder | Archive":
     """A folder's files, those of an `images.tar` in it included, or those of an archive, which is not read yet."""
     if is_archive(path):
         return Archive(Path(os.path.realpath(path)))
@@ -28,13 +29,17 @@ def open_tree(path: Path) -> "Folder | Archive":
         for suffix in SUFFIXES:
             if is_archive(path / f"images{suffix}"):
                 return FolderWithArchive(path, path / f"images{suffix}")
-    return Folder(path)
+    return Folder(path, follow_links)
 
 
 class Folder:
-    """A folder on the disk. Links may lead from place to place in it, or to another `images`, but not out."""
+    """A folder on the disk. Links may lead from place to place in it, or to another `images`, but not out.
 
-    def __init__(self, path: Path) -> None:
+    follow_links: they may lead anywhere
+    """
+
+    def __init__(self, path: Path, follow_links: bool = False) -> None:
+        self.follow_links = follow_links
         self.path = Path(os.path.realpath(path))  # as `resolve`, but a circle of links is met later, and told
         self._roots = (self.path, (self.path / "images").resolve())
         self._seen: dict[str, Entries] = {}
@@ -134,8 +139,11 @@ class Folder:
     def _inside(self, path: str | Path) -> str:
         """Where a path leads. Raises DataError when that is out of the data set."""
         real = os.path.realpath(path)
-        if not any(Path(real).is_relative_to(root) for root in self._roots):
-            raise DataError(f"{shown(path)} is a link out of {shown(self.path)}, which is not followed")
+        if not self.follow_links and not any(Path(real).is_relative_to(root) for root in self._roots):
+            raise DataError(
+                f"{shown(path)} is a link out of {shown(self.path)}, which is not followed: name the data "
+                f"{LINKED}{shown(self.path)} where it may be"
+            )
         return real
 
 

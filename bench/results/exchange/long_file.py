@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -148,7 +149,7 @@ def _checked_header(path: Path, names: list[str]) -> list[str]:
             f"{path}: there is no column {', '.join(missing)}; commas must stand between columns, and "
             "`bench export --help` describes them"
         )
-    twice = {name for name in found if name and found.count(name) > 1}
+    twice = [name for name, count in Counter(found).items() if name and count > 1]
     if twice:
         raise UsageError(f"{path}: the column {_short(min(twice))} stands there twice")
     return found

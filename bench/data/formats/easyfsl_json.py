@@ -1,0 +1,86 @@
+"""easyfsl's class lists: `{train,val,test}.json` beside class folders, as it ships them for CUB and tieredImageNet.
+
+Each file is an object of two lists: `class_names`, and in `class_roots` the folder of each class, as a path of the
+machine that wrote it. The longest end of that path which is a folder of the data set is taken:
+`images/001.Albatross`, or `001.Albatross`.
+"""
+
+import json
+from typing import Any
+from unicodedata import normalize
+
+from fewshot_bench.data.format import Tree
+from fewshot_bench.data.formats.split_folders import class_rows
+from fewshot_bench.data.image_files import ImageFiles
+from fewshot_bench.data.labels import PARTS, Listing, Row, check_length, decode_text, list_images
+from fewshot_bench.errors import DataError
+
+NAME = "easyfsl-json"
+EXPECTS = "a folder with train.json, val.json, test.json (class_names, class_roots) and <class>/<image>"
+KEYS = ("class_names", "class_roots")
+
+_FILES = tuple(f"{part}.json" for part in PARTS)
+
+
+def recognises(tree: Tree) -> bool:
+    """Whether one of the files speaks of `class_roots`; those of other layouts do not."""
+    there = [name for name in _FILES if name in tree.entries().files]
+    return any("class_roots".encode(code) in tree.read(name) for name in there for code in ("utf-8", "utf-16-le"))
+
+
+def find(tree: Tree) -> ImageFiles:
+    """The data set in files of this layout."""
+    return ImageFiles(tree, NAME, listing)
+
+
+def listing(tree: Tree) -> Listing:
+    """The images in the listed folders. Raises DataError naming file and class."""
+    for file in _FILES:
+        if file not in tree.entries().files:
+            raise DataError(f"{tree.show(file)} is missing: expected {EXPECTS}")
+    rows = {part: _rows(tree, file) for part, file in zip(PARTS, _FILES, strict=True)}
+    return list_images(rows, remark="Split by train.json, val.json and test.json.")
+
+
+def _rows(tree: Tree, file: str) -> list[Row]:
+    where = tree.show(file)
+    rows: list[Row] = []
+    seen: set[str] = set()
+    for number, (name, root) in enumerate(_classes(tree.read(file), where), start=1):
+        here = f"{where}, class {number}"
+        label = normalize("NFC", name.strip())
+        if label in seen:
+            raise DataError(f"{here}: {label[:50]!r} is listed before")
+        seen.add(label)
+        rows += class_rows(tree, _folder(tree, root, here), label, here)
+    return rows
+
+
+def _classes(data: bytes, where: str) -> list[tuple[str, str]]:
+    """(name, folder) of each class of one file; checked, as nothing in JSON is certain."""
+    text = decode_text(data, where)
+    try:
+        found: Any = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where} is not JSON ({' '.join(str(error).split())[:100]})") from None
+    lists: list[list[str]] = []
+    for key in KEYS:
+        values = found.get(key) if isinstance(found, dict) else None
+        lists.append(values if isinstance(values, list) else [])
+        if not lists[-1] or not all(isinstance(value, str) and value.isprintable() for value in lists[-1]):
+            raise DataError(f"{where} holds no list {key!r} of names: expected an object with {' and '.join(KEYS)}")
+    names, roots = lists
+    if len(names) != len(roots):
+        raise DataError(f"{where}: {len(names)} class_names but {len(roots)} class_roots")
+    return list(zip(names, roots, strict=True))
+
+
+def _folder(tree: Tree, root: str, where: str) -> str:
+    """The folder of the data set that a path of another machine means."""
+    check_length(root, where)
+    pieces = [piece for piece in root.replace("\\", "/").split("/") if piece not in ("", ".", "..")]
+    for start in range(len(pieces)):
+        folder = "/".join(pieces[start:])
+        if tree.entries(folder).files:
+            return folder
+    raise DataError(f"{where}: there is no folder {pieces[-1] if pieces else root!r} with images in {tree.show('')}")

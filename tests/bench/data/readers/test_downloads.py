@@ -1,0 +1,95 @@
+"""Downloads end: by size, by time, and what a killed one left behind is removed."""
+
+import hashlib
+import http.server
+import os
+import threading
+import time
+
+import pytest
+
+from fewshot_bench.data.readers import downloads
+from fewshot_bench.data.readers.downloads import fetch
+from fewshot_bench.errors import DataError
+
+CONTENT = b"published " * 1000
+MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
+
+
+def silent(*_):
+    """Reports progress to nobody."""
+
+
+class Endless(http.server.BaseHTTPRequestHandler):
+    """Sends pieces until nobody listens."""
+
+    pause_seconds = 0.0
+
+    def do_GET(self):
+        """Answer with no length."""
+        self.send_response(200)
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write(bytes(1000))
+                time.sleep(self.pause_seconds)
+        except OSError:
+            return
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.fixture
+def endless(monkeypatch):
+    """The address of a file that never ends, sent at once or slowly."""
+    servers = []
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+    def start(pause_seconds):
+        handler = type("Handler", (Endless,), {"pause_seconds": pause_seconds})
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/a.tar.gz"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_too_many_bytes(endless, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "MAX_BYTES", 1 << 20)
+    with pytest.raises(DataError, match=r"\(it sends more than 1 MiB\): fetch it by other means and put it there"):
+        fetch(endless(0.0), MD5, tmp_path, silent)
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_many_seconds(endless, tmp_path, monkeypatch):
+    """Each piece comes in time, all of them do not."""
+    monkeypatch.setattr(downloads, "LONGEST_SECONDS", 0.2)
+    with pytest.raises(DataError, match=r"\(it takes longer than 0 minutes\)"):
+        fetch(endless(0.02), MD5, tmp_path, silent)
+    assert not list(tmp_path.iterdir())
+
+
+def test_silence(endless, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "TIMEOUT_SECONDS", 0.1)
+    with pytest.raises(DataError, match="timed out"):
+        fetch(endless(5.0), MD5, tmp_path, silent)
+
+
+def test_what_a_killed_download_left_is_removed_when_none_can_still_run(web_address, tmp_path):
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served/a.tar.gz").write_bytes(CONTENT)
+    folder = tmp_path / "downloads"
+    old, running = folder / ".downloading-old", folder / ".downloading-running"
+    for leftover in (old, running):
+        leftover.mkdir(parents=True)
+        (leftover / "a.tar.gz").write_bytes(b"half")
+    os.utime(old, (0, time.time() - downloads.LONGEST_SECONDS - downloads.TIMEOUT_SECONDS - 1))
+    path = fetch(f"{web_address(tmp_path / 'served')}/a.tar.gz", MD5, folder, silent)
+    assert path.read_bytes() == CONTENT
+    assert sorted(folder.iterdir()) == [running, path]
