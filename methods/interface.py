@@ -77,6 +77,19 @@ class Method(nn.Module, ABC):
     version: ClassVar[int]  # raise it when old results stop being comparable
     adapts: ClassVar[bool] = True  # False where `predict` ignores its `adaptation`
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """`embeds` is never inherited: what a subclass changes would not be asked for, its parent's answer would be.
+
+        Raises TypeError for a class that declares it, with a `predict` of its own and its parent's way around it.
+        """
+        super().__init_subclass__(**kwargs)
+        if "embeds" not in vars(cls):
+            cls.embeds = Method.embeds  # type: ignore[method-assign]
+            return
+        for way_around in ("embed", "classify"):
+            if _depth(cls, "predict") < _depth(cls, way_around):
+                raise TypeError(f"{cls.__name__} declares `embeds`, but its `{way_around}` is older than its `predict`")
+
     def __init__(self, problem: Problem, settings: Any) -> None:
         super().__init__()
         self.problem = problem
@@ -115,7 +128,8 @@ class Method(nn.Module, ABC):
     def embeds(self) -> bool:
         """Whether `predict` sees an image only through features that depend on nothing but that image.
 
-        Where it is so, `embed` and `classify` are there, and each image is embedded once for all episodes.
+        Where it is so, `embed` and `classify` are there, are asked in place of `predict`, and each image is embedded
+        once for all episodes. No subclass inherits it; one for which it still holds says `embeds = Parent.embeds`.
         """
         return False
 
@@ -163,3 +177,8 @@ class Method(nn.Module, ABC):
             optimizer.load_state_dict(optimizer.state_dict() | {"state": slots})
         self.iteration = int(state["iteration"])
         return self
+
+
+def _depth(cls: type, name: str) -> int:
+    """How far up the line of its parents a class finds an attribute."""
+    return next(depth for depth, parent in enumerate(cls.__mro__) if name in vars(parent))

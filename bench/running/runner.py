@@ -17,13 +17,14 @@ from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.backbones import BACKBONES
 from fewshot_bench.methods.execution import Execution
-from fewshot_bench.methods.interface import Method
+from fewshot_bench.methods.interface import Episodes, Method
 from fewshot_bench.methods.registry import find_method
 from fewshot_bench.results.confusion import pack_answers
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.curves import Clock, Losses
 from fewshot_bench.running.device import arithmetic, describe
 from fewshot_bench.running.events import Progressed, Trained, TrainingEvent, TrainingFailed
+from fewshot_bench.running.returned import check_features, check_logits, check_step
 from fewshot_bench.running.tasks import BaseClasses, Features, Gallery, class_index
 from fewshot_bench.seeding import derive_seed
 
@@ -131,25 +132,28 @@ def train(training: Training, lab: Laboratory) -> Iterator[TrainingEvent]:
 
 def _step(method: Method, source: BaseClasses, training: Training, device: torch.device) -> dict[str, Tensor]:
     """One step; what DropBlock draws in it depends on its number alone, so that training can go on anywhere."""
+    before = method.iteration
     with arithmetic(training.numerics, device):
         if not training.drop_block:
-            return method.step(source)
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(derive_seed("drop block", *training.data_identity, method.iteration))
-            return method.step(source)
+            losses = method.step(source)
+        else:
+            with torch.random.fork_rng([device] if device.type == "cuda" else []):
+                torch.manual_seed(derive_seed("drop block", *training.data_identity, before))
+                losses = method.step(source)
+    check_step(training.method, losses, method.iteration - before)
+    return losses
 
 
 def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterator[list[EpisodeResult]]:
     """The cell's episodes from number `first` on, in chunks of a few seconds.
 
     Raises Stopped between episodes, after yielding what is done; FloatingPointError for logits that are not
-    finite.
+    finite, BrokenMethod for what are none.
     """
     setting = cell.setting
     sampler = bank(lab.images, cell.split, setting.n_way, setting.n_query, cell.bank_seed)
     numbers = class_index(lab.images, lab.images.split(cell.split).novel)
     features = embed(cell, method, lab)
-    answer = method.classify if method.embeds else method.predict
     at_once = 1
     if lab.device.type == "cuda" and (method.embeds or BACKBONES[cell.training.backbone].folds):
         n_images = setting.n_way * (setting.n_shot + setting.n_query)
@@ -161,9 +165,10 @@ def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterato
         drawn = [sampler.draw(i, setting) for i in range(start, min(start + at_once, cell.n_episodes))]
         batch = lab.gallery.collate(drawn, numbers, features)
         with arithmetic(cell.training.numerics, lab.device):
-            logits = answer(batch, adaptation)  # (T, n_way*n_query, n_way)
+            logits = answer(cell.training.method, method, batch, adaptation)  # (T, n_way*n_query, n_way)
         if not bool(torch.isfinite(logits).all()):
-            yield chunk
+            if chunk:
+                yield chunk
             raise FloatingPointError(f"adaptation diverged: logits not finite in episode {start} or soon after")
         answers = logits.argmax(-1).cpu().numpy()  # (T, n_way*n_query)
         chunk += [_result(start + i, e, answers[i]) for i, e in enumerate(drawn)]
@@ -177,16 +182,33 @@ def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterato
         yield chunk
 
 
+def answer(name: str, method: Method, episodes: Episodes, adaptation: Adaptation) -> Tensor:
+    """The method's logits (T, n_way*n_query, n_way), which it makes without the queries' labels.
+
+    Raises BrokenMethod, which names it, for what are no logits.
+    """
+    unlabelled = episodes._replace(query_labels=torch.full_like(episodes.query_labels, -1))
+    logits = (method.classify if method.embeds else method.predict)(unlabelled, adaptation)
+    check_logits(name, logits, episodes)
+    return logits
+
+
 def embed(cell: Cell, method: Method, lab: Laboratory) -> Features | None:
     """The novel images as the method embeds them, if it does: once, however many settings they are asked for in."""
     if not method.embeds:
         return None
+
+    def features(images: Tensor) -> Tensor:
+        found = method.embed(images)
+        check_features(cell.training.method, found, images)
+        return found
+
     known = lab.embedded.setdefault(method, {})
     if cell.split not in known:
         of_class = lab.images.images_of_class
         indices = np.concatenate([of_class[c] for c in lab.images.split(cell.split).novel])
         with arithmetic(cell.training.numerics, lab.device):
-            known[cell.split] = Features(method.embed, indices, lab.gallery)
+            known[cell.split] = Features(features, indices, lab.gallery)
     return known[cell.split]
 
 

@@ -16,6 +16,7 @@ from fewshot_bench.experiment.records import TrainingProgress
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.running import runner
 from fewshot_bench.running.events import CellFailed, CellFinished, Evaluated, Event, Started, TrainingFailed
+from fewshot_bench.running.returned import BrokenMethod
 from fewshot_bench.running.runner import Laboratory, Stopped
 
 
@@ -50,6 +51,9 @@ def _train(todo: PlannedTraining, lab: Laboratory) -> Iterator[Event]:
         raise
     except DEVICE_ERRORS as error:
         raise DeviceFailed(_one_line(error)) from None
+    except BrokenMethod as error:
+        lab.checkpoints.drop_partial(todo.training.key)
+        yield TrainingFailed(todo, progress, str(error))
     except Exception as error:
         lab.checkpoints.drop_partial(todo.training.key)
         reason = f"training broke after iteration {progress.iteration}: {_one_line(error)}"
@@ -70,7 +74,7 @@ def _evaluate(job: CellJob, lab: Laboratory) -> Iterator[Event]:
         raise
     except DEVICE_ERRORS as error:
         raise DeviceFailed(_one_line(error)) from None
-    except FloatingPointError as error:
+    except (FloatingPointError, BrokenMethod) as error:
         yield CellFailed(planned, str(error))
     except Exception as error:
         reason = f"evaluation broke in or after episode {n_done}: {_one_line(error)}"
