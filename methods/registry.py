@@ -1,10 +1,17 @@
 """Name -> method. A new method is one file and one line here; one in another package needs no line here.
 
 Such a package declares an entry point in the group `fewshot_bench.methods` whose name is the method's and
-whose object is its class.
+whose object is its class. `register` is for a script or a notebook.
 """
 
-from importlib.metadata import entry_points
+import dataclasses
+import hashlib
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib.metadata import EntryPoint, distributions, entry_points
+from pathlib import Path
+from typing import Any
 
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.methods.maml import Maml
@@ -21,18 +28,123 @@ METHODS: dict[str, type[Method]] = {
     "maml-mtl": MamlMetaTransfer,
     "reptile-mtl": ReptileMetaTransfer,
 }
+GROUP = "fewshot_bench.methods"
+_registered: dict[str, type[Method]] = {}  # in this process, by `register`
+
+
+class UnusableMethod(Exception):
+    """A name stands for no method that can be used; one line that says whose it is and why."""
 
 
 def method_names() -> list[str]:
-    """The built-in methods, then those of other installed packages."""
-    outside = {e.name for e in entry_points(group="fewshot_bench.methods")}
-    return [*METHODS, *sorted(outside - METHODS.keys())]
+    """The built-in methods, then those of other installed packages, usable or not, then those of `register`."""
+    return list(dict.fromkeys([*METHODS, *sorted(_declared()), *_registered]))
 
 
 def find_method(name: str) -> type[Method]:
-    """The class of a known name. A built-in name cannot be taken by another package."""
-    if name in METHODS:
-        return METHODS[name]
-    (entry,) = entry_points(group="fewshot_bench.methods", name=name)
-    found: type[Method] = entry.load()
+    """The class of a known name; a built-in one cannot be taken by another package.
+
+    Raises UnusableMethod for one that is unknown, declared by two packages, not importable, or no method.
+    """
+    if name in METHODS or name in _registered:
+        return METHODS.get(name) or _registered[name]
+    entries = _declared().get(name, [])
+    if not entries:
+        raise UnusableMethod(f"there is no method {name!r}; known: {', '.join(method_names())}")
+    if len(entries) > 1:
+        both = " and by ".join(map(_in_words, entries))
+        raise UnusableMethod(f"the method {name!r} is declared by {both}: uninstall one of them")
+    try:
+        found = entries[0].load()
+    except (Exception, SystemExit) as error:  # a module of strangers may raise anything
+        said = " ".join(str(error).split())
+        raise UnusableMethod(f"{_in_words(entries[0])} cannot be imported: {type(error).__name__}: {said}") from None
+    if problem := _problem(found):
+        raise UnusableMethod(f"{_in_words(entries[0])} is no method: {problem}")
+    return found  # type: ignore[no-any-return]
+
+
+def register(name: str, method: type[Method]) -> None:
+    """Name a method of this process's own, for `plan`, `run` and all the others; a name may be given again.
+
+    Worker processes import its class by its module, so one of a script or notebook itself needs jobs=1.
+    Raises UnusableMethod for what is no method, and for a name that is taken.
+    """
+    if name in METHODS or name in _declared():
+        raise UnusableMethod(f"the name {name!r} is taken: choose another")
+    if problem := _problem(method):
+        raise UnusableMethod(f"{name!r} is no method: {problem}")
+    _registered[name] = method
+
+
+def registered() -> dict[str, type[Method]]:
+    """What `register` named in this process."""
+    return dict(_registered)
+
+
+def ignored() -> list[str]:
+    """The entry points that do not count because a built-in method has their name, in words."""
+    taken = [entry for name, entries in _declared().items() if name in METHODS for entry in entries]
+    return [f"{_in_words(entry)} is ignored: a built-in method has that name" for entry in taken]
+
+
+def origins(names: Iterable[str]) -> dict[str, str]:
+    """Of each method that is not built in, package, version and file, with the file's SHA-256, in words."""
+    return {name: _origin(name) for name in dict.fromkeys(names) if name not in METHODS}
+
+
+def importable(method: type[Method]) -> bool:
+    """Whether another process finds the class by its module: not one of a script or notebook, or made in a function."""
+
+    def found(cls: type) -> bool:
+        return cls.__module__ != "__main__" and getattr(sys.modules[cls.__module__], cls.__qualname__, None) is cls
+
+    return found(method) and found(method.Settings)
+
+
+def _declared() -> dict[str, list[EntryPoint]]:
+    """Name -> the entry points that declare it; more than one is one too many."""
+    try:
+        entries = list(entry_points(group=GROUP))
+    except Exception:  # some package's list of entry points cannot be read: the others count
+        entries = []
+        for package in distributions():
+            with suppress(Exception):
+                entries += package.entry_points.select(group=GROUP)
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in entries:
+        found.setdefault(entry.name, []).append(entry)
     return found
+
+
+def _origin(name: str) -> str:
+    method = find_method(name)
+    package = "registered by" if name in _registered else _package(_declared()[name][0])
+    file = getattr(sys.modules.get(method.__module__), "__file__", None)
+    code = f"{Path(file).name} SHA-256 {hashlib.sha256(Path(file).read_bytes()).hexdigest()}" if file else "no file"
+    return f"{package} {method.__module__}:{method.__qualname__}, {code}"
+
+
+def _problem(found: Any) -> str:
+    """Why an object is no method; "" for one."""
+    if not isinstance(found, type) or not issubclass(found, Method):
+        what = f"the class {found.__name__}" if isinstance(found, type) else f"a {type(found).__name__}"
+        return f"{what} is no subclass of fewshot_bench.methods.interface.Method"
+    if missing := sorted(getattr(found, "__abstractmethods__", ())):
+        return f"{found.__name__} has no {' and no '.join(missing)}"
+    settings = getattr(found, "Settings", None)
+    if not (isinstance(settings, type) and dataclasses.is_dataclass(settings)):
+        return f"{found.__name__}.Settings is no dataclass"
+    if not settings.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        return f"{found.__name__}.Settings is not frozen: @dataclass(frozen=True)"
+    if type(getattr(found, "version", None)) is not int:
+        return f"{found.__name__}.version is no whole number"
+    return ""
+
+
+def _in_words(entry: EntryPoint) -> str:
+    return f"the entry point '{entry.name} = {entry.value}' of {_package(entry)}"
+
+
+def _package(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "an unknown package"

@@ -1,5 +1,9 @@
 """What many tests share: a tiny data set in memory, and one thread so that results are the same everywhere."""
 
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -60,3 +64,21 @@ class InDouble:
 @pytest.fixture(scope="session")
 def in_double() -> type[InDouble]:
     return InDouble
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Puts a package on the path, outside the repository, with its module and its entry points, as pip would."""
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+
+    def install(package: str, code: str, **declared: str) -> Path:
+        info, module = tmp_path / "site" / f"{package}-1.2.dist-info", tmp_path / "site" / f"{package}.py"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
+        lines = [f"{name.replace('_', '-')} = {place}" for name, place in declared.items()]
+        (info / "entry_points.txt").write_text("\n".join(["[fewshot_bench.methods]", *lines]))
+        module.write_text(code)
+        monkeypatch.delitem(sys.modules, package, raising=False)
+        return module
+
+    return install

@@ -18,11 +18,14 @@ def list_(*, what: str, config: Path | None) -> None:
     """The known methods (with every setting), data sets or grids."""
     loaded = load(config_file(config))
     if what == "methods":
-        from fewshot_bench.experiment.grid import variant
+        from fewshot_bench.experiment.grid import variants
 
-        for name, found in {name: variant(loaded, name) for name in loaded.methods}.items():  # all or none
-            settings = ", ".join(f"{k} = {json.dumps(v)}" for k, v in dataclasses.asdict(found.settings).items())
-            click.echo(f"{name:<22} {found.method}: {settings}")
+        found, wrong = variants(loaded)
+        for v in found:
+            told = {name: json.dumps(value, default=str) for name, value in dataclasses.asdict(v.settings).items()}
+            click.echo(f"{v.name:<22} {v.method}: {', '.join(f'{name} = {value}' for name, value in told.items())}")
+        for problem in wrong:
+            click.echo(f"bench: {problem}", err=True)
     elif what == "datasets":
         from fewshot_bench.cli.data_text import formats_text
 

@@ -1,5 +1,6 @@
 """config -> the cells of a grid, checked against the data before anything trains. Pure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.backbones import BACKBONES, Backbone
 from fewshot_bench.methods.interface import CORE_VERSION, Method
-from fewshot_bench.methods.registry import find_method, method_names
+from fewshot_bench.methods.registry import UnusableMethod, find_method, ignored, method_names
 from fewshot_bench.settings import build
 
 MOST_CELLS = 100_000
@@ -52,9 +53,7 @@ def resolve(config: Config, selection: Selection) -> Request:
     known = dict.fromkeys(["other", *method_names()])
     for method in spent.iterations:
         choose(method, known, f"[budgets.{budget}] iterations: unknown method")
-    # a method that has no variant in bench.toml is one itself, with its default settings
-    plain = {name: {"method": name} for name in method_names() if name in selection.methods}
-    config = replace(config, methods=plain | config.methods)
+    config = _with_plain(config, selection.methods)
     for variant in selection.methods:
         choose(variant, config.methods, "unknown method")
     return Request(
@@ -71,16 +70,42 @@ def resolve(config: Config, selection: Selection) -> Request:
     )
 
 
+class UnusableVariant(UsageError):
+    """A variant whose package is broken; the others are not."""
+
+
 def variant(config: Config, name: str) -> Variant:
-    """A variant of bench.toml, with its method found and its settings checked."""
+    """A variant of bench.toml, with its method found and its settings checked. Raises UsageError."""
     table = dict(choose(name, config.methods, "unknown method"))
     method_name = table.pop("method", None)
     if method_name is None:
         raise UsageError(f"[methods.{name}] needs the key 'method'")
     if method_name not in method_names():
         raise UsageError(f"[methods.{name}] method = {method_name!r}: {did_you_mean(str(method_name), method_names())}")
-    settings: Any = build(find_method(method_name).Settings, table, f"methods.{name}")
+    try:
+        method = find_method(method_name)
+    except UnusableMethod as error:
+        raise UnusableVariant(f"[methods.{name}] method = {method_name!r}: {error}") from None
+    settings: Any = build(method.Settings, table, f"methods.{name}")
     return Variant(name, method_name, settings)
+
+
+def variants(config: Config) -> tuple[list[Variant], list[str]]:
+    """All variants whose methods can be used, and what is wrong with the others. Raises UsageError."""
+    found, wrong = [], ignored()
+    config = _with_plain(config, method_names())
+    for name in config.methods:
+        try:
+            found.append(variant(config, name))
+        except UnusableVariant as error:
+            wrong.append(str(error))
+    return found, wrong
+
+
+def _with_plain(config: Config, names: Iterable[str]) -> Config:
+    """A method that has no variant in bench.toml is one itself, with its default settings."""
+    plain = {name: {"method": name} for name in method_names() if name in names and name not in config.methods}
+    return replace(config, methods=config.methods | plain)
 
 
 def adaptation_of(request: Request) -> Adaptation:

@@ -18,7 +18,7 @@ from fewshot_bench.experiment.selection import place_of
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.backbones import BACKBONES
 from fewshot_bench.methods.interface import CORE_VERSION
-from fewshot_bench.methods.registry import find_method, method_names
+from fewshot_bench.methods.registry import UnusableMethod, find_method, method_names
 from fewshot_bench.results.store.reading import CellFacts, Reader
 from fewshot_bench.settings import build
 
@@ -132,7 +132,10 @@ def _training(identity: dict[str, Any], bank_version: int) -> Training:
     name = identity["method"]
     if name not in method_names():
         raise UsageError(f"no method {name!r} is installed here")
-    method = find_method(name)
+    try:
+        method = find_method(name)
+    except UnusableMethod as error:
+        raise UsageError(str(error)) from None
     then = (*identity["versions"], bank_version)
     now = (*method.versions(), CORE_VERSION, BANK_VERSION, BANK_VERSION)
     if then != now:

@@ -15,6 +15,7 @@ from fewshot_bench.errors import DatabaseError, NothingSelected
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.machine import cores
 from fewshot_bench.methods.interface import Method
+from fewshot_bench.methods.registry import origins
 from fewshot_bench.replay.discordance import SHAKES, EpisodeReplay, Listener, Replay, compare, shaken, tolerance
 from fewshot_bench.replay.rebuild import Progress, Stored, code_of, rebuild
 from fewshot_bench.results.provenance import collect
@@ -118,8 +119,10 @@ def _laboratory(
     on_gpu = run["facts"].get("device", "cpu") != "cpu" and torch.cuda.is_available()
     device = torch.device("cuda" if on_gpu else "cpu")
     machine.prepare(device, threads)
-    here = collect("", machine.describe(device), threads, jobs=1)
-    pairs = [(name, _all(r["facts"].get(name, "?") for r in stored.runs), here.facts[name]) for name in ROUNDING]
+    plugins = origins([stored.facts.training["identity"]["method"]])
+    here = collect("", machine.describe(device), threads, 1, plugins)
+    names = (*ROUNDING, *(f"method {name}" for name in plugins))
+    pairs = [(name, _all(r["facts"].get(name, "?") for r in stored.runs), here.facts[name]) for name in names]
     pairs.append(("code", _all(map(code_of, stored.runs)), code_of(dataclasses.asdict(here))))
     differs = [pair for pair in pairs if pair[1] != pair[2] or "uncommitted" in pair[1]]  # which may be others now
     if threads > cores():

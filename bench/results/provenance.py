@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -25,8 +26,11 @@ class Provenance:
     facts: dict[str, str]
 
 
-def collect(command: str, device: str, threads: int, jobs: int) -> Provenance:
-    """The provenance of the run that is starting with a command."""
+def collect(command: str, device: str, threads: int, jobs: int, plugins: Mapping[str, str] | None = None) -> Provenance:
+    """The provenance of the run that is starting with a command.
+
+    plugins: method -> where one of another package comes from, see `registry.origins`
+    """
     commit, dirty = _git()
     facts = {
         "fewshot-bench": __version__,
@@ -37,7 +41,9 @@ def collect(command: str, device: str, threads: int, jobs: int) -> Provenance:
         "device": device,
         "threads": str(threads),
         "jobs": str(jobs),
-    } | {name: version(name) for name in LIBRARIES}
+    }
+    facts |= {name: version(name) for name in LIBRARIES}
+    facts |= {f"method {name}": origin for name, origin in (plugins or {}).items()}
     return Provenance(now(), command, commit, dirty, facts)
 
 

@@ -5,12 +5,14 @@ What the work tells is recorded, and only then told on: to a screen, or to whoev
 
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.plan import Plan, PlannedCell
 from fewshot_bench.experiment.selection import Means
 from fewshot_bench.files import cache_folder, checkpoints
+from fewshot_bench.methods.registry import origins
 from fewshot_bench.results.provenance import collect
 from fewshot_bench.results.store import Reader, Writer
 from fewshot_bench.running import device as machine
@@ -66,12 +68,13 @@ def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None],
     n_cells = sum(len(todo.cells) for todo in plan.todo)
     jobs = machine.choose_jobs(device, settings.jobs if means.jobs is None else means.jobs, threads, n_cells)
     place = workplace(chosen, device.type, threads)
-    writer = Writer(chosen.database, collect(command, machine.describe(device), threads, jobs))
+    plugins = origins(cell.training.method for cell in chosen.cells)
+    writer = Writer(chosen.database, collect(command, machine.describe(device), threads, jobs, plugins))
     recorder = _Recorder(chosen, plan, writer, Checkpoints(place.checkpoints))
     outcome, stop = recorder.outcome, StopOnSignal()
     try:
-        with stop:
-            work = run_here(plan, place, stop.asked) if jobs == 1 else run_in_workers(plan, place, stop.asked, jobs)
+        work = run_here(plan, place, stop.asked) if jobs == 1 else run_in_workers(plan, place, stop.asked, jobs)
+        with stop, closing(work):  # worker processes end with it, whatever happens here
             for event in work:
                 for recorded in recorder.record(event):
                     tell(recorded)

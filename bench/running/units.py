@@ -53,7 +53,7 @@ def _train(todo: PlannedTraining, lab: Laboratory) -> Iterator[Event]:
         raise DeviceFailed(_one_line(error)) from None
     except BrokenMethod as error:
         lab.checkpoints.drop_partial(todo.training.key)
-        yield TrainingFailed(todo, progress, str(error))
+        yield TrainingFailed(todo.training, progress, str(error))
     except Exception as error:
         lab.checkpoints.drop_partial(todo.training.key)
         reason = f"training broke after iteration {progress.iteration}: {_one_line(error)}"

@@ -5,9 +5,9 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
@@ -18,15 +18,19 @@ from typing import Any
 import torch
 
 from fewshot_bench.data import open_images
-from fewshot_bench.errors import BenchError, DataError
+from fewshot_bench.errors import BenchError, DataError, UsageError
 from fewshot_bench.experiment.identity import Training
 from fewshot_bench.experiment.plan import Plan
+from fewshot_bench.methods.interface import Method
+from fewshot_bench.methods.registry import importable, register, registered
 from fewshot_bench.running import device as machine
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.events import Event, Trained, WorkerLost
 from fewshot_bench.running.runner import Laboratory, Stopped
 from fewshot_bench.running.tasks import Gallery
 from fewshot_bench.running.units import CellJob, Item, do
+
+Events = Generator[Event, None, None]
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,12 @@ class Workplace:
     threads: int  # of each process
     fingerprint: str  # of the data that was planned for
     recompute: bool = False
+    registered: Mapping[str, type[Method]] = field(default_factory=dict)  # in the process that sends this to another
 
     def open(self, should_stop: Callable[[], bool]) -> Laboratory:
         """The laboratory, in this process."""
+        for name, method in self.registered.items():
+            register(name, method)
         device = torch.device(self.device)
         machine.prepare(device, self.threads)
         images = open_images(self.source, self.cache, self.image_size)
@@ -80,7 +87,7 @@ class Queue:
         self._cells.extend(CellJob(planned, checkpoint) for planned in self._waiting[training.key])
 
 
-def run_here(plan: Plan, place: Workplace, should_stop: Callable[[], bool]) -> Iterator[Event]:
+def run_here(plan: Plan, place: Workplace, should_stop: Callable[[], bool]) -> Events:
     """Do everything in this process. Raises Stopped when asked to."""
     lab = place.open(should_stop)
     left = Queue(plan, lab.checkpoints)
@@ -91,8 +98,9 @@ def run_here(plan: Plan, place: Workplace, should_stop: Callable[[], bool]) -> I
             yield event
 
 
-def run_in_workers(plan: Plan, place: Workplace, should_stop: Callable[[], bool], jobs: int) -> Iterator[Event]:
+def run_in_workers(plan: Plan, place: Workplace, should_stop: Callable[[], bool], jobs: int) -> Events:
     """Do everything in `jobs` processes. Raises Stopped, when asked to, after they have saved their state."""
+    place = replace(place, registered=_registered(plan))
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     left = Queue(plan, Checkpoints(place.checkpoints))
@@ -122,6 +130,18 @@ def run_in_workers(plan: Plan, place: Workplace, should_stop: Callable[[], bool]
         for worker in workers:
             worker.process.kill()
             worker.process.join()
+
+
+def _registered(plan: Plan) -> dict[str, type[Method]]:
+    """The methods of the plan that only this process knows. Raises UsageError where another cannot import one."""
+    found = {name: method for name, method in registered().items() if name in {t.training.method for t in plan.todo}}
+    for name, method in found.items():
+        if not importable(method):
+            raise UsageError(
+                f"the method {name!r} is a class of this process alone ({method.__module__}.{method.__qualname__}), "
+                "which worker processes cannot import: use jobs=1, or move it and its settings into a module"
+            )
+    return found
 
 
 def _received(workers: "list[_Worker]", *, restart: bool) -> Iterator[Event | Exception]:

@@ -1,6 +1,6 @@
 """What a method returns is checked: what is no answer becomes one line that names the method, never a number."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def job(planned, make_lab) -> units.CellJob:
 
 
 @pytest.fixture
-def answering(monkeypatch, make_lab, job) -> Iterator[Callable[..., list]]:
+def answering(monkeypatch, make_lab, job) -> Callable[..., list]:
     """The events of a cell whose method answers as it is told."""
     monkeypatch.setattr(ProtoNet, "embeds", False)
 
@@ -39,7 +39,7 @@ def answering(monkeypatch, make_lab, job) -> Iterator[Callable[..., list]]:
         monkeypatch.setattr(ProtoNet, "predict", predict)
         return list(units.do(job, make_lab()))
 
-    yield events
+    return events
 
 
 @pytest.mark.parametrize(

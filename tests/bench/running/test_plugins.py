@@ -1,0 +1,107 @@
+"""Methods of other packages and of scripts, from the command to the database, in worker processes too."""
+
+import importlib
+import json
+import multiprocessing
+
+import pytest
+
+from fewshot_bench.errors import UsageError
+from fewshot_bench.experiment.plan import Plan, PlannedTraining
+from fewshot_bench.methods import registry
+from fewshot_bench.methods.protonet import ProtoNet
+from fewshot_bench.results.store import Reader
+from fewshot_bench.running.library import run
+from fewshot_bench.running.workers import Workplace, run_in_workers
+
+CODE = """
+from fewshot_bench.methods.protonet import ProtoNet
+
+class Nearest(ProtoNet):
+    @classmethod
+    def training_setting(cls, settings, n_way, n_shot):
+        return 5, n_shot
+"""
+BAD = (
+    CODE
+    + """
+    def predict(self, episodes, adaptation):
+        return super().predict(episodes, adaptation) * float("nan")
+"""
+)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_registered(monkeypatch):
+    monkeypatch.setattr(registry, "_registered", {})
+
+
+def test_a_method_without_a_variant_is_one_by_its_own_name(place, bench, install):
+    install("neighbours", CODE, nearest="neighbours:Nearest")
+    assert bench("run", "-q", "--method", "nearest", "--shot", "1").code == 0
+    reader = Reader(str(place.database))
+    (cell,) = reader.all_cells()
+    assert (cell["variant"], cell["n_episodes"]) == ("nearest", 6)
+    (run,) = reader.runs_behind([cell["key"]])
+    assert run["facts"]["method nearest"].startswith("neighbours 1.2 neighbours:Nearest, neighbours.py SHA-256 ")
+    assert "method protonet" not in run["facts"]
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_method_whose_answers_are_none_fails_alone(jobs, place, bench, install):
+    install("neighbours", BAD, nearest="neighbours:Nearest")
+    ran = bench("run", "--json", "-q", "--method", "nearest,protonet", "--jobs", jobs)
+    assert ran.code == 4
+    lines = [json.loads(line) for line in ran.out.splitlines()]
+    failed = {line["cell"]: line["failed"] for line in lines if "failed" in line}
+    assert failed == {
+        f"nearest-4w{n}s-s0": "adaptation diverged: logits not finite in episode 0 or soon after" for n in (1, 5)
+    }
+    assert {line["cell"] for line in lines if "accuracy" in line} == {"protonet-4w1s-s0", "protonet-4w5s-s0"}
+
+
+def test_a_list_of_methods_goes_on_without_the_broken_ones(place, bench, install):
+    install("broken", "import absent", lost="broken:Nearest")
+    install("neighbours", CODE, nearest="neighbours:Nearest", maml="neighbours:Nearest")
+    listed = bench("list", "methods")
+    assert listed.code == 0
+    names = [line.split()[0] for line in listed.out.splitlines()]
+    assert {"maml", "hopeless", "nearest"} <= set(names)
+    assert "lost" not in names
+    assert [line.split(" of ")[1].split(" ")[0] for line in listed.err.splitlines()] == ["neighbours", "broken"]
+
+
+def test_a_broken_package_is_one_line_where_it_is_asked_for(place, bench, install):
+    install("broken", "import absent", lost="broken:Nearest")
+    ran = bench("run", "-q", "--method", "lost")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "the entry point 'lost = broken:Nearest' of broken 1.2 cannot be imported" in ran.err
+    assert bench("run", "-q", "--method", "protonet", "--shot", "1").code == 0
+
+
+def test_a_registered_method_reaches_worker_processes(place, bench, install):
+    install("neighbours", CODE)
+    registry.register("nearest", importlib.import_module("neighbours").Nearest)
+    assert bench("run", "-q", "--method", "nearest", "--jobs", "2").code == 0
+    assert {cell["n_episodes"] for cell in Reader(str(place.database)).all_cells()} == {6}
+
+
+def test_a_registered_method_that_workers_cannot_import_is_one_line(make_training, tmp_path):
+    class Local(ProtoNet):
+        """Of this function."""
+
+    registry.register("local", Local)
+    training = make_training("local", train_way=5)
+    plan = Plan((), (PlannedTraining(training, None, ()),), 0)
+    place = Workplace("strokes", tmp_path, None, tmp_path, "cpu", 1, "")
+    with pytest.raises(UsageError, match="the method 'local' is a class of this process alone"):
+        list(run_in_workers(plan, place, lambda: False, 2))
+
+
+def test_whoever_is_told_may_break_and_no_process_is_left(place):
+    def tell(event):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(methods="protonet", jobs=2, progress=tell)
+    assert multiprocessing.active_children() == []
