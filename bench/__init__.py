@@ -11,11 +11,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fewshot_bench.methods.registry import register
     from fewshot_bench.results.frames import curves, episodes, results
     from fewshot_bench.running.library import plan, run
 
 __version__ = "0.1.0"
-__all__ = ["curves", "episodes", "plan", "results", "run"]
+__all__ = ["curves", "episodes", "plan", "register", "results", "run"]
 
 # public name -> the module that has it; each stands above once more, for type checkers and editors
 _HOMES = {
@@ -24,6 +25,7 @@ _HOMES = {
     "results": "results.frames",
     "episodes": "results.frames",
     "curves": "results.frames",
+    "register": "methods.registry",
 }
 
 
