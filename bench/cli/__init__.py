@@ -34,7 +34,7 @@ GROUPS = {
 class Grouped(click.Group):
     """Help lists the commands by what they are for."""
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section for each group."""
         width = max(len(command.name or "") for commands in GROUPS.values() for command in commands)
         for title, commands in GROUPS.items():

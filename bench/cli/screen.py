@@ -20,9 +20,12 @@ class HasCounts(Protocol):
     """An episode's result."""
 
     @property
-    def n_correct(self) -> int: ...
+    def n_correct(self) -> int:
+        """Queries that were answered rightly."""
+
     @property
-    def n_queries(self) -> int: ...
+    def n_queries(self) -> int:
+        """Queries that there were."""
 
 
 class Screen:

@@ -90,61 +90,59 @@ def parse(expression: str) -> Predicate:
 
     Raises UsageError for a sentence that is none.
     """
-    words: list[str] = re.findall(r"[()]|[^\s()]+", expression)
-    position = 0
-
-    def peek() -> str:
-        return words[position] if position < len(words) else ""
-
-    def take() -> str:
-        nonlocal position
-        position += 1
-        return words[position - 1]
-
-    def fail(expected: str) -> UsageError:
-        found = f"{peek()!r}" if peek() else "the end"
-        return UsageError(f"-k {expression!r}: expected {expected}, found {found}")
-
-    def either() -> Predicate:
-        left = both()
-        while peek() == "or":
-            take()
-            left = _or(left, both())
-        return left
-
-    def both() -> Predicate:
-        left = single()
-        while peek() == "and":
-            take()
-            left = _and(left, single())
-        return left
-
-    def single() -> Predicate:
-        if peek() == "not":
-            take()
-            inner = single()
-            return lambda name: not inner(name)
-        if peek() == "(":
-            take()
-            inner = either()
-            if peek() != ")":
-                raise fail("')'")
-            take()
-            return inner
-        if peek() in ("", ")", "and", "or"):
-            raise fail("a word")
-        word = take().lower()
-        return lambda name: word in name.lower()
-
-    predicate = either()
-    if peek():
-        raise fail("'and', 'or' or the end")
+    sentence = _Sentence(expression)
+    predicate = sentence.either()
+    if sentence.next:
+        raise sentence.expected("'and', 'or' or the end")
     return predicate
 
 
-def _or(a: Predicate, b: Predicate) -> Predicate:
-    return lambda name: a(name) or b(name)
+class _Sentence:
+    """An expression that is read word by word."""
 
+    def __init__(self, expression: str) -> None:
+        self._expression = expression
+        self._words: list[str] = re.findall(r"[()]|[^\s()]+", expression)[::-1]
 
-def _and(a: Predicate, b: Predicate) -> Predicate:
-    return lambda name: a(name) and b(name)
+    @property
+    def next(self) -> str:
+        """The next word; empty at the end."""
+        return self._words[-1] if self._words else ""
+
+    def expected(self, what: str) -> UsageError:
+        """The error where something else stands next."""
+        found = f"{self.next!r}" if self.next else "the end"
+        return UsageError(f"-k {self._expression!r}: expected {what}, found {found}")
+
+    def either(self) -> Predicate:
+        """Parts with `or` between them."""
+        parts = [self._both()]
+        while self._take("or"):
+            parts.append(self._both())
+        return lambda name: any(part(name) for part in parts)
+
+    def _both(self) -> Predicate:
+        parts = [self._single()]
+        while self._take("and"):
+            parts.append(self._single())
+        return lambda name: all(part(name) for part in parts)
+
+    def _single(self) -> Predicate:
+        if self._take("not"):
+            inner = self._single()
+            return lambda name: not inner(name)
+        if self._take("("):
+            inner = self.either()
+            if not self._take(")"):
+                raise self.expected("')'")
+            return inner
+        if self.next in ("", ")", "and", "or"):
+            raise self.expected("a word")
+        word = self._words.pop().lower()
+        return lambda name: word in name.lower()
+
+    def _take(self, word: str) -> bool:
+        if self.next != word:
+            return False
+        self._words.pop()
+        return True

@@ -18,7 +18,7 @@ from fewshot_bench.results.store import Reader, Writer
 from fewshot_bench.running import device as machine
 from fewshot_bench.running import events
 from fewshot_bench.running.checkpoint import Checkpoints
-from fewshot_bench.running.events import Event
+from fewshot_bench.running.events import Event, TrainingEvent
 from fewshot_bench.running.runner import Stopped
 from fewshot_bench.running.signals import StopOnSignal
 from fewshot_bench.running.workers import Workplace, run_here, run_in_workers
@@ -99,6 +99,25 @@ class _Recorder:
 
     def record(self, event: Event) -> Iterator[Event]:
         """Record an event, and yield what has then happened."""
+        match event:
+            case events.Started() | events.Progressed() | events.Trained() | events.TrainingFailed():
+                self._training(event)
+            case events.Evaluated(planned, results, seconds):
+                self._writer.record_episodes(planned.cell, *self._names(planned), results, seconds)
+            case events.CellFinished(planned):
+                self.outcome.n_done += 1
+                event = replace(event, results=self._reader.episodes([planned.cell.key])[planned.cell.key])
+            case events.CellFailed(planned, reason):
+                self.outcome.n_failed += 1
+                self._writer.fail_cell(planned.cell, *self._names(planned), reason)
+            case events.WorkerLost(cells):
+                self.outcome.n_lost += len(cells)
+        yield event
+        if isinstance(event, events.TrainingFailed):
+            for planned in self._cells[event.training.key]:
+                yield from self.record(events.CellFailed(planned, event.reason))
+
+    def _training(self, event: events.Started | TrainingEvent) -> None:
         writer = self._writer
         match event:
             case events.Started(training):
@@ -110,20 +129,6 @@ class _Recorder:
                 self._weights.drop_partial(training.key)  # only now: see `train`
             case events.TrainingFailed(training, progress, reason):
                 writer.fail_training(training, progress, reason)
-            case events.Evaluated(planned, results, seconds):
-                writer.record_episodes(planned.cell, *self._names(planned), results, seconds)
-            case events.CellFinished(planned):
-                self.outcome.n_done += 1
-                event = replace(event, results=tuple(self._reader.episodes([planned.cell.key])[planned.cell.key]))
-            case events.CellFailed(planned, reason):
-                self.outcome.n_failed += 1
-                writer.fail_cell(planned.cell, *self._names(planned), reason)
-            case events.WorkerLost(cells):
-                self.outcome.n_lost += len(cells)
-        yield event
-        if isinstance(event, events.TrainingFailed):
-            for planned in self._cells[event.training.key]:
-                yield from self.record(events.CellFailed(planned, event.reason))
 
     def _names(self, planned: PlannedCell) -> tuple[str, str]:
         """Label and command of a cell."""

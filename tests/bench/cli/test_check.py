@@ -136,7 +136,8 @@ def test_what_is_no_baseline_is_refused_in_one_line(run, bench, content):
 
 
 @pytest.mark.parametrize(("name", "code"), [("none.json", 2), ("none.sqlite", 6)])
-def test_a_baseline_that_is_not_there(name, code, run, bench):
+@pytest.mark.usefixtures("run")
+def test_a_baseline_that_is_not_there(name, code, bench):
     ran = bench("check", "--against", name)
     assert (ran.code, ran.out, ran.err.count("\n")) == (code, "", 1)
 

@@ -100,7 +100,8 @@ def test_undecided_fails_only_under_strict(write, bench, run):
     assert bench("claims", "--claims", undecided, "--strict").code == 7
 
 
-def test_refuted_wins_over_undecided(write, bench, run, monkeypatch):
+@pytest.mark.usefixtures("run")
+def test_refuted_wins_over_undecided(write, bench, monkeypatch):
     """The verdicts are other tests' matter; here they are given."""
     from fewshot_bench.tables.claims import verdicts
 
@@ -130,7 +131,8 @@ def test_what_the_options_leave_out_is_not_measured(write, bench):
     assert claim["missing"] == ["transfer 4-way 5-shot: not selected", "protonet 4-way 5-shot: not selected"]
 
 
-def test_the_shipped_claims_need_their_own_settings(run, bench):
+@pytest.mark.usefixtures("run")
+def test_the_shipped_claims_need_their_own_settings(bench):
     ran = bench("claims", "--way", "4", "--shot", "1,5", "--method", "transfer,protonet")
     assert ran.code == 0
     assert "9 sentences: 0 supported, 0 refuted, 9 undecided" in ran.out

@@ -28,7 +28,8 @@ def test_a_dry_run_says_everything_and_touches_nothing(place, bench):
     assert sorted(place.folder.rglob("*")) == before
 
 
-def test_a_dry_run_as_json(place, bench):
+@pytest.mark.usefixtures("place")
+def test_a_dry_run_as_json(bench):
     plan = json.loads(bench("run", "-n", "--json").out)
     assert [(c["cell"], c["state"], c["wanted"]) for c in plan["cells"]] == [(n, "todo", 6) for n in NAMES]
     assert [(t["serves"], t["iterations"]) for t in plan["trainings"]] == [("transfer", 6), ("protonet", 6)]
@@ -64,13 +65,15 @@ def test_a_larger_grid_does_only_what_is_missing(place, bench):
     assert [n for (n,) in rows(place, "SELECT n_episodes FROM cells ORDER BY n_shot")] == [9, 6]
 
 
-def test_filters_and_lists(place, bench):
+@pytest.mark.usefixtures("place")
+def test_filters_and_lists(bench):
     ran = bench("run", "-n", "--json", "-k", "transfer and not 5s", "--way", "2,3", "--way", "3", "--seed", "0,7")
     names = [c["cell"] for c in json.loads(ran.out)["cells"]]
     assert sorted(names) == sorted(f"transfer-{way}w1s-s{seed}" for way in (2, 3) for seed in (0, 7))
 
 
-def test_results_as_json_lines(place, bench):
+@pytest.mark.usefixtures("place")
+def test_results_as_json_lines(bench):
     ran = bench("run", "--json", "-q", "--shot", "1")
     cells = [json.loads(line) for line in ran.out.splitlines()]
     assert [c["cell"] for c in cells] == [NAMES[0], NAMES[2]]
@@ -78,7 +81,8 @@ def test_results_as_json_lines(place, bench):
     assert ran.err == ""
 
 
-def test_status_and_show(place, bench):
+@pytest.mark.usefixtures("place")
+def test_status_and_show(bench):
     bench("run", "--shot", "1")
     status = bench("status").out
     assert "trainings: 2 finished" in status
@@ -109,7 +113,8 @@ def test_stale_results_are_told(place, bench):
     assert "1 stale" in bench("run", "-n", "--shot", "1", "--method", "transfer").out
 
 
-def test_lists(place, bench):
+@pytest.mark.usefixtures("place")
+def test_lists(bench):
     methods = bench("list", "methods").out
     assert re.search(r"^maml +maml: first_order = false, inner_lr_per_way = ", methods, re.M)
     assert re.search(r"^fomaml +maml: first_order = true", methods, re.M)
@@ -146,14 +151,16 @@ def test_nothing_is_asked_for_and_help_is_shown(bench):
     assert ran.err.startswith("Usage: bench [OPTIONS] COMMAND")
 
 
-def test_a_pipe_gets_plain_text(place, bench, monkeypatch):
+@pytest.mark.usefixtures("place")
+def test_a_pipe_gets_plain_text(bench, monkeypatch):
     """No colours, cursor moves or progress bars where nobody looks at a screen."""
     for words in (["run", "-n"], ["run", "--shot", "1"], ["status"], ["report", "--format", "markdown"]):
         ran = bench(*words)
         assert CONTROL.findall(ran.out + ran.err) == [], words
 
 
-def test_a_pipe_is_not_wrapped(place, bench):
+@pytest.mark.usefixtures("place")
+def test_a_pipe_is_not_wrapped(bench):
     out = bench("run", "-n").out
     for cell in json.loads(bench("run", "-n", "--json").out)["cells"]:
         assert re.search(rf"^{cell['cell']} +{cell['key']} +todo +0/6$", out, re.M)
@@ -161,7 +168,8 @@ def test_a_pipe_is_not_wrapped(place, bench):
 
 
 @pytest.mark.parametrize("no_color", [False, True])
-def test_no_color_is_heeded(no_color, place, bench, monkeypatch):
+@pytest.mark.usefixtures("place")
+def test_no_color_is_heeded(no_color, bench, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
     if no_color:
         monkeypatch.setenv("NO_COLOR", "1")

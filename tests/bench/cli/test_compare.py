@@ -7,7 +7,8 @@ import sqlite3
 import pytest
 
 
-def test_two_variants_in_the_settings_that_both_have(run, bench):
+@pytest.mark.usefixtures("run")
+def test_two_variants_in_the_settings_that_both_have(bench):
     found = json.loads(bench("compare", "transfer", "protonet", "--json").out)["comparisons"]
     assert [(c["n_way"], c["n_shot"], c["n_episodes"]) for c in found] == [(4, 1, 6), (4, 5, 6)]
     one = json.loads(bench("compare", "transfer", "protonet", "-k", "not (protonet and 1s-s0)", "--json").out)
@@ -15,7 +16,8 @@ def test_two_variants_in_the_settings_that_both_have(run, bench):
     assert bench("compare", "transfer", "protonet", "-k", "protonet").code == 5
 
 
-def test_two_databases_cell_by_cell(run, bench):
+@pytest.mark.usefixtures("run")
+def test_two_databases_cell_by_cell(bench):
     shutil.copy("out/results.sqlite", "old.sqlite")
     told = bench("compare", "old.sqlite", "out", "--method", "transfer")
     assert told.code == 0
@@ -40,19 +42,22 @@ def test_two_databases_cell_by_cell(run, bench):
         (["transfer", "protonet", "--method", "transfer"], "--method is not for"),
     ],
 )
-def test_mistakes_are_one_line(run, bench, names, said):
+@pytest.mark.usefixtures("run")
+def test_mistakes_are_one_line(bench, names, said):
     told = bench("compare", *names)
     assert (told.code, told.out, len(told.err.splitlines())) == (2, "", 1)
     assert said in told.err
 
 
-def test_ranks_need_three_settings(run, bench):
+@pytest.mark.usefixtures("run")
+def test_ranks_need_three_settings(bench):
     told = bench("compare")
     assert told.code == 5
     assert "ranks need 3 settings" in told.err
 
 
-def test_nothing_stored_leaves_an_earlier_report_alone(run, bench):
+@pytest.mark.usefixtures("run")
+def test_nothing_stored_leaves_an_earlier_report_alone(bench):
     assert bench("report", "-q").code == 0
     with open("out/table.tex", "rb") as file:
         before = file.read()

@@ -53,7 +53,8 @@ def test_list_names_formats_and_what_is_prepared(own, bench):
     assert listed["formats"]["class-folders"].startswith("a folder with <class>/<image>")
 
 
-def test_list_and_list_datasets_are_one_truth(own, bench):
+@pytest.mark.usefixtures("own")
+def test_list_and_list_datasets_are_one_truth(bench):
     assert bench("list", "datasets").out in bench("data", "list").out
 
 
@@ -191,7 +192,8 @@ def notes(ran) -> dict[str, str]:
     return {check["kind"]: note for check in json.loads(ran.out)["checks"] for note in check["notes"]}
 
 
-def test_check_finds_what_is_planted(place, bench, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("place")
+def test_check_finds_what_is_planted(bench, tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     (tmp_path / "bench.toml").write_text(GRID)
     rng = np.random.default_rng(1)
@@ -237,7 +239,8 @@ def test_check_says_which_settings_are_too_large(own, bench):
     assert "no training episode is possible: 5-way 5-shot with 16 queries a class needs 21 images" in text
 
 
-def test_check_compares_with_the_published_split(place, bench, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("place")
+def test_check_compares_with_the_published_split(bench, tmp_path, monkeypatch):
     from fewshot_bench.data.splits import lists
 
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
@@ -317,7 +320,8 @@ WRONG = {
 
 
 @pytest.mark.parametrize("words", WRONG, ids=" ".join)
-def test_a_wrong_command_is_one_line(own, bench, words):
+@pytest.mark.usefixtures("own")
+def test_a_wrong_command_is_one_line(bench, words):
     ran = bench("data", *words)
     assert ran.code == 2, ran
     assert len(ran.err.splitlines()) == 1, ran.err
@@ -327,7 +331,8 @@ def test_a_wrong_command_is_one_line(own, bench, words):
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("path", ["empty", "set/c00/000.png", "set/c00"])
-def test_a_wrong_format_is_one_line(own, bench, name, path):
+@pytest.mark.usefixtures("own")
+def test_a_wrong_format_is_one_line(bench, name, path):
     Path("empty").mkdir()
     ran = bench("data", "prepare", f"{name}:{path}")
     assert (ran.code, len(ran.err.splitlines())) == (2, 1), ran

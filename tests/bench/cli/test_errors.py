@@ -96,7 +96,8 @@ def test_a_wrong_baseline_is_one_line(content, said, place, bench):
     one_line(bench("check", "--against", "base.json"), 2, said)
 
 
-def test_a_cell_that_is_not_there(place, bench):
+@pytest.mark.usefixtures("place")
+def test_a_cell_that_is_not_there(bench):
     bench("run", "-q", "--shot", "1", "--method", "transfer")
     one_line(bench("show", "zz"), 5, "no cell's key starts with 'zz'")
 
@@ -109,7 +110,8 @@ def test_a_cell_that_is_not_there(place, bench):
         ("no/such/folder/x.sqlite", 6, "there are no results yet"),
     ],
 )
-def test_a_wrong_database_is_one_line(url, code, said, place, bench, monkeypatch):
+@pytest.mark.usefixtures("place")
+def test_a_wrong_database_is_one_line(url, code, said, bench, monkeypatch):
     monkeypatch.setenv("BENCH_DB", url)
     one_line(bench("status"), code, said)
 
@@ -148,7 +150,8 @@ def test_other_results_for_stored_episodes_are_a_conflict(place, bench, monkeypa
     connection.close()
 
 
-def test_a_method_that_diverges_fails_alone(place, bench):
+@pytest.mark.usefixtures("place")
+def test_a_method_that_diverges_fails_alone(bench):
     ran = bench("run", "--method", "hopeless,transfer")
     assert ran.code == 4
     assert re.search(r"hopeless-4w1s-s0  failed: training diverged: \w+ not finite at iteration \d", ran.err)
@@ -162,7 +165,8 @@ def test_a_method_that_diverges_fails_alone(place, bench):
     assert "failed" in bench("report", "--format", "csv", "--method", "hopeless,transfer").out
 
 
-def test_a_method_that_breaks_fails_alone_and_v_shows_why(place, bench, monkeypatch):
+@pytest.mark.usefixtures("place")
+def test_a_method_that_breaks_fails_alone_and_v_shows_why(bench, monkeypatch):
     from fewshot_bench.methods.protonet import ProtoNet
 
     def breaks(self, source):
@@ -188,7 +192,8 @@ def test_checkpoints_that_cannot_be_written_end_the_run_but_fail_no_cell(place, 
     assert bench("run", "--shot", "1", "--method", "transfer").code == 0  # no --retry-failed is needed
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(place, bench):
+@pytest.mark.usefixtures("place")
+def test_a_folder_that_cannot_be_made_is_one_line(bench):
     ran = bench("run", "--out", "bench.toml/below")
     assert ran.code == 6
     assert ran.err.splitlines()[-1] == "bench: error: bench.toml/below: Not a directory; choose another --out"

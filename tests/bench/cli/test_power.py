@@ -7,7 +7,8 @@ import shlex
 import pytest
 
 
-def test_each_setting_against_its_best(run, bench):
+@pytest.mark.usefixtures("run")
+def test_each_setting_against_its_best(bench):
     ran = bench("power")
     assert (ran.code, ran.err) == (0, "")
     assert "The best of a setting is chosen by these same episodes" in ran.out
@@ -16,7 +17,8 @@ def test_each_setting_against_its_best(run, bench):
     assert "two checkpoints, not of two methods" in ran.out
 
 
-def test_one_pair_and_all_pairs_as_json(run, bench):
+@pytest.mark.usefixtures("run")
+def test_one_pair_and_all_pairs_as_json(bench):
     pair = json.loads(bench("power", "protonet", "transfer", "--json", "--margin", "5").out)
     assert [(p["first"], p["second"], p["n_shot"]) for p in pair["pairs"]] == [
         ("protonet", "transfer", 1), ("protonet", "transfer", 5)
@@ -43,18 +45,21 @@ def test_one_pair_and_all_pairs_as_json(run, bench):
         (["--seed", "7"], 5, "share a stored episode"),
     ],
 )
-def test_errors_are_one_line(words, code, says, run, bench):
+@pytest.mark.usefixtures("run")
+def test_errors_are_one_line(words, code, says, bench):
     ran = bench("power", *words)
     assert (ran.code, ran.out) == (code, "")
     assert says in ran.err
     assert len(ran.err.splitlines()) == 1
 
 
-def test_without_a_database(place, bench):
+@pytest.mark.usefixtures("place")
+def test_without_a_database(bench):
     assert bench("power").code == 6
 
 
-def test_a_number_of_episodes_instead_of_the_budgets(run, bench):
+@pytest.mark.usefixtures("run")
+def test_a_number_of_episodes_instead_of_the_budgets(bench):
     assert bench("run", "--episodes", "9", "--shot", "1", "-q").code == 0
     table = json.loads(bench("power", "--episodes", "9", "--all", "--json").out)
     assert [p["n_episodes"] for p in table["pairs"]] == [9, 6]

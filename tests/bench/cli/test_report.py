@@ -41,21 +41,24 @@ def test_the_table_tells_what_the_database_holds(run, bench):
     connection.close()
 
 
-def test_what_is_missing_is_marked(run, bench):
+@pytest.mark.usefixtures("run")
+def test_what_is_missing_is_marked(bench):
     table = csv.DictReader(io.StringIO(bench("report", "--format", "csv", "--shot", "1,2").out))
     assert [(row["n_shot"], row["state"]) for row in table] == [
         ("1", "done"), ("1", "done"), ("2", "missing"), ("2", "missing"),
     ]  # fmt: skip
 
 
-def test_a_filtered_report_has_only_what_was_asked_for(run, bench):
+@pytest.mark.usefixtures("run")
+def test_a_filtered_report_has_only_what_was_asked_for(bench):
     ran = bench("report", "--format", "csv", "-k", "protonet")
     assert [row["variant"] for row in csv.DictReader(io.StringIO(ran.out))] == ["protonet"] * 2
     ran = bench("report", "--format", "markdown", "-k", "protonet or 4w5s")  # not a rectangle
     assert ran.code == 0, ran.err
 
 
-def test_a_report_repeats_byte_for_byte(run, bench):
+@pytest.mark.usefixtures("run")
+def test_a_report_repeats_byte_for_byte(bench):
     assert bench("report", "--format", "json").out == bench("report", "--format", "json").out
 
 

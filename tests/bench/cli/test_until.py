@@ -123,7 +123,8 @@ def test_workers_find_the_same(place, bench):
     assert episodes(place) == stored
 
 
-def test_as_json(whole, place, bench):
+@pytest.mark.usefixtures("place")
+def test_as_json(whole, bench):
     ran = bench(*UNTIL, "--json", "-q")
     assert (ran.code, ran.err) == (0, "")
     looks = [json.loads(line) for line in ran.out.splitlines()]
@@ -162,7 +163,8 @@ def test_clear_differences_need_no_more_looks(place, bench):
     assert rows(place, "SELECT MAX(n_episodes) FROM cells")[0][0] < 320
 
 
-def test_failed_cells_are_not_waited_for(place, bench):
+@pytest.mark.usefixtures("place")
+def test_failed_cells_are_not_waited_for(bench):
     ran = bench(*UNTIL, "--method", "hopeless", "--shot", "1")
     assert ran.code == 4
     assert ran.err.count("failed: ") == 1
@@ -172,7 +174,8 @@ def test_failed_cells_are_not_waited_for(place, bench):
     assert again.err.count("failed: ") == 1  # tried once more, not once a look
 
 
-def test_several_seeds_compare_methods(place, bench):
+@pytest.mark.usefixtures("place")
+def test_several_seeds_compare_methods(bench):
     ran = bench(*UNTIL, "--shot", "1", "--seed", "0,1")
     assert ran.code == 0
     assert "2 training seeds: this tells methods apart" in ran.err
@@ -187,7 +190,8 @@ def test_several_seeds_compare_methods(place, bench):
         (["--until", "bored"], 2, "'bored' is not"),
     ],
 )
-def test_errors_are_one_line(words, code, says, place, bench):
+@pytest.mark.usefixtures("place")
+def test_errors_are_one_line(words, code, says, bench):
     ran = bench("run", *words)
     assert (ran.code, ran.out) == (code, "")
     assert says in ran.err

@@ -34,7 +34,8 @@ def edit(place, name, pattern, new):
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_what_was_rendered_is_true(name, run, bench):
+@pytest.mark.usefixtures("run")
+def test_what_was_rendered_is_true(name, bench):
     ran = bench("verify", name)
     assert (ran.code, ran.err) == (0, "")
     assert ran.out == f"{name}: {COUNTED}all agree with their facts, and these with what is stored\n{UNCHECKED}\n"
@@ -70,7 +71,8 @@ def test_more_episodes_make_a_table_stale(run, bench):
     assert "1 stale" in ran.out
 
 
-def test_another_database_does_not_know_the_numbers(run, bench):
+@pytest.mark.usefixtures("run")
+def test_another_database_does_not_know_the_numbers(bench):
     assert bench("run", "-q", "--method", "protonet", "--shot", "1", "--out", "other").code == 0
     ran = bench("verify", "table.tex", "--out", "other")
     assert ran.code == 3
@@ -87,7 +89,8 @@ def test_rows_that_the_command_shows_must_be_there(run, bench):
     assert ran.out.count("is what its command shows, but is not in the file") == 2
 
 
-def test_a_narrower_table_is_whole(run, bench):
+@pytest.mark.usefixtures("run")
+def test_a_narrower_table_is_whole(bench):
     for words in (["-k", "protonet and 5s"], ["--shot", "1"], ["--method", "protonet"], ["--episodes", "3"]):
         assert bench("report", "--format", "latex", "-o", "narrow.tex", *words).code == 0
         ran = bench("verify", "narrow.tex")
@@ -165,7 +168,8 @@ def test_disjoint_is_computed_from_the_data(run, bench):
     assert re.search(r"edited by hand: disjoint of 4-way 1-shot shows 9(\d+), its data allow \1$", ran.out, re.M)
 
 
-def test_data_that_are_not_at_hand_are_told(run, bench, monkeypatch):
+@pytest.mark.usefixtures("run")
+def test_data_that_are_not_at_hand_are_told(bench, monkeypatch):
     from fewshot_bench.errors import DataError
     from fewshot_bench.replay import verification
 

@@ -219,3 +219,12 @@ def test_a_training_that_the_data_cannot_serve_names_the_numbers(full_size):
 def test_names_that_are_none(chosen, said, full_size):
     with pytest.raises(UsageError, match=said):
         of(load(), full_size, **chosen)
+
+
+def test_a_registered_method_without_a_variant_is_one_with_its_default_settings(full_size):
+    config = load()
+    config = replace(config, methods={name: table for name, table in config.methods.items() if name != "protonet"})
+    (cell,) = of(config, full_size, methods=("protonet",), ways=(5,), shots=(1,), seeds=(0,))
+    assert (cell.variant, cell.training.method, cell.training.settings) == ("protonet", "protonet", ProtoNetSettings())
+    with pytest.raises(UsageError, match=r"unknown method 'protonett': did you mean 'protonet'\?"):
+        of(load(), full_size, methods=("protonett",))

@@ -59,14 +59,16 @@ def test_every_public_name_is_there():
         fewshot_bench.nothing  # noqa: B018
 
 
-def test_results_are_called_whether_the_package_of_that_name_is_loaded_or_not(run):
+@pytest.mark.usefixtures("run")
+def test_results_are_called_whether_the_package_of_that_name_is_loaded_or_not():
     code = "import fewshot_bench as b{}; print(len(b.results('out')), len(b.results('out')))"
     for more in ("", ", fewshot_bench.results.store"):
         ran = subprocess.run([sys.executable, "-c", code.format(more)], capture_output=True, text=True, check=True)
         assert ran.stdout == "4 4\n"
 
 
-def test_a_run_tells_what_happens_and_returns_what_is_stored(place, bench):
+@pytest.mark.usefixtures("place")
+def test_a_run_tells_what_happens_and_returns_what_is_stored(bench):
     told = []
     table = run(methods=["transfer", "protonet"], shots=1, out="mine", progress=told.append)
     assert [len([e for e in told if isinstance(e, kind)]) for kind in (Trained, CellFinished)] == [2, 2]
@@ -80,7 +82,8 @@ def test_a_run_tells_what_happens_and_returns_what_is_stored(place, bench):
     assert again == []  # nothing was left to do
 
 
-def test_the_tables_have_the_documented_columns_and_types(run):
+@pytest.mark.usefixtures("run")
+def test_the_tables_have_the_documented_columns_and_types():
     for read in (frames.results, frames.episodes, frames.curves):
         for column, dtype in read("out").dtypes.items():
             assert column in (read.__doc__ + frames.results.__doc__), column
@@ -121,7 +124,8 @@ def test_a_configuration_may_be_a_dict_and_the_stored_command_repeats_it(place, 
     assert "1 done, 0 partial, 0 failed, 0 to do" in bench(*repeat[1:], "-n").out
 
 
-def test_a_run_that_was_stopped_goes_on_with_the_same_call(place):
+@pytest.mark.usefixtures("place")
+def test_a_run_that_was_stopped_goes_on_with_the_same_call():
     def stop(event):
         if isinstance(event, Trained):
             raise KeyboardInterrupt
@@ -144,13 +148,15 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_call(place):
         ({"config": "nowhere.toml"}, "nowhere.toml: cannot be read"),
     ],
 )
-def test_what_cannot_be_is_said_in_one_line(words, said, place):
+@pytest.mark.usefixtures("place")
+def test_what_cannot_be_is_said_in_one_line(words, said):
     with pytest.raises(UsageError, match=said) as error:
         plan(**words)
     assert "\n" not in str(error.value)
 
 
-def test_a_word_that_there_is_not_is_a_type_error(place):
+@pytest.mark.usefixtures("place")
+def test_a_word_that_there_is_not_is_a_type_error():
     with pytest.raises(TypeError, match="unexpected keyword argument 'method'"):
         plan(method="protonet")
     with pytest.raises(NothingSelected, match="matches none of the cells"):
