@@ -27,10 +27,12 @@ def write_documents(selection: Selection) -> list[Path]:
     chosen, stored = _stored(selection)
     contents = documents(stored, samples=_samples(chosen))
     for name, content in contents.items():
+        path = chosen.out / name
         try:
-            write_whole(chosen.out / name, content)
+            write_whole(path, content)
         except OSError as error:
-            raise UsageError(f"{chosen.out / name}: cannot be written: {error.strerror}") from None
+            where = path if path.parent.is_dir() else path.parent
+            raise UsageError(f"{where}: cannot be written: {error.strerror}") from None
     return [chosen.out / name for name in contents]
 
 

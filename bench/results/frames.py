@@ -101,10 +101,11 @@ def curves(
     value                float64: its mean since the point before
     """
     selection = _selection(methods, ways, shots, seeds, matching)
-    trainings = {}
-    for stored, _, words in _cells(where, selection):
-        if words["training_key"] not in trainings:
-            trainings[words["training_key"]] = [words | point for point in stored.curves(words["training_key"])]
+    trainings: dict[str, list[dict[str, Any]]] = {}
+    for stored, cell, words in _cells(where, selection):
+        key = cell["training_key"]
+        if key not in trainings:
+            trainings[key] = [words | point for point in stored.curves(stored.trainings()[key])]
     return _frame((row for rows in trainings.values() for row in rows), CURVES)
 
 
