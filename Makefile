@@ -1,4 +1,4 @@
-# Two commands for users (make bench, make test), one for developers (make check).
+# Two commands for users (make bench, make test), one for developers (make check). Each makes the links first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,8 +21,11 @@ bench: $(VENV)/.ready
 	case $$code in 0|4) $(BIN)/bench report --grid full || exit $$?;; esac; \
 	exit $$code
 
+# on all cores, a thread a process; torch is compiled to bytecode once, not in each of a hundred processes
+test: export PYTHONDONTWRITEBYTECODE =
+test: export OMP_NUM_THREADS = 1
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 # other libraries go to environments of their own; BENCH_REAL_DATA names photographs to compare gradients on, too
 benchmark: $(VENV)/.ready

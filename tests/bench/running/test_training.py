@@ -1,6 +1,7 @@
 """The runner trains: to the end, through interruptions bit for bit, and no further than to a loss that is none."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +18,9 @@ from fewshot_bench.running.events import Progressed, Trained, TrainingFailed
 SMALL = {
     "transfer": {"batch_size": 8},
     "protonet": {"train_way": 5},
-    "maml": {"meta_batch": 2, "inner_steps": 2},
+    "maml": {"meta_batch": 2, "inner_steps": 1},
     "reptile": {"meta_batch": 2, "inner_steps": 2, "train_shot": 4},
-    "maml-mtl": {"meta_batch": 2, "inner_steps": 2},
+    "maml-mtl": {"meta_batch": 2, "inner_steps": 1},
     "reptile-mtl": {"meta_batch": 2, "inner_steps": 2, "train_shot": 4},
 }
 
@@ -30,16 +31,18 @@ def training(request, make_training):
 
 
 @pytest.fixture(scope="module")
-def known() -> dict:
-    return {}
+def known(tmp_path_factory) -> tuple[dict, Path]:
+    """The events of uninterrupted trainings by key, and the folder of their weights."""
+    return {}, tmp_path_factory.mktemp("known")
 
 
 @pytest.fixture
 def whole(training, make_lab, known) -> list:
     """The events of the uninterrupted training, computed once a method."""
-    if training.key not in known:
-        known[training.key] = run(training, make_lab(checkpoints="whole"))
-    return known[training.key]
+    events, folder = known
+    if training.key not in events:
+        events[training.key] = run(training, make_lab(checkpoints=folder))
+    return events[training.key]
 
 
 @pytest.fixture
@@ -72,9 +75,9 @@ def stop_at(*steps: int):
     return lambda: next(count) in steps
 
 
-def test_a_training_ends_with_stored_weights(training, make_lab):
-    lab = make_lab()
-    *progressed, finished = run(training, lab)
+def test_a_training_ends_with_stored_weights(training, whole, known, make_lab):
+    lab = make_lab(checkpoints=known[1])
+    *progressed, finished = whole
     assert isinstance(finished, Trained)
     assert finished.progress.iteration == training.iterations
     assert finished.progress.images_seen > 0
