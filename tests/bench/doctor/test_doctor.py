@@ -195,16 +195,22 @@ def run(place, bench, finished):
     return place
 
 
-def set_counts(database, cell: str, counts) -> None:
-    """Give a cell (maml-4w1s-s0) other counts, with a checksum that fits."""
-    with sqlite3.connect(database) as c:
-        (key,) = c.execute("SELECT key FROM cells WHERE label LIKE ?", (f"% {cell}",)).fetchone()
-        for number, count in enumerate(counts):
-            c.execute("UPDATE episodes SET n_correct = ? WHERE cell_key = ? AND number = ?", (count, key, number))
-        query = "SELECT number, episode_id, n_correct, n_queries FROM episodes WHERE cell_key = ? ORDER BY number"
-        sha256 = episodes_sha256(c.execute(query, (key,)).fetchall())
-        c.execute("UPDATE cells SET sha256 = ? WHERE key = ?", (sha256, key))
-    c.close()
+@pytest.fixture
+def set_counts(reseal):
+    """Give a cell (maml-4w1s-s0) other counts, with checksums that fit."""
+
+    def change(database, cell: str, counts) -> None:
+        with sqlite3.connect(database) as c:
+            (key,) = c.execute("SELECT key FROM cells WHERE label LIKE ?", (f"% {cell}",)).fetchone()
+            for number, count in enumerate(counts):
+                c.execute("UPDATE episodes SET n_correct = ? WHERE cell_key = ? AND number = ?", (count, key, number))
+            query = "SELECT number, episode_id, n_correct, n_queries FROM episodes WHERE cell_key = ? ORDER BY number"
+            sha256 = episodes_sha256(c.execute(query, (key,)).fetchall())
+            c.execute("UPDATE cells SET sha256 = ? WHERE key = ?", (sha256, key))
+        c.close()
+        reseal(database)
+
+    return change
 
 
 def counts_of(database, cell: str) -> list[int]:
@@ -233,7 +239,7 @@ def test_the_control_says_first_how_long_it_takes(run, bench):
     assert len(document["checks"]) == 14
 
 
-def test_equal_seeds_ring_in_doctor_and_status(run, bench):
+def test_equal_seeds_ring_in_doctor_and_status(run, bench, set_counts):
     for cell in ("protonet-4w1s", "protonet-4w5s"):
         set_counts(run.database, f"{cell}-s1", counts_of(run.database, f"{cell}-s0"))
     assert bench("doctor").code == 0
@@ -244,7 +250,7 @@ def test_equal_seeds_ring_in_doctor_and_status(run, bench):
     assert json.loads(bench("status", "--json").out)["alarms"][0]["kind"] == "equal seeds"
 
 
-def test_answers_that_no_longer_fit_the_counts_ring(run, bench):
+def test_answers_that_no_longer_fit_the_counts_ring(run, bench, set_counts):
     set_counts(run.database, "transfer-4w1s-s0", [0] * 24)
     ran = bench("doctor")
     for kind in ("below chance", "all or nothing", "contradicted"):
@@ -257,16 +263,17 @@ def test_answers_that_no_longer_fit_the_counts_ring(run, bench):
     )
 
 
-def test_equal_weights_of_two_seeds_ring_in_status(run, bench):
+def test_equal_weights_of_two_seeds_ring_in_status(run, bench, reseal):
     with sqlite3.connect(run.database) as c:
         (one,) = c.execute("SELECT checkpoint FROM trainings WHERE method = 'transfer'").fetchone()
         c.execute("UPDATE trainings SET checkpoint = ? WHERE method = 'transfer'", (one,))
     c.close()
+    reseal(run.database)
     assert "alarm  equal seeds  transfer seeds 0 and 1: trainings " in bench("status").out
     assert "transfer seeds 0 and 1: their weights are equal" in bench("doctor").out
 
 
-def test_status_is_silent_without_alarms_and_names_tables_with_several(run, bench):
+def test_status_is_silent_without_alarms_and_names_tables_with_several(run, bench, set_counts):
     assert "alarms:    none (" in bench("status").out
     with sqlite3.connect(run.database) as c:
         c.execute("UPDATE cells SET label = replace(label, ' single ', ' matched ') WHERE n_shot = 5")

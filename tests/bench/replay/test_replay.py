@@ -30,11 +30,18 @@ def run(place, bench, finished):
     return place
 
 
-def change(place, statement, *values):
-    connection = sqlite3.connect(place.database)
-    connection.execute(statement, values)
-    connection.commit()
-    connection.close()
+@pytest.fixture
+def change(reseal):
+    """Change what is stored, with checksums that fit."""
+
+    def change(place, statement, *values):
+        connection = sqlite3.connect(place.database)
+        connection.execute(statement, values)
+        connection.commit()
+        connection.close()
+        reseal(place.database)
+
+    return change
 
 
 def key_of(place, variant, n_shot=1):
@@ -75,7 +82,7 @@ def test_one_episode(run, bench):
     assert (ran.code, "has the episodes 0 to 5" in ran.err) == (5, True)
 
 
-def test_another_answer_is_found_and_named(run, bench):
+def test_another_answer_is_found_and_named(run, bench, change):
     key = key_of(run, "mine", 5)
     answers = Reader(str(run.database)).answers([key])[key]
     labels = np.frombuffer(answers[3], "u1").copy()
@@ -94,14 +101,14 @@ def test_another_answer_is_found_and_named(run, bench):
     assert bench("replay", key, "--episode", "2").code == 0
 
 
-def test_answers_that_do_not_fit_their_count_are_damage(run, bench):
+def test_answers_that_do_not_fit_their_count_are_damage(run, bench, change):
     key = key_of(run, "mine")
     change(run, "UPDATE answers SET labels = zeroblob(12) WHERE cell_key = ? AND number = 3", key)
     ran = bench("replay", key)
     assert (ran.code, "episode 3 do not fit its stored count" in ran.err) == (6, True)
 
 
-def test_without_answers_counts_are_compared(run, bench):
+def test_without_answers_counts_are_compared(run, bench, change):
     key = key_of(run, "mine")
     change(run, "DELETE FROM answers WHERE cell_key = ?", key)
     ran = bench("replay", key)
@@ -119,7 +126,7 @@ def test_without_answers_counts_are_compared(run, bench):
     assert "first     episode 1; its answers were not kept" in ran.out
 
 
-def test_other_images_are_not_the_same_episodes(run, bench):
+def test_other_images_are_not_the_same_episodes(run, bench, change):
     key = key_of(run, "mine")
     change(run, "UPDATE episodes SET episode_id = '0123456789abcdef' WHERE cell_key = ? AND number = 0", key)
     connection = sqlite3.connect(run.database)
@@ -181,7 +188,7 @@ def test_another_version_of_the_code_cannot_repeat_it(run, bench, monkeypatch):
     assert "commit " in ran.err or "fewshot-bench " in ran.err
 
 
-def test_a_method_with_another_setting_cannot_repeat_it(run, bench):
+def test_a_method_with_another_setting_cannot_repeat_it(run, bench, change):
     key = key_of(run, "mine")
     identity = Reader(str(run.database)).cell(key).training["identity"]
     for changed in ({"settings": {}}, {"settings": identity["settings"] | {"momentum": 1}}, {"method": "gone"}):
@@ -253,7 +260,7 @@ def test_no_such_cell_and_nothing_to_repeat(place, bench):
     assert (ran.code, "no cell's key starts with" in ran.err) == (5, True)
 
 
-def test_what_differs_from_the_stored_run_is_told(run, bench):
+def test_what_differs_from_the_stored_run_is_told(run, bench, change):
     facts = '{"torch": "1.0", "threads": "1", "device": "NVIDIA A100", "processor": "8086"}'
     change(run, "UPDATE runs SET facts = ?", facts)
     out = bench("replay", key_of(run, "mine")).out

@@ -1,12 +1,10 @@
-"""What only somebody with this code can do to a results database: forge its checksums, or make it an old one."""
+"""A results database as an earlier version made it."""
 
 import sqlite3
 from contextlib import closing
 
 import pytest
-from sqlalchemy import create_engine
 
-from fewshot_bench.results.store.checksums import SEALED, recount, seal
 from fewshot_bench.results.store.engine import REVISIONS
 
 ADDED = {
@@ -14,21 +12,6 @@ ADDED = {
     "trainings": ["curves_sum", "checksum"],
     "cells": ["answers_sum", "runs_sum", "checksum"],
 }
-
-
-def reseal(where: str) -> None:
-    """Make every checksum but those of episodes that of what is there now."""
-    engine = create_engine(f"sqlite:///{where}")
-    with engine.begin() as connection:
-        recount(connection)
-        for table in SEALED:
-            seal(connection, table)
-    engine.dispose()
-
-
-@pytest.fixture(name="reseal")
-def _reseal():
-    return reseal
 
 
 def make_old(where: str, revision: str = REVISIONS[0]) -> None:
