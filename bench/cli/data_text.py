@@ -15,9 +15,18 @@ from fewshot_bench.config import Config, config_file, load
 from fewshot_bench.data import FORMATS, NAMED, open_images, recognise
 from fewshot_bench.data.cache import folder_of
 from fewshot_bench.data.describing import Prepared, describe, prepared, prepared_sets
+from fewshot_bench.data.format import Source
+from fewshot_bench.data.image_files import Files, files_of
 from fewshot_bench.data.images import SPLITS, ImageSet, check_split
-from fewshot_bench.doctor.copies import copies
-from fewshot_bench.doctor.images import blank_images, class_sizes, picture, published_classes
+from fewshot_bench.doctor.copies import copies, equal_images
+from fewshot_bench.doctor.images import (
+    blank_images,
+    class_sizes,
+    picture,
+    published_classes,
+    turned_images,
+    turned_text,
+)
 from fewshot_bench.errors import DataError
 from fewshot_bench.experiment.episodes import Setting
 from fewshot_bench.files import cache_folder
@@ -32,6 +41,7 @@ class Opened:
     """A data set as a command line named it; n_decoded: images that were decoded for it now."""
 
     images: ImageSet
+    source: Source
     format: str
     prepared: Prepared
     n_decoded: int
@@ -68,8 +78,16 @@ def prepare(source: str, image_size: int | None, *, as_json: bool, quiet: bool) 
     """Decode a data set into the cache."""
     opened = _open(source, image_size, load(config_file(None)), quiet)
     rate = opened.n_decoded / opened.seconds
+    files = files_of(opened.source) if opened.n_decoded else Files()
+    equal = equal_images(opened.images, files.names) if opened.n_decoded else ""
+    found = [("copies", equal), ("EXIF", turned_text(files))]
     if as_json:
-        facts = {"format": opened.format, "n_decoded": opened.n_decoded, "seconds": opened.seconds}
+        facts = {
+            "notes": [note for _, note in found if note],
+            "format": opened.format,
+            "n_decoded": opened.n_decoded,
+            "seconds": opened.seconds,
+        }
         return json.dumps({"schema": 1, **dataclasses.asdict(opened.prepared), **facts})
     took = f"{opened.seconds:.1f} s, {rate:,.0f} images/s" if opened.n_decoded else "nothing: it was prepared before"
     lines = [
@@ -80,6 +98,7 @@ def prepare(source: str, image_size: int | None, *, as_json: bool, quiet: bool) 
         ("prepared", opened.prepared.folder),
         ("fingerprint", opened.prepared.fingerprint),
         ("took", took),
+        *((what, note) for what, note in found if note),
     ]
     return _fact_table(lines)
 
@@ -88,13 +107,15 @@ def checked(source: str, image_size: int | None, split: str | None, *, as_json: 
     """Look for copies, blank images, small classes; exit code, and what was found."""
     config = load(config_file(None))
     name = _checked_split(split, config)
-    images = _open(source, image_size, config, quiet).images
+    opened = _open(source, image_size, config, quiet)
+    images, files = opened.images, files_of(opened.source)
     grid, training, n_query = config.grids[config.run.grid], config.training, config.episodes.n_query
     wanted = [Setting(way, shot, n_query) for way in grid.ways for shot in grid.shots]
     found = [
         published_classes(images),
-        *copies(images, name),
-        blank_images(images),
+        *copies(images, name, files.names),
+        blank_images(images, files.names),
+        *([turned_images(files)] if files.names else []),
         class_sizes(images, name, wanted, Setting(training.way, training.shot, training.query)),
     ]
     said = checks_document(found) if as_json else checks_text(found)
@@ -176,4 +197,4 @@ def _open(source: str, image_size: int | None, config: Config, quiet: bool) -> O
         raise DataError(f"{found.where} changed while it was being read: run the command again")
     if facts.archive_layout:
         format_ = f"{facts.archive_layout}, in an archive"
-    return Opened(images, format_, facts, counts[-1] if counts else 0, seconds)
+    return Opened(images, found, format_, facts, counts[-1] if counts else 0, seconds)

@@ -36,14 +36,14 @@ def find_pictures(images: NDArray[np.uint8]) -> Pictures:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    content, first = _contents(images)
+    content, first = contents(images)
     n, pairs = len(first), _near_pairs(images, first)
     links = coo_array((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     _, picture = connected_components(links, directed=False)
     return Pictures(content, picture.astype(np.int64)[content])
 
 
-def _contents(images: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def contents(images: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """A number for each image's content, 0, 1, ..., and the first image of each."""
     numbers: dict[bytes, int] = {}
     content = np.empty(len(images), dtype=np.int64)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fewshot_bench.data.format import Format, ImageSink, Labels, Progress, Tree, stamp
+from fewshot_bench.data.format import Format, ImageSink, Labels, Progress, Source, Tree, stamp
 from fewshot_bench.data.labels import Listing
 from fewshot_bench.data.readers.archive_trees import Archive
 from fewshot_bench.data.readers.archives import SUFFIXES
-from fewshot_bench.data.readers.image_decoding import decode_into
+from fewshot_bench.data.readers.image_decoding import decode_into, is_turned
 from fewshot_bench.data.readers.trees import contents
 from fewshot_bench.errors import DataError
 
@@ -56,6 +56,30 @@ class ImageFiles:
         labels = listing.labels(self.name)
         decode_into(sink, self.tree.encoded(listing), len(listing.rows), image_size, progress)
         return labels
+
+    def files(self) -> "Files":
+        """See `Files`; reads the head of every image file."""
+        listing = self.listing(self.tree)
+        names = tuple(f"{listing.folder}/{row.file}" if listing.folder else row.file for row in listing.rows)
+        turned = [image.place for image in self.tree.encoded(listing) if is_turned(image.content)]
+        return Files(names, tuple(names[place] for place in sorted(turned)))
+
+
+@dataclass(frozen=True)
+class Files:
+    """The image files that a data set was made from.
+
+    names: in the order in which the images are stored, relative to the data set's top
+    turned: those whose EXIF orientation, which is ignored, says that they lie on their side or head
+    """
+
+    names: tuple[str, ...] = ()
+    turned: tuple[str, ...] = ()
+
+
+def files_of(source: Source) -> Files:
+    """The image files of a data set; none for one that holds its images otherwise."""
+    return source.files() if isinstance(source, ImageFiles | ArchiveSource) else Files()
 
 
 class ArchiveFormat:
@@ -108,6 +132,11 @@ class ArchiveSource:
             name = self._format(tree)
             labels = self.formats[name].find(tree).decode(sink, image_size, progress)
         return replace(labels, layout=name)
+
+    def files(self) -> Files:
+        """See `Files`; reads the archive."""
+        with Archive(self.path) as tree:
+            return files_of(self.formats[self._format(tree)].find(tree))
 
     def _format(self, tree: Archive) -> str:
         if len(self.formats) == 1:  # a user says that it is this

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_bench.data.duplicates import Pictures, find_pictures
+from fewshot_bench.data.duplicates import Pictures, contents, find_pictures
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.tables.alarms.alarm import Alarm, Check, counted
 
+TOLD = 10  # equal images that a line names
 EXAMPLES = 3  # that an alarm names
 
 
@@ -22,8 +23,11 @@ class Twins:
     equal: bool  # to the byte
 
 
-def copies(images: ImageSet, split_name: str) -> tuple[Check, Check, Check]:
-    """Pictures in a base and a novel class of a split; in two classes of a kind; twice in a novel class (a note)."""
+def copies(images: ImageSet, split_name: str, names: Sequence[str] = ()) -> tuple[Check, Check, Check]:
+    """Pictures in a base and a novel class of a split; in two classes of a kind; twice in a novel class (a note).
+
+    names: of the image files, where there are such
+    """
     split, pictures = images.split(split_name), find_pictures(images.images)
     is_base, is_novel = (np.isin(images.class_ids, classes) for classes in (split.base, split.novel))
     leaked, mixed, repeated = [], [], []
@@ -39,21 +43,32 @@ def copies(images: ImageSet, split_name: str) -> tuple[Check, Check, Check]:
     looked_at = f"{len(images.images):,} images"
     advice = "take them out of one side: the models were trained on pictures that they are tested on"
     text = f"{len(leaked):,} of {int(is_novel.sum()):,} images of novel classes stand in a base class, too"
-    leaks = _alarms("copies of base images", f"split {split.name}", text, leaked, images, advice)
+    leaks = _alarms(
+        "copies of base images", f"split {split.name}", text + _shown(leaked, images, names), leaked, advice
+    )
     advice = "take them out of one class: whatever is answered, one copy counts as wrong"
     text = f"{len(mixed):,} images stand in two base classes or in two novel ones"
-    mixes = _alarms("copies across classes", f"split {split.name}", text, mixed, images, advice)
+    mixes = _alarms("copies across classes", f"split {split.name}", text + _shown(mixed, images, names), mixed, advice)
     verb = "repeats" if len(repeated) == 1 else "repeat"
     note = f"{counted(repeated, 'image')} of novel classes {verb} another of the class: one can be support, one query"
     return (
         Check("copies of base images", looked_at, leaks),
         Check("copies across classes", looked_at, mixes),
-        Check("copies in a class", looked_at, notes=(note + _shown(repeated, images),) if repeated else ()),
+        Check("copies in a class", looked_at, notes=(note + _shown(repeated, images, names),) if repeated else ()),
     )
 
 
-def _alarms(kind: str, where: str, text: str, twins: list[Twins], images: ImageSet, advice: str) -> tuple[Alarm, ...]:
-    return (Alarm(kind, where, text + _shown(twins, images), advice),) if twins else ()
+def equal_images(images: ImageSet, names: Sequence[str]) -> str:
+    """ "2 images equal to the byte to another: a.jpg = b.jpg", or nothing; quick, as it looks for no near copies."""
+    content, first = contents(images.images)
+    again = np.flatnonzero(first[content] != np.arange(len(content)))
+    told = [f"{place(int(i), images, names)} = {place(int(first[content[i]]), images, names)}" for i in again[:TOLD]]
+    more = f", and {len(again) - TOLD:,} more" if len(again) > TOLD else ""
+    return f"{counted(again, 'image')} equal to the byte to another: {', '.join(told)}{more}" if told else ""
+
+
+def _alarms(kind: str, where: str, text: str, twins: list[Twins], advice: str) -> tuple[Alarm, ...]:
+    return (Alarm(kind, where, text, advice),) if twins else ()
 
 
 def _twins(image: np.int64, others: NDArray[np.int64], pictures: Pictures) -> Twins:
@@ -69,18 +84,20 @@ def _groups(numbers: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return [group for group in np.split(order, bounds) if len(group) > 1]
 
 
-def _shown(twins: Sequence[Twins], images: ImageSet) -> str:
+def _shown(twins: Sequence[Twins], images: ImageSet, names: Sequence[str]) -> str:
     """ " (6 equal to the byte): dog[3] = cat[17], ..."; the equal ones first, each pair once, ~ for a near copy."""
     once: dict[frozenset[int], str] = {}
     for t in sorted(twins, key=lambda t: not t.equal):
-        told = f"{place(t.image, images)} {'=' if t.equal else '~'} {place(t.copy, images)}"
+        told = f"{place(t.image, images, names)} {'=' if t.equal else '~'} {place(t.copy, images, names)}"
         once.setdefault(frozenset((t.image, t.copy)), told)
     more = ", ..." if len(once) > EXAMPLES else ""
     return f" ({sum(t.equal for t in twins):,} equal to the byte): {', '.join(list(once.values())[:EXAMPLES])}{more}"
 
 
-def place(image: int, images: ImageSet) -> str:
-    """ "dog[3]": number 3, from 0, among the images of its class; on one line, whatever that is called."""
+def place(image: int, images: ImageSet, names: Sequence[str] = ()) -> str:
+    """The image's file, or "dog[3]": number 3, from 0, of its class; on one line, whatever that is called."""
+    if names:
+        return names[image] if names[image].isprintable() else repr(names[image])
     c = int(images.class_ids[image])
     name = images.class_names[c]
     return f"{name if name.isprintable() else repr(name)}[{int(np.searchsorted(images.images_of_class[c], image))}]"

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_bench.data.describing import chunks, class_samples
+from fewshot_bench.data.image_files import Files
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.doctor.copies import EXAMPLES, place
+from fewshot_bench.doctor.copies import EXAMPLES, TOLD, place
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.episodes import Setting, check_setting
 from fewshot_bench.tables.alarms.alarm import Alarm, Check, counted
@@ -16,13 +17,27 @@ NEARLY_BLANK = 2.0  # of 255: standard deviation of the pixels, in every channel
 UNEVEN = 2  # times as many images in the largest class as in the smallest
 
 
-def blank_images(images: ImageSet) -> Check:
-    """Images of a single colour (an alarm), or nearly so (a note)."""
+def turned_images(files: Files) -> Check:
+    """Photographs that a viewer turns and this program does not (a note); see docs/data.md."""
+    kind, looked_at = "EXIF orientation", f"{counted(files.names, 'image file')}"
+    return Check(kind, looked_at, notes=(turned_text(files),) if files.turned else ())
+
+
+def turned_text(files: Files) -> str:
+    """ "2 photographs are read as they are stored, which EXIF would turn: a.jpg, b.jpg", or nothing."""
+    told = ", ".join(name if name.isprintable() else repr(name) for name in files.turned[:TOLD])
+    more = f", and {len(files.turned) - TOLD:,} more" if len(files.turned) > TOLD else ""
+    read = f"{counted(files.turned, 'photograph')} read as stored, which EXIF would turn"
+    return f"{read}: {told}{more}" if told else ""
+
+
+def blank_images(images: ImageSet, names: Sequence[str] = ()) -> Check:
+    """Images of a single colour (an alarm), or nearly so (a note). names: of the image files, where there are such"""
     spread = np.concatenate([_spread(chunk) for chunk in chunks(images.images)])
     blank, faint = np.flatnonzero(spread == 0), np.flatnonzero((spread > 0) & (spread < NEARLY_BLANK))
-    text = f"{counted(blank, 'image')} of a single colour{_shown(blank, images)}"
+    text = f"{counted(blank, 'image')} of a single colour{_shown(blank, images, names)}"
     advice = "take out what shows nothing, or fetch it again: it counts as an example of its class"
-    note = f"{counted(faint, 'image')} of nearly a single colour{_shown(faint, images)}"
+    note = f"{counted(faint, 'image')} of nearly a single colour{_shown(faint, images, names)}"
     return Check(
         "blank images",
         f"{len(images.images):,} images",
@@ -87,9 +102,11 @@ def _lacks(images: ImageSet, classes: tuple[int, ...], setting: Setting, what: s
     return ""
 
 
-def _shown(found: NDArray[np.int64], images: ImageSet) -> str:
+def _shown(found: NDArray[np.int64], images: ImageSet, names: Sequence[str]) -> str:
     """ ": dog[3], cat[17], ..."."""
-    return ": " + ", ".join([place(int(i), images) for i in found[:EXAMPLES]] + ["..."] * (len(found) > EXAMPLES))
+    return ": " + ", ".join(
+        [place(int(i), images, names) for i in found[:EXAMPLES]] + ["..."] * (len(found) > EXAMPLES)
+    )
 
 
 def picture(images: ImageSet, split: str, n_classes: int, n_images: int) -> bytes:

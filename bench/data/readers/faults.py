@@ -1,5 +1,9 @@
 """How a fault is told: what a file is instead of data, and what another library says of a damaged one."""
 
+from collections.abc import Sequence
+
+TOLD = 10  # faults of one kind that a message names
+
 
 def impostor(data: bytes) -> str | None:
     """What a file with these first bytes is when it is no data at all but the trace of a failed download."""
@@ -11,6 +15,17 @@ def impostor(data: bytes) -> str | None:
     if not data:
         return "is empty"
     return None
+
+
+def told(faults: Sequence[str], count: int, what: str) -> str:
+    """One fault as it is; of several how many there are, and the first of them.
+
+    faults: the first TOLD, or all; count: of all; what: is wrong with them, "images cannot be used"
+    """
+    if count == 1:
+        return faults[0]
+    more = f"; and {count - TOLD:,} more" if count > TOLD else ""
+    return f"{count:,} {what}: {'; '.join(faults[:TOLD])}{more}"
 
 
 def reason(error: Exception) -> str:

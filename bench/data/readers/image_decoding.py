@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from fewshot_bench.data.format import ImageSink, Progress
-from fewshot_bench.data.readers.faults import impostor, reason
+from fewshot_bench.data.readers.faults import TOLD, impostor, reason, told
 from fewshot_bench.errors import DataError
 from fewshot_bench.machine import cores
 
@@ -87,8 +87,8 @@ def decode_into(
 ) -> None:
     """Decode image files into a sink, in parallel, holding only a few chunks of them in memory.
 
-    total: how many files there are, for the progress report. Raises DataError for the first file that
-    cannot be used, and when sizes differ although image_size is None.
+    total: how many files there are, for the progress report. Raises DataError when sizes differ although image_size is
+    None, and at the end for all files that cannot be used: a person mends them together.
 
     Threads, not processes: Pillow releases the interpreter lock while it decodes and resamples, and there is
     nothing to pickle and nothing to guard in the caller's main module. Two threads bring photographs of
@@ -96,7 +96,7 @@ def decode_into(
     """
     workers = min(8, cores())
     store = _Store(sink, total, progress)
-    waiting: deque[Future[list[Decoded]]] = deque()
+    waiting: deque[Future[list[Decoded | DataError]]] = deque()
     with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
         warnings.simplefilter("ignore", UserWarning)  # broken EXIF blocks, which are not used
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -109,6 +109,18 @@ def decode_into(
                 store.take(waiting.popleft().result())
         finally:
             pool.shutdown(cancel_futures=True)
+    store.finish()
+
+
+def is_turned(content: bytes | Path) -> bool:
+    """Whether EXIF says that the image in a file lies on its side or head; False for what is damaged."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # broken EXIF blocks
+        try:
+            with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as image:
+                return "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+        except Exception:  # of damaged EXIF blocks Pillow raises nearly anything
+            return False
 
 
 class _Store:
@@ -118,9 +130,17 @@ class _Store:
         self._sink, self._total, self._progress = sink, total, progress
         self._first: Decoded | None = None
         self._done = 0
+        self._faults: list[str] = []
+        self._n_faults = 0
 
-    def take(self, images: list[Decoded]) -> None:
+    def take(self, images: list[Decoded | DataError]) -> None:
+        """Put some images, until one cannot be used: the others are then only looked at."""
         for image in images:
+            if isinstance(image, DataError):
+                self._n_faults += 1
+                self._faults += [str(image)] if self._n_faults <= TOLD else []
+            if isinstance(image, DataError) or self._n_faults:
+                continue
             first = self._first = self._first or image
             if image.pixels.shape[1:] != first.pixels.shape[1:]:
                 raise DataError(
@@ -130,6 +150,11 @@ class _Store:
             self._sink.put(image.place, image.pixels)
         self._done += len(images)
         self._progress("decoding images", self._done, self._total)
+
+    def finish(self) -> None:
+        """Raise DataError where images cannot be used."""
+        if self._n_faults:
+            raise DataError(told(self._faults, self._n_faults, "images cannot be used"))
 
 
 def _size(image: Decoded) -> str:
@@ -151,11 +176,14 @@ def _chunks(files: Iterable[Encoded]) -> Iterator[list[Encoded]]:
         yield chunk
 
 
-def _decode_chunk(files: list[Encoded], image_size: int | None) -> list[Decoded]:
-    decoded = []
+def _decode_chunk(files: list[Encoded], image_size: int | None) -> list[Decoded | DataError]:
+    decoded: list[Decoded | DataError] = []
     for file in files:
-        data = file.content if isinstance(file.content, bytes) else _read(file.content)
-        decoded.append(Decoded(file.place, file.where, read_image(data, file.where, image_size)))
+        try:
+            data = file.content if isinstance(file.content, bytes) else _read(file.content)
+            decoded.append(Decoded(file.place, file.where, read_image(data, file.where, image_size)))
+        except DataError as error:
+            decoded.append(error)
     return decoded
 
 

@@ -12,7 +12,7 @@ from fewshot_bench.data.format import Entries, hidden, stamp
 from fewshot_bench.data.labels import LISTS, MAX_LIST_BYTES, Listing, Row
 from fewshot_bench.data.readers.archive_trees import Archive, below_images, listed_members
 from fewshot_bench.data.readers.archives import SUFFIXES, is_archive
-from fewshot_bench.data.readers.faults import shown
+from fewshot_bench.data.readers.faults import shown, told
 from fewshot_bench.data.readers.image_decoding import Encoded
 from fewshot_bench.errors import DataError
 
@@ -88,6 +88,7 @@ class Folder:
         """
         folders: dict[str, str] = {}  # as named -> where it leads; text, as a Path takes longer than asking the disk
         rows: dict[str, Row] = {}
+        missing: list[str] = []
         base = str(self.path / listing.folder)
         for row in listing.rows:
             path = f"{base}/{row.file}"
@@ -101,7 +102,8 @@ class Folder:
                     real = self._inside(path)
                     status = Path(real).stat()
             except FileNotFoundError:
-                raise DataError(f"{row.where}: there is no file {path!r}") from None
+                missing.append(f"{row.where}: there is no file {path!r}")
+                continue
             except (OSError, ValueError) as error:
                 raise DataError(f"{row.where}: {path!r}: {getattr(error, 'strerror', error)}") from None
             if not stat.S_ISREG(status.st_mode):
@@ -110,6 +112,8 @@ class Folder:
             if earlier is not row:
                 raise DataError(f"{row.where}: {path!r} is the same file as {earlier.file!r} ({earlier.where})")
             yield stamp(status)
+        if missing:
+            raise DataError(told(missing, len(missing), "listed files are missing"))
 
     def encoded(self, listing: Listing) -> Iterator[Encoded]:
         """See `Tree`."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from fewshot_bench.data import FORMATS, find_source, open_images
 from fewshot_bench.data.describing import class_samples
@@ -167,7 +167,7 @@ def test_check_finds_nothing_in_a_good_set(own, bench):
     Path("bench.toml").write_text(GRID)
     ran = bench("data", "check", str(own), "--split", "ravi")
     assert (ran.code, ran.err) == (0, "")
-    assert "6 checks, 0 alarms" in ran.out
+    assert "7 checks, 0 alarms" in ran.out
     assert json.loads(bench("data", "check", str(own), "--split", "ravi", "--json").out)["alarms"] == 0
 
 
@@ -207,10 +207,43 @@ def test_check_finds_what_is_planted(bench, tmp_path, monkeypatch):
     assert ran.code == 3
     found = alarms(ran)
     assert found.keys() == {"copies of base images", "blank images"}
-    assert "c10[7] = c00[4]" in found["copies of base images"]
-    assert found["blank images"] == "1 image of a single colour: c01[3]"
-    assert notes(ran)["blank images"] == "1 image of nearly a single colour: c01[5]"
+    assert "c10/007.png = c00/004.png" in found["copies of base images"]
+    assert found["blank images"] == "1 image of a single colour: c01/003.png"
+    assert notes(ran)["blank images"] == "1 image of nearly a single colour: c01/005.png"
     assert notes(ran)["class sizes"] == "classes differ in size: 'c00' has 20 images, 'c02' 45"
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_copies_and_turned_photographs_are_named_by_file(own, bench, tmp_path, archived):
+    shutil.copy(own / "c00" / "004.png", own / "c00" / "017.png")
+    for name, orientation in (("c01/000.jpg", 6), ("c02/000.jpg", 1), ("c12/000.jpg", 3)):
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = orientation
+        Image.open(own / name.replace("jpg", "png")).save(own / name, exif=exif)
+    source = shutil.make_archive(str(tmp_path / "packed"), "zip", own) if archived else str(own)
+    ran = bench("data", "prepare", source)
+    text = " ".join(ran.out.split())
+    assert "1 image equal to the byte to another: c00/017.png = c00/004.png" in text
+    turned = "2 photographs read as stored, which EXIF would turn: c01/000.jpg, c12/000.jpg"
+    assert turned in text
+    assert "EXIF" not in bench("data", "prepare", source).out  # which decoded nothing
+    checked = bench("data", "check", source, "--json")
+    assert notes(checked)["EXIF orientation"] == turned
+    assert checked.code == 0
+
+
+@pytest.mark.parametrize("command", ["check", "prepare"])
+@pytest.mark.parametrize(("n", "end"), [(3, "is damaged or truncated"), (12, "; and 2 more")])
+def test_all_broken_images_are_named_together(own, bench, command, n, end):
+    for i in range(n):
+        path = own / "c03" / f"{i:03d}.png"
+        path.write_bytes(path.read_bytes()[:60])
+    ran = bench("data", command, str(own))
+    assert ran.code == 2
+    assert len(ran.err.splitlines()) == 1
+    assert f"{n} images cannot be used: " in ran.err
+    assert [f"c03/{i:03d}.png" in ran.err for i in range(12)] == [i < min(n, 10) for i in range(12)]
+    assert end in ran.err
 
 
 def test_a_hostile_class_name_cannot_write_to_the_terminal(own, bench, tmp_path):

@@ -4,12 +4,13 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from fewshot_bench.data import open_images
 from fewshot_bench.data.cache import ImageFile
 from fewshot_bench.data.readers import image_decoding
 from fewshot_bench.data.readers.image_decoding import Encoded, decode_into, read_image
+from fewshot_bench.errors import DataError
 
 
 def _encoded(image: Image.Image, image_format: str, **options: object) -> bytes:
@@ -120,3 +121,25 @@ def test_an_image_file_with_gaps_is_refused(tmp_path, indices):
             file.put(index, np.zeros((1, 2, 2), np.uint8))
         with pytest.raises(RuntimeError, match="gaps"):
             file.finish()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_what_exif_would_turn(kind):
+    for orientation in (None, 0, 1, 2, 3, 6, 8, 9):
+        exif, out = Image.Exif(), io.BytesIO()
+        if orientation is not None:
+            exif[ExifTags.Base.Orientation] = orientation
+        Image.new("RGB", (4, 4)).save(out, kind, exif=exif)
+        assert image_decoding.is_turned(out.getvalue()) == (orientation in (2, 3, 6, 8))
+    damaged = out.getvalue().replace(b"MM\0*", b"MM\xff*")
+    assert not image_decoding.is_turned(damaged)
+    assert not image_decoding.is_turned(b"no image")
+
+
+def test_missing_files_are_named_together(photos, tmp_path, cache):
+    folder = photos.as_folder(tmp_path / "set")
+    for number in range(3):
+        (folder / f"images/dog{number:04d}.jpg").unlink()
+    with pytest.raises(DataError, match="3 listed files are missing: ") as error:
+        open_images(str(folder), cache)
+    assert str(error.value).count("there is no file") == 3
