@@ -1,7 +1,7 @@
 """What a method is: two functions, `step` and `predict`. The loop around them belongs to the runner."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
@@ -76,6 +76,8 @@ class Method(nn.Module, ABC):
     Settings: ClassVar[type]  # a frozen dataclass; every default names its source
     version: ClassVar[int]  # raise it when old results stop being comparable
     adapts: ClassVar[bool] = True  # False where `predict` ignores its `adaptation`
+    # with which settings `contract` tries it, where the defaults are too slow or learn nothing in 60 small steps
+    trials: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """`embeds` is never inherited: what a subclass changes would not be asked for, its parent's answer would be.

@@ -161,6 +161,7 @@ class MamlMetaTransfer(MetaTransfer):
     """Meta-transfer with MAML as its meta-learner."""
 
     Settings: ClassVar[type] = MamlMetaTransferSettings
+    trials = tuple({**trial, "supervised_lr": 3e-3} for trial in Maml.trials)
     Learner = Maml
 
 
@@ -168,6 +169,7 @@ class ReptileMetaTransfer(MetaTransfer):
     """Meta-transfer with Reptile as its meta-learner."""
 
     Settings: ClassVar[type] = ReptileMetaTransferSettings
+    trials = tuple({**trial, "supervised_lr": 3e-3} for trial in Reptile.trials)
     Learner = Reptile
 
 

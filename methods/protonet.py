@@ -38,6 +38,7 @@ class ProtoNet(Method):
     Settings: ClassVar[type] = ProtoNetSettings
     version: ClassVar[int] = 1
     adapts: ClassVar[bool] = False
+    trials = ({"train_way": 6},)
     settings: ProtoNetSettings
 
     def __init__(self, problem: Problem, settings: ProtoNetSettings) -> None:

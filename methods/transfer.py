@@ -35,6 +35,7 @@ class Transfer(Method):
 
     Settings: ClassVar[type] = TransferSettings
     version: ClassVar[int] = 1
+    trials = ({"batch_size": 16}, {"batch_size": 16, "frozen": True, "norm": "running"})
     settings: TransferSettings
 
     def __init__(self, problem: Problem, settings: TransferSettings, trunk: Trunk | None = None) -> None:

@@ -14,6 +14,7 @@ from fewshot_bench.cli.doctor import doctor
 from fewshot_bench.cli.exchange import export, import_
 from fewshot_bench.cli.listing import init, list_
 from fewshot_bench.cli.merge import merge
+from fewshot_bench.cli.method import method
 from fewshot_bench.cli.power import power
 from fewshot_bench.cli.replay import replay
 from fewshot_bench.cli.report import report
@@ -24,7 +25,7 @@ from fewshot_bench.cli.why import why
 from fewshot_bench.errors import BenchError
 
 GROUPS = {
-    "Make results": (init, list_, data, run, status),
+    "Make results": (init, list_, data, method, run, status),
     "Read them": (report, compare, claims, power),
     "Trust them": (check, doctor, show, replay, why, verify),
     "Share them": (merge, export, import_),
