@@ -12,7 +12,7 @@ from fewshot_bench.data import splits
 from fewshot_bench.data.format import Tree
 from fewshot_bench.data.formats.split_folders import class_folders, is_image, quoted, rows_of_classes
 from fewshot_bench.data.image_files import ImageFiles
-from fewshot_bench.data.labels import PART_OF, PARTS, Listing, list_images, read_table
+from fewshot_bench.data.labels import LISTS, PART_OF, PARTS, Listing, list_images, read_table
 from fewshot_bench.errors import DataError
 from fewshot_bench.seeding import Stream, shuffled
 
@@ -44,6 +44,11 @@ def listing(tree: Tree) -> Listing:
     elif published := splits.of_classes(set(folders)):
         part_of = {name: part for part, names in published.parts.items() for name in names}
         remark = f"Split by class as by {published.authors}: the classes are those of {published.data_set}."
+    elif unread := sorted(LISTS.intersection(tree.entries().files)):
+        raise DataError(
+            f"{tree.show(unread[0])} is not read, and without it the classes would be split by chance: "
+            f"write {SPLIT_FILE} (header {','.join(HEADER)}) beside it, or move it away"
+        )
     else:
         part_of = random_parts(list(folders), tree.show(""))
         remark = (

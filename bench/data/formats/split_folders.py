@@ -40,28 +40,28 @@ def listing(tree: Tree) -> Listing:
         part = PART_OF.get(folder.lower())
         if part and folders.setdefault(part, folder) != folder:
             raise DataError(f"{tree.show(folder)} and {folders[part]!r} beside it both mean {part!r}: move one away")
-    classes: dict[str, dict[str, str]] = {}  # part -> class -> its folder
+    classes = {part: class_folders(tree, folder) for part, folder in folders.items()}  # part -> class -> its folder
+    for first, second in combinations([part for part in PARTS if part in folders], 2):
+        if shared := sorted(classes[first].keys() & classes[second].keys()):
+            at, there = (tree.show(classes[part][shared[0]]) for part in (second, first))
+            way = f"{'' if tree.path.is_dir() else 'unpack it, and '}class-folders:{tree.path}/{folders[first]}"
+            raise DataError(
+                f"{at}: class {shared[0]!r} is in {first} already ({there}), and {len(shared) - 1:,} more are, but "
+                f"few-shot learning tests on classes that are not trained on: {way} splits those of {folders[first]} "
+                "by chance"
+            )
     for part in PARTS:
         if part not in folders:
             raise DataError(f"{tree.show(part)} is missing: expected {EXPECTS}{_way_to(part, tree, folders)}")
-        classes[part] = class_folders(tree, folders[part])
         if not classes[part]:
             raise DataError(f"{tree.show(folders[part])} holds no class folders")
-    for first, second in combinations(PARTS, 2):
-        if shared := sorted(classes[first].keys() & classes[second].keys()):
-            at, there = (tree.show(classes[part][shared[0]]) for part in (second, first))
-            raise DataError(
-                f"{at}: class {shared[0]!r} is in {first} already ({there}), and {len(shared) - 1:,} more are, but "
-                "few-shot learning tests on classes that are not trained on: "
-                f"class-folders:{tree.path}/{folders[first]} splits those of {folders[first]} by chance"
-            )
     return list_images({part: rows_of_classes(tree, classes[part]) for part in PARTS})
 
 
 def _way_to(part: str, tree: Tree, folders: dict[str, str]) -> str:
     """The end of a message: how to make the part that is missing out of `train`."""
     classes = tree.entries(folders["train"]).folders if "train" in folders else ()
-    if len(classes) < FEWEST_TO_DIVIDE:
+    if len(classes) < FEWEST_TO_DIVIDE or not tree.path.is_dir():
         return ""
     own, new = (str(tree.path / folder) for folder in (f"{folders['train']}/{classes[0]}", part))
     return f"; move some classes there, as by `mkdir {quote(new)}; mv {quote(own)} {quote(new)}`"

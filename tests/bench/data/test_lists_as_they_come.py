@@ -228,6 +228,22 @@ def test_the_same_classes_in_train_and_val(photos, layouts, tmp_path, cache):
     assert len(open_images(way, cache).class_names) == 5
 
 
+def test_train_and_val_of_the_same_classes_and_no_test(photos, layouts, tmp_path, cache):
+    files = {f"{part}/{name[:3]}/{name}": data for name, data in photos.files.items() for part in ("train", "val")}
+    folder = layouts.write(tmp_path / "set", files)
+    fails(folder, cache, "is in train already", f"class-folders:{folder}/train")
+
+
+@pytest.mark.parametrize("name", ["train.txt", "val.json", "novel.csv"])
+def test_lists_beside_class_folders_are_not_passed_over(photos, layouts, tmp_path, cache, name):
+    """A split by chance in their place would be a wrong one that nobody notices."""
+    files = {f"{name[:3]}/{name}": data for name, data in photos.files.items()}
+    folder = layouts.write(tmp_path / "set", files | {name: b"[]"})
+    fails(
+        folder, cache, f"{folder / name} is not read", "write split.csv (header class,part) beside it, or move it away"
+    )
+
+
 def test_no_val_part(photos, layouts, tmp_path, cache):
     files = {name.replace("val/", "train/"): data for name, data in layouts.files("split-folders", photos).items()}
     folder = layouts.write(tmp_path / "my set", files)
