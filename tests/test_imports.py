@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -122,5 +123,5 @@ def test_a_command_imports_one_module_of_work():
         assert len(deferred) <= n_commands, path
 
 
-def is_function(node: ast.AST) -> bool:
+def is_function(node: ast.AST) -> TypeGuard[ast.FunctionDef]:
     return isinstance(node, ast.FunctionDef)

@@ -98,7 +98,7 @@ class Workplace:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 

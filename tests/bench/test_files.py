@@ -58,7 +58,7 @@ def test_a_pipe_is_written_and_not_replaced(tmp_path):
     reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
     reader.start()
     write_whole(pipe, b"through")
-    reader.join(timeout=10)
+    reader.join(timeout=600)
     assert read == [b"through"]
     assert pipe.is_fifo()
 

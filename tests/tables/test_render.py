@@ -99,7 +99,7 @@ def test_latex_compiles(table, hostile, tmp_path):
     document = "\\documentclass{article}\\usepackage{booktabs,graphicx}\\begin{document}\n%s\\end{document}\n"
     (tmp_path / "t.tex").write_text(document % body, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "t.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=600)
     assert done.returncode == 0, done.stdout[-2000:]
 
 

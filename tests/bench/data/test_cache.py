@@ -129,7 +129,7 @@ def _start(source, cache, how=""):
 def test_four_processes_prepare_at_once(photos, tmp_path, cache):
     source = photos.as_folder_with_archive(tmp_path / "set")
     processes = [_start(source, cache) for _ in range(4)]
-    results = [process.communicate(timeout=60) for process in processes]
+    results = [process.communicate(timeout=600) for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, results
     assert len({out for out, _ in results}) == 1
     assert len(list(cache.iterdir())) == 1
@@ -150,7 +150,7 @@ def test_the_loser_of_a_race_uses_the_winners_folder(photos, tmp_path, cache):
 def test_a_killed_preparation_is_harmless_and_removed_when_old(photos, tmp_path, cache):
     source = photos.as_folder(tmp_path / "set")
     process = _start(source, cache, "die")
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == -signal.SIGKILL
     (leftover,) = cache.iterdir()
 
@@ -164,7 +164,7 @@ def test_a_killed_preparation_is_harmless_and_removed_when_old(photos, tmp_path,
 
 def test_a_full_disk_is_one_line_that_names_the_cache(photos, tmp_path, cache):
     process = _start(photos.as_folder(tmp_path / "set"), cache, "full")
-    _, message = process.communicate(timeout=60)
+    _, message = process.communicate(timeout=600)
     assert message.startswith(f"DataError: cannot prepare the data set in {cache}: File too large")
     assert message.count("\n") == 1
     assert not list(cache.iterdir())

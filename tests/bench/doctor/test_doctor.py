@@ -16,7 +16,7 @@ from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.results.store import Reader
-from fewshot_bench.results.store.writing import episodes_sha256
+from fewshot_bench.results.store.checksums import episodes_sha256
 from fewshot_bench.running import runner
 from fewshot_bench.running.events import Trained
 

@@ -29,7 +29,7 @@ print(len(table), len(both), abs(means["accuracy"] - means["accuracy_mean"]).max
 def test_a_script_that_trains_in_workers_runs_its_top_level_once(place):
     (place.folder / "script.py").write_text(SCRIPT)
     ran = subprocess.run(
-        [sys.executable, "-W", "error", "script.py"], cwd=place.folder, capture_output=True, text=True, timeout=300
+        [sys.executable, "-W", "error", "script.py"], cwd=place.folder, capture_output=True, text=True, timeout=600
     )
     assert ran.returncode == 0, ran.stderr
     first, planned, counted = ran.stdout.splitlines()

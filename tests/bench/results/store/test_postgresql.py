@@ -48,7 +48,7 @@ def test_several_first_runs_make_one_database(where):
     command = [sys.executable, "-W", "error", "-c", OPENS, where]
     running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(6)]
     for process in running:
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=600)
         assert (process.returncode, said) == (0, "")
     assert Reader(where).counts().runs == 6
 

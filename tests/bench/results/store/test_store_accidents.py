@@ -102,7 +102,7 @@ def test_several_runs_at_once_store_everything_once(where, provenance):
     command = [sys.executable, "-W", "error", "-c", AT_ONCE, where]
     running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
     for process in running:
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=600)
         assert (process.returncode, said) == (0, "")
     reader = Reader(where)
     counts = reader.counts()
