@@ -56,7 +56,7 @@ def find_method(name: str) -> type[Method]:
         raise UnusableMethod(f"the method {name!r} is declared by {both}: uninstall one of them")
     try:
         found = entries[0].load()
-    except (Exception, SystemExit) as error:  # a module of strangers may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a module of strangers may raise anything
         said = " ".join(str(error).split())
         raise UnusableMethod(f"{_in_words(entries[0])} cannot be imported: {type(error).__name__}: {said}") from None
     if problem := _problem(found):
@@ -106,7 +106,7 @@ def _declared() -> dict[str, list[EntryPoint]]:
     """Name -> the entry points that declare it; more than one is one too many."""
     try:
         entries = list(entry_points(group=GROUP))
-    except Exception:  # some package's list of entry points cannot be read: the others count
+    except Exception:  # noqa: BLE001  # some package's list of entry points cannot be read: the others count
         entries = []
         for package in distributions():
             with suppress(Exception):

@@ -31,26 +31,26 @@ PLOTS: dict[str, tuple[str, Draw]] = {
     "accuracy": (
         "Accuracy over shots, one panel a way. Bands are 95 % t-intervals over episodes; the dashed line is "
         "chance; a hollow marker has fewer episodes than wanted; a line breaks where a cell has no number.",
-        lambda results, table, narrow: accuracy_against_shots(table, narrow),
+        lambda _, table, narrow: accuracy_against_shots(table, narrow),
     ),
     "heatmap": (
         "Accuracy (%) of every method in every setting. The colour is the share of the way from chance to "
         "perfect, so that settings with different numbers of classes can be seen side by side. Bold: the "
         "highest of its row.",
-        lambda results, table, narrow: heat_map(table, narrow),
+        lambda _, table, narrow: heat_map(table, narrow),
     ),
     "ranks": (
         "Mean ranks over the settings, 1 is best. A bar joins methods that so few settings cannot separate "
         f"(Nemenyi, 5 %). {CAUTION}",
-        lambda results, table, narrow: critical_differences(table, narrow),
+        lambda _, table, narrow: critical_differences(table, narrow),
     ),
     "curves": (
         "Training loss over iterations. Methods minimise different losses: compare shapes, not heights.",
-        lambda results, table, narrow: training_curves(results, narrow),
+        lambda results, _, narrow: training_curves(results, narrow),
     ),
     "cost": (
         "Minutes and peak memory of each training, as measured on the device named in the table below.",
-        lambda results, table, narrow: training_cost(results, narrow),
+        lambda results, _, narrow: training_cost(results, narrow),
     ),
 }
 

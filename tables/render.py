@@ -96,7 +96,7 @@ def environment(package: str, autoescape: bool, **options: Any) -> Environment:
     )
 
 
-def _csv(table: Table, published: Sequence[PublishedTable]) -> str:
+def _csv(table: Table, _: Sequence[PublishedTable]) -> str:
     """One line a cell; fractions, empty where there is no number."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

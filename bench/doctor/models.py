@@ -169,7 +169,7 @@ def _each(
             raise
         except FileNotFoundError as error:
             notes.append(f"{model.name}: not looked at: {error}")
-        except Exception as error:  # a method's own code may raise anything, and must not hide the other models
+        except Exception as error:  # noqa: BLE001  # a method may raise anything, and hides no other model
             text = f"it cannot be evaluated: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
             alarms.append(Alarm(kind, model.name, text, "mend its predict, or train it again"))
     return seen, alarms, notes

@@ -54,7 +54,7 @@ def _train(todo: PlannedTraining, lab: Laboratory) -> Iterator[Event]:
     except BrokenMethod as error:
         lab.checkpoints.drop_partial(todo.training.key)
         yield TrainingFailed(todo.training, progress, str(error))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # a method's own code may raise anything
         lab.checkpoints.drop_partial(todo.training.key)
         reason = f"training broke after iteration {progress.iteration}: {_one_line(error)}"
         yield TrainingFailed(todo.training, progress, reason, traceback.format_exc())
@@ -76,7 +76,7 @@ def _evaluate(job: CellJob, lab: Laboratory) -> Iterator[Event]:
         raise DeviceFailed(_one_line(error)) from None
     except (FloatingPointError, BrokenMethod) as error:
         yield CellFailed(planned, str(error))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # as above
         reason = f"evaluation broke in or after episode {n_done}: {_one_line(error)}"
         yield CellFailed(planned, reason, traceback.format_exc())
 

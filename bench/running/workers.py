@@ -111,10 +111,9 @@ def run_in_workers(plan: Plan, place: Workplace, should_stop: Callable[[], bool]
         while left or any(w.item for w in workers):
             if should_stop() or ended:
                 stop.set()
-            for worker in workers:
-                if left and worker.item is None and not stop.is_set():
-                    worker.give(left.next(cells_first=False))
-            if stop.is_set() and not any(w.item for w in workers):
+            if not stop.is_set():
+                _hand_out(left, workers)
+            elif not any(w.item for w in workers):
                 break
             for event in _received(workers, restart=not stop.is_set()):
                 if isinstance(event, Exception):  # Stopped with its work in hand, or what ends the whole run
@@ -130,6 +129,12 @@ def run_in_workers(plan: Plan, place: Workplace, should_stop: Callable[[], bool]
         for worker in workers:
             worker.process.kill()
             worker.process.join()
+
+
+def _hand_out(left: Queue, workers: "list[_Worker]") -> None:
+    for worker in workers:
+        if left and worker.item is None:
+            worker.give(left.next(cells_first=False))
 
 
 def _registered(plan: Plan) -> dict[str, type[Method]]:
@@ -231,6 +236,6 @@ def _work(place: Workplace, connection: "Connection[Any, Any]", stop: Any) -> No
                     connection.send(event)
             except (Stopped, BenchError) as error:
                 connection.send(error)
-            except Exception as error:  # what `do` does not explain is the worker's own set-up
+            except Exception as error:  # noqa: BLE001  # what `do` does not explain is the worker's own set-up
                 connection.send(BenchError(f"a worker process could not start: {type(error).__name__}: {error}"))
             connection.send(None)

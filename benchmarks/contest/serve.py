@@ -20,7 +20,7 @@ def main() -> None:
         question = json.loads(line)
         try:
             answer = getattr(answers, question.pop("ask"))(**question)
-        except Exception as error:  # whatever a library raises is told, and ends nothing else
+        except Exception as error:  # noqa: BLE001  # whatever a library raises is told, and ends nothing else
             answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
         replies.write(json.dumps(answer) + "\n")
 

@@ -73,7 +73,7 @@ def read_image(data: bytes, where: str, image_size: int | None = None) -> NDArra
         raise DataError(f"{where} is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"{where} has more than {MAX_PIXELS:,} pixels") from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # of damaged images Pillow raises nearly anything
         raise DataError(f"{where} is damaged or truncated ({reason(error)})") from None
 
 
@@ -119,7 +119,7 @@ def is_turned(content: bytes | Path) -> bool:
         try:
             with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as image:
                 return "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
-        except Exception:  # of damaged EXIF blocks Pillow raises nearly anything
+        except Exception:  # noqa: BLE001  # of damaged EXIF blocks Pillow raises nearly anything
             return False
 
 

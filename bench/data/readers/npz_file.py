@@ -71,7 +71,7 @@ def _shape(stream: IO[bytes], where: str) -> tuple[int, ...]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a header by Python 2
             shape, fortran_order, dtype = read(stream, max_header_size=MAX_HEADER)
-    except Exception as error:  # numpy reads it as Python: SyntaxError, TokenError, RecursionError
+    except Exception as error:  # noqa: BLE001  # numpy reads it as Python: SyntaxError, TokenError, RecursionError
         raise DataError(f"{where} has a damaged header ({said(error)})") from None
     if dtype != np.uint8 or len(shape) != 4 or fortran_order:
         raise DataError(f"{where} has the type {dtype} and shape {shape}, not uint8 and (images, height, width, 3)")

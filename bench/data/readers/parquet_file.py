@@ -64,7 +64,7 @@ def _opened(path: Path, column: str) -> Iterator[Any]:
             yield file
     except UsageError:
         raise
-    except Exception as error:  # of a damaged file pyarrow raises nearly anything
+    except Exception as error:  # noqa: BLE001  # of a damaged file pyarrow raises nearly anything
         if strerror := getattr(error, "strerror", None):
             raise DataError(f"{path}: {strerror}") from None
         raise DataError(f"{path} is damaged or no Parquet file ({said(error)})") from None

@@ -148,9 +148,9 @@ def _by_code(readers: dict[bytes, _Reader]) -> dict[int, _Reader]:
 
 VALUES = _by_code(  # instructions that push their argument
     {
-        pickle.NONE: lambda s: None,
-        pickle.NEWTRUE: lambda s: True,
-        pickle.NEWFALSE: lambda s: False,
+        pickle.NONE: lambda _: None,
+        pickle.NEWTRUE: lambda _: True,
+        pickle.NEWFALSE: lambda _: False,
         pickle.BININT1: Stream.byte,
         pickle.BININT2: lambda s: s.number(2),
         pickle.BININT: lambda s: s.number(4, signed=True),
@@ -171,10 +171,10 @@ VALUES = _by_code(  # instructions that push their argument
         pickle.SHORT_BINUNICODE: lambda s: s.text(1),
         pickle.BINUNICODE: lambda s: s.text(4),
         pickle.BINUNICODE8: lambda s: s.text(8),
-        pickle.EMPTY_LIST: lambda s: [],
-        pickle.EMPTY_DICT: lambda s: {},
-        pickle.EMPTY_SET: lambda s: set(),
-        pickle.EMPTY_TUPLE: lambda s: (),
+        pickle.EMPTY_LIST: lambda _: [],
+        pickle.EMPTY_DICT: lambda _: {},
+        pickle.EMPTY_SET: lambda _: set(),
+        pickle.EMPTY_TUPLE: lambda _: (),
     }
 )
 READERS = VALUES | _by_code(
@@ -188,9 +188,9 @@ READERS = VALUES | _by_code(
         pickle.PUT: Stream.decimal,
         pickle.BINPUT: Stream.byte,
         pickle.LONG_BINPUT: lambda s: s.number(4),
-        pickle.TUPLE1: lambda s: 1,
-        pickle.TUPLE2: lambda s: 2,
-        pickle.TUPLE3: lambda s: 3,
+        pickle.TUPLE1: lambda _: 1,
+        pickle.TUPLE2: lambda _: 2,
+        pickle.TUPLE3: lambda _: 3,
     }
 )
 _WITHOUT_ARGUMENT = frozenset(

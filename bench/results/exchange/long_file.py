@@ -137,7 +137,7 @@ def _parquet_rows(path: Path) -> Iterator[LongFileRow]:
                     yield LongFileRow(path, number, texts)
     except UsageError:
         raise
-    except Exception as error:  # what the library makes of damaged bytes is of many kinds
+    except Exception as error:  # noqa: BLE001  # what the library makes of damaged bytes is of many kinds
         raise UsageError(f"{path}: it is no whole Parquet file: {' '.join(str(error).split())[:120]}") from None
 
 

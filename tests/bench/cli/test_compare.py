@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -59,10 +60,8 @@ def test_ranks_need_three_settings(bench):
 @pytest.mark.usefixtures("run")
 def test_nothing_stored_leaves_an_earlier_report_alone(bench):
     assert bench("report", "-q").code == 0
-    with open("out/table.tex", "rb") as file:
-        before = file.read()
+    before = Path("out/table.tex").read_bytes()
     told = bench("report", "--budget", "smoke")
     assert told.code == 5
     assert "nothing is stored of these cells" in told.err
-    with open("out/table.tex", "rb") as file:
-        assert file.read() == before
+    assert Path("out/table.tex").read_bytes() == before

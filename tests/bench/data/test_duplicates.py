@@ -140,7 +140,7 @@ def test_clean_data_is_silent(images):
 @pytest.mark.slow
 @pytest.mark.skipif(not REAL_DATA, reason="BENCH_REAL_DATA names no data set")
 def test_copies_among_real_photographs(tmp_path):
-    """Planted copies are found; without them nearly every photograph is its own, within 20 s of the processor for 50,000 of 32x32."""
+    """Planted copies are found; without them nearly every photograph is its own, within 20 s for 50,000 of 32x32."""
     photographs = np.array(open_images(str(REAL_DATA), tmp_path).images)
     start = time.process_time()
     n_pictures = len(np.unique(find_pictures(photographs).picture))
