@@ -275,7 +275,7 @@ def findings(name: str) -> Iterator[Finding]:
             check(subject)
         except ContractBroken as broken:
             problem = str(broken)
-        except Exception as error:  # of the method itself
+        except Exception as error:  # noqa: BLE001  # of the method itself
             problem = " ".join(f"{type(error).__name__}: {error}".split())
         yield Finding((check.__doc__ or "").rstrip("."), subject, problem)
 
