@@ -15,6 +15,7 @@ from fewshot_bench.cli.exchange import export, import_
 from fewshot_bench.cli.listing import init, list_
 from fewshot_bench.cli.merge import merge
 from fewshot_bench.cli.method import method
+from fewshot_bench.cli.output import clean_streams
 from fewshot_bench.cli.power import power
 from fewshot_bench.cli.replay import replay
 from fewshot_bench.cli.report import report
@@ -64,6 +65,11 @@ for command in (command for commands in GROUPS.values() for command in commands)
 
 def main() -> None:
     """Run the command line; every error of the user's is one line on stderr and an exit code of its own."""
+    with clean_streams():
+        _main()
+
+
+def _main() -> None:
     try:
         code = cli.main(prog_name="bench", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

@@ -3,9 +3,9 @@
 import json
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from fewshot_bench.cli.screen import CleanConsole
 from fewshot_bench.experiment.plan import Expected, Plan
 from fewshot_bench.tables.wording import duration
 
@@ -41,7 +41,7 @@ def _document(plan: Plan, expected: Expected, memory: dict[str, int]) -> dict[st
 
 
 def _print_tables(plan: Plan, expected: Expected, memory: dict[str, int]) -> None:
-    console = Console(highlight=False)
+    console = CleanConsole()
     if not console.is_terminal:  # a pipe has no width to keep to
         console.width = 1000
     if plan.todo:

@@ -1,14 +1,57 @@
-"""Where a command's text goes: a file or stdout."""
+"""Where a command's text goes: a file, or the terminal, which nothing that is printed may command."""
 
+import io
+import re
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 import click
 
 from fewshot_bench.errors import UsageError
 from fewshot_bench.files import whole_file, write_whole
+from fewshot_bench.results.passwords import hide_passwords
+
+# control characters but line end and tab, marks that turn the direction of writing, and halves of characters
+_COMMANDS = re.compile(
+    "[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]|\r(?!\n)"
+)
+
+
+def cleaned(text: str) -> str:
+    """A text that a terminal shows and does not obey: \\x1b in letters for an escape; passwords are hidden."""
+    return hide_passwords(_COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), text))
+
+
+class Cleaned(io.TextIOWrapper):
+    """stdout or stderr for everything that prints: click, Python's own tracebacks and warnings."""
+
+    def __init__(self, stream: TextIO) -> None:
+        encoding = "utf-8" if stream.encoding.lower() in ("ascii", "ansi_x3.4-1968", "us-ascii") else stream.encoding
+        super().__init__(stream.buffer, encoding, "backslashreplace", line_buffering=True)
+        self.obeyed = stream  # what rich's own colours and bars are written to
+
+    def write(self, text: str) -> int:
+        """Write it cleaned."""
+        return super().write(cleaned(text))
+
+
+@contextmanager
+def clean_streams() -> Iterator[None]:
+    """All that is printed inside is cleaned; after an error that nobody expected, its traceback too."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (Cleaned(stream) if hasattr(stream, "buffer") else stream for stream in before)
+    try:
+        yield
+    except SystemExit:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, Cleaned):
+                with suppress(OSError, ValueError):  # nobody listens any more
+                    stream.detach()
+        sys.stdout, sys.stderr = before
+        raise
 
 
 def write_out(output: str | None, text: str) -> None:

@@ -1,9 +1,10 @@
 """What a person sees: progress on a terminal, one line a finished cell in a pipe. All of it goes to stderr."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, Self
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -12,8 +13,23 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.segment import Segment
 
+from fewshot_bench.cli.output import cleaned
 from fewshot_bench.tables.statistics.sampler import sample
+
+
+class CleanConsole(Console):
+    """A console whose colours and bars reach the terminal, and whose text is cleaned."""
+
+    def __init__(self, *, stderr: bool = False, **options: Any) -> None:
+        stream = sys.stderr if stderr else sys.stdout
+        super().__init__(file=getattr(stream, "obeyed", stream), highlight=False, **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The parts of something, their text cleaned."""
+        for part in super().render(renderable, options):
+            yield part if part.control else part._replace(text=cleaned(part.text))
 
 
 class HasCounts(Protocol):
@@ -33,14 +49,14 @@ class Screen:
 
     def __init__(self, verbosity: int) -> None:
         self._verbosity = verbosity  # -1 quiet, 0 normal, 1 verbose
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = CleanConsole(stderr=True, soft_wrap=True)
         self._bars = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self.console,
             transient=True,
             disable=verbosity < 0 or not self.console.is_terminal,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fewshot_bench import __version__
 from fewshot_bench.machine import cores
+from fewshot_bench.results.passwords import command_without_passwords
 
 LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "safetensors", "SQLAlchemy")
 
@@ -44,7 +45,7 @@ def collect(command: str, device: str, threads: int, jobs: int, plugins: Mapping
     }
     facts |= {name: version(name) for name in LIBRARIES}
     facts |= {f"method {name}": origin for name, origin in (plugins or {}).items()}
-    return Provenance(now(), command, commit, dirty, facts)
+    return Provenance(now(), command_without_passwords(command), commit, dirty, facts)
 
 
 def now() -> str:

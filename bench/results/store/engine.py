@@ -17,6 +17,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
 from fewshot_bench.errors import DatabaseError, NoResultsYet, OldSchema, UsageError
+from fewshot_bench.results.passwords import hide_passwords, is_url, without_password
+from fewshot_bench.results.store.checking import LONGEST_BYTES, check
 from fewshot_bench.results.store.upgrading import migrate
 
 APPLICATION_ID = 0x46534231  # "FSB1", in SQLite's header: the file is a results database of ours
@@ -53,9 +55,11 @@ def explained(where: str) -> Iterator[None]:
         yield
     except (DBAPIError, sqlite3.Error) as error:
         said = str(error.orig if isinstance(error, DBAPIError) else error).strip().partition("\n")[0]
-        raise DatabaseError(f"{without_password(where)}: {_advice(said)}") from error
+        raise DatabaseError(f"{without_password(where)}: {_advice(hide_passwords(said, where))}") from error
     except OSError as error:
-        raise DatabaseError(f"{error.filename or where}: {error.strerror}; choose another --out") from error
+        raise DatabaseError(
+            f"{error.filename or without_password(where)}: {error.strerror}; choose another --out"
+        ) from error
 
 
 def _advice(said: str) -> str:
@@ -80,16 +84,21 @@ def is_gone(where: str) -> bool:
 
 def sqlite_path(where: str) -> Path | None:
     """The file behind a path or a sqlite URL; None for a server."""
-    if "://" not in where:
+    if not is_url(where):
         return Path(where)
     try:
         url = make_url(where)
-    except ArgumentError:
-        raise UsageError(f"BENCH_DB = {where!r} is neither a path nor a database URL") from None
-    if url.get_backend_name() == "postgresql":
+        backend = url.get_backend_name()
+    except (ArgumentError, ValueError):  # neither is shown: they quote it
+        raise UsageError(
+            "BENCH_DB or the database named is neither a path nor a database URL such as "
+            "postgresql://USER:PASSWORD@HOST:PORT/NAME; it is not shown, as it may hold a password"
+        ) from None
+    if backend == "postgresql":
         return None
-    if url.get_backend_name() != "sqlite":
-        raise UsageError(f"BENCH_DB: {url.get_backend_name()} cannot be used, only sqlite and postgresql")
+    if backend != "sqlite":
+        shown = backend if backend in ("mysql", "mariadb", "oracle", "mssql") else "what its URL names"
+        raise UsageError(f"BENCH_DB: {shown} cannot be used, only sqlite and postgresql")
     if url.database in (None, "", ":memory:"):
         raise UsageError("BENCH_DB names an SQLite database in memory: results would be lost; name a file")
     return Path(str(url.database))
@@ -126,6 +135,7 @@ def _sqlite_engine(path: Path, write: bool) -> Engine:
     def connect() -> sqlite3.Connection:
         uri = f"file:{quote(str(path.absolute()))}?mode={'rw' if write else 'ro'}"
         connection = sqlite3.connect(uri, uri=True, timeout=WAIT_SECONDS, isolation_level=None)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_BYTES)
         connection.execute("PRAGMA foreign_keys=ON")
         if write:
             connection.execute("PRAGMA synchronous=FULL")
@@ -168,9 +178,7 @@ def _check_file(connection: Connection, where: str) -> None:
     identifier = connection.exec_driver_sql("PRAGMA application_id").scalar()
     if identifier != APPLICATION_ID and (identifier or inspect(connection).get_table_names()):
         raise DatabaseError(f"{where}: it is another program's database; name another with BENCH_DB")
-    verdict = " ".join(str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()).split())
-    if verdict != "ok":
-        raise DatabaseError(f"{where}: it is damaged ({verdict}); move it away, or restore a copy")
+    check(connection, where, REVISIONS)
 
 
 def _revision(connection: Connection, where: str) -> str | None:
@@ -180,12 +188,7 @@ def _revision(connection: Connection, where: str) -> str | None:
     revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     if revision not in (None, *REVISIONS):
         raise DatabaseError(
-            f"{without_password(where)}: a newer version of this program made it (schema {revision}, "
+            f"{without_password(where)}: a newer version of this program made it (schema {str(revision)[:40]}, "
             f"this one knows {REVISIONS[-1]}); upgrade with `pip install -U fewshot-bench`"
         )
     return revision
-
-
-def without_password(where: str) -> str:
-    """A path or URL that may be shown."""
-    return str(make_url(where)) if "://" in where else where

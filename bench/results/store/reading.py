@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Table, func, select
 
 from fewshot_bench.errors import DatabaseError, NothingSelected
 from fewshot_bench.experiment.records import Answers, EpisodeResult, StoredCell, StoredTraining
+from fewshot_bench.results.passwords import without_password
 from fewshot_bench.results.store.checksums import (
     EDITED,
     answers_sum,
@@ -19,9 +20,9 @@ from fewshot_bench.results.store.checksums import (
     runs_of,
     runs_sum,
 )
-from fewshot_bench.results.store.engine import open_engine, without_password
+from fewshot_bench.results.store.engine import open_engine
 from fewshot_bench.results.store.schema import answers, cells, curves, episodes, runs, trainings
-from fewshot_bench.results.store.snapshot import cell_identity, check_counts, parsed, refuse_folder
+from fewshot_bench.results.store.snapshot import cell_identity, check_answers, check_episodes, parsed, refuse_folder
 from fewshot_bench.results.store.transactions import Patience, transaction
 from fewshot_bench.results.store.writing import COUNTED
 
@@ -103,7 +104,7 @@ class Reader:
             if hashes.get(key, episodes_sha256([])) != episodes_sha256(rows):
                 raise DatabaseError(f"{self.where}: the episodes of cell {key} do not match their checksum: {EDITED}")
             results[key] = tuple(EpisodeResult(*row) for row in rows)
-            check_counts(self.where, key, results[key])
+            check_episodes(self.where, key, results[key])
         return results
 
     @transaction
@@ -113,9 +114,12 @@ class Reader:
         query = select(answers).where(answers.c.cell_key.in_(found))
         for key, number, labels in c.execute(query).all():
             found.setdefault(key, {})[number] = Answers(labels)
-        for key, total in c.execute(select(cells.c.key, cells.c.answers_sum)).all():
-            if key in found and total != answers_sum("", found[key].items()):
-                raise DatabaseError(f"{self.where}: the answers of cell {key} do not match their checksum: {EDITED}")
+        for cell in c.execute(select(cells).where(cells.c.key.in_(found))).mappings().all():
+            kept = found[cell["key"]]
+            if cell["answers_sum"] != answers_sum("", kept.items()):
+                said = f"the answers of cell {cell['key']} do not match their checksum"
+                raise DatabaseError(f"{self.where}: {said}: {EDITED}")
+            check_answers(self.where, dict(cell), kept)
         return found
 
     @transaction

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, NoReturn
 
+import numpy as np
 from sqlalchemy import Connection, Engine, Select, Table, create_engine, select
 from sqlalchemy.pool import StaticPool
 
 from fewshot_bench.errors import DatabaseError, NoResultsYet
-from fewshot_bench.experiment.records import EpisodeResult
+from fewshot_bench.experiment.records import SMALL, EpisodeResult
 from fewshot_bench.experiment.selection import place_of
+from fewshot_bench.results.passwords import without_password
 from fewshot_bench.results.store.checksums import (
     EDITED,
     answers_sum,
@@ -29,10 +32,10 @@ from fewshot_bench.results.store.checksums import (
 from fewshot_bench.results.store.checksums import Row as Row
 from fewshot_bench.results.store.engine import REVISIONS, explained, open_engine
 from fewshot_bench.results.store.engine import sqlite_path as sqlite_path
-from fewshot_bench.results.store.engine import without_password as without_password
 from fewshot_bench.results.store.schema import answers, cells, curves, episodes, metadata, runs, trainings
 from fewshot_bench.results.store.writing import COUNTED
 from fewshot_bench.seeding import digest
+from fewshot_bench.tables.parsing import ParseError, parse_json
 
 
 class StoredEpisode(NamedTuple):
@@ -101,7 +104,7 @@ class Snapshot:
         complete = [episode.number for episode in found] == list(range(cell["n_episodes"]))
         if not complete or episodes_sha256(episode.counted for episode in found) != cell["sha256"]:
             self._refuse("episodes", cell)
-        check_counts(self.where, cell["key"], found)
+        check_episodes(self.where, cell["key"], found)
         if runs_sum("", [(episode.run_id, episode.number + 1) for episode in found]) != cell["runs_sum"]:
             self._refuse("runs", cell)
         return found
@@ -113,6 +116,7 @@ class Snapshot:
         }
         if answers_sum("", found.items()) != cell["answers_sum"]:
             self._refuse("answers", cell)
+        check_answers(self.where, cell, found)
         return found
 
     def curves(self, training: Row) -> list[Row]:
@@ -159,8 +163,8 @@ def refuse_folder(where: str) -> None:
 def parsed(where: str, what: str, text: str) -> Row:
     """An object that a column holds as JSON; `what` names it. Raises DatabaseError where it is none."""
     try:
-        found = json.loads(text)
-    except (TypeError, ValueError, RecursionError):
+        found = parse_json(text)
+    except ParseError:
         found = None
     if not isinstance(found, dict):
         raise DatabaseError(f"{where}: {what} cannot be read: {EDITED}")
@@ -186,11 +190,7 @@ def cell_identity(where: str, row: Row, training: Row) -> Row:
 def _identity(where: str, what: str, row: Row, named: Row) -> Row:
     """`named` is what other columns say of the identity."""
     found = parsed(where, f"the identity of {what}", row["identity"])
-    try:
-        key = digest(found)[:16]
-    except ValueError:  # a number that is not finite
-        key = ""
-    if key != row["key"]:
+    if digest(found)[:16] != row["key"]:
         raise DatabaseError(f"{where}: the identity of {what} does not match its key: {EDITED}")
     for name, value in named.items():
         if found.get(name) != value:
@@ -198,14 +198,22 @@ def _identity(where: str, what: str, row: Row, named: Row) -> Row:
     return found
 
 
-def check_counts(where: str, cell_key: str, found: Iterable[StoredEpisode | EpisodeResult]) -> None:
-    """Raise DatabaseError for an episode that has no queries, or other than 0 to all of them correct."""
-    for episode in found:
-        number, correct, queries = episode.number, episode.n_correct, episode.n_queries
-        whole = isinstance(correct, int) and isinstance(queries, int)  # SQLite keeps texts and fractions, too
-        if not (whole and 0 <= correct <= queries and queries > 0):
-            said = f"cell {cell_key}, episode {number} cannot be: {correct} of {queries} correct"
-            raise DatabaseError(f"{where}: {said}; {EDITED}")
+def check_episodes(where: str, cell_key: str, found: Sequence[StoredEpisode | EpisodeResult]) -> None:
+    """Raise DatabaseError where a cell's episodes are not numbered from 0, or their ids are not 16 hex digits."""
+    if not re.fullmatch("([0-9a-f]{16})*", "".join(episode.episode_id for episode in found), re.ASCII):
+        raise DatabaseError(f"{where}: the id of an episode of cell {cell_key} is not 16 hex digits: {EDITED}")
+    if any(episode.number != i for i, episode in enumerate(found)):
+        raise DatabaseError(f"{where}: the episodes of cell {cell_key} are not numbered from 0: {EDITED}")
+
+
+def check_answers(where: str, cell: Mapping[str, Any], found: Mapping[int, bytes]) -> None:
+    """Raise DatabaseError where answers are not as many labels as queries, each of a class of its episode."""
+    n_way, n_queries = cell["n_way"], cell["n_way"] * cell["n_query"]
+    n_bytes, kind = (1, "u1") if n_way <= SMALL else (2, "<u2")  # see records.Answers
+    for number, labels in found.items():
+        right = isinstance(labels, bytes) and len(labels) == n_bytes * n_queries and number < cell["n_episodes"]
+        if not right or np.frombuffer(labels, kind).max() >= n_way:
+            raise DatabaseError(f"{where}: the answers of cell {cell['key']}, episode {number}, cannot be: {EDITED}")
 
 
 @contextmanager
@@ -221,9 +229,6 @@ def snapshot(where: str, *, or_empty: bool = False) -> Iterator[Snapshot]:
         with explained(where):
             connection = stack.enter_context(engine.connect())
             stack.enter_context(connection.begin())
-            is_sqlite = connection.dialect.name == "sqlite"
-            if is_sqlite and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
-                raise DatabaseError(f"{where}: rows are missing in it: it was damaged or edited; restore a copy of it")
         yield Snapshot(where, connection)
 
 

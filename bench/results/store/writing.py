@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from fewshot_bench.errors import DatabaseError
 from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress
+from fewshot_bench.results.passwords import without_password
 from fewshot_bench.results.provenance import Provenance, now
 from fewshot_bench.results.store.checksums import (
     EDITED,
@@ -24,7 +25,7 @@ from fewshot_bench.results.store.checksums import (
     runs_sum,
     seal,
 )
-from fewshot_bench.results.store.engine import open_engine, without_password
+from fewshot_bench.results.store.engine import open_engine
 from fewshot_bench.results.store.schema import answers, cells, curves, episodes, runs, trainings
 from fewshot_bench.results.store.transactions import Patience, transaction
 

@@ -16,7 +16,8 @@ def test_damaged_answers_are_refused_by_what_reads_them_and_no_other(run, bench,
     for words in (["report", "--format", "csv"], ["doctor"]):
         ran = bench(*words)
         assert ran.code == 6, words
-        assert "are damaged; restore a copy" in ran.err
+        assert "the answers of cell" in ran.err
+        assert "episode 0, cannot be: the file was damaged or edited; restore a copy" in ran.err
         assert ran.out == ""
     for words in (["compare", "transfer", "protonet"], ["power"]):
         ran = bench(*words)

@@ -130,7 +130,7 @@ def test_a_partial_failed_cell_keeps_its_episodes(writer, where, cell, store_cel
     [
         "UPDATE episodes SET n_correct = n_correct + 1 WHERE number = 1",
         "UPDATE episodes SET n_queries = 13 WHERE number = 0",
-        "UPDATE episodes SET episode_id = 'x' WHERE number = 2",
+        "UPDATE episodes SET episode_id = 'ffffffffffffffff' WHERE number = 2",
         "DELETE FROM episodes WHERE number = 2",
     ],
 )

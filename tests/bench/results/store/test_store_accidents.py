@@ -27,14 +27,19 @@ os.kill(os.getpid(), signal.SIGKILL)
 AT_ONCE = """
 import sys
 from types import SimpleNamespace
+counts = dict.fromkeys(("in_channels", "image_size", "n_base_classes", "n_way", "n_shot", "n_query", "iterations"), 1)
+trained = counts | {"method": "m", "versions": [1], "settings": {}, "fingerprint": "f", "base_parts": ["train"],
+    "filters": 0, "seed": 0, "backbone": "b"}
+tested = {"training": "a" * 16, "split": "s", "setting": {"n_way": 5, "n_shot": 1, "n_query": 15}, "bank": [1, 0],
+    "adaptation": None}
 from fewshot_bench.results.provenance import Provenance
 from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.results.store import Writer
 writer = Writer(sys.argv[1], Provenance("now", "bench run", "", None, {}))
-training = SimpleNamespace(key="t" * 16, identity={}, method="m", iterations=1, seed=0)
+training = SimpleNamespace(key="a" * 16, identity=trained, method="m", iterations=1, seed=0)
 writer.start_training(training)
 for number in range(6):
-    cell = SimpleNamespace(key=f"{number:016d}", identity={}, training=training, variant="v", name="cell",
+    cell = SimpleNamespace(key=f"{number:016d}", identity=tested, training=training, variant="v", name="cell",
         setting=SimpleNamespace(n_way=5, n_shot=1, n_query=15))
     for start in (0, 10):
         chunk = [EpisodeResult(i, f"{i:016d}", i, 75) for i in range(start, start + 10)]

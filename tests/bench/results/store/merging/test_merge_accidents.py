@@ -39,7 +39,7 @@ merging.merge(*sys.argv[1:3])
     [
         "UPDATE episodes SET n_correct = 12 WHERE number = 1",
         "DELETE FROM episodes WHERE number = 0",
-        "UPDATE cells SET sha256 = 'x'",
+        "UPDATE cells SET sha256 = '0000000000000000000000000000000000000000000000000000000000000000'",
     ],
 )
 def test_a_damaged_side_is_refused_by_the_name_of_the_cell(
@@ -57,12 +57,12 @@ def test_a_damaged_side_is_refused_by_the_name_of_the_cell(
     assert {path: Path(path).read_bytes() for path in (OURS, OTHER) if Path(path).exists()} == before
 
 
-def test_rows_without_their_origin_are_refused(store, bench, edit):
+def test_rows_without_their_origin_are_refused(store, bench, edit, cell):
     store(OTHER)
     edit(OTHER, "DELETE FROM trainings")
     ran = bench("merge", OTHER)
     assert (ran.code, len(ran.err.splitlines())) == (6, 1)
-    assert "rows are missing in it" in ran.err
+    assert f"cells {cell.key}, column training_key: it names {cell.training.key!r} of trainings" in ran.err
 
 
 def test_checkpoints_are_copied_when_they_are_whole(store, bench, cell):
@@ -97,7 +97,9 @@ def test_a_name_of_weights_that_is_no_name_copies_nothing(store, bench, tmp_path
         edit(OTHER, "UPDATE trainings SET checkpoint = ?", name)
         reseal(OTHER)
         ran = bench("merge", OTHER)
-        assert ran.code == 0
+        assert ran.code == 6
+        assert "column checkpoint: " in ran.err
+        assert "is not 64 hex digits" in ran.err
         assert [p.name for p in tmp_path.rglob("*.safetensors")] == ["secret.safetensors"]
 
 

@@ -60,8 +60,8 @@ def test_an_edited_identity_is_refused_on_both_sides(edited, table, store, bench
         ("cells SET seed = 5", "the seed of cell"),
         ("trainings SET method = 'maml'", "the method of training"),
         ("trainings SET iterations = 5", "the iterations of training"),
-        ("runs SET facts = '{'", "the facts of run 1 cannot be read"),
-        ("cells SET identity = '{'", "the identity of cell"),
+        ("runs SET facts = '{'", "runs 1, column facts: not valid JSON"),
+        ("cells SET identity = '{'", "column identity: not valid JSON"),
     ],
 )
 def test_columns_that_cannot_be_are_refused(change, said, store, bench, edit):
@@ -77,7 +77,7 @@ def test_counts_that_cannot_be_are_refused_though_their_checksum_is_right(store,
     wrong = [(0, f"{0:016x}", 0, 12), (1, f"{1:016x}", 999, 12)]
     edit(OTHER, "UPDATE cells SET sha256 = ?", episodes_sha256(wrong))
     reseal(OTHER)
-    one_line(bench("merge", OTHER), f"{OTHER}: cell {cell.key}, episode 1 cannot be: 999 of 12 correct")
+    one_line(bench("merge", OTHER), f"{OTHER}: episodes {cell.key} 1, column n_correct: it cannot be '999'")
     assert not Path(OURS).exists()
 
 

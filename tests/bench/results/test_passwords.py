@@ -1,0 +1,62 @@
+"""However a database's URL is mistyped, its password is not shown."""
+
+import pytest
+
+from fewshot_bench.results.passwords import (
+    command_without_passwords,
+    hide_passwords,
+    is_url,
+    secrets_of,
+    without_password,
+)
+
+SECRET = "hunter2"
+URLS = {
+    "postgresql+psycopg://me:hunter2@127.0.0.1:1/db": "postgresql+psycopg://***@127.0.0.1:1/db",
+    "post gres://me:hunter2@h": "post gres://***@h",
+    "postgresql:me:hunter2@h/db": "postgresql:***@h/db",
+    "postgresql//me:hunter2@h/db": "postgresql//***@h/db",
+    "me:hunter2@h/db": "***@h/db",
+    "postgresql:/me:hunter2@h/db": "postgresql:/***@h/db",
+    "postgresql://h/db?password=hunter2": "postgresql://h/db?***",
+    "postgresql://me@h/db?user=me&sslpassword=hunter2&x=1": "postgresql://***@h/db?***",
+    "postgresql://me@h:hunter2/db": "postgresql://***@h:***/db",
+    "postgresql://me:hunter2@h:port/db": "postgresql://***@h:***/db",
+    "postgresql://me:hunter2@[::1/db": "postgresql://***@[:***/db",
+    "postgresql://me:hunter2@[::1]:5432/db": "postgresql://***@[::1]:5432/db",
+    "postgresql://me:a@hunter2@h/db": "postgresql://***@h/db",
+    "postgresql://me:a?hunter2@h/db": "postgresql://***@h/db",
+    "postgresql://me:a/hunter2@h/db": "postgresql://***@h/db",
+    "postgresql://me:hunter2": "postgresql://me:***",
+    "postgresql:me:hunter2": "postgresql:me:***",
+    "sqlite+pysqlcipher://:hunter2@/file": "sqlite+pysqlcipher://***@/file",
+    "https://me:hunter2@h": "https://***@h",
+}
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_what_is_shown_of_a_url_holds_no_secret(url, monkeypatch):
+    assert is_url(url)
+    assert without_password(url) == URLS[url]
+    assert any(SECRET in secret for secret in secrets_of(url))
+    monkeypatch.setenv("BENCH_DB", url)
+    assert SECRET not in hide_passwords(f'connection to "{url}" failed: {url.partition("//")[2]}, {SECRET}')
+    assert command_without_passwords(f"bench merge '{url}' --out out") != f"bench merge '{url}' --out out"
+    assert SECRET not in command_without_passwords(f"bench merge '{url}' --out out")
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["out/results.sqlite", "/a@b/c:d.sqlite", "my:file.sqlite", r"C:\x.sqlite", "sqlite:////a/b.sqlite", "postgres.db",
+     "sqlite:///a.sqlite?mode=ro", "cifar-fs:/data/me@host", "omniglot:~/x", "maml and not 35w", "a=b,c"],
+)  # fmt: skip
+def test_paths_are_shown_as_they_are(where, monkeypatch):
+    assert without_password(where) == where
+    assert command_without_passwords(f"bench run --out '{where}'").replace("'", "") == f"bench run --out {where}"
+    monkeypatch.setenv("BENCH_DB", where)
+    assert hide_passwords(f"{where}: gone") == f"{where}: gone"
+
+
+def test_short_passwords_leave_other_words_alone(monkeypatch):
+    monkeypatch.setenv("BENCH_DB", "postgresql://u:an@h/db")
+    assert hide_passwords("an answer: 'an'") == "*** answer: '***'"
