@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fewshot_bench.methods.contract import check_method
     from fewshot_bench.methods.registry import register
+    from fewshot_bench.replay.model import load
     from fewshot_bench.results.frames import curves, episodes, results
     from fewshot_bench.running.library import plan, run
 
 __version__ = "0.1.0"
-__all__ = ["check_method", "curves", "episodes", "plan", "register", "results", "run"]
+__all__ = ["check_method", "curves", "episodes", "load", "plan", "register", "results", "run"]
 
 # public name -> the module that has it; each stands above once more, for type checkers and editors
 _HOMES = {
@@ -27,6 +28,7 @@ _HOMES = {
     "results": "results.frames",
     "episodes": "results.frames",
     "curves": "results.frames",
+    "load": "replay.model",
     "register": "methods.registry",
 }
 

@@ -17,6 +17,7 @@ from fewshot_bench.cli.merge import merge
 from fewshot_bench.cli.method import method
 from fewshot_bench.cli.output import clean_streams
 from fewshot_bench.cli.power import power
+from fewshot_bench.cli.predict import predict
 from fewshot_bench.cli.replay import replay
 from fewshot_bench.cli.report import report
 from fewshot_bench.cli.run import run
@@ -28,6 +29,7 @@ from fewshot_bench.errors import BenchError
 GROUPS = {
     "Make results": (init, list_, data, method, run, status),
     "Read them": (report, compare, claims, power),
+    "Use them": (predict,),
     "Trust them": (check, doctor, show, replay, why, verify),
     "Share them": (merge, export, import_),
 }

@@ -29,9 +29,9 @@ class Gallery:
     def pick(self, indices: NDArray[np.int64]) -> Tensor:
         """Images (*indices.shape, C, H, W) as floats in [0, 1]."""
         if self._tensor is None:
-            return torch.from_numpy(self._array[indices]).float().div_(255)
+            return as_floats(torch.from_numpy(self._array[indices]))
         rows = torch.from_numpy(indices).to(self._device, non_blocking=True)
-        return self._tensor[rows].float().div_(255)
+        return as_floats(self._tensor[rows])
 
     def collate(
         self, episodes: list[Episode], class_index: NDArray[np.int64], features: "Features | None" = None
@@ -55,6 +55,11 @@ class Gallery:
             labels(stack("query_labels")),
             labels(class_index[stack("classes")]),
         )
+
+
+def as_floats(pixels: Tensor) -> Tensor:
+    """Bytes as floats in [0, 1], which is what methods see."""
+    return pixels.float().div_(255)
 
 
 def class_index(images: ImageSet, classes: tuple[int, ...]) -> NDArray[np.int64]:

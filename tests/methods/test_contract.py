@@ -4,12 +4,13 @@ from contextlib import suppress
 
 import pytest
 import torch
+from _pytest.mark import ParameterSet
 
 from fewshot_bench.methods.contract import RULE, Check, EasyImages, Subject, cases
 from fewshot_bench.methods.registry import UnusableMethod, find_method, method_names
 
 
-def all_cases() -> list:
+def all_cases() -> list[ParameterSet]:
     """Every check of every method that can be used."""
     found = []
     for name in method_names():

@@ -140,7 +140,7 @@ def test_a_name_that_is_taken_is_not_registered(name, install):
 
 def test_what_is_no_method_is_not_registered():
     with pytest.raises(UnusableMethod, match="'own' is no method: Method has no predict and no step"):
-        register("own", Method)
+        register("own", Method)  # type: ignore[type-abstract]
 
 
 def test_what_another_process_cannot_import_is_told():

@@ -66,7 +66,7 @@ def read_image(data: bytes, where: str, image_size: int | None = None) -> NDArra
         raise DataError(f"{where} {problem}")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _pixels(image, where, image_size)
+            return pixels_of(image, where, image_size)
     except DataError:
         raise
     except UnidentifiedImageError:
@@ -180,14 +180,15 @@ def _decode_chunk(files: list[Encoded], image_size: int | None) -> list[Decoded 
     decoded: list[Decoded | DataError] = []
     for file in files:
         try:
-            data = file.content if isinstance(file.content, bytes) else _read(file.content)
+            data = file.content if isinstance(file.content, bytes) else read_file(file.content)
             decoded.append(Decoded(file.place, file.where, read_image(data, file.where, image_size)))
         except DataError as error:
             decoded.append(error)
     return decoded
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """The bytes of an image file. Raises DataError for one that is missing, or larger than an image."""
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_IMAGE_BYTES + 1)
@@ -198,7 +199,7 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _pixels(image: Image.Image, where: str, image_size: int | None) -> NDArray[np.uint8]:
+def pixels_of(image: Image.Image, where: str, image_size: int | None) -> NDArray[np.uint8]:
     """Check an opened image, of which only the header is read so far, and convert it to (C, H, W) uint8."""
     limit = MAX_PIXELS if image_size else MAX_STORED_PIXELS
     if image.width * image.height > limit:

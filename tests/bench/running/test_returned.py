@@ -13,6 +13,7 @@ from fewshot_bench.methods.protonet import ProtoNet
 from fewshot_bench.methods.registry import METHODS
 from fewshot_bench.methods.transfer import Transfer
 from fewshot_bench.running import runner, units
+from fewshot_bench.running.events import CellFailed, CellFinished, Event, Trained, TrainingFailed
 
 RIGHT = (1, 4 * 3, 4)  # episodes, queries, classes
 
@@ -26,16 +27,16 @@ def planned(make_training) -> PlannedCell:
 @pytest.fixture
 def job(planned, make_lab) -> units.CellJob:
     *_, finished = runner.train(planned.cell.training, make_lab())
-    assert isinstance(finished, runner.Finished)
+    assert isinstance(finished, Trained)
     return units.CellJob(planned, finished.checkpoint)
 
 
 @pytest.fixture
-def answering(monkeypatch, make_lab, job) -> Callable[..., list]:
+def answering(monkeypatch, make_lab, job) -> Callable[..., list[Event]]:
     """The events of a cell whose method answers as it is told."""
     monkeypatch.setattr(ProtoNet, "embeds", False)
 
-    def events(predict) -> list:
+    def events(predict) -> list[Event]:
         monkeypatch.setattr(ProtoNet, "predict", predict)
         return list(units.do(job, make_lab()))
 
@@ -58,7 +59,7 @@ def answering(monkeypatch, make_lab, job) -> Callable[..., list]:
 )
 def test_what_is_no_logits_fails_the_cell_in_one_line(answering, answer, said):
     (failed,) = answering(lambda self, episodes, adaptation: answer)
-    assert isinstance(failed, units.CellFailed)
+    assert isinstance(failed, CellFailed)
     assert failed.reason == f"protonet: predict returned {said}"
     assert failed.details == ""
 
@@ -71,13 +72,13 @@ def test_logits_that_are_none_fail_the_cell_after_whole_chunks(answering, number
         lambda self, episodes, adaptation: torch.full(RIGHT, [1.0, torch.nan][next(calls) == number])
     )
     assert [len(event.results) for event in done] == ([1, 1] if number else [])  # never an empty chunk
-    assert isinstance(failed, units.CellFailed)
+    assert isinstance(failed, CellFailed)
     assert failed.reason == f"adaptation diverged: logits not finite in episode {number} or soon after"
 
 
 def test_half_precision_is_an_answer(answering):
     *_, end = answering(lambda self, episodes, adaptation: torch.zeros(RIGHT, dtype=torch.bfloat16))
-    assert isinstance(end, units.CellFinished)
+    assert isinstance(end, CellFinished)
 
 
 def test_nobody_sees_the_labels_of_the_queries(answering):
@@ -95,6 +96,7 @@ def test_nobody_sees_the_labels_of_the_queries(answering):
 def test_features_have_a_row_an_image(features, job, make_lab, monkeypatch):
     monkeypatch.setattr(ProtoNet, "embed", lambda self, images: features)
     (failed,) = units.do(job, make_lab())
+    assert isinstance(failed, CellFailed)
     assert failed.reason.startswith("protonet: embed returned ")
     assert failed.details == ""
 
@@ -119,7 +121,7 @@ def test_a_step_that_returns_no_losses_fails_its_training(returned, said, planne
 
     monkeypatch.setattr(ProtoNet, "step", step)
     _, failed = units.do(PlannedTraining(planned.cell.training, None, (planned,)), make_lab())
-    assert isinstance(failed, units.TrainingFailed)
+    assert isinstance(failed, TrainingFailed)
     assert failed.reason == f"protonet: {said}"
     assert failed.details == ""
 
@@ -135,6 +137,7 @@ def test_a_step_that_miscounts_itself_ends(count, planned, make_lab, monkeypatch
 
     monkeypatch.setattr(ProtoNet, "step", step)
     _, failed = units.do(PlannedTraining(planned.cell.training, None, (planned,)), make_lab())
+    assert isinstance(failed, TrainingFailed)
     assert failed.reason == f"protonet: step must add 1 to self.iteration; it added {count}"
 
 
@@ -178,7 +181,7 @@ def test_a_subclass_is_asked_itself(kind, make_training, make_lab, monkeypatch):
     settings = {"frozen": True, "norm": "running"} if parent == "transfer" else {"train_way": 5}
     training, lab = make_training(parent, iterations=1, **settings), make_lab()
     *_, finished = runner.train(training, lab)
-    assert isinstance(finished, runner.Finished)
+    assert isinstance(finished, Trained)
     monkeypatch.setitem(METHODS, parent, kind)
     cell = Cell(parent, training, "paper", Setting(4, 2, 3), 0, Adaptation(), 4)
     method = runner.load(training, finished.checkpoint, lab)

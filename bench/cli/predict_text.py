@@ -1,0 +1,43 @@
+"""What `bench predict` writes."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from fewshot_bench.config import config_file, load
+from fewshot_bench.data.formats.split_folders import class_folders, rows_of_classes
+from fewshot_bench.data.readers.trees import Folder
+from fewshot_bench.errors import DataError
+from fewshot_bench.files import checkpoints, database
+from fewshot_bench.replay import model as models
+from fewshot_bench.tables.escape import csv_text
+
+
+def predicted(cell: str, support: Path, images: tuple[Path, ...], form: str, out: Path | None) -> str:
+    """Fit the model of a cell to class folders, and name images: CSV or JSON."""
+    folder = out or Path(load(config_file(None)).run.out)
+    model = models.load(database(folder), cell, weights=checkpoints(folder))
+    if not support.is_dir():
+        raise DataError(f"there is no folder {support}")
+    tree = Folder(support, follow_links=True)
+    rows = rows_of_classes(tree, class_folders(tree))
+    model.fit([tree.path / row.file for row in rows], [row.label for row in rows])
+    shares = model.predict_proba(images)
+    labels = [str(label) for label in model.classes]
+    found = list(zip(map(str, images), shares.argmax(1).tolist(), shares.tolist(), strict=True))
+    if form == "json":
+        return (
+            json.dumps(
+                [
+                    {"image": image, "label": labels[best], "probabilities": dict(zip(labels, row, strict=True))}
+                    for image, best, row in found
+                ]
+            )
+            + "\n"
+        )
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", "label", "probability"])
+    writer.writerows([csv_text(image), csv_text(labels[best]), f"{row[best]:.6f}"] for image, best, row in found)
+    return text.getvalue()

@@ -1,0 +1,86 @@
+"""Images as a user gives them, brought to the pixels that a data set has: same decoding, channels and size."""
+
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fewshot_bench.data.readers.faults import reason
+from fewshot_bench.data.readers.image_decoding import pixels_of, read_file, read_image, resized
+from fewshot_bench.errors import DataError
+
+Pixels = NDArray[np.uint8] | NDArray[np.float32]  # (C, H, W): bytes, or floats in [0, 1]
+GREY_OR_COLOUR = (1, 3)
+
+
+def given_images(images: Any, shape: tuple[int, int], *, inverted: bool = False) -> Iterator[Pixels]:
+    """Images one by one, (C, side, side), whatever they come as. Raises DataError, which names the image.
+
+    images: a file's path or a PIL image, or a sequence of them or of arrays or tensors; or one array or tensor
+        (N, H, W), (N, C, H, W) or (N, H, W, C). Numbers are bytes, or floats in [0, 1] of the right size.
+    shape: (C, side) of the data set. Others are resized as it was, grey ones repeated to colour.
+    inverted: whether the data set's files were (Omniglot's ink is bright); arrays are taken as they are
+    """
+    one = isinstance(images, str | PathLike | Image.Image)
+    for number, image in enumerate([images] if one else images):
+        yield _given(image, f"image {number}", shape, inverted=inverted)
+
+
+def _given(image: Any, where: str, shape: tuple[int, int], *, inverted: bool) -> Pixels:
+    channels, side = shape
+    if isinstance(image, str | PathLike):
+        where = str(image)
+        if not Path(where).is_file():  # a pipe would be waited for
+            raise DataError(f"{where} is no file")
+        pixels: Pixels = read_image(read_file(Path(where)), where, side)
+    elif isinstance(image, Image.Image):
+        try:
+            pixels = pixels_of(image, where, side)
+        except OSError as error:  # it is only read now
+            raise DataError(f"{where} is damaged or truncated ({reason(error)})") from None
+    else:
+        return _with_channels(_of_array(image, where, side), where, channels)
+    return _with_channels(255 - pixels if inverted else pixels, where, channels)
+
+
+def _of_array(image: Any, where: str, side: int) -> Pixels:
+    """An array or tensor (H, W), (C, H, W) or (H, W, C)."""
+    array = np.asarray(image.detach().cpu() if hasattr(image, "detach") else image)
+    if array.ndim == 2:
+        array = array[None]
+    elif array.ndim == 3 and array.shape[0] not in GREY_OR_COLOUR and array.shape[2] in GREY_OR_COLOUR:
+        array = array.transpose(2, 0, 1)
+    if array.ndim != 3 or array.shape[0] not in GREY_OR_COLOUR or 0 in array.shape:
+        raise DataError(
+            f"{where} has the shape {np.shape(array)}: an image is (H, W), (C, H, W) or (H, W, C), C 1 or 3"
+        )
+    if array.dtype == np.uint8:
+        return array if array.shape[1:] == (side, side) else _resized(array, side)
+    if array.dtype.kind != "f":
+        raise DataError(f"{where} has numbers of type {array.dtype}: give bytes (uint8), or floats in [0, 1]")
+    if not ((array >= 0) & (array <= 1)).all():  # also refuses nan
+        raise DataError(f"{where} has floats outside [0, 1]: divide them by 255, or give bytes (uint8)")
+    if array.shape[1:] != (side, side):
+        raise DataError(
+            f"{where} has {array.shape[2]}×{array.shape[1]} floats, not {side}×{side}: only bytes are resized"
+        )
+    return np.asarray(array, np.float32)
+
+
+def _resized(array: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    image = Image.fromarray(np.ascontiguousarray(array[0] if len(array) == 1 else array.transpose(1, 2, 0)))
+    pixels: NDArray[np.uint8] = np.asarray(resized(image, side))
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _with_channels(pixels: Pixels, where: str, channels: int) -> Pixels:
+    """Grey as colour where the data set has colour; colour as grey only where nothing is lost."""
+    if len(pixels) > channels:
+        if (pixels != pixels[:1]).any():
+            raise DataError(f"{where} is a colour image, but the model was trained on grey ones: convert it")
+        return pixels[:1]
+    return pixels.repeat(channels // len(pixels), axis=0)

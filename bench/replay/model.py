@@ -1,0 +1,184 @@
+"""A stored model for images of the user's own: fitted to a few labelled ones, it names others."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fewshot_bench.config import Device
+from fewshot_bench.data.formats import omniglot
+from fewshot_bench.data.readers.given_images import Pixels, given_images
+from fewshot_bench.errors import BenchError, DatabaseError, NothingSelected, UsageError
+from fewshot_bench.experiment.identity import Cell
+from fewshot_bench.experiment.selection import place_named, place_of
+from fewshot_bench.files import checkpoints, database_at
+from fewshot_bench.methods.adaptation import Adaptation
+from fewshot_bench.methods.interface import Episodes, Method
+from fewshot_bench.methods.registry import find_method
+from fewshot_bench.replay.rebuild import Stored, find_stored, rebuild
+from fewshot_bench.results.store import Reader
+from fewshot_bench.running.checkpoint import Checkpoints
+from fewshot_bench.running.device import arithmetic, choose_device
+from fewshot_bench.running.returned import BrokenMethod, check_features
+from fewshot_bench.running.runner import answer
+from fewshot_bench.running.tasks import EMBEDDED_AT_ONCE, as_floats
+from fewshot_bench.seeding import Stream, shuffled
+
+AT_ONCE = 1024  # images that are predicted in one pass, where they do not depend on each other
+
+
+def load(
+    where: str | PathLike[str], cell: str, *, weights: str | PathLike[str] | None = None, device: Device = "auto"
+) -> "TrainedModel":
+    """The trained model behind a stored result, ready for images of your own; see `TrainedModel`.
+
+    where: the folder of a run (`out`), a database's file, or its URL
+    cell: its name (maml-5w1s-s0) or its key, or the beginning of that; the way and shots of the test bind nothing
+    weights: the folder of the weights; default: `checkpoints` beside the database
+
+    Raises DatabaseError where there is no database or the weights are gone, NothingSelected for a cell that is not
+    there, stored more than once under that name, or not this code's.
+    """
+    reader = Reader(database_at(str(where)))
+    stored = find_stored(reader, _key(reader, cell))
+    beside = Path(where) if Path(where).is_dir() else Path(where).parent
+    if weights is None and "://" in str(where):
+        raise UsageError("a database on a server has no weights beside it: name their folder, weights=...")
+    return TrainedModel(stored, Path(weights) if weights else checkpoints(beside), device)
+
+
+class TrainedModel:
+    """A finished training and its rule of adaptation: `fit` it to a task's labelled images, then `predict`.
+
+    Images come as files' paths, PIL images, arrays or tensors (see `given_images`), and pass through what the data
+    set's passed through. Nothing is learned for good: each `fit` starts from the stored weights.
+
+    cell, name: of the stored result; classes: (n,) the labels, sorted, after `fit`
+    """
+
+    def __init__(self, stored: Stored, weights: Path, device: Device) -> None:
+        self.cell, self.name = rebuild(stored), stored.name
+        training = self.cell.training
+        self._device = choose_device(device, training.numerics)
+        self._method = _method(self.cell, stored, weights).to(self._device).eval()
+        self._inverted = stored.facts.cell["label"].split(" ")[0] == omniglot.NAME
+        self.classes: NDArray[Any] = np.array([])
+        self._support: tuple[Tensor, Tensor] | None = None  # images or features (1, n, ...), numbers of classes (1, n)
+
+    def fit(self, images: Any, labels: Iterable[Any]) -> Self:
+        """Take n labelled images as a task's support set, at least one for each of two classes.
+
+        labels: (n,) whole numbers or texts. Images that come class by class are shuffled, as a rule of adaptation may
+        see them in mini-batches. Raises UsageError for labels that do not fit, DataError for what is no image.
+        """
+        names = _labels(labels)
+        found = list(self._read(images))
+        self.classes, numbers = np.unique(names, return_inverse=True)
+        if len(found) != len(names) or len(self.classes) < 2:
+            raise UsageError(f"{len(found)} images and {len(names)} labels of {len(self.classes)} classes are no task")
+        order = _order(numbers)
+        given = torch.stack(found)[order].to(self._device)
+        self._support = self._seen(given)[None], torch.from_numpy(numbers[order])[None].to(self._device)
+        return self
+
+    def predict(self, images: Any) -> NDArray[Any]:
+        """The label of each of m images, (m,), as `fit` was given them.
+
+        A transductive model sees the images of one call together.
+        """
+        best: NDArray[np.int64] = self.predict_proba(images).argmax(1)
+        return self.classes[best]
+
+    def predict_proba(self, images: Any) -> NDArray[np.float64]:
+        """The softmax of the model's logits, (m, n): a row an image, a column a class, in the order of `classes`."""
+        if self._support is None:
+            raise UsageError("fit() comes before predict()")
+        pixels = self._read(images)
+        at_once = None if getattr(self.cell.training.settings, "norm", "") == "transductive" else AT_ONCE
+        rows = [np.empty((0, len(self.classes)))]
+        while some := list(islice(pixels, at_once)):
+            rows.append(self._logits(torch.stack(some).to(self._device)).softmax(-1).cpu().numpy())
+        return np.concatenate(rows)
+
+    def _logits(self, queries: Tensor) -> Tensor:
+        """(m, n) float64 of images (m, C, H, W)."""
+        assert self._support is not None
+        support, labels = self._support
+        unknown = torch.zeros(1, len(queries), dtype=torch.int64, device=self._device)
+        ids = torch.arange(len(self.classes), device=self._device)[None]
+        episode = Episodes(support, labels, self._seen(queries)[None], unknown, ids)
+        with arithmetic(self.cell.training.numerics, self._device):
+            try:
+                logits = answer(self.cell.training.method, self._method, episode, self.cell.adaptation or Adaptation())
+            except BrokenMethod as error:
+                raise BenchError(str(error)) from None
+        if not bool(logits.isfinite().all()):
+            raise BenchError(f"{self.name} diverged on these images: its logits are not finite")
+        return logits[0].double()
+
+    def _seen(self, images: Tensor) -> Tensor:
+        """Images (n, C, H, W), or features (n, F) where the method sees no more of them."""
+        if not self._method.embeds:
+            return images
+        features = []
+        with arithmetic(self.cell.training.numerics, self._device):
+            for some in torch.split(images, EMBEDDED_AT_ONCE):
+                features.append(self._method.embed(some))
+                check_features(self.cell.training.method, features[-1], some)
+        return torch.cat(features)
+
+    def _read(self, images: Any) -> Iterator[Tensor]:
+        shape = self.cell.training.in_channels, self.cell.training.image_size
+        return map(_tensor, given_images(images, shape, inverted=self._inverted))
+
+
+def _key(reader: Reader, cell: str) -> str:
+    """The key of a cell that is named by it, or by its name."""
+    place = place_named(cell)
+    if place is None:
+        return cell
+    found = [row["key"] for row in reader.all_cells() if place_of(row) == place and row["n_episodes"]]
+    if len(found) != 1:
+        which = f"stored {len(found)} times; name one by its key: {', '.join(found)}" if found else "not stored"
+        raise NothingSelected(f"{cell} is {which}; `bench status -v` lists the keys")
+    return str(found[0])
+
+
+def _method(cell: Cell, stored: Stored, weights: Path) -> Method:
+    training, checkpoint = cell.training, stored.facts.training["checkpoint"]
+    state = Checkpoints(weights).load_finished(checkpoint)
+    if state is None:
+        raise DatabaseError(f"the weights of {stored.name}, {weights / checkpoint}.safetensors, are missing or damaged")
+    try:
+        return find_method(training.method)(training.problem, training.settings).load_training_state(state)
+    except (KeyError, RuntimeError) as error:  # tensors of other names or shapes
+        raise NothingSelected(f"the weights do not fit this code's {training.method}: {error}") from None
+
+
+def _labels(labels: Any) -> NDArray[Any]:
+    """(n,) whole numbers or texts. Raises UsageError."""
+    array = np.asarray(labels.detach().cpu() if hasattr(labels, "detach") else labels)
+    if array.dtype == object and all(isinstance(label, str) for label in array.flat):
+        array = array.astype(str)
+    if array.ndim != 1 or array.dtype.kind not in "iubU":
+        raise UsageError("labels must be one whole number or text an image")
+    return array
+
+
+def _order(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The order to take a support set in: as it comes, unless the images of each class stand together."""
+    n_runs = 1 + np.count_nonzero(np.diff(numbers))
+    if n_runs == len(numbers) or n_runs > len(np.unique(numbers)):
+        return np.arange(len(numbers))
+    return shuffled(Stream("order of a support set").words(0, len(numbers)))
+
+
+def _tensor(pixels: Pixels) -> Tensor:
+    tensor = torch.from_numpy(np.ascontiguousarray(pixels))
+    return as_floats(tensor) if tensor.dtype == torch.uint8 else tensor

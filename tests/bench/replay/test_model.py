@@ -1,0 +1,180 @@
+"""A stored model on images from outside: on an episode it answers as the stored cell did, however they are given."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import fewshot_bench
+from fewshot_bench.data import open_images
+from fewshot_bench.errors import BenchError, DatabaseError, DataError, NothingSelected, UsageError
+from fewshot_bench.experiment.episodes import Setting, bank
+from fewshot_bench.results.confusion import unpack_answers
+from fewshot_bench.results.store import Reader
+
+
+@pytest.fixture
+def images(photos, cache):
+    """The tiny photographs, as a run sees them."""
+    return open_images(str(photos), cache)
+
+
+@pytest.fixture
+def model(run):
+    return fewshot_bench.load("out", "protonet-4w1s-s0").fit(np.zeros((2, 16, 16), np.uint8), ["a", "b"])
+
+
+def episode_of(images, n_shot: int, number: int):
+    """Support images and labels, and queries, of an episode of the bank."""
+    drawn = bank(images, "paper", 4, 3, 0).draw(number, Setting(4, n_shot, 3))
+    pixels = np.asarray(images.images)
+    return pixels[drawn.support], drawn.support_labels, pixels[drawn.query]
+
+
+@pytest.mark.parametrize("variant", ["transfer", "protonet"])
+@pytest.mark.parametrize("n_shot", [1, 5])
+def test_on_an_episode_it_answers_as_the_stored_cell_did(variant, n_shot, run, images):
+    model = fewshot_bench.load("out", f"{variant}-4w{n_shot}s-s0", device="cpu")
+    key = model.cell.key
+    stored = Reader(str(run.database)).answers([key])[key]
+    assert len(stored) == 6
+    for number, answers in stored.items():
+        support, labels, queries = episode_of(images, n_shot, number)
+        answered = model.fit(support, labels).predict(queries)
+        assert answered.tolist() == unpack_answers(answers, 4).tolist()
+
+
+def test_a_cell_is_found_by_name_and_by_key_in_a_folder_and_in_a_file(run):
+    model = fewshot_bench.load("out", "transfer-4w5s-s0")
+    for where, cell in ((Path("out"), model.cell.key), (run.database, model.cell.key[:9])):
+        assert fewshot_bench.load(where, cell).cell == model.cell
+
+
+def test_images_may_come_as_arrays_tensors_pictures_and_files(run, images, tmp_path):
+    model = fewshot_bench.load("out", "protonet-4w5s-s0")
+    support, labels, queries = episode_of(images, 5, 0)
+    expected = model.fit(support, labels).predict_proba(queries)
+    pictures = [Image.fromarray(image[0]) for image in queries]
+    paths = [tmp_path / f"{i}.png" for i in range(len(queries))]
+    for picture, path in zip(pictures, paths, strict=True):
+        picture.save(path)
+    floats = torch.from_numpy(queries).float() / 255
+    forms: list[Any] = [
+        queries[:, 0], list(queries), np.repeat(queries, 3, 1), queries.transpose(0, 2, 3, 1),
+        torch.from_numpy(queries), floats, floats.double().numpy(), pictures,
+        [p.convert("RGB") for p in pictures], paths, list(map(str, paths)),
+    ]  # fmt: skip
+    for form in forms:
+        np.testing.assert_array_equal(model.predict_proba(form), expected)
+    np.testing.assert_allclose(expected.sum(1), 1)
+    np.testing.assert_array_equal(model.predict_proba(paths[0])[0], model.predict_proba(pictures[0])[0])
+
+
+def test_other_sizes_become_the_data_sets_as_its_own_would(model, tmp_path):
+    large = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 30)).astype(np.uint8))
+    large.save(tmp_path / "large.png")
+    by_hand = np.asarray(large.resize((16, 16), Image.Resampling.LANCZOS))
+    expected = model.predict_proba(by_hand[None])
+    for form in (large, [np.asarray(large)], tmp_path / "large.png"):
+        np.testing.assert_array_equal(model.predict_proba(form), expected)
+
+
+def test_labels_may_be_texts_and_come_class_by_class(run, images):
+    model = fewshot_bench.load("out", "transfer-4w5s-s0")
+    support, labels, queries = episode_of(images, 5, 1)
+    names = np.array(["wolf", "ant", "cat", "bee"])[labels]
+    order = np.argsort(names, kind="stable")
+    answered = model.fit(support[order], names[order].tolist()).predict(queries)
+    assert model.classes.tolist() == ["ant", "bee", "cat", "wolf"]
+    assert set(answered) <= set(names)
+    assert len(model.predict([])) == 0
+
+
+def test_two_classes_of_other_sizes_are_a_task_too(run, images):
+    support, labels, queries = episode_of(images, 5, 1)
+    for cell in ("transfer-4w5s-s0", "protonet-4w5s-s0"):
+        kept = labels < 2
+        kept[np.flatnonzero(labels == 0)[:3]] = False
+        model = fewshot_bench.load("out", cell).fit(support[kept], labels[kept] + 7)
+        assert set(model.predict(queries)) <= {7, 8}
+        assert model.predict_proba(queries[:5]).shape == (5, 2)
+
+
+NO_IMAGES = {
+    "type": (np.zeros((1, 16, 16), np.int64), "image 0 has numbers of type int64: give bytes"),
+    "range": (np.full((1, 16, 16), 255.0), "image 0 has floats outside"),
+    "nan": (np.full((1, 16, 16), np.nan), "image 0 has floats outside"),
+    "float size": (np.zeros((1, 17, 16)), "image 0 has 16×17 floats, not 16×16: only bytes are resized"),
+    "shape": (np.zeros((1, 16), np.uint8), "image 0 has the shape \\(16,\\)"),
+    "channels": (np.zeros((1, 16, 16, 4), np.uint8), "image 0 has the shape \\(16, 16, 4\\)"),
+    "colour": (np.arange(768).reshape(1, 16, 16, 3).astype(np.uint8), "image 0 is a colour image"),
+    "no file": ("absent.png", "absent.png is no file"),
+    "folder": (".", ". is no file"),
+    "no image": ("bench.toml", "bench.toml is not a JPEG"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_IMAGES)
+def test_what_is_no_image_is_one_line(kind, model):
+    given, said = NO_IMAGES[kind]
+    with pytest.raises(DataError, match=said):
+        model.predict(given)
+
+
+@pytest.mark.parametrize("labels", [["a", "a"], ["a"], [0.5, 1.5], [["a", "b"]], [None, "a"]])
+def test_labels_that_make_no_task_are_one_line(labels, model):
+    with pytest.raises(UsageError, match=r"no task|one whole number or text an image"):
+        model.fit(np.zeros((2, 16, 16), np.uint8), labels)
+
+
+def test_what_cannot_be_loaded_is_one_line(run):
+    with pytest.raises(NothingSelected, match="mamal-4w1s-s0 is not stored"):
+        fewshot_bench.load("out", "mamal-4w1s-s0")
+    with pytest.raises(NothingSelected, match="no cell's key starts with 'ffffffff'"):
+        fewshot_bench.load("out", "ffffffff")
+    with pytest.raises(BenchError, match="absent"):
+        fewshot_bench.load("absent", "protonet-4w1s-s0")
+    with pytest.raises(UsageError, match=r"fit\(\) comes before predict\(\)"):
+        fewshot_bench.load("out", "protonet-4w1s-s0").predict([])
+    for weights in (run.folder / "out" / "checkpoints").iterdir():
+        weights.write_bytes(b"")
+    with pytest.raises(DatabaseError, match="are missing or damaged"):
+        fewshot_bench.load("out", "protonet-4w1s-s0")
+
+
+def test_a_name_that_stands_for_two_results_asks_for_a_key(run, bench):
+    assert bench("run", "-q", "--method", "protonet", "--shot", "1", "--split", "ravi").code == 0
+    with pytest.raises(NothingSelected, match="protonet-4w1s-s0 is stored 2 times; name one by its key: "):
+        fewshot_bench.load("out", "protonet-4w1s-s0")
+
+
+def test_predict_writes_a_row_an_image(run, bench, images, tmp_path):
+    support, labels, queries = episode_of(images, 5, 2)
+    for i, (image, label) in enumerate(zip(support, labels, strict=True)):
+        folder = tmp_path / "support" / f"class {label}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0]).save(folder / f"{i}.png")
+    paths = [f"=query{i}.png" for i in range(len(queries))]
+    for path, image in zip(paths, queries, strict=True):
+        Image.fromarray(image[0]).save(path)
+    words = ("predict", "protonet-4w5s-s0", "--support", "support", *paths)
+    as_csv, as_json = bench(*words), bench(*words, "--format", "json")
+    assert (as_csv.code, as_csv.err, as_json.code) == (0, "", 0)
+    rows, found = list(csv.DictReader(as_csv.out.splitlines())), json.loads(as_json.out)
+    model = fewshot_bench.load("out", "protonet-4w5s-s0").fit(support, [f"class {label}" for label in labels])
+    assert [row["label"] for row in found] == [row["label"] for row in rows] == model.predict(queries).tolist()
+    assert [row["image"] for row in found] == paths
+    assert [row["image"] for row in rows] == [f"'{path}" for path in paths]  # no formula for a spreadsheet
+    assert all(row["probabilities"].keys() == set(model.classes) for row in found)
+
+
+@pytest.mark.parametrize("support", ["absent", "out"])
+def test_predict_without_labelled_images_is_one_line(support, run, bench):
+    ran = bench("predict", "protonet-4w1s-s0", "--support", support, "bench.toml")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert support in ran.err
