@@ -4,7 +4,7 @@ from markupsafe import Markup
 
 from fewshot_bench.tables.claims.render import render_claims
 from fewshot_bench.tables.claims.verdicts import Judgement
-from fewshot_bench.tables.render import environment
+from fewshot_bench.tables.documents import environment
 
 
 def claims_page(judgement: Judgement) -> str:

@@ -2,9 +2,9 @@
 
 from collections import Counter
 
-from fewshot_bench.tables.notes import span
 from fewshot_bench.tables.pairs import compared
 from fewshot_bench.tables.summary import Row, Table
+from fewshot_bench.tables.wording import counted, span
 
 NUMBERS = (
     "no",
@@ -76,7 +76,7 @@ def _outcome(table: Table) -> str:
         return ""
     wins = Counter(cell.variant for row in rows for cell in row.cells if cell.best)
     told = [f"{variant} in {count}" for variant, count in wins.most_common()]
-    told_of = f"Highest mean accuracy, of {_count(len(rows), 'setting')}: {_listed(told)}."
+    told_of = f"Highest mean accuracy, of {counted(rows, 'setting')}: {_listed(told)}."
     if not any(comparison.p is not None for comparison in table.comparisons):
         return f"{told_of} Nothing could be tested."
     clear = sum(_stands_apart(row, table) for row in rows)
@@ -107,11 +107,6 @@ def _gaps(table: Table) -> str:
 def _listed(parts: list[str]) -> str:
     """ "a, b and c"."""
     return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
-
-
-def _count(count: int, what: str) -> str:
-    """ "1 setting", "9 settings"."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _number(count: int) -> str:

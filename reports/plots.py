@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from fewshot_bench.reports.canvas import NARROW, WIDE, styled
 from fewshot_bench.reports.palette import BACKGROUND, FAINT, TEXT, Style, readable_on, styles
 from fewshot_bench.tables.summary import Cell, Row, Table
+from fewshot_bench.tables.wording import setting_name
 
 _MARKS = {"failed": "✗", "missing": "—", "partial": "—"}
 
@@ -64,7 +65,7 @@ def heat_map(table: Table, narrow: bool = False) -> Figure:
         for y in range(1, rows):
             if table.rows[y].n_way != table.rows[y - 1].n_way:
                 axes.axhline(y, color=BACKGROUND, linewidth=5)
-        names = [f"{row.n_way}-way {row.n_shot}-shot" for row in table.rows]
+        names = [setting_name(row.n_way, row.n_shot) for row in table.rows]
         axes.set_xticks(
             [x + 0.5 for x in range(columns)], table.variants, rotation=40, ha="right", rotation_mode="anchor"
         )

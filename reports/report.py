@@ -19,9 +19,10 @@ from fewshot_bench.tables.alarms.checks import checks
 from fewshot_bench.tables.claims.file import SHIPPED, parse_claims, shipped_claims
 from fewshot_bench.tables.claims.render import render_claims
 from fewshot_bench.tables.claims.verdicts import judge
-from fewshot_bench.tables.literature import PublishedTable, load_published
+from fewshot_bench.tables.documents import environment
+from fewshot_bench.tables.papers import PublishedTable, load_published
 from fewshot_bench.tables.ranks import CAUTION
-from fewshot_bench.tables.render import environment, render, render_cells, render_published
+from fewshot_bench.tables.render import render, render_cells, render_published
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.summary import Table, summarise
 

@@ -1,13 +1,14 @@
 """Comparisons -> text for a terminal, or JSON. Differences are printed in percentage points."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from textwrap import fill
 
+from fewshot_bench.tables.documents import json_text
 from fewshot_bench.tables.pairs import Comparison
 from fewshot_bench.tables.ranks import CAUTION, Ranking
 from fewshot_bench.tables.statistics.estimate import ALPHA
+from fewshot_bench.tables.wording import counted, p_value, points, setting_name
 
 
 def render_comparisons(comparisons: Sequence[Comparison], format: str) -> str:
@@ -19,10 +20,10 @@ def render_ranking(ranking: Ranking, format: str) -> str:
     """ "text" or "json"."""
     if format == "json":
         document = {"schema": 1, "alpha": ALPHA} | asdict(ranking) | {"groups": ranking.groups}
-        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return json_text(document)
     lines = [f"{'':<24}mean rank  p against the first (Nemenyi)"]
     for i, ranked in enumerate(ranking.ranked):
-        lines.append(f"  {ranked.variant:<22}{ranked.mean_rank:>9.2f}  {_p(ranked.p) if i else ''}".rstrip())
+        lines.append(f"  {ranked.variant:<22}{ranked.mean_rank:>9.2f}  {p_value(ranked.p) if i else ''}".rstrip())
     return "\n".join(["\n".join(lines), "", *(fill(text, 100) for text in (ranking.words, CAUTION))]) + "\n"
 
 
@@ -41,7 +42,7 @@ def verdict(comparison: Comparison) -> str:
 
 def _text(comparisons: Sequence[Comparison]) -> str:
     names = list(dict.fromkeys((c.first, c.second) for c in comparisons))
-    tested = sum(c.p is not None for c in comparisons)
+    tested = [c for c in comparisons if c.p is not None]
     lines = [_headline(comparisons), ""]
     head = f"{'':<16}{'n':>5}  {'difference':>10}  {'95 % interval':>17}  {'p':>8}  {'p (Holm)':>8}  {'d_z':>6}"
     for name in names:
@@ -51,7 +52,7 @@ def _text(comparisons: Sequence[Comparison]) -> str:
     if tested:
         lines += [
             "Paired t-tests on shared episodes; the intervals are of one difference each, Holm's correction covers",
-            f"the {tested} test{'' if tested == 1 else 's'} shown. higher, lower: significant at {100 * ALPHA:.0f} % "
+            f"the {counted(tested, 'test')} shown. higher, lower: significant at {100 * ALPHA:.0f} % "
             "after the correction; equal counts: in every",
             "shared episode. Words and formulas: docs/statistics.md",
         ]
@@ -71,22 +72,16 @@ def _headline(comparisons: Sequence[Comparison]) -> str:
 
 
 def _line(c: Comparison) -> str:
-    setting = f"  {c.n_way}-way {c.n_shot}-shot"
+    setting = f"  {setting_name(c.n_way, c.n_shot)}"
     if c.mean is None or c.estimate is None:
         return f"{setting:<16}{c.n_episodes:>5}  {verdict(c)}"
     low, high = c.estimate.interval(within=1.0)
-    interval = f"{100 * low:+.2f} to {100 * high:+.2f}"
+    interval = f"{points(low)} to {points(high)}"
     effect = "" if c.effect is None else f"{c.effect:+.2f}"
     return (
-        f"{setting:<16}{c.n_episodes:>5}  {100 * c.mean:>+10.2f}  {interval:>17}  {_p(c.p):>8}  {_p(c.p_holm):>8}  "
-        f"{effect:>6}  {verdict(c)}"
+        f"{setting:<16}{c.n_episodes:>5}  {points(c.mean):>10}  {interval:>17}  {p_value(c.p):>8}  "
+        f"{p_value(c.p_holm):>8}  {effect:>6}  {verdict(c)}"
     )
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return ""
-    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def _json(comparisons: Sequence[Comparison]) -> str:
@@ -96,4 +91,4 @@ def _json(comparisons: Sequence[Comparison]) -> str:
         low, high = c.estimate.interval() if c.estimate else (None, None)
         listed.append(asdict(c) | {"low": low, "high": high, "verdict": verdict(c)})
     document = {"schema": 1, "alpha": ALPHA, "comparisons": listed}
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(document)

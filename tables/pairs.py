@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from fewshot_bench.tables.scores import CellScore, Results
-from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Values, of_episodes, of_seeds_and_episodes
-from fewshot_bench.tables.statistics.families import holm
+from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Values, holm, of_episodes, of_seeds_and_episodes
 
 COUNTED = ("done", "partial")  # states of cells whose episodes count
 ROUNDING = 1e-12  # differences that vary by less are equal, and were rounded on different ways

@@ -1,37 +1,43 @@
 """Power of pairs -> text for a terminal, or JSON. Differences are printed in percentage points."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from fewshot_bench.tables.documents import json_text
 from fewshot_bench.tables.power import Needed, PairPower
 from fewshot_bench.tables.statistics.estimate import ALPHA
+from fewshot_bench.tables.wording import duration, percent, points, setting_name
 
 
 def power_json(pairs: Sequence[PairPower], margin: float, power: float) -> str:
     """Fractions, unrounded; null where there is no number."""
     asked = {"schema": 1, "alpha": ALPHA, "two_sided": True, "corrected": False, "power": power, "margin": margin}
-    return json.dumps(asked | {"pairs": [asdict(p) for p in pairs]}, indent=2, allow_nan=False) + "\n"
+    return json_text(asked | {"pairs": [asdict(p) for p in pairs]})
 
 
 def power_text(pairs: Sequence[PairPower], margin: float, power: float, *, with_best: bool = False) -> str:
     """A block a setting; one block where all rows are of one pair. `with_best`: they are `pairs_with_best`."""
-    points = f"{100 * margin:g} point" + ("" if margin == 0.01 else "s")
+    margin_text = f"{100 * margin:g} point" + ("" if margin == 0.01 else "s")
     blocks = _one_block(pairs) if len({(p.first, p.second) for p in pairs}) == 1 else _blocks(pairs)
     width = max(len(label) for _, rows in blocks for label, _ in rows)
-    head = f"{'n':>5}{'disjoint':>10}{'difference':>12}{'sd':>7}{'visible':>9}{'power':>7}"
+    head = f"{'n':>5}{'disjoint':>10}{'difference':>12}{'sd':>7}{'visible':>9}{'power':>7}   {f'for {margin_text}':<18}"
     chosen = ["The best of a setting is chosen by these same episodes, which flatters its lead."] if with_best else []
-    lines = [*_premises(pairs, power), *chosen, "", f"  {'':<{width}}{head}   {f'for {points}':<18}for the difference"]
+    lines = [
+        *_premises(pairs, power),
+        *chosen,
+        "",
+        f"  {'':<{width}}{head}for the difference",
+    ]
     for title, rows in blocks:
         lines += [title, *(f"  {label:<{width}}{_numbers(p)}" for label, p in rows)]
-    return "\n".join([*lines, "", *_legend(pairs, points)]) + "\n"
+    return "\n".join([*lines, "", *_legend(pairs, margin_text)]) + "\n"
 
 
 Block = tuple[str, list[tuple[str, PairPower]]]  # a title and labelled rows
 
 
 def _one_block(pairs: Sequence[PairPower]) -> list[Block]:
-    return [(f"{pairs[0].first} minus {pairs[0].second}", [(f"{p.n_way}-way {p.n_shot}-shot", p) for p in pairs])]
+    return [(f"{pairs[0].first} minus {pairs[0].second}", [(setting_name(p.n_way, p.n_shot), p) for p in pairs])]
 
 
 def _blocks(pairs: Sequence[PairPower]) -> list[Block]:
@@ -40,7 +46,7 @@ def _blocks(pairs: Sequence[PairPower]) -> list[Block]:
     for n_way, n_shot in dict.fromkeys((p.n_way, p.n_shot) for p in pairs):
         rows = [p for p in pairs if (p.n_way, p.n_shot) == (n_way, n_shot)]
         rows.sort(key=lambda p: 2.0 if p.difference is None else abs(p.difference))
-        title, firsts = f"{n_way}-way {n_shot}-shot", {p.first for p in rows}
+        title, firsts = setting_name(n_way, n_shot), {p.first for p in rows}
         if len(firsts) == 1:
             blocks.append((f"{title}: {rows[0].first} minus", [(p.second, p) for p in rows]))
         else:
@@ -66,8 +72,8 @@ def _numbers(p: PairPower) -> str:
     start = f"{p.n_episodes:>5}{p.disjoint_episodes:>10}"
     if p.difference is None or p.deviation is None or p.visible is None or p.power is None:
         return f"{start}  too few shared episodes"
-    visible = f"{100 * p.visible:.2f}" if p.visible <= 1 else "none"  # differences end at 100 points
-    numbers = f"{100 * p.difference:>+12.2f}{100 * p.deviation:>7.2f}{visible:>9}{p.power:>7.2f}"
+    visible = percent(p.visible) if p.visible <= 1 else "none"  # differences end at 100 points
+    numbers = f"{points(p.difference):>12}{percent(p.deviation):>7}{visible:>9}{p.power:>7.2f}"
     return f"{start}{numbers}   {_needed(p.for_margin):<18}{_needed(p.for_difference)}".rstrip()
 
 
@@ -77,24 +83,16 @@ def _needed(needed: Needed | None) -> str:
     if needed.n_episodes is None:
         return "seeds" if needed.answer == "more seeds, not episodes" else "never"
     mark = "*" if needed.answer == "undecidable within this data" else ""
-    time = f" (+{_duration(needed.seconds)})" if needed.seconds else ""
+    time = f" (+{duration(needed.seconds)})" if needed.seconds else ""
     return f"{needed.n_episodes}{mark}{time}"
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 360_000 else f"{seconds / 86400:.0f} days"
-
-
-def _legend(pairs: Sequence[PairPower], points: str) -> list[str]:
+def _legend(pairs: Sequence[PairPower], margin: str) -> list[str]:
     answers = {needed.answer for p in pairs for needed in (p.for_margin, p.for_difference) if needed}
     lines = [
         "n: shared episodes; disjoint: more than these re-use images; sd: of one episode's difference, as measured",
         "(at least that of rounding to one query).",
-        f"visible: the smallest true difference that n episodes show; power: of n episodes to show {points}.",
+        f"visible: the smallest true difference that n episodes show; power: of n episodes to show {margin}.",
         "for ...: episodes that show it (testing that is missing, at the measured pace); the difference: if the",
         "measured one is the true one.",
     ]

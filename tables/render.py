@@ -2,18 +2,17 @@
 
 import csv
 import io
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
-from fewshot_bench.tables import escape
-from fewshot_bench.tables.literature import STATEMENT, PublishedTable
-from fewshot_bench.tables.sheet import lay_out, lay_out_cells, lay_out_published
+from fewshot_bench.tables import documents
+from fewshot_bench.tables.documents import csv_text, html_environment, latex_environment, markdown_environment
+from fewshot_bench.tables.layout import lay_out, lay_out_cells, lay_out_published
+from fewshot_bench.tables.papers import STATEMENT, PublishedTable
 from fewshot_bench.tables.summary import Cell, Row, Table
 
 JSON_SCHEMA = 1  # raise it when a reader of the JSON must change
@@ -28,9 +27,7 @@ def render(table: Table, format: str, published: Sequence[PublishedTable] = ()) 
 
     Published tables follow in blocks of their own; csv has none of them.
     """
-    if format not in RENDERERS:
-        raise ValueError(f"unknown format {format!r}; known: {', '.join(RENDERERS)}")
-    return RENDERERS[format](table, published)
+    return documents.rendered(RENDERERS, format, table, published)
 
 
 def render_published(published: Sequence[PublishedTable]) -> str:
@@ -46,54 +43,13 @@ def render_cells(table: Table) -> str:
 def _from_template(environment: Callable[[], Environment], name: str) -> Callable[..., str]:
     def fill(table: Table, published: Sequence[PublishedTable]) -> str:
         template = environment().get_template(name)
-        return template.render(sheet=lay_out(table), comment=escape.Comment, **_published(published))
+        return template.render(sheet=lay_out(table), comment=documents.Comment, **_published(published))
 
     return fill
 
 
 def _published(published: Sequence[PublishedTable]) -> dict[str, Any]:
     return {"statement": STATEMENT, "published": [lay_out_published(table) for table in published]}
-
-
-@cache
-def html_environment() -> Environment:
-    """The templates of HTML, escaped."""
-    return environment("fewshot_bench.tables", autoescape=True)
-
-
-@cache
-def markdown_environment() -> Environment:
-    """The templates of Markdown, escaped as it is printed."""
-    return environment("fewshot_bench.tables", autoescape=False, finalize=escape.markdown)
-
-
-@cache
-def latex_environment() -> Environment:
-    """The templates of LaTeX, escaped as it is printed."""
-    return environment(  # braces and percent signs belong to LaTeX
-        package="fewshot_bench.tables",
-        autoescape=False,
-        finalize=escape.latex,
-        block_start_string="((*",
-        block_end_string="*))",
-        variable_start_string="(((",
-        variable_end_string=")))",
-        comment_start_string="((=",
-        comment_end_string="=))",
-    )
-
-
-def environment(package: str, autoescape: bool, **options: Any) -> Environment:
-    """The jinja2 environment of a package's templates; `autoescape` must be on for HTML."""
-    return Environment(
-        loader=PackageLoader(package, "templates"),
-        autoescape=autoescape,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        **options,
-    )
 
 
 def _csv(table: Table, _: Sequence[PublishedTable]) -> str:
@@ -109,7 +65,7 @@ def _csv(table: Table, _: Sequence[PublishedTable]) -> str:
 
 def _csv_line(row: Row, cell: Cell) -> list[str | int | float | None]:
     return [
-        escape.csv_text(cell.variant),
+        csv_text(cell.variant),
         cell.n_way,
         cell.n_shot,
         " ".join(str(seed.seed) for seed in cell.seeds),
@@ -120,12 +76,12 @@ def _csv_line(row: Row, cell: Cell) -> list[str | int | float | None]:
         cell.seed_half_width,
         cell.n_episodes,
         cell.state,
-        escape.csv_text(cell.reason),
+        csv_text(cell.reason),
         row.chance,
         row.disjoint_episodes,
         int(cell.best),
         int(cell.near_best),
-        escape.csv_text(" ".join(cell.keys)),
+        csv_text(" ".join(cell.keys)),
     ]
 
 
@@ -151,7 +107,7 @@ def _json(table: Table, published: Sequence[PublishedTable]) -> str:
         "notes": [asdict(note) for note in lay_out(table).notes],
         "published": {"statement": STATEMENT, "tables": [asdict(paper) for paper in published]},
     }
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return documents.json_text(document)
 
 
 RENDERERS = MappingProxyType(

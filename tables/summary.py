@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from fewshot_bench.tables.pairs import Comparison, compare_all, quantum, shared_
 from fewshot_bench.tables.scores import CellScore, CellState, Experiment, Results
 from fewshot_bench.tables.statistics.classes import of_classes
 from fewshot_bench.tables.statistics.estimate import Estimate, Values, mean_of, of_episodes, of_seeds_and_episodes
+from fewshot_bench.tables.wording import accuracy, cell_name
 
 # Of several seeds the worst state decides: a mean over the seeds that happened to survive would flatter.
 WORST_LAST: tuple[CellState, ...] = ("done", "partial", "missing", "failed")
@@ -145,7 +147,7 @@ def _by_place(results: Results) -> dict[tuple[str, int, int], list[CellScore]]:
     for score in results.cells:
         place = (score.variant, score.n_way, score.n_shot, score.seed)
         if place in given:
-            raise ValueError("two results for {} {}-way {}-shot seed {}".format(*place))
+            raise ValueError(f"two results for {cell_name(*place)}")
         given[place] = score
     scores = defaultdict(list)
     for variant in results.variants:
@@ -155,7 +157,7 @@ def _by_place(results: Results) -> dict[tuple[str, int, int], list[CellScore]]:
                 score = given.pop((variant, n_way, n_shot, seed), empty)
                 scores[variant, n_way, n_shot].append(score)
     if given:
-        raise ValueError("a result outside the table: {} {}-way {}-shot seed {}".format(*next(iter(given))))
+        raise ValueError(f"a result outside the table: {cell_name(*next(iter(given)))}")
     return scores
 
 
@@ -171,20 +173,52 @@ def _cell(scores: list[CellScore]) -> Cell:
             state, reason = "partial", f"the seeds share only {values.shape[1]} episodes"
     by_episode = values.mean(axis=0) if values.size else np.empty(0)
     step = quantum(scores, [score.seed for score in scores])
+    mean, half_width = over_episodes(by_episode, step) if by_episode.size else (None, None)
     return Cell(
         variant=scores[0].variant,
         n_way=scores[0].n_way,
         n_shot=scores[0].n_shot,
         state=state,
         reason=reason,
-        mean=mean_of(by_episode) if by_episode.size else None,
+        mean=mean,
         deviation=float(np.std(by_episode, ddof=1)) if by_episode.size > 1 else None,
-        half_width=_half_width(of_episodes(by_episode, step)) if by_episode.size > 1 else None,
+        half_width=half_width,
         data_half_width=_data_half_width(scores, by_episode) if by_episode.size else None,
         seed_half_width=_half_width(of_seeds_and_episodes(values, step)) if len(values) > 1 else None,
         n_episodes=by_episode.size,
         seeds=seeds,
     )
+
+
+def over_episodes(accuracies: Values, step: float) -> tuple[float, float | None]:
+    """The mean of accuracies (E,), E at least 1, and half its 95 % interval, as every output has them; None for E = 1.
+
+    step: the smallest step of an episode's accuracy, see `of_episodes`
+    """
+    return mean_of(accuracies), _half_width(of_episodes(accuracies, step)) if accuracies.size > 1 else None
+
+
+class Counts(Protocol):
+    """An episode's result."""
+
+    @property
+    def n_correct(self) -> int:
+        """Queries that were answered rightly."""
+
+    @property
+    def n_queries(self) -> int:
+        """Queries that there were."""
+
+
+def interval_of(results: Sequence[Counts]) -> tuple[float, float | None]:
+    """`over_episodes` of one training's episodes, at least one."""
+    accuracies = np.array([result.n_correct / result.n_queries for result in results])
+    return over_episodes(accuracies, 1 / max(result.n_queries for result in results))
+
+
+def accuracy_of(results: Sequence[Counts]) -> str:
+    """ "52.31 ± 1.20 %": of one training's episodes, at least one, as a table shows them."""
+    return accuracy(*interval_of(results)) + " %"
 
 
 def _data_half_width(scores: list[CellScore], by_episode: Values) -> float | None:

@@ -1,5 +1,53 @@
 """How names and numbers are spelled, once for every output: settings, cells, percentages, p-values, durations."""
 
+from collections.abc import Sized
+
+
+def setting_name(n_way: int, n_shot: int) -> str:
+    """ "5-way 1-shot"."""
+    return f"{n_way}-way {n_shot}-shot"
+
+
+def cell_name(variant: str, n_way: int, n_shot: int, seed: int | None = None) -> str:
+    """ "maml 5-way 1-shot", or "maml 5-way 1-shot seed 0"."""
+    return f"{variant} {setting_name(n_way, n_shot)}" + ("" if seed is None else f" seed {seed}")
+
+
+def shots(n_shot: int) -> str:
+    """ "1 shot", "5 shots"."""
+    return f"{n_shot} shot{'' if n_shot == 1 else 's'}"
+
+
+def counted(things: Sized | int, one: str, several: str = "") -> str:
+    """ "1 cell", "63 cells"."""
+    n = things if isinstance(things, int) else len(things)
+    return f"{n} {one if n == 1 else several or one + 's'}"
+
+
+def span(low: int, high: int) -> str:
+    """ "600", or "5 to 600"."""
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def percent(fraction: float | None) -> str:
+    """Two decimals, as papers print; empty for None."""
+    return "" if fraction is None else f"{100 * fraction:.2f}"
+
+
+def accuracy(mean: float | None, half_width: float | None) -> str:
+    """ "31.91 ± 2.00", in percent; empty without a mean."""
+    return percent(mean) + ("" if half_width is None else f" ± {percent(half_width)}")
+
+
+def points(fraction: float | None) -> str:
+    """ "+1.25": a difference in percentage points; empty for None."""
+    return "" if fraction is None else f"{100 * fraction:+.2f}"
+
+
+def p_value(p: float | None) -> str:
+    """ "0.0031", or "< 0.0001"; empty for None."""
+    return "" if p is None else "< 0.0001" if p < 0.0001 else f"{p:.4f}"
+
 
 def duration(seconds: float) -> str:
     """ "12 s", "3 min", "2.5 h", "5 days"."""
@@ -8,3 +56,10 @@ def duration(seconds: float) -> str:
     if seconds < 6000:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 360_000 else f"{seconds / 86400:.0f} days"
+
+
+def rough_duration(seconds: float) -> str:
+    """ "less than a minute", "about 5 min", "about 3 h": of what is only estimated."""
+    if seconds < 60:
+        return "less than a minute"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:,.0f} h"

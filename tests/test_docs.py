@@ -11,8 +11,7 @@ from scipy import stats
 from fewshot_bench.cli import cli
 from fewshot_bench.cli.data import data
 from fewshot_bench.tables.check.baseline import read_baseline
-from fewshot_bench.tables.statistics.estimate import of_episodes
-from fewshot_bench.tables.statistics.families import holm
+from fewshot_bench.tables.statistics.estimate import holm, of_episodes
 from fewshot_bench.tables.statistics.power import episodes_to_separate
 
 ROOT = Path(__file__).parents[1]

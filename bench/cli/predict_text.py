@@ -11,7 +11,7 @@ from fewshot_bench.data.readers.trees import Folder
 from fewshot_bench.errors import DataError
 from fewshot_bench.files import checkpoints, database
 from fewshot_bench.replay import model as models
-from fewshot_bench.tables.escape import csv_text
+from fewshot_bench.tables.documents import csv_text
 
 
 def predicted(cell: str, support: Path, images: tuple[Path, ...], form: str, out: Path | None) -> str:

@@ -6,7 +6,7 @@ import click
 
 from fewshot_bench.cli import until_text as text
 from fewshot_bench.cli.dry_run import print_plan
-from fewshot_bench.cli.screen import Screen, accuracy
+from fewshot_bench.cli.screen import Screen
 from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.plan import Plan, PlannedCell
 from fewshot_bench.experiment.records import EpisodeResult
@@ -16,6 +16,7 @@ from fewshot_bench.running.looks import Separation
 from fewshot_bench.running.planning import memory_of, plan_of, plan_to_run, seconds_of
 from fewshot_bench.running.recording import SOME_FAILED, Outcome
 from fewshot_bench.tables.scores import Results
+from fewshot_bench.tables.summary import accuracy_of
 from fewshot_bench.tables.wording import duration
 
 LONG_SECONDS = 20.0  # an evaluation that takes longer says so first
@@ -145,7 +146,7 @@ class _Shown:
         cell = planned.cell
         self._n_ended += 1
         self._screen.drop(cell.key)
-        self._screen.line(f"{cell.name:<28} {accuracy(results):>16}  ({len(results)} episodes)  {cell.key}")
+        self._screen.line(f"{cell.name:<28} {accuracy_of(results):>16}  ({len(results)} episodes)  {cell.key}")
         if self._as_json:
             counts = [[r.n_correct, r.n_queries] for r in results]
             mean = sum(n / of for n, of in counts) / len(counts)

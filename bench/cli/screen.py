@@ -1,8 +1,8 @@
 """What a person sees: progress on a terminal, one line a finished cell in a pipe. All of it goes to stderr."""
 
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, Self
+from collections.abc import Iterable
+from typing import Any, Self
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
@@ -16,7 +16,6 @@ from rich.progress import (
 from rich.segment import Segment
 
 from fewshot_bench.cli.output import cleaned
-from fewshot_bench.tables.statistics.sampler import sample
 
 
 class CleanConsole(Console):
@@ -30,18 +29,6 @@ class CleanConsole(Console):
         """The parts of something, their text cleaned."""
         for part in super().render(renderable, options):
             yield part if part.control else part._replace(text=cleaned(part.text))
-
-
-class HasCounts(Protocol):
-    """An episode's result."""
-
-    @property
-    def n_correct(self) -> int:
-        """Queries that were answered rightly."""
-
-    @property
-    def n_queries(self) -> int:
-        """Queries that there were."""
 
 
 class Screen:
@@ -101,10 +88,3 @@ class Screen:
     def warn(self, text: str) -> None:
         """One line, always."""
         self.console.print(text, markup=False, style="yellow")
-
-
-def accuracy(results: Sequence[HasCounts]) -> str:
-    """ "52.31 ± 1.20 %": the mean over episodes and its 95 % t-interval."""
-    over = sample([r.n_correct / r.n_queries for r in results])
-    spread = "" if over.half_width is None else f" ± {100 * over.half_width:.2f}"
-    return f"{100 * over.mean:.2f}{spread} %"

@@ -4,10 +4,10 @@ import dataclasses
 import json
 from typing import Any
 
-from fewshot_bench.cli.screen import accuracy
 from fewshot_bench.results.store import Reader
 from fewshot_bench.results.store.writing import counts
-from fewshot_bench.tables.wording import duration
+from fewshot_bench.tables.summary import accuracy_of
+from fewshot_bench.tables.wording import duration, setting_name
 
 
 def show_json(database: str, key: str) -> str:
@@ -23,10 +23,10 @@ def show_text(database: str, key: str) -> str:
     lines: list[tuple[str, Any]] = [
         ("cell", row["key"]),
         ("variant", f"{row['variant']}, seed {row['seed']}"),
-        ("setting", f"{row['n_way']}-way {row['n_shot']}-shot, {row['n_query']} queries a class"),
+        ("setting", f"{setting_name(row['n_way'], row['n_shot'])}, {row['n_query']} queries a class"),
     ]
     if facts.episodes:
-        lines.append(("accuracy", f"{accuracy(facts.episodes)} over {len(facts.episodes)} episodes"))
+        lines.append(("accuracy", f"{accuracy_of(facts.episodes)} over {len(facts.episodes)} episodes"))
     if row["reason"]:
         lines.append(("failed", row["reason"]))
     lines += [

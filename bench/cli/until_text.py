@@ -11,7 +11,7 @@ from fewshot_bench.tables.separation import Contest, Place
 from fewshot_bench.tables.statistics.estimate import ALPHA
 from fewshot_bench.tables.statistics.sequential import boundaries, fractions_of
 from fewshot_bench.tables.summary import disjoint_episodes
-from fewshot_bench.tables.wording import duration
+from fewshot_bench.tables.wording import duration, setting_name
 
 WIDTH = 105
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -162,4 +162,4 @@ def _wrapped(place: Place, text: str) -> str:
 
 
 def _name(place: Place) -> str:
-    return f"{place[0]}-way {place[1]}-shot"
+    return setting_name(*place)

@@ -8,7 +8,7 @@ from typing import Any
 
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.replay.verification import verified
-from fewshot_bench.tables.escape import one_line
+from fewshot_bench.tables.documents import one_line
 from fewshot_bench.tables.verify.verification import Verification
 
 UNCHECKED = "not checked: captions, notes, bold and the marks † § ¶ ? ‡; --help names the rest"

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from fewshot_bench.data.duplicates import Pictures, contents, find_pictures
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.tables.alarms.alarm import Alarm, Check, counted
+from fewshot_bench.tables.alarms.alarm import Alarm, Check
+from fewshot_bench.tables.wording import counted
 
 TOLD = 10  # equal images that a line names
 EXAMPLES = 3  # that an alarm names

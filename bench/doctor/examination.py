@@ -11,9 +11,9 @@ from fewshot_bench.results.collect import results
 from fewshot_bench.results.store import Reader
 from fewshot_bench.running.device import choose_device
 from fewshot_bench.running.recording import workplace
-from fewshot_bench.tables.alarms.alarm import Check, counted
+from fewshot_bench.tables.alarms.alarm import Check
 from fewshot_bench.tables.alarms.checks import checks
-from fewshot_bench.tables.wording import duration
+from fewshot_bench.tables.wording import counted, duration
 
 Say = Callable[[str], None]
 

@@ -11,7 +11,8 @@ from fewshot_bench.data.images import ImageSet
 from fewshot_bench.doctor.copies import EXAMPLES, TOLD, place
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.episodes import Setting, check_setting
-from fewshot_bench.tables.alarms.alarm import Alarm, Check, counted
+from fewshot_bench.tables.alarms.alarm import Alarm, Check
+from fewshot_bench.tables.wording import counted
 
 NEARLY_BLANK = 2.0  # of 255: standard deviation of the pixels, in every channel, of an image that shows next to nothing
 UNEVEN = 2  # times as many images in the largest class as in the smallest

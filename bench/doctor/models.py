@@ -21,9 +21,10 @@ from fewshot_bench.running import runner
 from fewshot_bench.running.runner import Laboratory
 from fewshot_bench.running.tasks import Features, Gallery, class_index
 from fewshot_bench.seeding import Stream, shuffled
-from fewshot_bench.tables.alarms.alarm import Alarm, Check, counted
+from fewshot_bench.tables.alarms.alarm import Alarm, Check
 from fewshot_bench.tables.alarms.implausible import permuted_labels
 from fewshot_bench.tables.scores import CellScore
+from fewshot_bench.tables.wording import counted
 
 CONTROL_EPISODES = 50  # of each model, in the label-permutation control
 # A logit may change by this share of the logits' standard deviation. Measured: 0 in the modes "support" and "running",

@@ -11,7 +11,7 @@ from fewshot_bench.errors import DatabaseError
 from fewshot_bench.experiment.records import SMALL, Answers
 from fewshot_bench.results.store import Reader
 from fewshot_bench.results.store.reading import Counts
-from fewshot_bench.tables.alarms.alarm import Alarm
+from fewshot_bench.tables.alarms.alarm import Alarm, name
 from fewshot_bench.tables.alarms.checks import checks
 from fewshot_bench.tables.scores import CellScore, EpisodeScore
 
@@ -58,7 +58,7 @@ def _contradicted(cells: list[CellScore], reader: Reader) -> list[Alarm]:
             e for e in cell.episodes if e.number in kept and _n_right(kept[e.number], cell.n_way, e) != e.n_correct
         ]
         if wrong:
-            where = f"{cell.variant} {cell.n_way}-way {cell.n_shot}-shot seed {cell.seed}"
+            where = name(cell)
             text = f"the stored answers of episode {wrong[0].number} give another count than its {wrong[0].n_correct}"
             advice = "the database was edited or is damaged: restore a copy, or evaluate the cell again"
             found.append(Alarm("contradicted", where, text, advice))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import UsageError
 from fewshot_bench.seeding import Stream, shuffled, smallest
+from fewshot_bench.tables.wording import setting_name
 
 BANK_VERSION = 1  # raise it when the drawing below changes: every result then gets a new identity
 
@@ -28,7 +29,7 @@ class Setting:
     n_query: int
 
     def __str__(self) -> str:
-        return f"{self.n_way}-way {self.n_shot}-shot"
+        return setting_name(self.n_way, self.n_shot)
 
 
 class Episode(NamedTuple):

@@ -11,6 +11,7 @@ from fewshot_bench.experiment.selection import Place
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Problem
 from fewshot_bench.seeding import derive_seed, digest
+from fewshot_bench.tables.wording import setting_name
 
 # left out of an identity as long as they are as the paper has them, so that results from before they were choices
 # keep their names
@@ -79,7 +80,7 @@ class Training:
     @property
     def trained_on(self) -> str:
         """In words, for the report."""
-        return f"{self.n_way}-way {self.n_shot}-shot" if self.n_way else "batches of base classes"
+        return setting_name(self.n_way, self.n_shot) if self.n_way else "batches of base classes"
 
 
 @dataclass(frozen=True)

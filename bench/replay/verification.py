@@ -14,7 +14,7 @@ from fewshot_bench.experiment.selection import Selection, place_of
 from fewshot_bench.files import cache_folder
 from fewshot_bench.replay.rebuild import Stored, open_data, source_of
 from fewshot_bench.results.store import Reader
-from fewshot_bench.tables.literature import load_published
+from fewshot_bench.tables.papers import load_published
 from fewshot_bench.tables.scores import CellScore
 from fewshot_bench.tables.summary import disjoint_episodes
 from fewshot_bench.tables.verify.origins import Origin

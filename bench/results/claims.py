@@ -14,7 +14,7 @@ from fewshot_bench.tables.claims.file import SHIPPED, ClaimFile, parse_claims, s
 from fewshot_bench.tables.claims.render import render_claims
 from fewshot_bench.tables.claims.section import ClaimError
 from fewshot_bench.tables.claims.verdicts import judge
-from fewshot_bench.tables.literature import load_published
+from fewshot_bench.tables.papers import load_published
 from fewshot_bench.tables.parsing import ParseError, read_bytes
 
 

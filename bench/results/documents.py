@@ -9,7 +9,7 @@ from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.files import write_whole
 from fewshot_bench.results.collect import results
-from fewshot_bench.tables.literature import load_published
+from fewshot_bench.tables.papers import load_published
 from fewshot_bench.tables.render import render
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.summary import summarise

@@ -10,7 +10,7 @@ from fewshot_bench.experiment.selection import Selection, as_tuple, place_of
 from fewshot_bench.files import database_at
 from fewshot_bench.results.exchange.export import words_of
 from fewshot_bench.results.store.snapshot import Row, Snapshot, snapshot
-from fewshot_bench.tables.statistics.sampler import sample
+from fewshot_bench.tables.summary import interval_of
 
 # in this order, with these dtypes; which words they are: `results`
 CELL = {
@@ -59,10 +59,10 @@ def results(
     selection = _selection(methods, ways, shots, seeds, matching)
     rows = []
     for stored, cell, words in _cells(where, selection):
-        accuracies = [e.n_correct / e.n_queries for e in stored.episodes(cell)]
-        over = sample(accuracies) if accuracies else None
+        counted = stored.episodes(cell)
+        mean, half_width = interval_of(counted) if counted else (None, None)
         facts = {name: cell[name] for name in ("n_episodes", "seconds", "reason")}
-        rows.append(words | facts | {"accuracy": over and over.mean, "half_width": over and over.half_width})
+        rows.append(words | facts | {"accuracy": mean, "half_width": half_width})
     return _frame(rows, RESULTS)
 
 

@@ -1,9 +1,10 @@
 """An alarm, the check that found it, and the words that alarms share."""
 
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fewshot_bench.tables.scores import CellScore
+from fewshot_bench.tables.wording import cell_name, p_value
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,7 @@ class Check:
 
 def name(cell: CellScore) -> str:
     """ "maml 5-way 1-shot seed 0"."""
-    return f"{cell.variant} {cell.n_way}-way {cell.n_shot}-shot seed {cell.seed}"
-
-
-def counted(things: Sized, one: str, several: str = "") -> str:
-    """ "1 cell", "63 cells"."""
-    return f"{len(things)} {one if len(things) == 1 else several or one + 's'}"
+    return cell_name(cell.variant, cell.n_way, cell.n_shot, cell.seed)
 
 
 def seeds_text(seeds: Sequence[int]) -> str:
@@ -48,4 +44,5 @@ def seeds_text(seeds: Sequence[int]) -> str:
 
 def p_text(p: float, family: str) -> str:
     """ "p = 0.0031, corrected for 63 cells"."""
-    return f"p {'< 0.0001' if p < 0.0001 else f'= {p:.4f}'}, corrected for {family}"
+    shown = p_value(p)
+    return f"p {shown if shown.startswith('<') else f'= {shown}'}, corrected for {family}"

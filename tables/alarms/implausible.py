@@ -10,12 +10,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from fewshot_bench.tables.alarms.alarm import Alarm, Check, counted, name, p_text, seeds_text
+from fewshot_bench.tables.alarms.alarm import Alarm, Check, name, p_text, seeds_text
 from fewshot_bench.tables.pairs import shared_accuracies
 from fewshot_bench.tables.scores import CellScore
 from fewshot_bench.tables.statistics.chance import p_below_chance
-from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Values, of_episodes
-from fewshot_bench.tables.statistics.families import holm
+from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Values, holm, of_episodes
+from fewshot_bench.tables.summary import accuracy_of
+from fewshot_bench.tables.wording import counted, percent
 
 FEW = 5  # episodes: fewer may agree by chance
 
@@ -121,10 +122,8 @@ def _p_below_chance(cell: CellScore) -> float:
 
 
 def _against_chance(cell: CellScore) -> str:
-    over = of_episodes(_accuracies(cell))
-    spread = f" ± {100 * over.half_width():.2f}" if over else ""
-    mean = f"{100 * _accuracies(cell).mean():.2f}{spread} % over {counted(cell.episodes, 'episode')}"
-    return f"{mean}, where guessing gives {100 / cell.n_way:.2f} %"
+    measured = f"{accuracy_of(cell.episodes)} over {counted(cell.episodes, 'episode')}"
+    return f"{measured}, where guessing gives {percent(1 / cell.n_way)} %"
 
 
 def _p_off_chance(cell: CellScore) -> float:

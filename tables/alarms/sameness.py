@@ -4,8 +4,9 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
-from fewshot_bench.tables.alarms.alarm import Alarm, Check, counted, name
+from fewshot_bench.tables.alarms.alarm import Alarm, Check, name
 from fewshot_bench.tables.scores import CellScore
+from fewshot_bench.tables.wording import counted
 
 # Two trained models agree in an episode's count by luck now and then; in this many episodes on end they do not.
 ENOUGH = 20

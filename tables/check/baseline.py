@@ -12,7 +12,8 @@ from operator import index
 from typing import Any
 
 from fewshot_bench.tables.scores import CellScore, EpisodeScore, Experiment, Results
-from fewshot_bench.tables.statistics.sampler import Sample, sample
+from fewshot_bench.tables.statistics.changes import Sample, sample
+from fewshot_bench.tables.wording import cell_name, setting_name
 
 SCHEMA = 2
 IDENTITY = ("dataset", "fingerprint", "split", "protocol", "budget")  # of Experiment; told, the cells' keys decide
@@ -157,7 +158,7 @@ def _read_episodes(document: Mapping[str, Any]) -> tuple[BaselineCell, ...]:
             if right is not None
         )
         if not episodes or len(bank) != len(correct) or not all(0 <= e.n_correct <= e.n_queries for e in episodes):
-            raise BaselineError("baseline of {} {}-way {}-shot seed {} cannot be".format(*place) + f": {correct}")
+            raise BaselineError(f"baseline of {cell_name(*place)} cannot be: {correct}")
         cell = CellScore(*place, str(stored["key"]), "done", episodes=episodes, lineage=str(stored["lineage"]))
         cells.append(stored_cell(cell))
     return tuple(cells)
@@ -167,7 +168,7 @@ def _bank(setting: Mapping[str, Any]) -> list[tuple[int, str, int]]:
     """A setting's episodes: number, id and how many queries."""
     rows = [(index(number), str(name), index(n_queries)) for number, name, n_queries in setting["episodes"]]
     if len({name for _, name, _ in rows}) < len(rows) or not all(n_queries > 0 for _, _, n_queries in rows):
-        raise BaselineError(f"baseline's episodes of {setting['n_way']}-way {setting['n_shot']}-shot cannot be")
+        raise BaselineError(f"baseline's episodes of {setting_name(setting['n_way'], setting['n_shot'])} cannot be")
     return rows
 
 
@@ -179,8 +180,7 @@ def _read_summaries(document: Mapping[str, Any]) -> tuple[BaselineCell, ...]:
         # a comparison with NaN would come out as "not worse"
         if not (0.0 <= mean <= 1.0 and 0.0 <= (deviation or 0.0) <= 1.0 and n >= 1):
             raise BaselineError(
-                "baseline of {} {}-way {}-shot seed {} cannot be: ".format(*place)
-                + f"mean {mean}, deviation {deviation}, {n} episodes"
+                f"baseline of {cell_name(*place)} cannot be: mean {mean}, deviation {deviation}, {n} episodes"
             )
         accuracy = Sample(mean, deviation, n)
         cells.append(BaselineCell(*place, str(stored["key"]), "", accuracy, (), str(stored["episodes_sha256"])))

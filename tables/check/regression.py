@@ -20,10 +20,9 @@ from fewshot_bench.tables.check.baseline import (
     stored_cell,
 )
 from fewshot_bench.tables.scores import CellScore, Results
-from fewshot_bench.tables.statistics.changes import TIE, Change, equivalent, of_change, of_changes
-from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate
-from fewshot_bench.tables.statistics.families import holm
-from fewshot_bench.tables.statistics.sampler import difference
+from fewshot_bench.tables.statistics.changes import TIE, Change, difference, equivalent, of_change, of_changes
+from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, holm
+from fewshot_bench.tables.wording import setting_name
 
 Verdict = Literal["worse", "improved", "undecided", "not comparable", "equivalent", "identical"]
 VERDICTS: tuple[Verdict, ...] = ("worse", "improved", "undecided", "not comparable", "equivalent", "identical")
@@ -158,7 +157,7 @@ def compare_cell(old: BaselineCell, cell: CellScore | None) -> Finding:
 
 
 def _setting(place: Place) -> str:
-    return "{}-way {}-shot seed {}".format(*place[1:])
+    return f"{setting_name(*place[1:3])} seed {place[3]}"
 
 
 def shared_change(old: BaselineCell, cell: CellScore) -> Change | None:

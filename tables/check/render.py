@@ -1,13 +1,11 @@
 """RegressionReport -> text: lines for a terminal, Markdown, JSON, JUnit XML."""
 
-import json
 import textwrap
-import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from fewshot_bench.tables import escape
+from fewshot_bench.tables import documents
 from fewshot_bench.tables.check.regression import Finding, RegressionReport, Verdict, count_verdicts
 from fewshot_bench.tables.check.words import (
     COLUMNS,
@@ -28,14 +26,12 @@ WIDTH = 110  # columns of the text
 
 def render_verdicts(report: RegressionReport, format: str) -> str:
     """The report as text that ends in a newline; raises ValueError on an unknown format."""
-    if format not in VERDICT_RENDERERS:
-        raise ValueError(f"unknown format {format!r}; known: {', '.join(VERDICT_RENDERERS)}")
-    return VERDICT_RENDERERS[format](report)
+    return documents.rendered(VERDICT_RENDERERS, format, report)
 
 
 def _table(findings: Sequence[Finding]) -> list[tuple[str, ...]]:
     """The names of the columns and a row a finding; no reasons where there is none. Empty for no findings."""
-    rows = [tuple(escape.one_line(text) for text in in_columns(finding)) for finding in findings]
+    rows = [tuple(documents.one_line(text) for text in in_columns(finding)) for finding in findings]
     n_columns = len(COLUMNS) if any(row[-1] for row in rows) else len(COLUMNS) - 1
     return [row[:n_columns] for row in (COLUMNS, *rows)] if rows else []
 
@@ -63,25 +59,25 @@ def _wrapped(lines: Sequence[str]) -> list[str]:
     return [
         part
         for line in lines
-        for part in textwrap.wrap(escape.one_line(line), WIDTH, subsequent_indent="  ", break_long_words=False)
+        for part in textwrap.wrap(documents.one_line(line), WIDTH, subsequent_indent="  ", break_long_words=False)
     ]
 
 
 def _markdown(report: RegressionReport) -> str:
     """A comment for a pull request: at most SHOWN rows, the rest folded, a line a verdict and variant."""
     lines = [f"**{headline(report)}**", ""]
-    lines += [f"- {escape.markdown(line)}" for line in (*tally(report), *report.notes)]
+    lines += [f"- {documents.markdown(line)}" for line in (*tally(report), *report.notes)]
     found = worst_first(report)
     shown = [f for f in found if f.verdict in ROW_VERDICTS or not f.cell][:SHOWN]
     if shown:
         columns, *rows = _table(shown)
         lines += ["", "| " + " | ".join(columns) + " |"]
         lines.append("|" + "".join(":---|" if i in LEFT else "---:|" for i in range(len(columns))))
-        lines += ["| " + " | ".join(map(escape.markdown, row)) + " |" for row in rows]
+        lines += ["| " + " | ".join(map(documents.markdown, row)) + " |" for row in rows]
     folded = [*_folded([f for f in found if f not in shown]), *untested(report)]
     if folded:
         lines += ["", "<details><summary>The rest, but for what is identical</summary>", ""]
-        lines += [f"- {escape.markdown(line)}" for line in folded] + ["", "</details>"]
+        lines += [f"- {documents.markdown(line)}" for line in folded] + ["", "</details>"]
     return "\n".join([*lines, "", *legend(report)]) + "\n"
 
 
@@ -109,7 +105,7 @@ def _json(report: RegressionReport) -> str:
         "cells": [_document(finding) for finding in report.cells],
         "variants": [_document(finding) for finding in report.variants],
     }
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return documents.json_text(document)
 
 
 def _document(finding: Finding) -> dict[str, Any]:
@@ -125,30 +121,17 @@ def _document(finding: Finding) -> dict[str, Any]:
 
 def _junit(report: RegressionReport) -> str:
     """One test case a cell and a variant: worse fails, undecided and not comparable are skipped."""
-    counts = count_verdicts(report.findings)
-    suite = ET.Element(
-        "testsuite",
-        name="accuracy against baseline",
-        tests=str(len(report.findings)),
-        failures=str(counts["worse"]),
-        errors="0",
-        skipped=str(counts["undecided"] + counts["not comparable"]),
-    )
-    for finding in report.findings:
-        name, variant = escape.one_line(finding.setting), escape.one_line(finding.variant)
-        case = ET.SubElement(suite, "testcase", classname=variant, name=name, time="0")
-        message = escape.one_line(in_words(finding))
-        if finding.verdict == "worse":
-            ET.SubElement(case, "failure", message=message, type="worse")
-        elif finding.verdict in ("undecided", "not comparable"):
-            ET.SubElement(case, "skipped", message=message)
-        else:
-            ET.SubElement(case, "system-out").text = message
-    suites = ET.Element("testsuites")
-    suites.append(suite)
-    ET.SubElement(suite, "system-out").text = " ".join(legend(report))
-    ET.indent(suites)
-    return "<?xml version='1.0' encoding='utf-8'?>\n" + ET.tostring(suites, encoding="unicode") + "\n"
+    cases = [
+        documents.Case(
+            documents.one_line(finding.variant),
+            finding.setting,
+            documents.one_line(in_words(finding)),
+            failure="worse" if finding.verdict == "worse" else "",
+            skipped=finding.verdict in ("undecided", "not comparable"),
+        )
+        for finding in report.findings
+    ]
+    return documents.junit("accuracy against baseline", cases, " ".join(legend(report)))
 
 
 VERDICT_RENDERERS: MappingProxyType[str, Callable[[RegressionReport], str]] = MappingProxyType(

@@ -7,6 +7,7 @@ from fewshot_bench.tables.check.regression import (
     RegressionReport,
     count_verdicts,
 )
+from fewshot_bench.tables.wording import p_value, percent, points
 
 WORDS = "docs/statistics.md#verdicts"
 COLUMNS = ("verdict", "", "before", "after", "points", "95 % interval", "p (Holm)", "episodes", "")
@@ -50,24 +51,14 @@ def in_columns(finding: Finding) -> tuple[str, ...]:
     return (
         finding.verdict,
         finding.name,
-        _percent(finding.before),
-        _percent(finding.after),
-        "" if finding.difference is None else f"{100 * finding.difference:+.2f}",
-        "" if low is None or high is None else f"{100 * low:+.2f} to {100 * high:+.2f}",
-        _p(finding.p),
+        percent(finding.before),
+        percent(finding.after),
+        points(finding.difference),
+        "" if low is None else f"{points(low)} to {points(high)}",
+        p_value(finding.p),
         str(finding.n_episodes or ""),
         "" if finding.estimate else finding.reason,
     )
-
-
-def _percent(fraction: float | None) -> str:
-    return "" if fraction is None else f"{100 * fraction:.2f}"
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return ""
-    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def untested(report: RegressionReport) -> list[str]:
@@ -95,7 +86,7 @@ def legend(report: RegressionReport) -> list[str]:
         return [f"Words: {WORDS}"]
     return [
         f"points: after minus before, with the interval of each alone; p corrected for all {tested} tests; "
-        f"margin {100 * report.margin:.2f} points.",
+        f"margin {percent(report.margin)} points.",
         f"A verdict is about these trained models, not about other training seeds. Words: {WORDS}",
     ]
 
@@ -104,8 +95,8 @@ def in_words(finding: Finding) -> str:
     """ "worse: 40.07 -> 28.07 % (-12.00 points, 95 % interval -14.00 to -10.00, p < 0.0001 after Holm)"."""
     if finding.estimate is None:
         return f"{finding.verdict}: {finding.reason or 'every episode the same'}"
-    before, after, points, interval, p, episodes = in_columns(finding)[2:8]
+    before, after, change, interval, p, episodes = in_columns(finding)[2:8]
     return (
-        f"{finding.verdict}: {before} -> {after} % ({points} points, 95 % interval {interval}, "
+        f"{finding.verdict}: {before} -> {after} % ({change} points, 95 % interval {interval}, "
         f"p {p} after Holm, {episodes} episodes)"
     )

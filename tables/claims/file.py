@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from fewshot_bench.tables.claims.section import ClaimError, Section, unknown
 from fewshot_bench.tables.parsing import ParseError, parse_toml
+from fewshot_bench.tables.wording import cell_name, setting_name
 
 SCHEMA = 1  # of the file
 SHIPPED = "eshratifar2019.toml"
@@ -35,7 +36,7 @@ class Place:
     n_shot: int
 
     def __str__(self) -> str:
-        return f"{self.variant} {self.n_way}-way {self.n_shot}-shot"
+        return cell_name(self.variant, self.n_way, self.n_shot)
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class Hypothesis:
         here, there = self.higher, self.lower
         if there and there.variant == here.variant:
             return f"{here.n_way}-way {here.variant}, {here.n_shot} shots {relation} {there.n_shot}"
-        setting = f"{here.n_way}-way {here.n_shot}-shot"
-        return f"{setting} {here.variant} {relation} {there.variant if there else 'chance'}"
+        than = there.variant if there else "chance"
+        return f"{setting_name(here.n_way, here.n_shot)} {here.variant} {relation} {than}"
 
     def __str__(self) -> str:
         return self.words("≥" if self.or_equal else ">")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fewshot_bench.tables.claims.file import Claim, Hypothesis, Place
-from fewshot_bench.tables.literature import PublishedTable
+from fewshot_bench.tables.papers import PublishedTable
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,18 @@
 """Judgement -> text: lines for a terminal, Markdown, LaTeX, an HTML section, JSON, JUnit XML."""
 
-import json
 import textwrap
-import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment
 
-from fewshot_bench.tables import escape
+from fewshot_bench.tables import documents
+from fewshot_bench.tables.claims.layout import Block, lay_out_claims
 from fewshot_bench.tables.claims.measuring import Tested
 from fewshot_bench.tables.claims.outlook import outlook
-from fewshot_bench.tables.claims.sheet import lay_out_claims
 from fewshot_bench.tables.claims.verdicts import VERDICTS, JudgedClaim, Judgement
-from fewshot_bench.tables.render import html_environment, latex_environment, markdown_environment
+from fewshot_bench.tables.documents import html_environment, latex_environment, markdown_environment
 from fewshot_bench.tables.statistics.power import power_of
 
 JSON_SCHEMA = 1  # raise it when a reader of the JSON must change
@@ -27,9 +25,7 @@ def render_claims(judgement: Judgement, format: str) -> str:
 
     "html" is one <section id="claims">, to be put into a page.
     """
-    if format not in CLAIM_RENDERERS:
-        raise ValueError(f"unknown format {format!r}; known: {', '.join(CLAIM_RENDERERS)}")
-    return CLAIM_RENDERERS[format](judgement)
+    return documents.rendered(CLAIM_RENDERERS, format, judgement)
 
 
 def _from_template(environment: Callable[[], Environment], name: str) -> Callable[[Judgement], str]:
@@ -51,7 +47,7 @@ def _text(judgement: Judgement) -> str:
 
 def _wrapped(words: str, indent: str = "", first: str | None = None) -> list[str]:
     return textwrap.wrap(
-        escape.one_line(words),
+        documents.one_line(words),
         WIDTH,
         initial_indent=indent if first is None else first,
         subsequent_indent=indent,
@@ -74,7 +70,7 @@ def _json(judgement: Judgement) -> str:
         "counts": {word: sum(judged.verdict == word for judged in judgement.claims) for word in VERDICTS},
         "claims": [_json_claim(judged, judgement) for judged in judgement.claims],
     }  # fmt: skip
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return documents.json_text(document)
 
 
 def _json_claim(judged: JudgedClaim, judgement: Judgement) -> dict[str, Any]:
@@ -130,30 +126,18 @@ def _json_test(tested: Tested, margin: float) -> dict[str, Any]:
 def _junit(judgement: Judgement) -> str:
     """One test case a sentence: refuted fails, undecided is skipped."""
     sheet = lay_out_claims(judgement)
-    verdicts = [block.verdict for block in sheet.blocks]
-    suite = ET.Element(
-        "testsuite",
-        name=escape.one_line(sheet.title),
-        tests=str(len(verdicts)),
-        failures=str(verdicts.count("refuted")),
-        errors="0",
-        skipped=str(verdicts.count("undecided")),
+    return documents.junit(sheet.title, [_case(block) for block in sheet.blocks])
+
+
+def _case(block: Block) -> documents.Case:
+    return documents.Case(
+        f"claims.{block.id}",
+        block.sentence,
+        dict(block.details)["Measured"],
+        failure="refuted" if block.verdict == "refuted" else "",
+        skipped=block.verdict == "undecided",
+        text="\n".join(documents.one_line(f"{name}: {words}") for name, words in block.details),
     )
-    for block in sheet.blocks:
-        case = ET.SubElement(
-            suite, "testcase", classname=f"claims.{block.id}", name=escape.one_line(block.sentence), time="0"
-        )
-        told = "\n".join(escape.one_line(f"{name}: {words}") for name, words in block.details)
-        if block.verdict == "supported":
-            ET.SubElement(case, "system-out").text = told
-        elif block.verdict == "refuted":
-            ET.SubElement(case, "failure", message=dict(block.details)["Measured"], type="refuted").text = told
-        else:
-            ET.SubElement(case, "skipped", message=dict(block.details)["Measured"]).text = told
-    suites = ET.Element("testsuites")
-    suites.append(suite)
-    ET.indent(suites)
-    return "<?xml version='1.0' encoding='utf-8'?>\n" + ET.tostring(suites, encoding="unicode") + "\n"
 
 
 CLAIM_RENDERERS: MappingProxyType[str, Callable[[Judgement], str]] = MappingProxyType(

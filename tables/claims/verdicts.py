@@ -7,10 +7,9 @@ from typing import Literal
 from fewshot_bench.tables.claims.file import Claim, ClaimFile
 from fewshot_bench.tables.claims.measuring import Cells, Tested, cells_of, measure
 from fewshot_bench.tables.claims.paper import PaperReading, read_paper
-from fewshot_bench.tables.literature import PublishedTable
+from fewshot_bench.tables.papers import PublishedTable
 from fewshot_bench.tables.scores import Experiment, Results
-from fewshot_bench.tables.statistics.estimate import ALPHA
-from fewshot_bench.tables.statistics.families import holm
+from fewshot_bench.tables.statistics.estimate import ALPHA, holm
 
 Verdict = Literal["supported", "refuted", "undecided"]
 VERDICTS: tuple[Verdict, ...] = ("supported", "refuted", "undecided")

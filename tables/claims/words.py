@@ -6,16 +6,12 @@ from fewshot_bench.tables.claims.file import Claim
 from fewshot_bench.tables.claims.outlook import Outlook
 from fewshot_bench.tables.claims.paper import PaperReading, PrintedDifference
 from fewshot_bench.tables.claims.verdicts import JudgedClaim, Judgement
-from fewshot_bench.tables.statistics.families import holm
+from fewshot_bench.tables.statistics.estimate import holm
 from fewshot_bench.tables.statistics.power import POWER
 from fewshot_bench.tables.summary import disjoint_episodes
+from fewshot_bench.tables.wording import counted, percent, points, rough_duration, setting_name
 
 LISTED = 3  # contradictions or missing cells that are named; the others are counted
-
-
-def points(fraction: float) -> str:
-    """ "+1.25", in percentage points."""
-    return f"{100 * fraction:+.2f}"
 
 
 def link_name(claim: Claim) -> str:
@@ -56,7 +52,7 @@ def paper_in_full(reading: PaperReading) -> str:
 def _contradiction(one: PrintedDifference) -> str:
     if one.difference == 0:
         return one.hypothesis.words("=") + " (paper)"
-    return f"{one.hypothesis.words('<')} by {100 * -one.difference:.2f} points (paper)"
+    return f"{one.hypothesis.words('<')} by {percent(-one.difference)} points (paper)"
 
 
 def measured(judged: JudgedClaim, seeds: Sequence[int]) -> str:
@@ -64,7 +60,7 @@ def measured(judged: JudgedClaim, seeds: Sequence[int]) -> str:
     whom = "these checkpoints" if len(seeds) == 1 else f"the methods as trained here, {len(seeds)} seeds"
     n = len(judged.tested)
     return (
-        f"{judged.verdict} for {whom}: of {n} comparison{'s' if n > 1 else ''} {judged.n_true} shown true, "
+        f"{judged.verdict} for {whom}: of {counted(n, 'comparison')} {judged.n_true} shown true, "
         f"{judged.n_false} shown false, {n - judged.n_true - judged.n_false} open"
     )
 
@@ -118,7 +114,7 @@ def to_decide(ahead: Outlook, judgement: Judgement) -> str:
     if not ahead.extensions:
         return ""
     most, total = max(e.more for e in ahead.extensions), sum(e.more for e in ahead.extensions)
-    n, time = len(ahead.extensions), "" if ahead.seconds is None else f", {_duration(ahead.seconds)} of testing"
+    n, time = len(ahead.extensions), "" if ahead.seconds is None else f", {rough_duration(ahead.seconds)} of testing"
     count = f"{most:,} more episodes in one cell" if n == 1 else f"up to {most:,} more episodes a cell in {n} cells"
     count += f" ({total:,} in all)" if n > 1 else ""
     text = f"{count}{time}: power {100 * POWER:.0f} % or more if what was observed is true"
@@ -126,16 +122,8 @@ def to_decide(ahead: Outlook, judgement: Judgement) -> str:
     tight = min((e for e in room if e.total > room[e]), key=lambda e: room[e], default=None)
     if not tight:
         return text
-    setting = f"{tight.place.n_way}-way {tight.place.n_shot}-shot"
+    setting = setting_name(tight.place.n_way, tight.place.n_shot)
     return f"{text}; images are then used more than once (of {setting} at most {room[tight]} can be disjoint)"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return "less than a minute"
-    if seconds < 5400:
-        return f"about {seconds / 60:.0f} min"
-    return f"about {seconds / 3600:,.0f} h"
 
 
 def agreement(judged: JudgedClaim, judgement: Judgement) -> str:

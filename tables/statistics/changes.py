@@ -30,6 +30,43 @@ class Change:
         return self.after - self.before
 
 
+@dataclass(frozen=True)
+class Sample:
+    """What a list of accuracies says: mean and standard deviation as fractions, and how many there were."""
+
+    mean: float
+    deviation: float | None  # ddof = 1; None when n < 2
+    n: int
+
+
+def sample(values: Sequence[float]) -> Sample:
+    """Summarise at least one value. `fsum` makes the result independent of the order of the values."""
+    n = len(values)
+    if n == 0:
+        raise ValueError("no values: a mean needs at least one")
+    mean = math.fsum(values) / n
+    if n == 1:
+        return Sample(mean, None, 1)
+    return Sample(mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1)), n)
+
+
+def difference(before: Sample, after: Sample, quantum: float = 0.0) -> Estimate | None:
+    """After minus before, where no episodes can be paired (Welch 1947); None when either n < 2, or without variance.
+
+    `quantum` as in `of_episodes`: a deviation counts as at least quantum / sqrt(12).
+    """
+    if before.deviation is None or after.deviation is None:
+        return None
+    least = quantum / math.sqrt(12)
+    a, b = (max(side.deviation or 0.0, least) ** 2 / side.n for side in (before, after))
+    if a + b == 0.0:
+        return None
+    # Scaled by their sum, so that tiny variances do not underflow when squared.
+    share_a, share_b = a / (a + b), b / (a + b)
+    degrees = 1.0 / (share_a**2 / (before.n - 1) + share_b**2 / (after.n - 1))
+    return Estimate(after.mean - before.mean, (Source(math.sqrt(a + b), degrees),))
+
+
 def of_change(change: Change) -> Estimate | None:
     """The mean over episodes of the change in accuracy; None for fewer than two episodes."""
     return of_episodes(change.gained / change.n_queries, 1 / int(change.n_queries.max()))

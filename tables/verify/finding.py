@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from fewshot_bench.tables.escape import one_line
+from fewshot_bench.tables.documents import one_line
 
 Kind = Literal["edited", "stale", "unknown", "gone"]
 LABELS = {"edited": "edited by hand", "stale": "stale", "unknown": "unknown", "gone": "gone"}

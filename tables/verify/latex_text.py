@@ -12,24 +12,28 @@ UNSEEN = {
 }  # fmt: skip
 SHOWN = {"pm": "±", "times": "×", "textasteriskcentered": "*", "ast": "*", "textbackslash": "\\"}
 COMMAND = re.compile(r"\\(?:([A-Za-z]+)\*?\s*|(.))", re.DOTALL)
+PLAIN = re.compile(r"[^\\^{}$~_]+")
 OPTION = re.compile(r"\s*(?:\[[^\]]{0,99}\]|\([^)]{0,99}\))")
 
 
 def plain_latex(text: str) -> str:
     """The text without markup; superscripts are footnote marks and no part of it."""
-    shown, i = "", 0
+    shown, i = list[str](), 0
     while i < len(text):
-        if command := COMMAND.match(text, i):
+        if plain := PLAIN.match(text, i):
+            i = plain.end()
+            shown.append(plain[0])
+        elif command := COMMAND.match(text, i):
             name, i = command[1] or "", command.end()
             if name in UNSEEN:
                 i = _skip(text, i, UNSEEN[name])
-            shown += SHOWN.get(name, "") if name else (command[2] if command[2] in "%&_#{}$" else " ")
+            shown.append(SHOWN.get(name, "") if name else (command[2] if command[2] in "%&_#{}$" else " "))
         elif text[i] == "^":
             i = _skip_script(text, i + 1)
         else:
-            shown += "" if text[i] in "{}$" else " " if text[i] in "~_" else text[i]
+            shown.append("" if text[i] in "{}$" else " " if text[i] in "~_" else text[i])
             i += 1
-    return " ".join(shown.split())
+    return " ".join("".join(shown).split())
 
 
 def _skip(text: str, i: int, n_arguments: int) -> int:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from fewshot_bench.tables.notes import percent
-from fewshot_bench.tables.sheet import anchor
+from fewshot_bench.tables.layout import anchor
 from fewshot_bench.tables.verify.finding import Finding, edited, gone, unknown
 from fewshot_bench.tables.verify.rendered import Fact, RenderedRow, RenderedTable
 from fewshot_bench.tables.verify.restated import name_of, place_of
 from fewshot_bench.tables.verify.seen import digits
+from fewshot_bench.tables.wording import percent
 
 COLUMNS = ("accuracy", "n", "sd", "sampler")  # the first ones; the data and seeds intervals are not in the facts
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
-from fewshot_bench.tables.literature import PublishedTable
-from fewshot_bench.tables.sheet import lay_out_published
+from fewshot_bench.tables.layout import lay_out_published
+from fewshot_bench.tables.papers import PublishedTable
 from fewshot_bench.tables.verify.finding import Finding, edited, gone, unknown
 from fewshot_bench.tables.verify.seen import digits
 

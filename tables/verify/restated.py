@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fewshot_bench.tables.notes import percent
 from fewshot_bench.tables.scores import CellScore, Experiment, Results
 from fewshot_bench.tables.summary import Cell, summarise
 from fewshot_bench.tables.verify.finding import Finding, edited, misquoted, stale, unknown
+from fewshot_bench.tables.wording import percent
 
 CLOSE = 1e-9  # between a number in the facts and the same one computed again
 

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator
 
-from fewshot_bench.tables.notes import percent
 from fewshot_bench.tables.verify.finding import Finding, edited
 from fewshot_bench.tables.verify.rendered import Field
+from fewshot_bench.tables.wording import percent
 
 NUMBER = re.compile(r"[-−]?\d+(?:\.\d+)?|\*")  # * marks a number over fewer episodes than asked for
 WAY, SHOT, CHANCE = re.compile(r"(\d+)-way\b"), re.compile(r"(\d+)[ -]shots?\b"), re.compile(r"chance (\S+)")

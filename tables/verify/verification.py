@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple
 
-from fewshot_bench.tables.facts import SCHEMA
-from fewshot_bench.tables.literature import PublishedTable
-from fewshot_bench.tables.notes import span
+from fewshot_bench.tables.layout import SCHEMA
+from fewshot_bench.tables.papers import PublishedTable
 from fewshot_bench.tables.scores import CellScore
 from fewshot_bench.tables.verify.columns import find_columns, header_of
 from fewshot_bench.tables.verify.finding import Finding, edited, gone, unknown, unreadable
@@ -21,6 +20,7 @@ from fewshot_bench.tables.verify.papers import check_paper, printed
 from fewshot_bench.tables.verify.rendered import Fact, RenderedRow, RenderedTable
 from fewshot_bench.tables.verify.restated import against_database, name_of, place_of, written
 from fewshot_bench.tables.verify.seen import NUMBER, check_chance, check_label, digits, way_of
+from fewshot_bench.tables.wording import span
 
 Place = tuple[str, int, int]  # variant, n_way, n_shot
 Wanted = Callable[[str], Mapping[Place, int] | None]  # a table's command -> the episodes it shows now; None: unknown

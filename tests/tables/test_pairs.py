@@ -8,7 +8,7 @@ from scipy import stats
 
 from fewshot_bench.tables.pairs import as_family, compare, compare_all, compare_variants, differences, quantum
 from fewshot_bench.tables.scores import CellScore, EpisodeScore, Results
-from fewshot_bench.tables.statistics.families import holm
+from fewshot_bench.tables.statistics.estimate import holm
 
 N_QUERIES = 75
 

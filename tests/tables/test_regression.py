@@ -13,8 +13,8 @@ from fewshot_bench.tables.check.baseline import Baseline, baseline_of, make_base
 from fewshot_bench.tables.check.regression import OTHER_EXPERIMENT, OTHER_VERSION, RegressionReport, compare
 from fewshot_bench.tables.check.render import VERDICT_RENDERERS, render_verdicts
 from fewshot_bench.tables.check.words import WORDS
-from fewshot_bench.tables.statistics.families import holm
-from fewshot_bench.tables.statistics.sampler import difference, sample
+from fewshot_bench.tables.statistics.changes import difference, sample
+from fewshot_bench.tables.statistics.estimate import holm, of_episodes
 
 ONE = (("maml",), ((5, 1),))
 
@@ -247,7 +247,9 @@ def test_welch_needs_two_episodes_and_some_variance():
     assert difference(sample([0.4]), varied) is None
     assert difference(varied, sample([0.4])) is None
     assert difference(constant, constant) is None
-    assert difference(constant, varied).half_width() == pytest.approx(varied.half_width)
+    assert difference(constant, varied).half_width() == pytest.approx(
+        of_episodes(np.array([0.2, 0.4, 0.9])).half_width()
+    )
     # two deviations of a rounding each: sqrt(2 * (0.1² / 12) / 2)
     assert difference(constant, constant, quantum=0.1).error == pytest.approx(0.1 / 12**0.5)
 

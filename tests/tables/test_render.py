@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewshot_bench.tables import escape
-from fewshot_bench.tables.literature import STATEMENT, load_published
+from fewshot_bench.tables import documents
+from fewshot_bench.tables.papers import STATEMENT, load_published
 from fewshot_bench.tables.render import CSV_COLUMNS, FORMATS, render, render_published
 from fewshot_bench.tables.summary import summarise
 
@@ -204,7 +204,7 @@ def test_latex_and_markdown_print_hostile_names_as_they_are(hostile):
 
 @given(st.text())
 def test_escaped_text_stays_in_its_place(text):
-    latex, markdown = escape.latex(text), escape.markdown(text)
+    latex, markdown = documents.latex(text), documents.markdown(text)
     assert "\n" not in latex
     assert "\n" not in markdown
     assert not re.search(r"(?<!\\)(?:\\\\)*[|<>`]", markdown)

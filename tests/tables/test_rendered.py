@@ -61,10 +61,10 @@ def test_columns_that_cannot_be_told_apart_are_not_guessed():
     ],
 )
 def test_a_hostile_file_takes_no_time(piece):
-    before = time.monotonic()
+    before = time.process_time()
     for read in READERS.values():
         read("\\begin{tabular}<table><tr><td>" + 50_000 * piece)
-    assert time.monotonic() - before < 5
+    assert time.process_time() - before < 5
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,16 @@ import math
 import statistics
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from fewshot_bench.tables.scores import CellScore, EpisodeScore
-from fewshot_bench.tables.statistics.sampler import Sample, sample
-from fewshot_bench.tables.summary import disjoint_episodes, summarise
+from fewshot_bench.tables.statistics.changes import Sample, sample
+from fewshot_bench.tables.summary import accuracy_of, disjoint_episodes, over_episodes, summarise
+from fewshot_bench.tables.wording import accuracy
 
 fractions = st.lists(st.integers(0, 75).map(lambda correct: correct / 75), min_size=2, max_size=40)
 
@@ -37,11 +39,12 @@ def scored(*counts, n_queries=75):
 
 @given(fractions)
 def test_interval_is_scipys_t_interval(values):
-    counted = sample(values)
-    assert counted.mean == pytest.approx(statistics.fmean(values), abs=1e-12)
+    mean, half_width = over_episodes(np.array(values), 0.0)
+    assert sample(values).mean == mean == pytest.approx(statistics.fmean(values), abs=1e-12)
     error = stats.sem(values, ddof=1)
     expected = stats.t.ppf(0.975, len(values) - 1) * error
-    assert counted.half_width == pytest.approx(expected, abs=1e-9)
+    assert half_width == pytest.approx(expected, abs=1e-9)
+    assert sample(values).deviation == pytest.approx(np.std(values, ddof=1), abs=1e-12)
 
 
 @given(fractions, st.randoms(use_true_random=False))
@@ -52,7 +55,7 @@ def test_order_of_episodes_does_not_matter(values, random):
 
 def test_one_episode_has_no_interval_and_none_has_no_mean():
     assert sample([0.4]) == Sample(0.4, None, 1)
-    assert sample([0.4]).half_width is None
+    assert over_episodes(np.array([0.4]), 0.1) == (0.4, None)
     with pytest.raises(ValueError, match="at least one"):
         sample([])
 
@@ -64,6 +67,15 @@ def test_cell_by_hand(make_results):
     assert cell.n_episodes == 3
     # sd = 0.2, t(0.975, 2) = 4.302653 (a printed t table)
     assert cell.half_width == pytest.approx(4.302653 * 0.2 / math.sqrt(3), rel=1e-6)
+
+
+@pytest.mark.parametrize("counts", [(15, 30, 45), (20, 20, 20), (75, 75), (0, 0, 0), (31,)])
+def test_one_cell_has_one_interval_wherever_it_is_printed(counts, make_results):
+    """Also where no episode differs from another: what is left is the rounding to one query, not 0.00."""
+    results = replaced(make_results(("maml",), ((5, 1),)), "maml", 5, 1, episodes=scored(*counts))
+    cell = only(results, "maml", 5, 1)
+    assert accuracy_of(scored(*counts)) == accuracy(cell.mean, cell.half_width) + " %"
+    assert (cell.half_width or 1) > 0.0
 
 
 def test_several_seeds_are_averaged_episode_by_episode(make_results):

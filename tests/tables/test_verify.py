@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from fewshot_bench.tables.literature import load_published
+from fewshot_bench.tables.papers import load_published
 from fewshot_bench.tables.render import render, render_cells
 from fewshot_bench.tables.summary import disjoint_episodes, summarise
 from fewshot_bench.tables.verify.origins import Origin
@@ -140,9 +140,9 @@ def test_an_edited_number_is_named_with_its_line(kind, make_results):
 def test_latex_may_be_dressed_as_one_likes(dress, make_results):
     results = make_results(**SMALL)
     text = dress(rendered(results, ".tex"))
-    before = time.monotonic()
+    before = time.process_time()
     assert check(text, ".tex", results).findings == ()
-    assert time.monotonic() - before < 5
+    assert time.process_time() - before < 5
 
 
 def test_html_may_be_dressed_as_one_likes(make_results):

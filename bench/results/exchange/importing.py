@@ -24,7 +24,7 @@ from fewshot_bench.results.store.comparing import Comparison
 from fewshot_bench.results.store.merging import merge
 from fewshot_bench.results.store.scratch import Scratch, scratch
 from fewshot_bench.results.store.snapshot import Row, snapshot
-from fewshot_bench.tables.escape import csv_text
+from fewshot_bench.tables.documents import csv_text
 
 AT_ONCE = 5000  # episodes inserted
 

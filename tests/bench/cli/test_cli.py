@@ -7,6 +7,7 @@ import sqlite3
 import pytest
 
 from fewshot_bench.config import packaged_text
+from fewshot_bench.results.store.writing import COUNTED, episodes_sha256
 
 NAMES = ["transfer-4w1s-s0", "transfer-4w5s-s0", "protonet-4w1s-s0", "protonet-4w5s-s0"]
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -97,6 +98,36 @@ def test_status_and_show(bench):
     facts = json.loads(bench("show", key, "--json").out)
     assert len(facts["episodes"]) == 6
     assert facts["training"]["identity"]["settings"]["train_way"] == 5
+
+
+def with_one_count(place, key, n_correct):
+    """Every episode of a cell has this count, as if so measured."""
+    connection = sqlite3.connect(place.database)
+    connection.execute("UPDATE episodes SET n_correct = ? WHERE cell_key = ?", (n_correct, key))
+    counted = ", ".join(COUNTED)
+    found = connection.execute(f"SELECT {counted} FROM episodes WHERE cell_key = ? ORDER BY number", (key,))  # noqa: S608
+    connection.execute("UPDATE cells SET sha256 = ? WHERE key = ?", (episodes_sha256(found.fetchall()), key))
+    connection.commit()
+    connection.close()
+
+
+def test_show_the_lines_of_run_and_the_report_print_one_interval(place, bench, reseal):
+    """Also where every episode has the same count: 26.67 ± 0.24 is not 26.67 ± 0.00."""
+    ran = bench("run", "--shot", "1", "--method", "protonet").err
+    (key,) = rows(place, "SELECT key FROM cells")[0]
+    total = rows(place, "SELECT n_queries FROM episodes")[0][0]
+    for counts in (None, total // 3):
+        if counts:
+            with_one_count(place, key, counts)
+            reseal(place.database)
+        shown = re.search(r"accuracy +([\d.]+ ± [\d.]+) % over 6 episodes", bench("show", key).out)[1]
+        assert (shown in ran) == (counts is None)
+        assert not shown.endswith("± 0.00")
+        out = bench("report", "--format", "markdown", "--shot", "1", "--method", "protonet").out
+        assert shown in out
+        document = json.loads(bench("report", "--format", "json", "--shot", "1", "--method", "protonet").out)
+        (cell,) = document["rows"][0]["cells"]
+        assert shown == f"{100 * cell['mean']:.2f} ± {100 * cell['half_width']:.2f}"
 
 
 def test_the_command_that_show_names_repeats_the_cell(place, bench):

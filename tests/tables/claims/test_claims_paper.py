@@ -7,7 +7,7 @@ import pytest
 from fewshot_bench.tables.claims.file import parse_claims, shipped_claims
 from fewshot_bench.tables.claims.paper import read_paper
 from fewshot_bench.tables.claims.verdicts import judge
-from fewshot_bench.tables.literature import load_published
+from fewshot_bench.tables.papers import load_published
 
 VARIANTS = ("transfer", "protonet", "maml", "reptile", "maml-mtl", "reptile-mtl")
 MAML_WINS = 'kind = "better"\nbetter = ["maml"]\nworse = ["transfer", "protonet"]\n'

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from fewshot_bench.tables.statistics.families import holm
+from fewshot_bench.tables.statistics.estimate import holm
 
 
 def by_hand(p_values):

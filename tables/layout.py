@@ -1,12 +1,16 @@
-"""Table -> Sheet: the words and digits that the printed formats share. Here fractions become percent."""
+"""Table -> Sheet: the words and digits that the printed formats share. Here fractions become percent.
 
+Beside its numbers a table carries facts, so that `bench verify` can read them again: each is one line of ASCII JSON,
+a comment in LaTeX, an attribute in HTML.
+"""
+
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
-from fewshot_bench.tables import facts
-from fewshot_bench.tables.literature import PublishedRow, PublishedTable, PublishedValue
-from fewshot_bench.tables.notes import (
+from fewshot_bench.tables.captions import (
     DATA_MARK,
     NEAR_MARK,
     REUSE_MARK,
@@ -15,12 +19,13 @@ from fewshot_bench.tables.notes import (
     Note,
     caption,
     general_notes,
-    percent,
-    span,
 )
-from fewshot_bench.tables.scores import CellState
+from fewshot_bench.tables.papers import PublishedRow, PublishedTable, PublishedValue
+from fewshot_bench.tables.scores import CellState, Experiment
 from fewshot_bench.tables.summary import Cell, Row, Table
+from fewshot_bench.tables.wording import accuracy, cell_name, percent, setting_name, shots, span
 
+SCHEMA = 1  # of the facts; raise it when a reader of them must change
 COPIED_MARK = "°"
 
 
@@ -35,7 +40,7 @@ class Entry:
     note: str = ""  # the letter of its footnote
     best: bool = False
     place: str = ""  # fit for an anchor, e.g. "maml-5-way-1-shot"
-    facts: str = ""  # see facts.py
+    facts: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,11 +105,6 @@ class PublishedSheet:
     notes: tuple[str, ...]
 
 
-def shots(n_shot: int) -> str:
-    """ "1 shot", "5 shots"."""
-    return f"{n_shot} shot" if n_shot == 1 else f"{n_shot} shots"
-
-
 def lay_out(table: Table) -> Sheet:
     """Everything that a printed table says."""
     letters = _letters(table.cells)
@@ -114,7 +114,7 @@ def lay_out(table: Table) -> Sheet:
     )
     notes = [*general_notes(table), *(Note(letter, text) for text, letter in letters.items())]
     name = anchor(table.experiment.dataset)
-    return Sheet(name, caption(table), table.variants, groups, tuple(notes), facts.of_table(table.experiment))
+    return Sheet(name, caption(table), table.variants, groups, tuple(notes), _facts_of_table(table.experiment))
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def lay_out_cells(table: Table) -> tuple[CellLine, ...]:
     return tuple(
         CellLine(
             place=place_of(cell),
-            name=f"{cell.variant} {cell.n_way}-way {cell.n_shot}-shot",
+            name=cell_name(cell.variant, cell.n_way, cell.n_shot),
             mean=percent(cell.mean),
             n=cell.n_episodes,
             deviation=percent(cell.deviation),
@@ -191,12 +191,11 @@ def _line(row: Row, letters: dict[str, str]) -> Line:
         tuple(_entry(cell, letters) for cell in row.cells),
         *counts,
         reuse_mark=REUSE_MARK if row.reuses_images else "",
-        facts=facts.of_row(row, *counts),
+        facts=_facts(n_way=row.n_way, n_shot=row.n_shot, n=counts[0], disjoint=counts[1]),
     )
 
 
 def _entry(cell: Cell, letters: dict[str, str]) -> Entry:
-    value, half_width = percent(cell.mean), percent(cell.half_width)
     marked = (
         (cell.near_best, NEAR_MARK),
         (cell.untested, UNTESTED_MARK),
@@ -204,31 +203,59 @@ def _entry(cell: Cell, letters: dict[str, str]) -> Entry:
         (cell.seeds_are_wide, SEED_MARK),
     )
     return Entry(
-        value=value,
-        half_width=half_width,
+        value=percent(cell.mean),
+        half_width=percent(cell.half_width),
         state=cell.state,
         marks="".join(mark for holds, mark in marked if holds),
         note=letters.get(f"{cell.state}: {cell.reason}", ""),
         best=cell.best,
         place=place_of(cell),
-        facts=facts.of_cell(cell, _joined(value, half_width)),
+        facts=_facts_of_cell(cell),
     )
 
 
 def place_of(cell: Cell) -> str:
     """A cell's name, fit for an anchor: "maml-5-way-1-shot"."""
-    return anchor(f"{cell.variant}-{cell.n_way}-way-{cell.n_shot}-shot")
+    return anchor(cell_name(cell.variant, cell.n_way, cell.n_shot))
 
 
-def _joined(value: str, half_width: str) -> str:
-    """ "31.91 ± 2.00"."""
-    return f"{value} ± {half_width}" if half_width else value
+def _facts_of_table(experiment: Experiment) -> str:
+    """What the whole table comes from."""
+    return _facts(
+        schema=SCHEMA,
+        command=experiment.command,
+        dataset=experiment.dataset,
+        fingerprint=experiment.fingerprint,
+        split=experiment.split,
+        commit=experiment.facts.get("commit", ""),
+    )
+
+
+def _facts_of_cell(cell: Cell) -> str:
+    """One number: where it is stored, what it was computed to, and how it is shown."""
+    return _facts(
+        variant=cell.variant,
+        n_way=cell.n_way,
+        n_shot=cell.n_shot,
+        keys=list(cell.keys),
+        state=cell.state,
+        n=cell.n_episodes,
+        mean=cell.mean,
+        sd=cell.deviation,
+        half_width=cell.half_width,
+        shown=accuracy(cell.mean, cell.half_width),
+    )
+
+
+def _facts(**facts: Any) -> str:
+    return json.dumps(facts, ensure_ascii=True, allow_nan=False)
 
 
 def _published_line(table_id: str, row: PublishedRow) -> PublishedLine:
     entries = tuple(map(_published_entry, row.values))
-    shown = [_joined(entry.value, entry.half_width) + entry.copied_mark for entry in entries]
-    return PublishedLine(shots(row.n_shot), entries, facts.of_published(table_id, row.n_way, row.n_shot, shown))
+    shown = [accuracy(v.accuracy, v.half_width) + e.copied_mark for v, e in zip(row.values, entries, strict=True)]
+    facts = _facts(table=table_id, n_way=row.n_way, n_shot=row.n_shot, shown=shown)
+    return PublishedLine(shots(row.n_shot), entries, facts)
 
 
 def _published_entry(value: PublishedValue) -> PublishedEntry:
@@ -247,7 +274,7 @@ def _published_notes(table: PublishedTable) -> list[str]:
     for row in table.rows:
         for column, value in zip(table.columns, row.values, strict=True):
             if value.copied_from:
-                place = f"{row.n_way}-way {row.n_shot}-shot"
+                place = setting_name(row.n_way, row.n_shot)
                 sources.setdefault((column.name, value.copied_from), []).append(place)
     for (name, source), places in sources.items():
         notes.append(f"{COPIED_MARK} {name}, {' and '.join(places)}: the same digits as {source}.")

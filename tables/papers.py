@@ -8,6 +8,7 @@ from importlib import resources
 from typing import Any
 
 from fewshot_bench.tables.parsing import parse_toml
+from fewshot_bench.tables.wording import cell_name
 
 STATEMENT = (
     "Printed in papers, on other data and under other protocols: not measured here, and not comparable with "
@@ -63,7 +64,7 @@ class PublishedTable:
             for column, value in zip(self.columns, row.values, strict=True):
                 if (column.variant, row.n_way, row.n_shot) == (variant, n_way, n_shot):
                     return value
-        raise KeyError(f"{self.id}: no value for {variant} {n_way}-way {n_shot}-shot")
+        raise KeyError(f"{self.id}: no value for {cell_name(variant, n_way, n_shot)}")
 
 
 def load_published() -> tuple[PublishedTable, ...]:

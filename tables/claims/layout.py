@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from fewshot_bench.tables.claims import words as say
 from fewshot_bench.tables.claims.outlook import outlook
 from fewshot_bench.tables.claims.verdicts import VERDICTS, JudgedClaim, Judgement
-from fewshot_bench.tables.sheet import anchor
+from fewshot_bench.tables.layout import anchor
+from fewshot_bench.tables.wording import counted
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,9 @@ class ClaimSheet:
 def lay_out_claims(judgement: Judgement) -> ClaimSheet:
     """Everything that a printed judgement says."""
     counts = [(sum(judged.verdict == verdict for judged in judgement.claims), verdict) for verdict in VERDICTS]
-    n = len(judgement.claims)
     return ClaimSheet(
         title=f"Claims of {judgement.file.source}",
-        headline=f"{n} sentence{'s' if n > 1 else ''}: " + ", ".join(f"{count} {word}" for count, word in counts),
+        headline=f"{counted(judgement.claims, 'sentence')}: " + ", ".join(f"{count} {word}" for count, word in counts),
         head=_head(judgement),
         link=" or ".join(dict.fromkeys(say.link_name(judged.claim) for judged in judgement.claims)),
         blocks=tuple(_block(judged, judgement) for judged in judgement.claims),

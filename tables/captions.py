@@ -1,9 +1,10 @@
-"""What stands above and below a measured table in words: its caption and its notes, and how numbers are written."""
+"""What stands above and below a measured table in words: its caption and its notes."""
 
 from dataclasses import dataclass
 
 from fewshot_bench.tables.pairs import compared
 from fewshot_bench.tables.summary import Table
+from fewshot_bench.tables.wording import span
 
 REUSE_MARK = "‡"
 NEAR_MARK = "†"
@@ -18,16 +19,6 @@ class Note:
 
     mark: str
     text: str
-
-
-def percent(fraction: float | None) -> str:
-    """Two decimals, as papers print; empty for None."""
-    return "" if fraction is None else f"{100 * fraction:.2f}"
-
-
-def span(low: int, high: int) -> str:
-    """ "600", or "5 to 600"."""
-    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def caption(table: Table) -> str:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from fewshot_bench.tables.literature import load_published, parse_published
-from fewshot_bench.tables.notes import percent
+from fewshot_bench.tables.papers import load_published, parse_published
+from fewshot_bench.tables.wording import percent
 
 # Typed from the paper, in its own layout: rows are 5, 20, 35 ways by 1, 5, 100 shots.
 TABLE_1 = """
