@@ -1,5 +1,7 @@
 """Where things are kept, and files that are written whole or not at all."""
 
+import functools
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -32,6 +34,18 @@ def cache_folder() -> Path:
 def checkpoints(out: Path) -> Path:
     """Where weights are kept."""
     return out / "checkpoints"
+
+
+def content_of(path: Path) -> str:
+    """SHA-256 of a file's content, by which a file that a setting names counts. Raises OSError."""
+    status = path.stat()
+    return _sha256(path.resolve(), status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256(path: Path, _size: int, _changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

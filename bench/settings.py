@@ -5,11 +5,14 @@ metadata: "min" and "max" of numbers. Counts start at 1 and step sizes at 0 unle
 
 import dataclasses
 import sys
+import types
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from fewshot_bench.errors import UsageError, did_you_mean
+from fewshot_bench.files import content_of
 
 T = TypeVar("T")
 Limits = Mapping[str, Any]
@@ -43,6 +46,9 @@ def build(cls: type[T], table: Any, where: str) -> T:
 def _value(hint: Any, value: Any, where: str, limits: Limits) -> Any:
     """`value` as the type that `hint` names, or a UsageError."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if types.NoneType in arguments:  # an identity says None, a table leaves the key out
+        (hint,) = set(arguments) - {types.NoneType}
+        return None if value is None else _value(hint, value, where, limits)
     if origin is Literal:
         if value not in arguments:
             known = [str(a) for a in arguments]
@@ -61,7 +67,23 @@ def _value(hint: Any, value: Any, where: str, limits: Limits) -> Any:
         return {key: _value(arguments[1], item, f"{where}.{key}", limits) for key, item in value.items()}
     if hint is Any:
         return value
-    return _scalar(hint, value, where, limits)
+    return _file(value, where) if hint is Path else _scalar(hint, value, where, limits)
+
+
+def _file(value: Any, where: str) -> Path:
+    """A file that is there: its content is part of what a training is."""
+    if type(value) is not str:
+        raise UsageError(f"{where} = {shown(value)} must be a file's name in quotes")
+    if value.startswith("sha256:"):
+        raise UsageError(f"{where} is a file that is known by its content alone, {shown(value)}")
+    path = Path(value).expanduser()
+    try:
+        if path.is_file():
+            content_of(path)
+            return path
+    except OSError as error:
+        raise UsageError(f"{where} = {shown(value)} cannot be read: {error.strerror}") from None
+    raise UsageError(f"{where} = {shown(value)} is no file")
 
 
 def _scalar(hint: Any, value: Any, where: str, limits: Limits) -> Any:

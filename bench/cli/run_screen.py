@@ -31,7 +31,10 @@ class RunScreen(Screen):
 
     def choose(self, selection: Selection) -> Chosen:
         """Resolve a selection; data that is prepared now shows how far it is."""
-        return choose(selection, self.preparing)
+        chosen = choose(selection, self.preparing, skip_unusable=True)
+        for problem in chosen.unusable:
+            self.warn(f"left out: {problem}")
+        return chosen
 
     def plan(self, chosen: Chosen, means: Means) -> int:
         """Print what would be done."""
@@ -43,7 +46,7 @@ class RunScreen(Screen):
         """Do what is to do; returns the exit code."""
         plan = plan_to_run(chosen, retry_failed=means.retry_failed)
         self.line(str(plan))
-        code = SOME_FAILED if plan.count("failed") else 0
+        code = SOME_FAILED if plan.count("failed") or chosen.unusable else 0
         if not plan.todo:
             return code
         outcome = self._do(chosen, plan, means)

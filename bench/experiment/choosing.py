@@ -27,6 +27,7 @@ class Chosen:
     source: str  # the data set as it was named
     config: Path | None  # the configuration file that was used
     expression: str | None
+    unusable: tuple[str, ...] = ()  # what is wrong with variants that were left out
 
     @property
     def database(self) -> str:
@@ -62,17 +63,22 @@ class Chosen:
         return shlex.join(words)
 
 
-def choose(selection: Selection, progress: Callable[[str, int, int], None] | None = None) -> Chosen:
+def choose(
+    selection: Selection, progress: Callable[[str, int, int], None] | None = None, *, skip_unusable: bool = False
+) -> Chosen:
     """Resolve a selection; opens (and the first time prepares) the data set.
 
     progress: told what is being prepared, how much is done, of how much
+    skip_unusable: leave out variants whose packages are broken, as long as there are others
     Raises UsageError for what cannot be, NothingSelected where no cell matches.
     """
     used = config_file(selection.config)
     config = load(used)
     matches = selection.matches
-    request = grids.resolve(config, selection)
+    request, unusable = grids.resolve(config, selection), tuple[str, ...]()
     try:  # a wrong setting must not wait for the data to be decoded
+        if skip_unusable:
+            request, unusable = grids.without_unusable(request)
         grids.check_settings(request)
     except UsageError as error:
         raise UsageError(f"{used or 'bench.toml'}: {error}") from None
@@ -83,4 +89,5 @@ def choose(selection: Selection, progress: Callable[[str, int, int], None] | Non
         raise NothingSelected(
             f"-k {selection.expression!r} matches none of the cells; `bench run -n` lists their names"
         )
-    return Chosen(request, images, cells, selection.out or Path(config.run.out), source, used, selection.expression)
+    out = selection.out or Path(config.run.out)
+    return Chosen(request, images, cells, out, source, used, selection.expression, unusable)

@@ -92,13 +92,29 @@ def variant(config: Config, name: str) -> Variant:
 
 def variants(config: Config) -> tuple[list[Variant], list[str]]:
     """All variants whose methods can be used, and what is wrong with the others. Raises UsageError."""
-    found, wrong = [], ignored()
     config = _with_plain(config, method_names())
-    for name in config.methods:
+    found, wrong = _usable(config, config.methods)
+    return found, [*map(str, wrong), *ignored()]
+
+
+def without_unusable(request: Request) -> tuple[Request, tuple[str, ...]]:
+    """A request for those variants whose methods can be used, and what is wrong with the others.
+
+    Raises UsageError where none is left.
+    """
+    found, wrong = _usable(request.config, request.methods)
+    if wrong and not found:
+        raise wrong[0]
+    return replace(request, methods=tuple(v.name for v in found)), tuple(map(str, wrong))
+
+
+def _usable(config: Config, names: Iterable[str]) -> tuple[list[Variant], list[UnusableVariant]]:
+    found, wrong = [], []
+    for name in names:
         try:
             found.append(variant(config, name))
         except UnusableVariant as error:
-            wrong.append(str(error))
+            wrong.append(error)
     return found, wrong
 
 

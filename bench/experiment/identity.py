@@ -3,11 +3,13 @@
 import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from fewshot_bench.config import NO_AUGMENTATION, AugmentationConfig, Numerics
 from fewshot_bench.experiment.episodes import BANK_VERSION, Setting
 from fewshot_bench.experiment.selection import Place
+from fewshot_bench.files import content_of
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Problem
 from fewshot_bench.seeding import derive_seed, digest
@@ -44,7 +46,7 @@ class Training:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """Everything that can change the trained weights, and nothing else."""
-        everything = dataclasses.asdict(self) | {"settings": dataclasses.asdict(self.settings)}
+        everything = dataclasses.asdict(self) | {"settings": by_content(dataclasses.asdict(self.settings))}
         for f in dataclasses.fields(self):
             if f.name in UNMENTIONED and getattr(self, f.name) == f.default:
                 del everything[f.name]
@@ -125,6 +127,15 @@ class Cell:
     def name(self) -> str:
         """How people say it: maml-5w1s-s0."""
         return self.place.name
+
+
+def by_content(value: Any) -> Any:
+    """Settings in which every file is named by what it holds, wherever it lies. Raises OSError."""
+    if isinstance(value, Path):
+        return f"sha256:{content_of(value)}"
+    if isinstance(value, dict):
+        return {name: by_content(part) for name, part in value.items()}
+    return [by_content(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def lineage_of(training: dict[str, Any], cell: dict[str, Any]) -> str:

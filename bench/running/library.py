@@ -2,6 +2,7 @@
 
 import json
 import operator
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from os import PathLike
@@ -75,9 +76,12 @@ def run(*, progress: Callable[[Event], None] | None = None, **words: Unpack[RunW
     Worker processes import nothing of the calling script. Call it in the main thread: it heeds Ctrl-C and SIGTERM.
 
     Raises UsageError for what cannot be, NothingSelected where no cell matches, KeyboardInterrupt when it was stopped.
+    Warns of variants that it leaves out, as their packages are broken.
     """
     selection, means = _read(words, None)
-    chosen = choose(selection)
+    chosen = choose(selection, skip_unusable=True)
+    for problem in chosen.unusable:
+        warnings.warn(f"left out: {problem}", stacklevel=2)
     plan = plan_to_run(chosen, retry_failed=means.retry_failed)
     if plan.todo:
         outcome = recording.run(chosen, plan, means, progress or (lambda _: None), chosen.command())

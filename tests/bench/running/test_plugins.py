@@ -7,7 +7,9 @@ import multiprocessing
 import pytest
 
 from fewshot_bench.errors import UsageError
+from fewshot_bench.experiment.choosing import choose
 from fewshot_bench.experiment.plan import Plan, PlannedTraining
+from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.methods import registry
 from fewshot_bench.methods.protonet import ProtoNet
 from fewshot_bench.results.store import Reader
@@ -68,7 +70,7 @@ def test_a_list_of_methods_goes_on_without_the_broken_ones(place, bench, install
     names = [line.split()[0] for line in listed.out.splitlines()]
     assert {"maml", "hopeless", "nearest"} <= set(names)
     assert "lost" not in names
-    assert [line.split(" of ")[1].split(" ")[0] for line in listed.err.splitlines()] == ["neighbours", "broken"]
+    assert [line.split(" of ")[1].split(" ")[0] for line in listed.err.splitlines()] == ["broken", "neighbours"]
 
 
 def test_a_broken_package_is_one_line_where_it_is_asked_for(place, bench, install):
@@ -105,3 +107,61 @@ def test_whoever_is_told_may_break_and_no_process_is_left(place):
     with pytest.raises(ZeroDivisionError):
         run(methods="protonet", jobs=2, progress=tell)
     assert multiprocessing.active_children() == []
+
+
+def test_other_variants_go_on_without_a_broken_one(place, bench, install):
+    install("broken", "import absent", lost="broken:Nearest")
+    place.add('[methods.gone]\nmethod = "lost"\n[grids.both]\nmethods = ["gone", "protonet"]\nways = [4]\nshots = [1]\n'
+              "seeds = [0]\n")  # fmt: skip
+    ran = bench("run", "-q", "--grid", "both")
+    assert ran.code == 4
+    assert " ".join(ran.err.split()).startswith("left out: [methods.gone] method = 'lost': the entry point 'lost = ")
+    assert [cell["variant"] for cell in Reader(str(place.database)).all_cells()] == ["protonet"]
+    with pytest.warns(UserWarning, match=r"left out: \[methods.gone\]"):
+        assert list(run(grid="both")["variant"]) == ["protonet"]
+    assert bench("run", "-q", "--method", "gone").code == 2
+
+
+PRETRAINED = """
+from dataclasses import dataclass
+from pathlib import Path
+from fewshot_bench.methods.protonet import ProtoNet, ProtoNetSettings
+
+@dataclass(frozen=True)
+class Settings(ProtoNetSettings):
+    train_way: int = 5
+    weights: Path | None = None
+
+class Nearest(ProtoNet):
+    Settings = Settings
+
+    def __init__(self, problem, settings):
+        super().__init__(problem, settings)
+        self.found = settings.weights.read_bytes() if settings.weights else b""
+"""
+
+
+def test_a_file_that_a_setting_names_counts_by_its_content(place, bench, install):
+    install("neighbours", PRETRAINED, nearest="neighbours:Nearest")
+    place.add('[methods.near]\nmethod = "nearest"\nweights = "one.bin"\n')
+
+    def key(name: str, content: bytes) -> str:
+        (place.folder / name).write_bytes(content)
+        chosen = choose(Selection(methods=("near",), shots=(1,), config=place.folder / "bench.toml"))
+        return str(chosen.cells[0].key)
+
+    first = key("one.bin", b"1")
+    assert bench("run", "-q", "--method", "near", "--shot", "1").code == 0
+    assert [cell["key"] for cell in Reader(str(place.database)).all_cells()] == [first]
+    assert key("one.bin", b"22") != first
+    text = (place.folder / "bench.toml").read_text()
+    (place.folder / "bench.toml").write_text(text.replace("one.bin", "other.bin"))
+    assert key("other.bin", b"1") == first
+    (place.folder / "other.bin").unlink()
+    ran = bench("run", "-q", "--method", "near")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "[methods.near] weights = 'other.bin' is no file" in ran.err
+    ran = bench("replay", first)
+    assert (ran.code, ran.err.count("\n")) == (5, 1)
+    assert "[settings] weights is a file that is known by its content alone, 'sha256:" in ran.err
+    assert bench("run", "-q", "--method", "nearest", "--shot", "1").code == 0  # without a file
