@@ -63,8 +63,8 @@ def assert_same(found: list[Tensor], expected: list[Tensor]) -> None:
 def test_the_blocks_derivatives_are_those_of_its_values(n):
     inputs = [random(3, 2, 2, 3, seed=n), random(2, seed=1), random(2, seed=2)]
     inputs = [t.requires_grad_() for t in inputs]
-    assert gradcheck(lambda *i: norm_pool_relu(*i, n, EPSILON), inputs)
-    assert gradgradcheck(lambda *i: norm_pool_relu(*i, n, EPSILON), inputs)
+    assert gradcheck(lambda x, gamma, beta: norm_pool_relu(x, gamma, beta, n, EPSILON), inputs)
+    assert gradgradcheck(lambda x, gamma, beta: norm_pool_relu(x, gamma, beta, n, EPSILON), inputs)
 
 
 @pytest.mark.parametrize("n", [4, 10])
@@ -76,14 +76,16 @@ def test_tied_windows_give_torchs_derivatives(n, memory_format, size):
     weight = random(6, 1, 3, 3, seed=3)
     x = F.conv2d(drawings(10, 1, size), weight, padding=1).contiguous(memory_format=memory_format)
     assert tied(x) > 0.3
-    inputs = [t.requires_grad_() for t in (x, gamma, random(6, seed=2))]
-    assert_same(derivatives(norm_pool_relu(*inputs, n, EPSILON), inputs), derivatives(torch_block(*inputs, n), inputs))
+    beta = random(6, seed=2)
+    inputs = [t.requires_grad_() for t in (x, gamma, beta)]
+    found = derivatives(norm_pool_relu(x, gamma, beta, n, EPSILON), inputs)
+    assert_same(found, derivatives(torch_block(x, gamma, beta, n), inputs))
 
 
 @pytest.mark.parametrize("groups", [1, 2])
 def test_the_convolutions_derivatives_are_torchs(groups):
     x, weight = random(2, 2, 3, 4).requires_grad_(), random(2, 2 // groups, 3, 3, seed=1).requires_grad_()
-    assert gradgradcheck(lambda *i: convolution(*i, groups), [x, weight])
+    assert gradgradcheck(lambda x, weight: convolution(x, weight, groups), [x, weight])
     for inputs in ([x, weight], [weight]):  # a network's first layer has no gradient of its images
         images = x if len(inputs) == 2 else x.detach()
         found = derivatives(convolution(images, weight, groups), inputs)
@@ -92,9 +94,8 @@ def test_the_convolutions_derivatives_are_torchs(groups):
 
 def test_a_third_derivative_is_an_error():
     x = random(3, 2, 4, 4).requires_grad_()
-    (first,) = grad(
-        norm_pool_relu(x, *torch.ones(2, 2, dtype=torch.double), 3, EPSILON).square().sum(), x, create_graph=True
-    )
+    gamma, beta = torch.ones(2, 2, dtype=torch.double)
+    (first,) = grad(norm_pool_relu(x, gamma, beta, 3, EPSILON).square().sum(), x, create_graph=True)
     (second,) = grad(first.square().sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         second.sum().backward()

@@ -140,7 +140,7 @@ def test_maml_gradient_equals_the_plain_network_s(first_order, plain_resnet12):
     mine = dict(method.trunk.named_parameters()) | dict(method.head.named_parameters())
     gradients_of_mine = torch.autograd.grad(method.query_loss(episodes).mean(), list(mine.values()))
     start = {name: p.detach().clone().requires_grad_() for name, p in mine.items()}
-    total = 0.0
+    total = torch.zeros((), dtype=torch.float64)
     for t in range(2):
         w = start
         for _ in range(2):
@@ -174,6 +174,6 @@ def test_second_order_gradient_is_the_slope_of_the_query_loss(drop_block):
         moved = copy.deepcopy(method)
         with torch.no_grad():
             for n, p in moved.named_parameters():
-                p += sign * step * directions[n]
+                p.add_(sign * step * directions[n])
         slope += sign * float(loss(moved).detach()) / (2 * step)
     assert slope == pytest.approx(expected, rel=1e-4)

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import replace
 
 import matplotlib
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -38,6 +39,14 @@ def draw_all(results, narrow=False):
 
 def texts(figure):
     return {text.get_text() for text in figure.findobj(matplotlib.text.Text)}
+
+
+def x_of(line):
+    return np.asarray(line.get_xdata()).tolist()
+
+
+def y_of(line):
+    return np.asarray(line.get_ydata()).tolist()
 
 
 def rgb(colour):
@@ -97,7 +106,7 @@ def test_shots_are_ticks_and_chance_is_drawn(make_results):
     for axes, chance in zip(figure.axes, (20, 5, 100 / 35), strict=True):
         assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "5", "100"]
         dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
-        assert [line.get_ydata()[0] for line in dashed] == [pytest.approx(chance)]
+        assert [y_of(line)[0] for line in dashed] == [pytest.approx(chance)]
 
 
 def test_line_and_band_are_the_table(make_results):
@@ -105,8 +114,8 @@ def test_line_and_band_are_the_table(make_results):
     [axes] = accuracy_against_shots(table).axes
     means = [100 * row.cells[0].mean for row in table.rows]
     halves = [100 * row.cells[0].half_width for row in table.rows]
-    assert list(axes.lines[0].get_ydata()) == pytest.approx(means)
-    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert y_of(axes.lines[0]) == pytest.approx(means)
+    band = np.asarray(axes.collections[0].get_paths()[0].vertices)[:, 1]
     assert max(band) == pytest.approx(max(means) + halves[1])
     assert min(band) == pytest.approx(min(means) - halves[0])
 
@@ -116,16 +125,14 @@ def test_lines_have_the_colours_of_the_legend_in_any_order_of_variants(make_resu
     table = summarise(make_results(names, ((5, 1), (5, 5))))
     figure = accuracy_against_shots(table)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    handles = figure.legends[0].legend_handles
+    handles = figure.legends[0].get_lines()
     assert labels == [*names, "chance"]
     for cell, name, handle in zip(table.rows[0].cells, names, handles, strict=False):
         [line] = [
-            line
-            for line in figure.axes[0].lines
-            if line.get_color() == handle.get_color() and len(line.get_xdata()) > 1
+            line for line in figure.axes[0].lines if line.get_color() == handle.get_color() and len(x_of(line)) > 1
         ]
         assert cell.variant == name
-        assert line.get_ydata()[0] == pytest.approx(100 * cell.mean)
+        assert y_of(line)[0] == pytest.approx(100 * cell.mean)
         assert handle.get_color() == styles((name,))[name].colour
 
 
@@ -134,9 +141,9 @@ def test_line_breaks_at_a_failed_cell_and_partial_is_hollow(marked):
     five, _, thirty_five = accuracy_against_shots(table).axes
     maml = styles(table.variants)["maml"].colour
     lines = [line for line in five.lines if line.get_color() == maml and line.get_linestyle() == "-"]
-    assert [list(line.get_xdata()) for line in lines] == [[100]]
+    assert [x_of(line) for line in lines] == [[100]]
     hollow = [line for line in thirty_five.lines if line.get_markerfacecolor() == thirty_five.get_facecolor()]
-    assert [list(line.get_xdata()) for line in hollow] == [[5]]
+    assert [x_of(line) for line in hollow] == [[5]]
 
 
 def test_heat_map_writes_every_cell(marked):

@@ -2,8 +2,10 @@
 
 import io
 
-import matplotlib
+import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from PIL import Image
 
 from fewshot_bench.reports import ranks_plot
@@ -17,11 +19,11 @@ LONG = ("protonet", "maml", "$x$", *(f"a-variant-with-a-LONG-NAME-{i}" for i in 
 
 
 def shown(figure):
-    return [text for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
+    return [text for text in figure.findobj(Text) if text.get_text()]
 
 
 def boxes(figure):
-    figure.canvas = matplotlib.backends.backend_agg.FigureCanvasAgg(figure)
+    figure.canvas = FigureCanvasAgg(figure)
     renderer = figure.canvas.get_renderer()
     return [text.get_window_extent(renderer) for text in shown(figure)]
 
@@ -80,9 +82,9 @@ def test_critical_difference_is_drawn_to_scale_and_named(make_results):
     figure = critical_differences(table)
     assert f"critical difference {found.critical_difference:.2f}, 9 settings" in {t.get_text() for t in shown(figure)}
     [length] = [
-        line.get_xdata()
+        np.asarray(line.get_xdata())
         for line in figure.axes[0].lines
-        if len(set(line.get_ydata())) == 1 and line.get_ydata()[0] < -1
+        if len(set(np.asarray(line.get_ydata()))) == 1 and np.asarray(line.get_ydata())[0] < -1
     ]
     assert length[1] - length[0] == pytest.approx(found.critical_difference)
 

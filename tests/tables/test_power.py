@@ -111,8 +111,8 @@ def test_pairs_with_the_best_of_each_setting(make_results):
     pairs = pairs_with_best(results)
     assert len(pairs) == 9 * 6
     cells = cells_by_place(results)
-    for first, second, *setting in pairs:
-        assert compare(cells[first, *setting], cells[second, *setting]).mean >= 0
+    for first, second, n_way, n_shot in pairs:
+        assert compare(cells[first, n_way, n_shot], cells[second, n_way, n_shot]).mean >= 0
     assert len(all_pairs(results)) == 9 * 21
 
 

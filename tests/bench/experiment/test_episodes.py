@@ -189,6 +189,7 @@ def test_the_shared_generators_are_neither_used_nor_moved(images):
 
 def test_seeds_come_from_what_they_are_for():
     assert derive_seed("weights", 0) == derive_seed("weights", 0)
+    purposes: list[tuple[str | int, ...]]
     purposes = [("weights", 0), ("weights", 1), ("episodes", 0), ("weights", "0"), ("weights",)]
     assert len({derive_seed(*p) for p in purposes}) == len(purposes)
     assert all(0 <= derive_seed("x", i) < 2**63 for i in range(1000))

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -121,7 +122,8 @@ def test_keys_are_what_they_were():
 def test_every_field_of_a_training_names_it(field):
     value = getattr(TRAINING, field)
     other = {str: f"{value}x", int: 7, float: 0.5, tuple: ("train", "val"), AugmentationConfig: CROPS}.get(type(value))
-    changed = replace(TRAINING, **{field: other or replace(value, lr=0.5)})
+    changes: dict[str, Any] = {field: other or replace(value, lr=0.5)}
+    changed = replace(TRAINING, **changes)
     assert changed.key != TRAINING.key
     assert replace(CELL, training=changed).key != CELL.key
 

@@ -30,8 +30,9 @@ def stored_cell(cell: Cell, n_episodes: int, reason: str = "") -> dict[str, Stor
 
 def stored_training(cell: Cell, state="finished", iteration=150, reason="") -> dict[str, StoredTraining]:
     t = cell.training
-    so_far, cost = (iteration, t.iterations), (0, 30.0, 0, "cpu")
-    row = StoredTraining(t.key, state, t.method, t.identity, *so_far, *cost, "c" * 64, reason)
+    row = StoredTraining(
+        t.key, state, t.method, t.identity, iteration, t.iterations, 0, 30.0, 0, "cpu", "c" * 64, reason
+    )
     return {t.key: row}
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fewshot_bench.errors import DatabaseError
-from fewshot_bench.experiment.records import EpisodeResult
+from fewshot_bench.experiment.records import Answers, EpisodeResult
 from fewshot_bench.replay.discordance import NEAR_TIE, SHAKEN_BY, compare, shaken, tolerance
 from fewshot_bench.results.confusion import pack_answers
 from fewshot_bench.running.runner import build
@@ -43,7 +43,7 @@ def test_answers_must_be_labels_of_the_episode():
     then = result(np.array([0, 0, 1, 1]))
     for bad in (b"\x00\x00\x01", b"\x00\x00\x01\x02", b"\x01\x01\x00\x00"):
         with pytest.raises(DatabaseError, match="do not fit"):
-            compare(then, bad, result(LOGITS.argmax(1)), LOGITS)
+            compare(then, Answers(bad), result(LOGITS.argmax(1)), LOGITS)
 
 
 def test_the_tolerance_is_what_rounding_does_here():

@@ -13,7 +13,7 @@ from fewshot_bench.methods.protonet import ProtoNet
 from fewshot_bench.methods.transfer import Transfer
 from fewshot_bench.replay import rebuild
 from fewshot_bench.results.store import Reader
-from fewshot_bench.results.store.writing import episodes_sha256
+from fewshot_bench.results.store.checksums import episodes_sha256
 
 N_QUERIES = 4 * 3
 

@@ -12,6 +12,7 @@ from fewshot_bench.experiment.grid import cells, check_settings, resolve
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.methods.backbones import BACKBONES, Backbone
+from fewshot_bench.methods.protonet import ProtoNet
 from fewshot_bench.methods.resnets import ResNet12
 from fewshot_bench.running import events, runner
 
@@ -81,7 +82,9 @@ def dropping(make_training):
 
 
 def finish(training, lab) -> events.Trained:
-    return list(runner.train(training, lab))[-1]
+    *_, end = runner.train(training, lab)
+    assert isinstance(end, events.Trained)
+    return end
 
 
 def test_a_stopped_training_with_drop_block_ends_where_an_unstopped_one_does(dropping, make_lab):
@@ -108,10 +111,11 @@ def test_a_loaded_method_drops_nothing(dropping, make_lab, images):
     lab = make_lab()
     method = runner.load(dropping, finish(dropping, lab).checkpoint, lab)
     batch = lab.gallery.pick(torch.arange(10).numpy())
-    weights = method.trunk.weights(1)
-    assert torch.equal(method.trunk(weights, batch[None]), method.trunk(weights, batch[None]))
+    assert isinstance(method, ProtoNet)
+    trunk, weights = method.trunk, method.trunk.weights(1)
+    assert torch.equal(trunk(weights, batch[None]), trunk(weights, batch[None]))
     method.train()
-    assert not torch.equal(method.trunk(weights, batch[None]), method.trunk(weights, batch[None]))
+    assert not torch.equal(trunk(weights, batch[None]), trunk(weights, batch[None]))
 
 
 def test_steps_that_draw_are_not_done_again(dropping, make_lab):

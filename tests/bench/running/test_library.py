@@ -73,10 +73,10 @@ def test_a_run_tells_what_happens_and_returns_what_is_stored(bench):
     table = run(methods=["transfer", "protonet"], shots=1, out="mine", progress=told.append)
     assert [len([e for e in told if isinstance(e, kind)]) for kind in (Trained, CellFinished)] == [2, 2]
     assert list(table["cell"]) == ["transfer-4w1s-s0", "protonet-4w1s-s0"]  # the grid's order
-    for row in table.itertuples():
-        shown = bench("show", row.cell_key, "--out", "mine").out
-        assert f"accuracy       {100 * row.accuracy:.2f} ± " in shown
-        assert f"over {row.n_episodes} episodes" in shown
+    for row in table.to_dict("records"):
+        shown = bench("show", row["cell_key"], "--out", "mine").out
+        assert f"accuracy       {100 * row['accuracy']:.2f} ± " in shown
+        assert f"over {row['n_episodes']} episodes" in shown
     again: list = []
     assert run(methods=["transfer", "protonet"], shots=1, out="mine", progress=again.append).equals(table)
     assert again == []  # nothing was left to do
@@ -85,7 +85,7 @@ def test_a_run_tells_what_happens_and_returns_what_is_stored(bench):
 @pytest.mark.usefixtures("run")
 def test_the_tables_have_the_documented_columns_and_types():
     for read in (frames.results, frames.episodes, frames.curves):
-        for column, dtype in read("out").dtypes.items():
+        for column, dtype in zip(map(str, read("out")), read("out").dtypes, strict=True):
             assert column in (read.__doc__ + frames.results.__doc__), column
             is_text = column in ("cell", "variant", "method", "split", "label", "name", "reason") or "key" in column
             assert dtype == ("str" if is_text or column == "episode_id" else dtype)
@@ -158,6 +158,6 @@ def test_what_cannot_be_is_said_in_one_line(words, said):
 @pytest.mark.usefixtures("place")
 def test_a_word_that_there_is_not_is_a_type_error():
     with pytest.raises(TypeError, match="unexpected keyword argument 'method'"):
-        plan(method="protonet")
+        plan(method="protonet")  # type: ignore[call-arg]
     with pytest.raises(NothingSelected, match="matches none of the cells"):
         plan(matching="nothing")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fewshot_bench.methods.execution import Execution
-from fewshot_bench.methods.registry import find_method
+from fewshot_bench.methods.transfer import Transfer
 from fewshot_bench.running.memory import own_bytes, predicted_bytes, step_bytes
 
 PLAIN = Execution()
@@ -23,7 +23,7 @@ def test_small_images_tell_what_large_ones_take(make_training):
         kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    method = find_method("transfer")(training.problem, training.settings)
+    method = Transfer(training.problem, training.settings)
     images = torch.rand(1, 64, 1, 48, 48)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         features = method.trunk(method.trunk.weights(1), images)

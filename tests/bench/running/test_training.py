@@ -127,7 +127,7 @@ def test_killed_and_resumed_is_uninterrupted_bit_for_bit(training, whole, make_l
 
 def test_time_counts_over_interruptions(quick, make_lab, monkeypatch):
     seconds = iter(range(10**6))
-    monkeypatch.setattr(runner.time, "monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr("fewshot_bench.running.runner.time.monotonic", lambda: float(next(seconds)))
     monkeypatch.setattr(runner, "SAVE_SECONDS", 1e9)
     first = until_stopped(quick, make_lab(stop_at(20)))[-1].progress.seconds
     rest = run(quick, make_lab())[0].progress.seconds

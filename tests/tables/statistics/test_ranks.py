@@ -66,7 +66,7 @@ def test_false_alarms_over_independent_blocks(n_blocks, n_treatments):
         values = rng.random((n_blocks, n_treatments))
         ranks = mean_ranks(values)
         friedman += friedman_p(values) <= 0.05
-        nemenyi += np.ptp(ranks) >= needed
+        nemenyi += bool(np.ptp(ranks) >= needed)
         first += min(against_first(list(ranks), n_blocks)) <= 0.05
     most = 0.05 + 2 * (0.05 * 0.95 / n_grids) ** 0.5
     assert max(friedman, nemenyi, first) / n_grids <= most

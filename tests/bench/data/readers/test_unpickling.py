@@ -21,6 +21,7 @@ import sys
 import time
 import timeit
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -395,7 +396,7 @@ GOOD = {
     "one number": np.array(3),
     "no numbers": np.zeros((0, 4), np.float32),
 }
-PLAIN = {
+PLAIN: dict[str, Any] = {
     "labels": [0, 1, 255, 256, 65535, 65536, -1, -129, 2**31 - 1, 2**31, 2**40, 2**63 - 1, -(2**63)],
     "numbers of numpy": [1, 2.5, True],
     "floats": [0.1, -1e300, float("inf")],

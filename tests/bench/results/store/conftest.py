@@ -30,7 +30,7 @@ def new_database(request: pytest.FixtureRequest) -> Callable[[], str]:
         if own:
             return str(own.database(name))
         with psycopg.connect(str(named), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+            connection.execute(f"CREATE DATABASE {name}")
         return f"{str(named).rpartition('/')[0]}/{name}"
 
     return make

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fewshot_bench.results.store import Reader, merging
+from fewshot_bench.results.store.comparing import compare
 
 OURS, OTHER = "out/results.sqlite", "other/results.sqlite"
 WEIGHTS = hashlib.sha256(b"weights").hexdigest()
@@ -197,7 +198,7 @@ def test_a_result_that_comes_while_we_compare_is_not_overwritten(store, bench, c
     """The second comparison is made when nobody else can write."""
     store(OTHER, (cell, [episode(i) for i in range(4)]))
     store(OURS, (cell, [episode(0)]))
-    original, calls = merging.compare, []
+    original, calls = compare, []
 
     def then_someone_writes(ours, theirs):
         found = original(ours, theirs)
