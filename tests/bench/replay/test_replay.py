@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
@@ -234,20 +235,12 @@ def test_other_data_are_refused(run, bench, photos):
 
 
 def test_a_method_from_outside(place, bench, monkeypatch):
-    class Entry:
-        name = "outsider"
-
-        def load(self):
-            return ProtoNet
-
-    def entries(group, name="outsider"):
-        return [Entry()] if name == "outsider" else []
-
-    monkeypatch.setattr(registry, "entry_points", entries)
+    outsider = EntryPoint("outsider", "fewshot_bench.methods.protonet:ProtoNet", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [outsider])
     place.add('\n[methods.outside]\nmethod = "outsider"\ntrain_way = 5\n')
     assert bench("run", "-q", "--method", "outside", "--shot", "1").code == 0
     assert bench("replay", key_of(place, "outside")).code == 0
-    monkeypatch.setattr(registry, "entry_points", lambda group, name="": [])
+    monkeypatch.setattr(registry, "entry_points", lambda group: [])
     ran = bench("replay", key_of(place, "outside"))
     assert (ran.code, "no method 'outsider' is installed here" in ran.err) == (5, True)
 
