@@ -185,6 +185,7 @@ class ImageFile:
         self._file = path.open("w+b")
         self._shape: tuple[int, ...] | None = None
         self._written: list[int] = []
+        self._adopted = False
 
     def __enter__(self) -> Self:
         return self
@@ -203,8 +204,26 @@ class ImageFile:
         self._file.write(image.tobytes())
         self._written.append(index)
 
+    @property
+    def folder(self) -> Path:
+        """See `ImageStore`."""
+        return self._path.parent
+
+    def adopt(self, images: Path) -> None:
+        """See `ImageStore`; nothing more can be put then."""
+        try:
+            found = np.load(images, mmap_mode="r", allow_pickle=False)
+        except (OSError, EOFError, ValueError):
+            raise DataError(f"{images} was written but cannot be read back") from None
+        if found.dtype != np.uint8 or found.ndim != 4 or found.shape[1] not in (1, 3):
+            raise DataError(f"{images} was written but holds no images")
+        images.replace(self._path)
+        self._adopted = True
+
     def finish(self) -> None:
         """Write the header and wait for the disk. Raises RuntimeError when an image is missing."""
+        if self._adopted:
+            return
         count = len(self._written)
         if self._shape is None or sorted(self._written) != list(range(count)):
             raise RuntimeError(f"{self._path}: the {count} images written leave gaps")

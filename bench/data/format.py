@@ -86,6 +86,17 @@ class ImageSink(Protocol):
         """Store one image, (C, H, W) uint8 with C 1 or 3, at its place in the array."""
 
 
+class ImageStore(ImageSink, Protocol):
+    """A sink that keeps what it takes in a file."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it keeps them: a folder to write into meanwhile."""
+
+    def adopt(self, images: Path) -> None:
+        """Take all images at once: a finished file that another store wrote in `folder`. Raises DataError."""
+
+
 class Source(Protocol):
     """One data set that was found and can be decoded."""
 
@@ -100,7 +111,7 @@ class Source(Protocol):
     def state(self) -> str:
         """A text that differs whenever the data may differ; cheap, as every opening asks for it."""
 
-    def decode(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
+    def decode(self, sink: ImageStore, image_size: int | None, progress: Progress) -> Labels:
         """Put every image into the sink and say what they are.
 
         image_size: side in pixels of the square that images are resized to; None leaves them as they are

@@ -12,14 +12,16 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from fewshot_bench.data.format import ImageSink, Labels, Progress, stamp
+from fewshot_bench.data.format import ImageSink, ImageStore, Labels, Progress, stamp
 from fewshot_bench.data.labels import FEWEST_IMAGES, PARTS, is_class_name, labels_of
-from fewshot_bench.data.pickled import PROGRESS_EVERY, resized_pixels
+from fewshot_bench.data.readers import guarded
 from fewshot_bench.data.readers.faults import reason
-from fewshot_bench.data.readers.image_decoding import MAX_IMAGE_BYTES, MAX_STORED_PIXELS, Encoded, decode_into
+from fewshot_bench.data.readers.image_decoding import MAX_IMAGE_BYTES, MAX_STORED_PIXELS, Encoded, decode_into, resized
 from fewshot_bench.errors import DataError
 
+PROGRESS_EVERY = 256  # images
 MOST_SAID = 100  # characters of another library's message
 
 
@@ -60,10 +62,10 @@ class Content:
 
 
 @dataclass(frozen=True)
-class PartedSource:
+class ImageArrays:
     """A data set in a folder (see `format.Source`).
 
-    folder: what the user named; files: all that is read
+    folder: what the user named; files: all that the content depends on
     read: gives the content, for which it reads the labels; raises DataError
     """
 
@@ -91,8 +93,12 @@ class PartedSource:
                 raise DataError(f"{path}: {error.strerror}") from None
         return digest.hexdigest()
 
-    def decode(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
-        """Put every image into its place; see `format.Source.decode`."""
+    def decode(self, sink: ImageStore, image_size: int | None, progress: Progress) -> Labels:
+        """Put every image into its place, under the guard; see `format.Source.decode`."""
+        return guarded.read(self, sink, image_size, progress)
+
+    def fill(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
+        """The same in this process."""
         content = self.read()
         class_ids, places = _places(content)
         images = _stored(content.shelves)
@@ -187,7 +193,14 @@ def _put(
             )
         pixels = np.asarray(image.content).transpose(2, 0, 1)
         if image_size and pixels.shape[1:] != (image_size, image_size):
-            pixels = resized_pixels(pixels, image_size)
+            pixels = _resized(pixels, image_size)
         sink.put(place, pixels)
         if done % PROGRESS_EVERY == 0 or done == total:
             progress("reading images", done, total)
+
+
+def _resized(pixels: NDArray[np.uint8], image_size: int) -> NDArray[np.uint8]:
+    """(C, H, W) -> (C, image_size, image_size)."""
+    picture = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    small = np.asarray(resized(picture, image_size))
+    return small[None] if small.ndim == 2 else small.transpose(2, 0, 1)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fewshot_bench.data.format import Format, ImageSink, Labels, Progress, Source, Tree, stamp
+from fewshot_bench.data.format import Format, ImageStore, Labels, Progress, Source, Tree, stamp
 from fewshot_bench.data.labels import Listing
 from fewshot_bench.data.readers.archive_trees import Archive
 from fewshot_bench.data.readers.archives import SUFFIXES
@@ -50,7 +50,7 @@ class ImageFiles:
         digest.update("".join(texts).encode(errors="surrogatepass"))
         return digest.hexdigest()
 
-    def decode(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
+    def decode(self, sink: ImageStore, image_size: int | None, progress: Progress) -> Labels:
         """Decode every listed image; see `format.Source.decode`."""
         listing = self.listing(self.tree)
         labels = listing.labels(self.name)
@@ -126,7 +126,7 @@ class ArchiveSource:
         text = json.dumps(["archive", 1, self.where, list(self.formats), stamp(status)])
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def decode(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
+    def decode(self, sink: ImageStore, image_size: int | None, progress: Progress) -> Labels:
         """Decode every image in the format that the archive has; see `format.Source.decode`."""
         with Archive(self.path, progress) as tree:
             name = self._format(tree)

@@ -1,7 +1,7 @@
 """CIFAR-FS and FC100: the 100 classes of CIFAR-100, split by Bertinetto et al. 2019 and by Oreshkin et al. 2018.
 
 CIFAR-100 (Krizhevsky 2009) comes as `cifar-100-python.tar.gz`, with the folder `cifar-100-python` in it. Its files
-`train`, `test` and `meta` are pickles, read by `unpickling`, never by `pickle`. An archive's checksum must be the one
+`train`, `test` and `meta` are pickles, read under the guard. An archive's checksum must be the one
 that torchvision knows; a folder of other files in this layout is read, too, and the note says that they are others. A
 class has its 500 images of `train` first, then its 100 of `test`.
 """
@@ -10,6 +10,7 @@ import hashlib
 import json
 import tarfile
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fewshot_bench.data import splits
-from fewshot_bench.data.format import ImageSink, Labels, Progress, Tree, stamp
+from fewshot_bench.data.format import ImageSink, ImageStore, Labels, Progress, Tree, stamp
+from fewshot_bench.data.formats.pickled_values import entry, integers_of
 from fewshot_bench.data.labels import FEWEST_IMAGES, PARTS, labels_of
-from fewshot_bench.data.pickled import entry, integers_of
+from fewshot_bench.data.readers import guarded
 from fewshot_bench.data.readers.downloads import Downloaded, fetch
 from fewshot_bench.data.readers.image_decoding import resized
-from fewshot_bench.data.readers.unpickling import unpickle_data
+from fewshot_bench.data.readers.unpickling import unpickle_from
 from fewshot_bench.errors import DataError
 
 FOLDER, ARCHIVE = "cifar-100-python", "cifar-100-python.tar.gz"
@@ -33,6 +35,7 @@ MAX_FILE_BYTES = 256 << 20  # of `train`, which has 155 MB
 PROGRESS_EVERY = 256  # images
 
 _NOT_PUBLISHED = "is not the file as it was published (its MD5 differs): fetch it again"
+_NAMES_KEY = "fine_label_names"
 _SPLITS = {"cifar-fs": "bertinetto", "fc100": "oreshkin"}
 
 
@@ -98,9 +101,36 @@ class Cifar100Source(Downloaded):
                 raise DataError(f"{error.filename}: {error.strerror}") from None
         return f"{self.name} 1 {hashlib.sha256(json.dumps(facts).encode()).hexdigest()}"
 
-    def decode(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
-        """Put every image into the sink, class by class; see `Source.decode`."""
-        images, labels, names, remark = _read(self.files or self._download(progress))
+    def decode(self, sink: ImageStore, image_size: int | None, progress: Progress) -> Labels:
+        """Put every image into the sink, class by class, under the guard; see `format.Source.decode`."""
+        path = self.files or self._download(progress)
+        return guarded.read(_Files(self.name, path, _checksums()), sink, image_size, progress)
+
+    def _download(self, progress: Progress) -> Path:
+        from torchvision.datasets import CIFAR100
+
+        return fetch(CIFAR100.url, CIFAR100.tgz_md5, self.downloads, progress)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What is read under the guard. checksums: MD5 of the archive and of each file, as they were published"""
+
+    name: str
+    path: Path
+    checksums: dict[str, str]
+
+    @property
+    def where(self) -> str:
+        return str(self.path)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return tuple(self.path / name for name in FILES) if self.path.is_dir() else (self.path,)
+
+    def fill(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
+        """See `guarded.Guarded`."""
+        images, labels, names, remark = _read(self.path, self.checksums)
         lists = splits.lists(_SPLITS[self.name])
         order = [name for part in PARTS for name in sorted(lists[part])]
         if sorted(order) != sorted(names):
@@ -118,10 +148,13 @@ class Cifar100Source(Downloaded):
         class_ids = np.repeat(np.arange(len(order), dtype=np.int64), [len(own) for own in indices])
         return labels_of({part: sorted(lists[part]) for part in PARTS}, class_ids, "CIFAR-100", remark)
 
-    def _download(self, progress: Progress) -> Path:
-        from torchvision.datasets import CIFAR100
 
-        return fetch(CIFAR100.url, CIFAR100.tgz_md5, self.downloads, progress)
+def _checksums() -> dict[str, str]:
+    """MD5 of the archive and of the files in it, as torchvision knows them."""
+    from torchvision.datasets import CIFAR100  # here: it takes seconds to import
+
+    meta = (CIFAR100.meta["filename"], CIFAR100.meta["md5"])
+    return dict([*CIFAR100.train_list, *CIFAR100.test_list, meta, (ARCHIVE, CIFAR100.tgz_md5)])
 
 
 def _locate(path: Path) -> Path | None:
@@ -135,25 +168,22 @@ def _locate(path: Path) -> Path | None:
     return None
 
 
-def _read(files: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...], str]:
+def _read(files: Path, checksums: dict[str, str]) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...], str]:
     """Images (n, 3, 32, 32) and labels (n,) of `train`, then of `test`, the name of each label, and a remark.
 
     Raises DataError for an archive that is not the published one, and for files in another layout.
     """
-    from torchvision.datasets import CIFAR100  # here: it takes seconds to import
-
-    checksums = dict([*CIFAR100.train_list, *CIFAR100.test_list, (CIFAR100.meta["filename"], CIFAR100.meta["md5"])])
     if files.is_dir():
         contents = {name: _content(files / name) for name in FILES}
     else:
-        contents = _archive_contents(files, CIFAR100.tgz_md5)
+        contents = _archive_contents(files, checksums[ARCHIVE])
     others = [n for n in FILES if hashlib.md5(contents[n], usedforsecurity=False).hexdigest() != checksums[n]]
     remark = f"Not the published files: the MD5 of {', '.join(others)} differs." if others else ""
-    read: dict[str, Any] = {name: unpickle_data(contents[name], str(files / name)) for name in FILES}
+    read: dict[str, Any] = {name: unpickle_from(BytesIO(contents[name]), str(files / name)) for name in FILES}
     images, labels = zip(*(_part(read[name], files / name) for name in ("train", "test")), strict=True)
-    names = entry(read["meta"], CIFAR100.meta["key"], files / "meta")
+    names = entry(read["meta"], _NAMES_KEY, files / "meta")
     if not isinstance(names, list | tuple) or not all(isinstance(name, str | bytes) for name in names):
-        raise DataError(f"{files / 'meta'}: {CIFAR100.meta['key']!r} is no list of names")
+        raise DataError(f"{files / 'meta'}: {_NAMES_KEY!r} is no list of names")
     return np.concatenate(images), np.concatenate(labels), tuple(_text(name) for name in names), remark
 
 
@@ -169,10 +199,10 @@ def _content(path: Path) -> bytes:
 
 def _archive_contents(archive: Path, checksum: str) -> dict[str, bytes]:
     """The files in the archive by name, read into memory: nothing is unpacked to a disk."""
-    from torchvision.datasets.utils import check_integrity
-
     try:
-        if not check_integrity(archive, checksum):  # before gzip and tar see it
+        with archive.open("rb") as file:
+            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        if found != checksum:  # before gzip and tar see it
             hint = f"or, if it was packed anew, unpack it and name its folder {FOLDER}"
             raise DataError(f"{archive} {_NOT_PUBLISHED}, {hint}")
         with tarfile.open(archive) as tar:

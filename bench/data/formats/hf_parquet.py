@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from fewshot_bench.data.format import Tree
-from fewshot_bench.data.image_arrays import Content, PartedSource, Shelf
+from fewshot_bench.data.image_arrays import Content, ImageArrays, Shelf
 from fewshot_bench.data.labels import PART_OF, PARTS
 from fewshot_bench.data.readers.parquet_file import parquet_images, parquet_labels
 from fewshot_bench.data.splits import Standard, of_classes
@@ -48,7 +48,7 @@ def recognises(tree: Tree) -> bool:
     return bool(_files(tree))
 
 
-def find(tree: Tree) -> PartedSource:
+def find(tree: Tree) -> ImageArrays:
     """The data set in the files. Raises DataError when there are none."""
     folder = tree.on_disk()
     files = {part: tuple(folder / file for file in names) for part, names in _files(tree).items()}
@@ -57,7 +57,7 @@ def find(tree: Tree) -> PartedSource:
     paths = tuple(path for part in PARTS for path in files.get(part, ()))
     for part in files:
         _check_whole(files[part])
-    return PartedSource(folder, paths, partial(_read, folder, files))
+    return ImageArrays(folder, paths, partial(_read, folder, files))
 
 
 def _files(tree: Tree) -> dict[str, list[str]]:

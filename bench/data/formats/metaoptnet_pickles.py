@@ -11,6 +11,7 @@ label, as in "train-12", and whether two parts share a class cannot be seen. `tr
 or by label without names, and images keep their order within their class.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_bench.data.format import Tree
-from fewshot_bench.data.labels import PARTS
-from fewshot_bench.data.pickled import (
-    Part,
-    PickledSource,
+from fewshot_bench.data.formats.pickled_values import (
     PublishedSize,
-    checked_classes,
     entry,
     find_files,
     images_of,
     integers_of,
+    pixels_of,
 )
+from fewshot_bench.data.image_arrays import Content, ImageArrays, Shelf
+from fewshot_bench.data.labels import PARTS
 from fewshot_bench.data.readers.unpickling import unpickle
 from fewshot_bench.errors import DataError
 
@@ -51,7 +51,7 @@ def recognises(tree: Tree) -> bool:
     return bool(_sets_in(tree))
 
 
-def find(tree: Tree) -> PickledSource:
+def find(tree: Tree) -> ImageArrays:
     """The data set in the files. Raises DataError when some are missing, or when there are files of two sets."""
     folder = tree.on_disk()
     if not (found := _sets_in(tree)):
@@ -62,7 +62,8 @@ def find(tree: Tree) -> PickledSource:
     names = {part: (f"{stem}.pickle",) for part, stem in zip(PARTS, _SETS[published], strict=True)}
     files = find_files(folder, names, EXPECTS)
     held_out = tuple(name for name in _NOT_READ if (folder / name).exists()) if published.name == "miniImageNet" else ()
-    return PickledSource(folder, files, _read, published, held_out)
+    looked_for = tuple(folder / name for name in held_out)  # not read, but said to be there
+    return ImageArrays(folder, (*files.values(), *looked_for), partial(_read, files, published, held_out))
 
 
 def _sets_in(tree: Tree) -> list[PublishedSize]:
@@ -70,14 +71,26 @@ def _sets_in(tree: Tree) -> list[PublishedSize]:
     return [published for published, stems in _SETS.items() if not files.isdisjoint(f"{stem}.pickle" for stem in stems)]
 
 
-def _read(path: Path, part: str) -> Part:
+def _read(files: dict[str, Path], published: PublishedSize, not_read: tuple[str, ...]) -> Content:
+    classes, shelves = {}, []
+    for part in PARTS:
+        classes[part], shelf = _part(files[part], part)
+        shelves.append(shelf)
+    said = f"Not read: {' and '.join(not_read)}, further images of the classes trained on." if not_read else ""
+    return Content(classes, tuple(shelves), encoded=False, remark=f"{said} {published.difference(shelves)}".strip())
+
+
+def _part(path: Path, part: str) -> tuple[tuple[str, ...], Shelf]:
+    """The classes of a file, in their order, and its images."""
     content = unpickle(path)
     images = images_of(content, "data", path)
     labels = integers_of(entry(content, "labels", path), f"{path}: 'labels'")
     if len(labels) != len(images):
         raise DataError(f"{path} has {len(images):,} images but {len(labels):,} labels")
     names = _names(content, np.unique(labels), part)
-    return Part(images, checked_classes({name: np.flatnonzero(labels == label) for name, label in names}, path))
+    name_of = {label: name for name, label in names}
+    class_names = tuple(name_of[label] for label in labels.tolist())
+    return tuple(name for name, _ in names), Shelf(str(path), class_names, partial(pixels_of, images, path))
 
 
 def _names(content: dict[str | int, Any], labels: NDArray[np.int64], part: str) -> list[tuple[str, int]]:

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from fewshot_bench.data.format import Tree
-from fewshot_bench.data.image_arrays import Content, PartedSource, Shelf, Stored
+from fewshot_bench.data.formats.pickled_values import entry, find_files, integers_of
+from fewshot_bench.data.image_arrays import Content, ImageArrays, Shelf, Stored
 from fewshot_bench.data.labels import PARTS
-from fewshot_bench.data.pickled import entry, find_files, integers_of
 from fewshot_bench.data.readers.npz_file import npz_images
 from fewshot_bench.data.readers.unpickling import unpickle
 from fewshot_bench.errors import DataError
@@ -34,8 +34,6 @@ EXPECTS = (
 
 _PNG, _NPZ, _LABELS = "{}_images_png.pkl", "{}_images.npz", "{}_labels.pkl"
 _PREFIXES = ("", "tiered-imagenet-")
-_MAX_BYTES = 16 << 30  # of a file; the largest published one has 7 GB
-_MAX_STEPS = 25_000_000  # pickle instructions: 448,695 arrays of 40 each, where they take most
 _MAX_CATEGORIES = 3  # that a message names
 
 
@@ -44,12 +42,12 @@ def recognises(tree: Tree) -> bool:
     return any(_are_there(tree, name) for name in (_PNG, _NPZ))
 
 
-def find(tree: Tree) -> PartedSource:
+def find(tree: Tree) -> ImageArrays:
     """The data set in the files. Raises DataError when one is missing."""
     folder = tree.on_disk()
     name = _PNG if _are_there(tree, _PNG) else _NPZ
     images, labels = (find_files(folder, _names(wanted), EXPECTS) for wanted in (name, _LABELS))
-    return PartedSource(folder, (*images.values(), *labels.values()), partial(_read, images, labels, name == _PNG))
+    return ImageArrays(folder, (*images.values(), *labels.values()), partial(_read, images, labels, name == _PNG))
 
 
 def _names(name: str) -> dict[str, tuple[str, ...]]:
@@ -65,7 +63,7 @@ def _are_there(tree: Tree, name: str) -> bool:
 def _read(images: dict[str, Path], labels: dict[str, Path], encoded: bool) -> Content:
     classes, shelves, categories = {}, [], {}
     for part in PARTS:
-        content = unpickle(labels[part], _MAX_BYTES, _MAX_STEPS)
+        content = unpickle(labels[part])
         names = _class_names(content, labels[part], part)
         by_number = dict(sorted(names.items()))  # label -> name
         numbered = "label_specific" not in content
@@ -116,7 +114,7 @@ def _shared(categories: dict[str, set[str]]) -> str:
 
 
 def _pngs(path: Path) -> Iterator[Stored]:
-    images = unpickle(path, _MAX_BYTES, _MAX_STEPS)
+    images = unpickle(path)
     if not isinstance(images, list | tuple):
         raise DataError(f"{path} holds a {type(images).__name__}, not a list of images")
     for number, image in enumerate(images):

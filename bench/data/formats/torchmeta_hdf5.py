@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fewshot_bench.data.format import Tree
-from fewshot_bench.data.image_arrays import Content, PartedSource, Shelf, Stored
+from fewshot_bench.data.image_arrays import Content, ImageArrays, Shelf, Stored
 from fewshot_bench.data.labels import MAX_LIST_BYTES, PARTS, decode_text
 from fewshot_bench.data.readers.hdf5_file import ClassImages, Hdf5File
 from fewshot_bench.errors import DataError
@@ -38,7 +38,7 @@ def recognises(tree: Tree) -> bool:
     return any(f"{part}_data.hdf5" in tree.entries().files for part in PARTS) or _cifar(tree) is not None
 
 
-def find(tree: Tree) -> PartedSource:
+def find(tree: Tree) -> ImageArrays:
     """The data set in the files. Raises DataError when one is missing, or when there are two splits."""
     folder = tree.on_disk()
     if (name := _cifar(tree)) is not None:
@@ -51,7 +51,7 @@ def find(tree: Tree) -> PartedSource:
     for path in files:
         if not path.is_file():
             raise DataError(f"{path} is missing: expected {EXPECTS}")
-    return PartedSource(folder, files, partial(_read, data, labels, read_classes))
+    return ImageArrays(folder, files, partial(_read, data, labels, read_classes))
 
 
 def _cifar(tree: Tree) -> str | None:

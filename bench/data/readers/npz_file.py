@@ -73,7 +73,7 @@ def _shape(stream: IO[bytes], where: str) -> tuple[int, ...]:
             shape, fortran_order, dtype = read(stream, max_header_size=MAX_HEADER)
     except Exception as error:  # noqa: BLE001  # numpy reads it as Python: SyntaxError, TokenError, RecursionError
         raise DataError(f"{where} has a damaged header ({said(error)})") from None
-    if dtype != np.uint8 or len(shape) != 4 or fortran_order:
+    if dtype != np.uint8 or len(shape) != 4 or fortran_order or any(type(n) is not int or n < 1 for n in shape):
         raise DataError(f"{where} has the type {dtype} and shape {shape}, not uint8 and (images, height, width, 3)")
     check_shape(shape[1:], where)
     return shape

@@ -16,17 +16,29 @@ MAX_ROWS = 10_000_000
 MAX_GROUP_BYTES = 1 << 30  # of a row group, unpacked: a page of it can be as large, and needs as much memory twice
 ROWS = 1  # of images read at once, as one small page can hold many large ones; 8 at once are no faster
 LABEL_ROWS = 4096
+MAX_NAME_BYTES = 1000  # of a label's text
 BUFFER_BYTES = 1 << 20  # instead of a whole column of a row group
 ALWAYS_ALLOWED_BYTES = 1 << 28  # whatever they are packed to
 
 
 def parquet_labels(path: Path) -> Iterator[str]:
     """The class of each row. Raises DataError naming the row, UsageError without pyarrow."""
+    pyarrow = _pyarrow(path)
     with _opened(path, "label") as file:
+        as_texts = pyarrow.types.is_string(file.schema_arrow.field("label").type)
+    with _opened(path, "label", as_texts) as file:
         names = _label_names(file)
         row = 0
         for batch in file.iter_batches(LABEL_ROWS, columns=["label"], use_threads=False):
-            for label in batch.column(0).to_pylist():
+            labels = batch.column(0)
+            if isinstance(labels, pyarrow.DictionaryArray):  # texts: a repeated one is there once
+                if any(len(text.as_buffer() or b"") > MAX_NAME_BYTES for text in labels.dictionary if text.is_valid):
+                    raise DataError(f"{path}, row {row}: a label is longer than {MAX_NAME_BYTES:,} bytes")
+                texts = labels.dictionary.to_pylist()
+                found = [None if at is None else texts[at] for at in labels.indices.to_pylist()]
+            else:
+                found = labels.to_pylist()
+            for label in found:
                 yield _label(label, names, f"{path}, row {row}")
                 row += 1
 
@@ -48,18 +60,28 @@ def parquet_images(path: Path) -> Iterator[Stored]:
                 row += 1
 
 
-@contextmanager
-def _opened(path: Path, column: str) -> Iterator[Any]:
-    """The file when a column can be read from it. Whatever pyarrow raises becomes one line that names the file."""
+def _pyarrow(path: Path) -> Any:
     try:
-        from pyarrow import parquet  # type: ignore[import-untyped]
+        import pyarrow.parquet  # type: ignore[import-untyped]
     except ImportError:
         raise UsageError(f"{path}: Parquet needs pyarrow: pip install 'fewshot-bench[parquet]'") from None
+    return pyarrow
+
+
+@contextmanager
+def _opened(path: Path, column: str, each_once: bool = False) -> Iterator[Any]:
+    """The file when a column can be read from it, each different value of it once if so wanted.
+
+    Whatever pyarrow raises becomes one line that names the file.
+    """
+    parquet = _pyarrow(path).parquet
     try:
         with path.open("rb") as start:
             if problem := impostor(start.read(512)):
                 raise DataError(f"{path} {problem}")
-        with parquet.ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
+        with parquet.ParquetFile(
+            path, buffer_size=BUFFER_BYTES, pre_buffer=False, read_dictionary=[column] if each_once else []
+        ) as file:
             _check(file, column, path)
             yield file
     except UsageError:
@@ -84,7 +106,8 @@ def _check(file: Any, column: str, path: Path) -> None:
         fields = {kind.field(i).name: kind.field(i).type for i in range(kind.num_fields)}
         right = pyarrow.types.is_struct(kind) and any(is_type(fields.get("bytes")) for is_type in binary)
     else:
-        right = pyarrow.types.is_integer(kind) or pyarrow.types.is_string(kind)
+        texts = pyarrow.types.is_dictionary(kind) and pyarrow.types.is_string(kind.value_type)
+        right = pyarrow.types.is_integer(kind) or pyarrow.types.is_string(kind) or texts
     if not right:
         raise DataError(f"{path}: the column {column!r} has the type {str(kind)[:60]}, not that of images and labels")
     if rows > MAX_ROWS:

@@ -300,7 +300,7 @@ class _Sink:
 
 def _outcome(folder):
     try:
-        find_source(str(folder)).decode(_Sink(), 4, lambda *_: None)
+        find_source(str(folder)).fill(_Sink(), 4, lambda *_: None)
         return "read"
     except DataError as error:
         message = str(error)

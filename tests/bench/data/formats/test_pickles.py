@@ -188,7 +188,9 @@ def test_parts_of_several_sizes(tmp_path, cache):
     data = Set()
     data.images["test"] = data.images["test"][:, :4]
     folder = str(write_cache(tmp_path / "set", data))
-    with pytest.raises(DataError, match=r"-test\.pkl has images of 4×4 pixels but .*-train\.pkl of 4×5: set `image_s"):
+    with pytest.raises(
+        DataError, match=r"-test\.pkl: image 0 has 4×4 pixels but .*-train\.pkl: image 0 has 4×5: set `image_s"
+    ):
         open_images(folder, cache)
     assert open_images(folder, cache, image_size=6).images.shape == (15, 3, 6, 6)
 

@@ -313,13 +313,14 @@ def test_images_of_several_sizes(tmp_path, cache, images):
 
 
 @pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.usefixtures("guard")  # on a damaged file the library may crash or never end
 def test_flipped_bytes_give_images_or_one_line(tmp_path, images, writer):
     folder = write(tmp_path / "set", images, WRITERS[writer])
     path = folder / "test_data.hdf5"
     whole = path.read_bytes()
     outcomes = set()
 
-    @settings(max_examples=150, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=15, deadline=None, derandomize=True, database=None)
     @given(st.lists(st.tuples(st.integers(0, len(whole) - 1), st.integers(0, 255)), max_size=20), st.booleans())
     def read(changes, cut):
         data = bytearray(whole)
@@ -342,17 +343,9 @@ def test_any_bytes_are_refused(tmp_path_factory, data, magic):
     assert _outcome(folder, folder) == "refused"
 
 
-class _Sink:
-    """Takes images and forgets them."""
-
-    def put(self, _index, pixels):
-        """Look at an image."""
-        assert pixels.dtype == np.uint8
-
-
 def _outcome(folder, path):
     try:
-        find_source(str(folder)).decode(_Sink(), 4, lambda *_: None)
+        open_images(str(folder), path.parent / "cache", image_size=4)
         return "read"
     except DataError as error:
         message = str(error)

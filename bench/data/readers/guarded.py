@@ -1,0 +1,230 @@
+"""A guard around files from strangers: they are read in a process of its own, under limits that the system enforces.
+
+What pickle, h5py and pyarrow do with a file that was made to do harm, or is damaged, is not ours to foresee: they may
+take all memory, never end, or crash. Here that ends a process that holds nothing, and one line says which file
+exceeded which limit. The process is given a description of the data set, writes the images into one .npy file, and
+answers in JSON, which the caller checks. It knows no password: its environment is made anew.
+
+Limits are the system's (`resource`); where it has none (Windows), only the time limit holds.
+"""
+
+import errno
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Timer
+from typing import IO, Any, Protocol
+
+import numpy as np
+
+from fewshot_bench.data.format import ImageSink, ImageStore, Labels, Progress
+from fewshot_bench.errors import BenchError, DataError, UsageError
+
+MEMORY_BYTES = 1 << 30  # of a reader, and besides
+MEMORY_FACTOR = 2  # times the largest file: a pickle's arrays are in memory as a whole, once as text and once as bytes
+CPU_SECONDS = 60  # and besides
+CPU_SECONDS_A_GIB = 300  # of files: half a million small PNG files a GiB are decoded in 100
+WALL_FACTOR = 4  # times the processor time: disks may be slow
+OUTPUT_BYTES = 64 << 30  # of the images as they are kept; tieredImageNet at 84×84 pixels has 16.5 GB
+OPEN_FILES = 64
+ANSWER_BYTES = 256 << 20  # of a reader's answer: the class of each of 10,000,000 images, names and all
+
+_INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "HOME", "TZ")
+_SUSPICION = "it is damaged, or made to do harm; what is read and how is in docs/data.md"
+_ERRORS: dict[str, type[BenchError]] = {"DataError": DataError, "UsageError": UsageError}
+
+
+class Guarded(Protocol):
+    """A data set that is read under the guard; it can be pickled."""
+
+    @property
+    def where(self) -> str:
+        """Its name in messages."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that are read."""
+
+    def fill(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
+        """Put every image into the sink and say what they are; see `format.Source.decode`."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a reader may take."""
+
+    memory_bytes: int
+    cpu_seconds: int
+    output_bytes: int
+
+    @property
+    def wall_seconds(self) -> int:
+        """From its start to its end."""
+        return WALL_FACTOR * self.cpu_seconds
+
+
+def limits_for(files: tuple[Path, ...]) -> Limits:
+    """The limits for a reader of some files: a fixed part, and what honest files of their size need."""
+    sizes = [path.stat().st_size for path in files if path.exists()]
+    return Limits(
+        MEMORY_BYTES + MEMORY_FACTOR * max(sizes, default=0),
+        CPU_SECONDS + CPU_SECONDS_A_GIB * sum(sizes) // (1 << 30),
+        OUTPUT_BYTES,
+    )
+
+
+def read(source: Guarded, sink: ImageStore, image_size: int | None, progress: Progress) -> Labels:
+    """What `source.fill` does, in a process with limits. Raises DataError or UsageError, in one line."""
+    limits = limits_for(source.files)
+    with tempfile.TemporaryDirectory(prefix="fewshot-bench-", dir=sink.folder) as folder:
+        images = Path(folder) / "images.npy"
+        labels = _answer(source, (images, image_size, limits), progress)
+        sink.adopt(images)
+    return labels
+
+
+def _answer(source: Guarded, task: tuple[Path, int | None, Limits], progress: Progress) -> Labels:
+    limits = task[2]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from fewshot_bench.data.readers import guarded; guarded.serve()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=_environment(),
+    )
+    assert process.stdin
+    assert process.stdout
+    started = time.monotonic()
+    timer = Timer(limits.wall_seconds, process.kill)
+    timer.start()
+    try:
+        with suppress(BrokenPipeError):
+            pickle.dump((source, *task), process.stdin)
+            process.stdin.close()
+        answer = _listen(process.stdout, progress)
+        code = process.wait()
+    finally:
+        timer.cancel()
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    if error := answer.get("error"):
+        raise _ERRORS.get(str(error), DataError)(str(answer.get("says")))
+    if "labels" not in answer or code:
+        raise DataError(_ended(source.where, code, time.monotonic() - started, limits))
+    return _labels(answer["labels"], source.where)
+
+
+def _environment() -> dict[str, str]:
+    """What a reader is told of its surroundings: where its code is, one thread, and no secrets."""
+    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    once = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    path = os.pathsep.join(place or str(Path.cwd()) for place in sys.path)  # "" is the working folder
+    return kept | once | {"PYTHONPATH": path, "ARROW_DEFAULT_MEMORY_POOL": "system", "HDF5_PLUGIN_PATH": os.devnull}
+
+
+def _listen(stream: IO[bytes], progress: Progress) -> dict[str, Any]:
+    """What a reader says at last; {} where it ended without a word."""
+    while line := stream.readline(ANSWER_BYTES):
+        try:
+            said = json.loads(line)
+        except (ValueError, RecursionError):
+            break
+        if not isinstance(said, dict):
+            break
+        if "progress" not in said:
+            return said
+        text, done, total = said["progress"]
+        progress(str(text), int(done), int(total))
+    return {}
+
+
+def _ended(where: str, code: int, seconds: float, limits: Limits) -> str:
+    """Why a reader ended without an answer."""
+    if seconds >= limits.wall_seconds or code == -getattr(signal, "SIGXCPU", 0):
+        what = f"took more than {limits.cpu_seconds:,} s of processor time, or {limits.wall_seconds:,} s in all"
+    else:
+        what = f"crashed its reader (exit code {code})"
+    return f"{where} {what}: {_SUSPICION}"
+
+
+def _labels(said: Any, where: str) -> Labels:
+    """What a reader said of the images, checked."""
+    try:
+        names = tuple(str(name) for name in said["class_names"])
+        counts = [int(count) for count in said["counts"]]
+        parts = {str(part): tuple(int(c) for c in classes) for part, classes in said["parts"].items()}
+        if len(counts) != len(names) or min(counts) < 1:
+            raise ValueError
+        class_ids = np.repeat(np.arange(len(names), dtype=np.int64), counts)
+        return Labels(str(said["note"]), class_ids, names, parts)
+    except (KeyError, TypeError, ValueError, AttributeError, MemoryError):
+        raise DataError(f"{where}: its reader gave no sensible answer") from None
+
+
+def serve() -> None:
+    """The reader's side: limits first, then one data set from standard input."""
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whatever a library prints is no answer
+    source, images, image_size, limits = pickle.load(sys.stdin.buffer)  # our own words
+    _limit(limits)
+    answer: dict[str, Any]
+    try:
+        from fewshot_bench.data.cache import ImageFile
+
+        with ImageFile(images) as sink:
+            labels = source.fill(sink, image_size, lambda *said: _say(out, {"progress": said}))
+            sink.finish()
+        answer = {
+            "labels": {
+                "note": labels.note,
+                "class_names": labels.class_names,
+                "parts": labels.parts,
+                "counts": np.bincount(labels.class_ids, minlength=len(labels.class_names)).tolist(),
+            }
+        }
+    except BenchError as error:
+        answer = {"error": type(error).__name__, "says": str(error)}
+    except MemoryError:
+        says = f"{source.where} needs more than {limits.memory_bytes >> 20:,} MiB of memory to be read: {_SUSPICION}"
+        answer = {"error": "DataError", "says": says}
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            says = f"{source.where} gave more than {limits.output_bytes:,} bytes of images: {_SUSPICION}"
+            answer = {"error": "DataError", "says": says}
+        elif error.filename is None and error.errno is not None:  # of the output: a full disk
+            says = f"the images of {source.where} cannot be written: {error.strerror}"
+            answer = {"error": "DataError", "says": says}
+        else:
+            answer = {"error": "DataError", "says": f"{error.filename or source.where}: {error.strerror or error}"}
+    _say(out, answer)
+
+
+def _say(out: IO[bytes], answer: dict[str, Any]) -> None:
+    out.write(json.dumps(answer).encode() + b"\n")
+    out.flush()
+
+
+def _limit(limits: Limits) -> None:
+    """Let the system hold this process to its limits, for good. Memory-mapped files do not count as memory."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    for name, value in (
+        ("RLIMIT_DATA", limits.memory_bytes),
+        ("RLIMIT_CPU", limits.cpu_seconds),
+        ("RLIMIT_FSIZE", limits.output_bytes),
+        ("RLIMIT_NOFILE", OPEN_FILES),
+        ("RLIMIT_CORE", 0),
+    ):
+        if (which := getattr(resource, name, None)) is not None:
+            resource.setrlimit(which, (value, value))
