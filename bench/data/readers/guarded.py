@@ -227,4 +227,5 @@ def _limit(limits: Limits) -> None:
         ("RLIMIT_CORE", 0),
     ):
         if (which := getattr(resource, name, None)) is not None:
-            resource.setrlimit(which, (value, value))
+            hard = value + (name == "RLIMIT_CPU")  # at the hard one the system kills without saying why
+            resource.setrlimit(which, (value, hard))

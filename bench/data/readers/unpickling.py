@@ -53,7 +53,7 @@ def unpickle_from(file: IO[bytes], where: str) -> Any:
         raise DataError(f"{where} {refused}") from None
     except MemoryError:
         raise DataError(f"{where} is a damaged pickle, or needs more memory than a reader may take") from None
-    except Exception as error:  # of a damaged pickle the unpickler raises nearly anything
+    except Exception as error:  # noqa: BLE001  # of a damaged pickle the unpickler raises nearly anything
         what = "is not a pickle, or a damaged one" if "invalid load key" in str(error) else "is a damaged pickle"
         raise DataError(f"{where} {what} ({reason(error)[:100]})") from None
     if isinstance(content, _Type | _Name):
