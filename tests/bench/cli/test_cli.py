@@ -7,7 +7,8 @@ import sqlite3
 import pytest
 
 from fewshot_bench.config import packaged_text
-from fewshot_bench.results.store.writing import COUNTED, episodes_sha256
+from fewshot_bench.results.store.checksums import episodes_sha256
+from fewshot_bench.results.store.writing import COUNTED
 
 NAMES = ["transfer-4w1s-s0", "transfer-4w5s-s0", "protonet-4w1s-s0", "protonet-4w5s-s0"]
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

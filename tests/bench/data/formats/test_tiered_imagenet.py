@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fewshot_bench.data import find_source, open_images, recognise
+from fewshot_bench.data.image_arrays import ImageArrays
 from fewshot_bench.data.readers import npz_file
 from fewshot_bench.errors import DataError
 
@@ -324,7 +325,9 @@ class _Sink:
 
 def _outcome(folder):
     try:
-        find_source(str(folder)).fill(_Sink(), 4, lambda *_: None)
+        source = find_source(str(folder))
+        assert isinstance(source, ImageArrays)
+        source.fill(_Sink(), 4, lambda *_: None)
         return "read"
     except DataError as error:
         message = str(error)
