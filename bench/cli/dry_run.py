@@ -66,7 +66,7 @@ def _print_tables(plan: Plan, expected: Expected, memory: dict[str, int]) -> Non
                 str(todo.training.iterations),
                 state,
                 _told(training_seconds),
-                f"{memory[todo.training.key] / 2**30:.1f} GiB",
+                f"{memory[todo.training.key] / 2**30:.1f} GiB" if memory[todo.training.key] else "unknown",
                 str(len(todo.cells)),
                 _told(testing_seconds),
             )

@@ -24,9 +24,15 @@ CPU_SHARE = 1.5
 
 
 def predicted_bytes(training: Training, device: torch.device, execution: Execution) -> int:
-    """About the peak memory of a training: of the whole process on a CPU, of the tensors on a GPU."""
+    """About the peak memory of a training: of the whole process on a CPU, of the tensors on a GPU.
+
+    0 where its first step fails: the training itself will say why.
+    """
     own = own_bytes()  # before the step, whose memory stays with the process
-    tensors = step_bytes(training, execution)
+    try:
+        tensors = step_bytes(training, execution)
+    except Exception:  # noqa: BLE001  # of a method of anyone's
+        return 0
     return int(own + CPU_SHARE * tensors) if device.type == "cpu" else tensors
 
 

@@ -165,3 +165,14 @@ def test_a_file_that_a_setting_names_counts_by_its_content(place, bench, install
     assert (ran.code, ran.err.count("\n")) == (5, 1)
     assert "[settings] weights is a file that is known by its content alone, 'sha256:" in ran.err
     assert bench("run", "-q", "--method", "nearest", "--shot", "1").code == 0  # without a file
+
+
+def test_a_plan_is_shown_though_a_step_is_broken(place, bench, install):
+    install("broken", CODE + "    def step(self, source):\n        return 1 / 0\n", lost="broken:Nearest")
+    shown = bench("run", "-n", "--method", "lost,protonet", "--shot", "1")
+    assert (shown.code, shown.err) == (0, "")
+    assert [line.count("unknown") for line in shown.out.splitlines() if "GiB" in line or "unknown" in line] == [1, 0]
+    ran = bench("run", "-q", "--method", "lost", "--shot", "1", "--json")
+    assert ran.code == 4
+    failed = json.loads(ran.out)["failed"]
+    assert failed == "training broke after iteration 0: ZeroDivisionError: division by zero"
