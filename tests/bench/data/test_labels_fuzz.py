@@ -1,6 +1,7 @@
 """Whatever the lists hold: a data set, or one line that names the list."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -70,5 +71,5 @@ def test_a_list_of_anything_is_read_or_named(photos, layouts, tmp_path, layout):
     for message in messages:
         assert "\n" not in message
         assert len(message) < 11_000
-        assert message.startswith(f"{folder}/{name}")
+        assert re.match(rf"(\d+ listed files are missing: )?{re.escape(f'{folder}/{name}')}", message)
     assert len({message for message in messages if place in message}) > 10

@@ -279,7 +279,9 @@ def test_a_row_group_that_is_too_large(tmp_path, cache, monkeypatch):
     images = [{"bytes": bytes(700_000), "path": ""}] * 2
     pq.write_table(table(images, [3, 4]), path, compression="none", use_dictionary=False)
     fails(folder, cache, path, "has a row group of 1,400,")
-    pq.write_table(table([images[0], GOOD[0]], [3, 4]), path, compression="none", use_dictionary=False, row_group_size=1)
+    pq.write_table(
+        table([images[0], GOOD[0]], [3, 4]), path, compression="none", use_dictionary=False, row_group_size=1
+    )
     fails(folder, cache, path, "row 0 is not a JPEG")
 
 
