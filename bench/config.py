@@ -49,6 +49,7 @@ class RunConfig:
     out: str
     jobs: int = _between(0, MOST_PROCESSES)
     threads: int = _between(1, MOST_PROCESSES)
+    server_wait_seconds: int = _between(0, 86_400)
 
 
 @dataclass(frozen=True)

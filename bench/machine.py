@@ -39,6 +39,11 @@ def is_gone(at: str, named: str) -> bool:
     return _started(int(pid)) != started
 
 
+def in_words(host: str, process: str) -> str:
+    """A process for people: its number and machine."""
+    return f"process {process.partition('-')[0]} of {host.rpartition('-')[0]}"
+
+
 def _started(pid: int) -> str | None:
     """When a process of this machine started, in its clock's ticks; None where it has ended."""
     try:

@@ -99,9 +99,17 @@ def means_options(command: F) -> Callable[..., Any]:
     @click.option("--jobs", type=Jobs(), help="Worker processes; auto (or 0) = one a core, or one for a GPU.")
     @click.option("--threads", type=click.IntRange(1, MOST_PROCESSES), help="CPU threads of each.  [default: 1]")
     @click.option("--retry-failed", is_flag=True, help="Try failed cells again.")
+    @click.option(
+        "--timeout",
+        "timeout_seconds",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Stop a training or cell that takes longer; its state is saved.  [default: none]",
+    )
     @functools.wraps(command)
-    def wrapped(*, device: str | None, jobs: int | None, threads: int | None, retry_failed: bool, **others: Any) -> Any:
-        return command(means=Means(device, threads, jobs, retry_failed), **others)
+    def wrapped(**given: Any) -> Any:
+        means = Means(**{name: given.pop(name) for name in Means.__dataclass_fields__})
+        return command(means=means, **given)
 
     return wrapped
 

@@ -89,11 +89,14 @@ class RunScreen(Screen):
         counts = {
             "done": outcome.n_done,
             "failed": outcome.n_failed,
-            "lost: run the same command again": outcome.n_lost,
+            "not done: run the same command again": outcome.n_lost,
         }
         done = ", ".join(f"{count} cells {what}" for what, count in counts.items() if count or what == "done")
         if outcome.stopped:
-            return f"stopped; {done}, everything is saved. Go on with: {self._command}"
+            saved = "everything is saved"
+            if outcome.cut_short or outcome.n_lost:
+                saved = "what was in hand is saved as it was a few seconds before, if at all"
+            return f"stopped; {done}, {saved}. Go on with: {self._command}"
         return f"{done}. Tables and plots: bench report"
 
 
@@ -124,9 +127,11 @@ class _Shown:
                 self._finished(planned, results)
             case events.CellFailed(planned, reason, details):
                 self._failed(planned, reason, details)
-            case events.WorkerLost(cells, exit_code):
+            case events.NotDone(cells, reason):
                 names = " ".join(planned.cell.name for planned in cells)
-                screen.warn(f"a worker process died (exit code {exit_code}); not done: {names}")
+                screen.warn(f"{reason}; not done: {names}")
+            case events.Warned(said):
+                screen.warn(said)
         screen.bar("grid", "grid", self._n_ended, self._n_cells)
 
     def _training(self, event: events.Progressed) -> None:

@@ -31,6 +31,8 @@ def status(*, out: Path | None, verbose: bool, as_json: bool) -> None:
     if last := counts.last_run:
         ended = f"exit code {last['exit_code']}" if last["exit_code"] is not None else "not ended, or killed"
         click.echo(f"last run:  {last['started_at']}  {last['command']}  ({ended})")
+    for unit in counts.at_work:
+        click.echo(f"at work:   {unit['name']}, {unit['who']}, since {unit['since']}")
     if alarms is None:
         click.echo(f"alarms:    not looked for among {counts.episodes} episodes: bench doctor")
     else:

@@ -58,6 +58,7 @@ class Means:
     threads: int | None = None
     jobs: int | None = None  # 0: one a core, or one for a GPU
     retry_failed: bool = False
+    timeout_seconds: float | None = None  # of a training or cell
 
 
 class Place(NamedTuple):

@@ -1,8 +1,10 @@
 """Weights on disk: safetensors, written whole or not at all, finished ones named by their content."""
 
 import hashlib
+import json
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, Protocol
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -12,6 +14,22 @@ from fewshot_bench.files import remove_leftovers
 from fewshot_bench.running.weights import write_weights
 
 
+class Unusable(Exception):
+    """The state of an interrupted training cannot be gone on from; the message is one line."""
+
+
+class Named(Protocol):
+    """A training, or what stands for one."""
+
+    @property
+    def key(self) -> str:
+        """Of 16 hex digits."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the key is the hash of."""
+
+
 class Checkpoints:
     """The folder of one results database's checkpoints."""
 
@@ -19,21 +37,37 @@ class Checkpoints:
         self._folder = folder
         remove_leftovers(folder)
 
-    def save_partial(self, training_key: str, state: dict[str, Tensor]) -> None:
+    def save_partial(self, training: Named, state: dict[str, Tensor]) -> None:
         """Replace the state that an interrupted training goes on from."""
-        self._write(self._partial(training_key), _pack(state))
+        owner = {"training": training.key, "identity": _text(training.identity)}
+        content = save(state, owner)
+        self._write(self._partial(training.key), hashlib.sha256(content).hexdigest().encode() + content)
 
-    def load_partial(self, training_key: str) -> dict[str, Tensor] | None:
-        """The state to go on from; None if there is none, or none that can be read."""
-        path = self._partial(training_key)
+    def load_partial(self, training: Named) -> dict[str, Tensor] | None:
+        """The state to go on from; None if there is none.
+
+        Raises Unusable where the file is damaged or another training's; it is put aside then, and gone next time.
+        """
+        path = self._partial(training.key)
         try:
             content = path.read_bytes()
-        except OSError:  # a folder that cannot be read cannot be written either: saving will say so
+        except OSError:  # it is not there; a folder that cannot be read cannot be written either: saving will say so
             return None
-        # its own hash stands in front: a damaged state must not be trained on, only lost
-        if content[:64] != hashlib.sha256(content[64:]).hexdigest().encode():
-            return None
-        return load(content[64:])
+        try:
+            # its own hash stands in front: a damaged state must not be trained on
+            if content[:64] != hashlib.sha256(content[64:]).hexdigest().encode():
+                raise Unusable("it is damaged")
+            owner = _owner(content[64:])
+            if owner.get("training") != training.key or owner.get("identity") != _text(training.identity):
+                raise Unusable(f"it is the state of {owner.get('training', 'no training that it names')}")
+            return load(content[64:])
+        except (Unusable, SafetensorError) as error:
+            aside = path.with_name(f"{path.name}.unusable")
+            with suppress(OSError):
+                path.replace(aside)
+            raise Unusable(
+                f"{path}: {error}: it was not used and is now {aside.name}; training {training.key} starts anew"
+            ) from None
 
     def drop_partial(self, training_key: str) -> None:
         """Forget the state of a training that is recorded as finished or failed: nothing may go on from it."""
@@ -74,6 +108,12 @@ class Checkpoints:
         write_weights(path, content, "make room or choose another --out, and run the same command again")
 
 
-def _pack(state: dict[str, Tensor]) -> bytes:
-    content = save(state)
-    return hashlib.sha256(content).hexdigest().encode() + content
+def _text(identity: dict[str, Any]) -> str:
+    return json.dumps(identity, sort_keys=True)
+
+
+def _owner(content: bytes) -> dict[str, str]:
+    """What a file of safetensors says of itself."""
+    header = content[8 : 8 + int.from_bytes(content[:8], "little")]
+    found = json.loads(header).get("__metadata__", {})
+    return dict(found)

@@ -70,12 +70,27 @@ class CellFailed:
 
 
 @dataclass(frozen=True)
-class WorkerLost:
-    """A worker process died, for want of memory maybe; nothing is known against the work that it had in hand."""
+class NotDone:
+    """The machine, not the work, is why some cells are not done: nothing is recorded against them."""
 
-    cells: tuple[PlannedCell, ...]  # that are not done for it
-    exit_code: int
+    cells: tuple[PlannedCell, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class WeightsLost:
+    """The weights that a cell needs are gone; its training is done again, unless it was already."""
+
+    planned: PlannedCell
+    reason: str
+
+
+@dataclass(frozen=True)
+class Warned:
+    """What whoever runs this should know."""
+
+    text: str
 
 
 TrainingEvent = Progressed | Trained | TrainingFailed
-Event = Started | TrainingEvent | Evaluated | CellFinished | CellFailed | WorkerLost
+Event = Started | TrainingEvent | Evaluated | CellFinished | CellFailed | NotDone | WeightsLost | Warned

@@ -88,7 +88,7 @@ def run(*, progress: Callable[[Event], None] | None = None, **words: Unpack[RunW
         if outcome.stopped:
             raise KeyboardInterrupt
         if outcome.n_lost:
-            raise BenchError(f"{outcome.n_lost} cells were lost with a worker process that died; call it again")
+            raise BenchError(f"{outcome.n_lost} cells are not done, for want of what is not their fault; call it again")
     r = chosen.request
     found = results(chosen.database, methods=r.methods, ways=r.ways, shots=r.shots, seeds=r.seeds)
     keys = [cell.key for cell in chosen.cells]
@@ -103,7 +103,7 @@ def _read(words: Mapping[str, Any], folder: Path | None) -> tuple[Selection, Mea
     Raises UsageError for values that no option takes, TypeError for a word that there is not.
     """
     given = {name: _checked(name, value) for name, value in words.items() if value is not None}
-    means = Means(**{name: given.pop(name) for name in ("device", "jobs", "threads", "retry_failed") if name in given})
+    means = Means(**{name: given.pop(name) for name in Means.__dataclass_fields__ if name in given})
     if isinstance(given.get("config"), Mapping):
         given["config"] = _written(given["config"], folder, given.get("out"))
     if "matching" in given:

@@ -14,27 +14,29 @@ from fewshot_bench.experiment.selection import Means
 from fewshot_bench.files import cache_folder, checkpoints
 from fewshot_bench.methods.registry import origins
 from fewshot_bench.results.provenance import collect
-from fewshot_bench.results.store import Reader, Writer
+from fewshot_bench.results.store import Claims, Patience, Reader, Writer
 from fewshot_bench.running import device as machine
 from fewshot_bench.running import events
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.events import Event, TrainingEvent
+from fewshot_bench.running.queue import Queue
 from fewshot_bench.running.runner import Stopped
 from fewshot_bench.running.signals import StopOnSignal
-from fewshot_bench.running.workers import Workplace, run_here, run_in_workers
+from fewshot_bench.running.workers import Workplace, for_workers, run_here, run_in_workers
 
 SOME_FAILED = 4  # exit code
-STOPPED = (130, 143)  # exit codes: by Ctrl-C, by SIGTERM
+STOPPED = (129, 130, 143)  # exit codes: by SIGHUP, Ctrl-C, SIGTERM
 
 
 @dataclass
 class Outcome:
-    """How a run ended, in its cells and as an exit code: 0, 4 if some failed or were lost, 130 or 143 if stopped."""
+    """How a run ended, in its cells and as an exit code: 0; 4 if some are not done; 129, 130 or 143 if stopped."""
 
     code: int = 1
     n_done: int = 0
     n_failed: int = 0
-    n_lost: int = 0  # with a worker process that died
+    n_lost: int = 0  # for want of something that is not the work's: a worker process, memory, room, time
+    cut_short: bool = False  # what was in hand was not saved
 
     @property
     def stopped(self) -> bool:
@@ -67,23 +69,30 @@ def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None],
     threads = means.threads or settings.threads
     n_cells = sum(len(todo.cells) for todo in plan.todo)
     jobs = machine.choose_jobs(device, settings.jobs if means.jobs is None else means.jobs, threads, n_cells)
-    place = workplace(chosen, device.type, threads)
+    place, weights = workplace(chosen, device.type, threads), Checkpoints(checkpoints(chosen.out))
+    patience = Patience(settings.server_wait_seconds, lambda said: tell(events.Warned(said)))
     plugins = origins(cell.training.method for cell in chosen.cells)
-    writer = Writer(chosen.database, collect(command, machine.describe(device), threads, jobs, plugins))
-    recorder = _Recorder(chosen, plan, writer, Checkpoints(place.checkpoints))
+    writer = Writer(chosen.database, collect(command, machine.describe(device), threads, jobs, plugins), patience)
+    recorder = _Recorder(chosen, plan, writer, weights)
+    claims = Claims(chosen.database, writer.run_id, patience)
     outcome, stop = recorder.outcome, StopOnSignal()
     try:
-        work = run_here(plan, place, stop.asked) if jobs == 1 else run_in_workers(plan, place, stop.asked, jobs)
-        with stop, closing(work):  # worker processes end with it, whatever happens here
+        left = Queue(plan, weights, claims)
+        if jobs == 1 and not means.timeout_seconds:
+            work = run_here(place, stop.asked, left)
+        else:
+            work = run_in_workers(for_workers(place, plan), stop.asked, left, jobs, means.timeout_seconds)
+        with stop, claims.kept(), closing(work):  # worker processes end with it, whatever happens here
             for event in work:
                 for recorded in recorder.record(event):
                     tell(recorded)
         outcome.code = SOME_FAILED if outcome.n_failed or outcome.n_lost else 0
     except Stopped:
         outcome.code = 128 + (stop.signal or signal.SIGINT)
-    except KeyboardInterrupt:
-        outcome.code = 130
+    except KeyboardInterrupt:  # asked twice
+        outcome.code, outcome.cut_short = 130, True
     finally:
+        writer.patience.seconds = 0.0
         writer.end_run(outcome.code)
     return outcome
 
@@ -94,7 +103,7 @@ class _Recorder:
     def __init__(self, chosen: Chosen, plan: Plan, writer: Writer, weights: Checkpoints) -> None:
         self.outcome = Outcome()
         self._chosen, self._writer, self._weights = chosen, writer, weights
-        self._reader = Reader(chosen.database)
+        self._reader = Reader(chosen.database, writer.patience)
         self._cells = {todo.training.key: todo.cells for todo in plan.todo}
 
     def record(self, event: Event) -> Iterator[Event]:
@@ -110,7 +119,7 @@ class _Recorder:
             case events.CellFailed(planned, reason):
                 self.outcome.n_failed += 1
                 self._writer.fail_cell(planned.cell, *self._names(planned), reason)
-            case events.WorkerLost(cells):
+            case events.NotDone(cells):
                 self.outcome.n_lost += len(cells)
         yield event
         if isinstance(event, events.TrainingFailed):

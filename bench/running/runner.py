@@ -38,6 +38,10 @@ class Stopped(Exception):
     """The run was asked to stop; everything up to here is saved."""
 
 
+class WeightsGone(FileNotFoundError):
+    """The weights of a training that is finished are not there any more."""
+
+
 @dataclass(frozen=True)
 class Laboratory:
     """What every training and evaluation of a run shares."""
@@ -71,10 +75,10 @@ def execution_of(training: Training, device: torch.device, recompute: bool) -> E
 
 
 def load(training: Training, checkpoint: str, lab: Laboratory) -> Method:
-    """The finished method of a stored training. Raises FileNotFoundError if its weights are gone."""
+    """The finished method of a stored training. Raises WeightsGone if its weights are missing or damaged."""
     state = lab.checkpoints.load_finished(checkpoint)
     if state is None:
-        raise FileNotFoundError(f"the weights {checkpoint} are missing or damaged")
+        raise WeightsGone(f"the weights {checkpoint} are missing or damaged")
     return build(training, lab).load_training_state(state).eval()
 
 
@@ -88,7 +92,7 @@ def train(training: Training, lab: Laboratory) -> Iterator[TrainingEvent]:
     classes = lab.images.classes_of(training.base_parts)
     source = BaseClasses(lab.images, classes, lab.gallery, training.data_identity, training.augmentation)
     clock, pending, logged_at = Clock(lab.device), Losses(), 0
-    saved = lab.checkpoints.load_partial(training.key)
+    saved = lab.checkpoints.load_partial(training)
     if saved is not None:
         method.load_training_state(saved)
         source.load_state(saved)
@@ -121,7 +125,7 @@ def train(training: Training, lab: Laboratory) -> Iterator[TrainingEvent]:
             pending, logged_at = Losses(), method.iteration
         if (stop or time.monotonic() - saved_at > SAVE_SECONDS) and not last:
             state = method.training_state() | source.state() | pending.state() | clock.state()
-            lab.checkpoints.save_partial(training.key, state)
+            lab.checkpoints.save_partial(training, state)
             saved_at = time.monotonic()
         if stop and not last:
             raise Stopped

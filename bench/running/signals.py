@@ -5,13 +5,16 @@ from types import FrameType
 
 
 class StopOnSignal:
-    """Ctrl-C or SIGTERM once: stop at the next safe point. Twice: at once; what was stored is safe anyway."""
+    """Ctrl-C, SIGTERM or SIGHUP once: stop at the next safe point. Twice: at once; what was stored is safe anyway."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
 
     def __enter__(self) -> None:
-        self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+        heeded = [signal.SIGINT, signal.SIGTERM]
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # not under nohup
+            heeded.append(signal.SIGHUP)
+        self._before = {s: signal.signal(s, self._note) for s in heeded}
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():

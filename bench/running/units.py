@@ -15,9 +15,20 @@ from fewshot_bench.experiment.plan import PlannedCell, PlannedTraining
 from fewshot_bench.experiment.records import TrainingProgress
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.running import runner
-from fewshot_bench.running.events import CellFailed, CellFinished, Evaluated, Event, Started, TrainingFailed
+from fewshot_bench.running.checkpoint import Unusable
+from fewshot_bench.running.events import (
+    CellFailed,
+    CellFinished,
+    Evaluated,
+    Event,
+    NotDone,
+    Started,
+    TrainingFailed,
+    Warned,
+    WeightsLost,
+)
 from fewshot_bench.running.returned import BrokenMethod
-from fewshot_bench.running.runner import Laboratory, Stopped
+from fewshot_bench.running.runner import Laboratory, Stopped, WeightsGone
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,9 @@ class CellJob:
 
 
 Item = PlannedTraining | CellJob
+# what a machine lacks, or a person took away; nothing against the work itself
+ENVIRONMENT_ERRORS = (MemoryError, OSError)
+OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "DefaultCPUAllocator")  # torch's RuntimeError says so
 DEVICE_ERRORS = (torch.OutOfMemoryError, torch.AcceleratorError)  # a GPU's state; nothing against the work itself
 EMPTY = TrainingProgress(0, 0, 0.0, 0, "")
 
@@ -41,6 +55,10 @@ def do(item: Item, lab: Laboratory) -> Iterator[Event]:
 def _train(todo: PlannedTraining, lab: Laboratory) -> Iterator[Event]:
     yield Started(todo.training)
     progress = EMPTY
+    try:
+        lab.checkpoints.load_partial(todo.training)
+    except Unusable as error:
+        yield Warned(str(error))
     try:
         for event in runner.train(todo.training, lab):
             progress = event.progress
@@ -55,6 +73,9 @@ def _train(todo: PlannedTraining, lab: Laboratory) -> Iterator[Event]:
         lab.checkpoints.drop_partial(todo.training.key)
         yield TrainingFailed(todo.training, progress, str(error))
     except Exception as error:  # noqa: BLE001  # a method's own code may raise anything
+        if _is_environment(error):
+            yield NotDone(todo.cells, _one_line(error))
+            return
         lab.checkpoints.drop_partial(todo.training.key)
         reason = f"training broke after iteration {progress.iteration}: {_one_line(error)}"
         yield TrainingFailed(todo.training, progress, reason, traceback.format_exc())
@@ -76,7 +97,12 @@ def _evaluate(job: CellJob, lab: Laboratory) -> Iterator[Event]:
         raise DeviceFailed(_one_line(error)) from None
     except (FloatingPointError, BrokenMethod) as error:
         yield CellFailed(planned, str(error))
+    except WeightsGone as error:
+        yield WeightsLost(planned, str(error))
     except Exception as error:  # noqa: BLE001  # as above
+        if _is_environment(error):
+            yield NotDone((planned,), _one_line(error))
+            return
         reason = f"evaluation broke in or after episode {n_done}: {_one_line(error)}"
         yield CellFailed(planned, reason, traceback.format_exc())
 
@@ -88,6 +114,11 @@ def _trained(job: CellJob, lab: Laboratory) -> Method:
         lab.loaded.clear()
         lab.loaded[key] = runner.load(job.planned.cell.training, job.checkpoint, lab)
     return lab.loaded[key]
+
+
+def _is_environment(error: Exception) -> bool:
+    said = str(error) if isinstance(error, RuntimeError) else ""
+    return isinstance(error, ENVIRONMENT_ERRORS) or any(words in said for words in OUT_OF_MEMORY)
 
 
 def _one_line(error: Exception) -> str:

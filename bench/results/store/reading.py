@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, func, select
 
+from fewshot_bench import machine
 from fewshot_bench.errors import DatabaseError, NothingSelected
 from fewshot_bench.experiment.records import Answers, EpisodeResult, StoredCell, StoredTraining
 from fewshot_bench.results.passwords import without_password
@@ -21,7 +22,7 @@ from fewshot_bench.results.store.checksums import (
     runs_sum,
 )
 from fewshot_bench.results.store.engine import open_engine
-from fewshot_bench.results.store.schema import answers, cells, curves, episodes, runs, trainings
+from fewshot_bench.results.store.schema import answers, cells, claims, curves, episodes, owners, runs, trainings
 from fewshot_bench.results.store.snapshot import cell_identity, check_answers, check_episodes, parsed, refuse_folder
 from fewshot_bench.results.store.transactions import Patience, transaction
 from fewshot_bench.results.store.writing import COUNTED
@@ -47,6 +48,7 @@ class Counts:
     failed_cells: int
     episodes: int
     last_run: dict[str, Any] | None
+    at_work: list[dict[str, Any]]  # name of the unit, since, who
 
 
 class Reader:
@@ -178,6 +180,7 @@ class Reader:
             failed_cells=sum(cell["reason"] != "" for cell in stored[cells].values()),
             episodes=c.execute(select(func.count()).select_from(episodes)).scalar_one(),
             last_run=last and _plain(last),
+            at_work=self._at_work(c),
         )
 
     @transaction
@@ -206,6 +209,16 @@ class Reader:
         if which is None:
             check_census(self.where, c, table, list(found))
         return found
+
+    def _at_work(self, c: Connection) -> list[dict[str, Any]]:
+        """The claims of all but those who are known to be gone."""
+        query = select(claims.c.name, claims.c.since, owners.c.host, owners.c.process)
+        held = c.execute(query.join(owners, owners.c.id == claims.c.owner).order_by(claims.c.since, claims.c.name))
+        return [
+            {"name": row.name, "since": row.since, "who": machine.in_words(row.host, row.process)}
+            for row in held
+            if not machine.is_gone(row.host, row.process)
+        ]
 
     def _identity_of(self, training: Mapping[Any, Any]) -> dict[str, Any]:
         return parsed(self.where, f"the identity of training {training['key']}", training["identity"])

@@ -101,7 +101,7 @@ class Writer:
             {"training_key": training.key, "iteration": iteration, "name": name, "value": value}
             for (iteration, name), value in points.items()
         ]
-        new = _insert_new(c, curves, rows)
+        new = insert_new(c, curves, rows)
         total = curves_sum(stored["curves_sum"], [(r.iteration, r.name, points[r.iteration, r.name]) for r in new])
         self._update(c, training, vars(progress) | {"curves_sum": total})
 
@@ -134,9 +134,9 @@ class Writer:
             raise DatabaseError(f"cell {cell.key} ({cell.name}): episodes are missing between those stored and these")
         over = self._hash_of(c, stored)
         over.update(episodes_text([list(counts(r).values()) for r in new]))
-        _insert_new(c, episodes, [{"cell_key": cell.key, "run_id": self.run_id} | counts(r) for r in new])
+        insert_new(c, episodes, [{"cell_key": cell.key, "run_id": self.run_id} | counts(r) for r in new])
         labels = {r.number: r.answers for r in results if r.answers}
-        kept = _insert_new(c, answers, [{"cell_key": cell.key, "number": i, "labels": b} for i, b in labels.items()])
+        kept = insert_new(c, answers, [{"cell_key": cell.key, "number": i, "labels": b} for i, b in labels.items()])
         values: StoredRow = {
             "answers_sum": answers_sum(stored["answers_sum"], [(r.number, labels[r.number]) for r in kept]),
             "reason": "",
@@ -217,13 +217,13 @@ def counts(result: EpisodeResult) -> dict[str, int | str]:
 
 def _insert_row(c: Connection, table: Table, row: StoredRow) -> None:
     """Insert a row where its key is new."""
-    if _insert_new(c, table, [row]):
+    if insert_new(c, table, [row]):
         (column,) = table.primary_key.columns
         seal(c, table, column == row[column.name])
         enter(c, table, [row[column.name]])
 
 
-def _insert_new(c: Connection, table: Table, rows: list[dict[str, Any]]) -> list[Row[Any]]:
+def insert_new(c: Connection, table: Table, rows: list[dict[str, Any]]) -> list[Row[Any]]:
     """Insert the rows whose primary key is new; returns their keys. (`rowcount` is -1 on PostgreSQL.)"""
     dialect = {"sqlite": sqlite, "postgresql": postgresql}.get(c.dialect.name)
     if dialect is None:

@@ -2,13 +2,15 @@
 
 import hashlib
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from fewshot_bench.errors import BenchError
-from fewshot_bench.running.checkpoint import Checkpoints
+from fewshot_bench.running.checkpoint import Checkpoints, Unusable
 
+KEY, ANOTHER = SimpleNamespace(key="key", identity={"n": 1}), SimpleNamespace(key="another", identity={"n": 2})
 STATE = {"w": torch.arange(6.0).view(2, 3), "iteration": torch.tensor(5)}
 OTHER = {"w": torch.ones(2, 3), "iteration": torch.tensor(6)}
 
@@ -28,19 +30,19 @@ def only_file(tmp_path):
 
 
 def test_a_partial_state_comes_back_and_is_replaced(checkpoints, tmp_path):
-    assert checkpoints.load_partial("key") is None
-    checkpoints.save_partial("key", STATE)
-    assert same(checkpoints.load_partial("key"), STATE)
-    checkpoints.save_partial("key", OTHER)
-    assert same(checkpoints.load_partial("key"), OTHER)
-    assert checkpoints.load_partial("another") is None
+    assert checkpoints.load_partial(KEY) is None
+    checkpoints.save_partial(KEY, STATE)
+    assert same(checkpoints.load_partial(KEY), STATE)
+    checkpoints.save_partial(KEY, OTHER)
+    assert same(checkpoints.load_partial(KEY), OTHER)
+    assert checkpoints.load_partial(ANOTHER) is None
     assert only_file(tmp_path).name == "key.partial"  # nothing temporary is left
 
 
 def test_a_dropped_partial_state_is_gone(checkpoints):
-    checkpoints.save_partial("key", STATE)
+    checkpoints.save_partial(KEY, STATE)
     checkpoints.drop_partial("key")
-    assert checkpoints.load_partial("key") is None
+    assert checkpoints.load_partial(KEY) is None
     checkpoints.drop_partial("key")  # twice is no error
 
 
@@ -61,7 +63,7 @@ def test_finished_weights_are_named_by_their_content(checkpoints, tmp_path):
 @pytest.mark.parametrize("damage", ["flip a bit", "cut the end", "empty it", "another file"])
 def test_a_damaged_file_is_no_state(kind, damage, checkpoints, tmp_path):
     if kind == "partial":
-        checkpoints.save_partial("key", STATE)
+        checkpoints.save_partial(KEY, STATE)
     else:
         sha256 = checkpoints.save_finished(STATE)
     path = only_file(tmp_path)
@@ -69,8 +71,13 @@ def test_a_damaged_file_is_no_state(kind, damage, checkpoints, tmp_path):
     if damage == "flip a bit":
         content[-1] ^= 1  # in the weights, where safetensors would not notice
     path.write_bytes({"cut the end": content[:-8], "empty it": b"", "another file": b"<html>"}.get(damage, content))
-    found = checkpoints.load_partial("key") if kind == "partial" else checkpoints.load_finished(sha256)
-    assert found is None
+    if kind == "finished":
+        assert checkpoints.load_finished(sha256) is None
+        return
+    with pytest.raises(Unusable, match=r"it is damaged: it was not used and is now key\.partial\.unusable"):
+        checkpoints.load_partial(KEY)
+    assert checkpoints.load_partial(KEY) is None
+    assert only_file(tmp_path).name == "key.partial.unusable"  # not thrown away
 
 
 def test_a_pickle_with_the_right_name_is_not_executed(checkpoints, tmp_path):
@@ -83,17 +90,17 @@ def test_a_pickle_with_the_right_name_is_not_executed(checkpoints, tmp_path):
 
 
 def test_a_failed_write_leaves_the_old_state(checkpoints, tmp_path, monkeypatch):
-    checkpoints.save_partial("key", STATE)
+    checkpoints.save_partial(KEY, STATE)
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(BenchError) as error:
-        checkpoints.save_partial("key", OTHER)
+        checkpoints.save_partial(KEY, OTHER)
     assert "No space left on device" in str(error.value)
     assert "\n" not in str(error.value)
-    assert same(checkpoints.load_partial("key"), STATE)
+    assert same(checkpoints.load_partial(KEY), STATE)
     assert only_file(tmp_path).name == "key.partial"
 
 
@@ -101,6 +108,24 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("in the way")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         checkpoints = Checkpoints(folder)
-        assert checkpoints.load_partial("key") is None
+        assert checkpoints.load_partial(KEY) is None
         with pytest.raises(BenchError, match=r"cannot be written \(.*\); make room or choose another --out"):
-            checkpoints.save_partial("key", STATE)
+            checkpoints.save_partial(KEY, STATE)
+
+
+def test_the_state_of_another_training_is_not_used(checkpoints, tmp_path):
+    checkpoints.save_partial(KEY, STATE)
+    checkpoints.save_partial(ANOTHER, OTHER)
+    folder = tmp_path / "checkpoints"
+    (folder / "key.partial").rename(folder / "aside")
+    (folder / "another.partial").rename(folder / "key.partial")
+    (folder / "aside").rename(folder / "another.partial")
+    for training, owner in ((KEY, "another"), (ANOTHER, "key")):
+        with pytest.raises(Unusable, match=f"it is the state of {owner}: it was not used"):
+            checkpoints.load_partial(training)
+
+
+def test_the_state_of_another_identity_is_not_used(checkpoints):
+    checkpoints.save_partial(KEY, STATE)
+    with pytest.raises(Unusable, match="it was not used"):
+        checkpoints.load_partial(SimpleNamespace(key="key", identity={"n": 3}))

@@ -1,0 +1,142 @@
+"""Who is at which unit of work: claims in the database, so that runs on any machines share one grid.
+
+An owner counts on as long as it lives. Who waits for its claims watches that counter over the own clock's time, never
+a date: an owner whose counter stood still is dead, and so is a process of this machine that is not there.
+"""
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from threading import Event as Flag
+from threading import Thread
+
+from sqlalchemy import Connection, delete, select, update
+
+from fewshot_bench import machine
+from fewshot_bench.errors import DatabaseError
+from fewshot_bench.results.passwords import without_password
+from fewshot_bench.results.provenance import now
+from fewshot_bench.results.store.engine import open_engine
+from fewshot_bench.results.store.schema import cells, claims, owners, trainings
+from fewshot_bench.results.store.transactions import Patience, transaction
+from fewshot_bench.results.store.writing import insert_new
+
+BEAT_SECONDS = 3.0
+DEAD_SECONDS = 30.0  # a counter that stood still this long, and was looked at again in between
+
+
+@dataclass(frozen=True)
+class UnitState:
+    """How far a unit is that was claimed just now."""
+
+    state: str = ""  # of a training: "", running, finished, failed
+    checkpoint: str = ""
+    n_episodes: int = 0  # of a cell
+    reason: str = ""  # of a failure
+
+
+@dataclass
+class _Watched:
+    """What was seen of an owner, by this process's clock."""
+
+    counter: int
+    since: float
+    n_looks: int = 1
+
+
+class Claims:
+    """What one process holds, and what it sees of the others."""
+
+    def __init__(self, where: str, run_id: int, patience: Patience | None = None) -> None:
+        self.engine, self.where = open_engine(where, write=True), without_password(where)
+        self.patience = patience or Patience()
+        self._run_id, self._id = run_id, secrets.token_hex(16)
+        self._watched: dict[str, _Watched] = {}
+        self._ended = Flag()
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Counts on until the context ends, and then gives everything back."""
+        self._register()
+        beating = Thread(target=self._beat_on, name="claims", daemon=True)
+        beating.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            beating.join()
+            self.patience = Patience()
+            with suppress(DatabaseError):  # they look dead soon
+                self._leave()
+
+    @transaction
+    def claim(self, c: Connection, unit: tuple[str, str], name: str) -> UnitState | None:
+        """How far a unit is, which is ours now; None while another has it. unit: its kind and key."""
+        kind, key = unit
+        row = {"unit": f"{kind} {key}", "owner": self._id, "name": name, "since": now()}
+        if not insert_new(c, claims, [row]):
+            holder = c.execute(select(claims.c.owner).where(claims.c.unit == row["unit"])).scalar()
+            if holder != self._id:
+                return None
+        if kind == "training":
+            query = select(trainings.c.state, trainings.c.checkpoint, trainings.c.reason)
+            training = c.execute(query.where(trainings.c.key == key)).first()
+            return UnitState(training.state, training.checkpoint, 0, training.reason) if training else UnitState()
+        cell = c.execute(select(cells.c.n_episodes, cells.c.reason).where(cells.c.key == key)).first()
+        return UnitState(n_episodes=cell.n_episodes, reason=cell.reason) if cell else UnitState()
+
+    @transaction
+    def release(self, c: Connection, unit: tuple[str, str]) -> None:
+        """Give a unit back."""
+        c.execute(delete(claims).where((claims.c.unit == " ".join(unit)) & (claims.c.owner == self._id)))
+
+    @transaction
+    def of_others(self, c: Connection) -> dict[str, str]:
+        """Unit -> who holds it, in words."""
+        query = select(claims.c.unit, owners.c.host, owners.c.process).join(owners, owners.c.id == claims.c.owner)
+        held = c.execute(query.where(owners.c.id != self._id)).all()
+        return {row.unit: machine.in_words(row.host, row.process) for row in held}
+
+    @transaction
+    def bury_the_dead(self, c: Connection) -> None:
+        """Take the claims of owners that have died."""
+        for owner in c.execute(select(owners).where(owners.c.id != self._id)).all():
+            if not self._is_dead(owner.id, owner.host, owner.process, owner.counter):
+                continue
+            unchanged = (owners.c.id == owner.id) & (owners.c.counter == owner.counter)
+            if c.execute(select(owners.c.id).where(unchanged).with_for_update()).first():
+                c.execute(delete(claims).where(claims.c.owner == owner.id))
+                c.execute(delete(owners).where(owners.c.id == owner.id))
+
+    def _is_dead(self, owner: str, host: str, process: str, counter: int) -> bool:
+        if machine.is_gone(host, process):
+            return True
+        seen = self._watched.get(owner)
+        if seen is None or seen.counter != counter:
+            self._watched[owner] = _Watched(counter, time.monotonic())
+            return False
+        seen.n_looks += 1
+        return seen.n_looks > 2 and time.monotonic() - seen.since > DEAD_SECONDS
+
+    @transaction
+    def _register(self, c: Connection) -> None:
+        here = {"host": machine.host(), "process": machine.process(), "counter": 0}
+        insert_new(c, owners, [{"id": self._id, "run_id": self._run_id} | here])
+
+    @transaction
+    def _beat(self, c: Connection) -> bool:
+        counted = update(owners).where(owners.c.id == self._id).values(counter=owners.c.counter + 1)
+        return bool(c.execute(counted.returning(owners.c.id)).first())
+
+    @transaction
+    def _leave(self, c: Connection) -> None:
+        c.execute(delete(claims).where(claims.c.owner == self._id))
+        c.execute(delete(owners).where(owners.c.id == self._id))
+
+    def _beat_on(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            with suppress(DatabaseError):  # who writes results says so
+                if not self._beat():  # we were stopped for long and taken for dead: our units may be done twice
+                    self._register()

@@ -1,0 +1,185 @@
+"""One worker process, watched: it says that it lives, and whoever does not is ended."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from threading import Thread
+from types import ModuleType
+from typing import Any, Protocol
+
+from fewshot_bench.errors import BenchError
+from fewshot_bench.running.events import Event
+from fewshot_bench.running.runner import Laboratory, Stopped
+from fewshot_bench.running.units import Item, do
+
+BEAT_SECONDS = 1.0
+START_SECONDS = 300.0  # for its libraries
+SILENT_SECONDS = 30.0  # a worker that did not beat this long is stopped, by a person or the machine
+STOPPING_SECONDS = 10.0  # the same, once the run was asked to stop
+GRACE_SECONDS = 30.0  # beyond --timeout, to save its state
+DEAF_TO = {signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])}
+
+
+class Workshop(Protocol):
+    """Where units are done, sent to the process."""
+
+    def open(self, should_stop: Callable[[], bool]) -> Laboratory:
+        """The laboratory, in this process."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A worker has nothing in hand any more."""
+
+    item: Item
+    reason: str = ""  # why it is not done, where it is not
+    lost: bool = False  # with the process: another try may succeed
+
+
+class Worker:
+    """A process, and what it has in hand. A pipe each: one that dies leaves no lock behind."""
+
+    def __init__(self, place: Workshop) -> None:
+        self.item: Item | None = None
+        self._place = place
+        self._start()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, its_end = context.Pipe()
+        self._signs = context.RawArray("q", 2)  # how often it beat; whether it is to stop
+        self._seen, self._looked_at = 0, time.monotonic()
+        self._silent = self._busy = 0.0
+        self._late = self._cut = False  # beyond its time; stopped for it
+        self.process: BaseProcess = context.Process(target=_work, args=(self._place, its_end, self._signs), daemon=True)
+        # signals reach the whole process group, while a worker still imports its libraries, too: it inherits deafness
+        resource_tracker.ensure_running()  # it would take the block away again
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, DEAF_TO)
+        try:
+            with _without_script():
+                self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        its_end.close()
+
+    def give(self, item: Item) -> None:
+        """Hand it a unit."""
+        self.item, self._signs[1] = item, 0
+        self._silent = self._busy = 0.0
+        self._late = self._cut = False
+        with suppress(OSError):  # it is dead: `received` finds out
+            self.connection.send(item)
+
+    def ask_to_stop(self) -> None:
+        """At the next safe point."""
+        self._signs[1] = 1
+
+    def kill(self) -> None:
+        """At once."""
+        self.process.kill()
+        self.process.join()
+
+    def received(self, *, ready: bool, stopping: bool, timeout: float | None) -> Iterator[Event | Exception | Ended]:
+        """What it says, if it does; the end of its unit comes last. timeout: seconds for a unit."""
+        if stopping and not self._signs[0]:  # it still imports its libraries: nothing was begun
+            self.kill()
+            yield Stopped()
+            yield Ended(self._taken())
+            return
+        if reason := "" if ready else self._overdue(stopping, timeout):
+            self.kill()
+            yield self._replaced(reason, restart=not stopping)
+        if not ready:
+            return
+        try:
+            said = self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            yield self._replaced(f"a worker process died (exit code {self.process.exitcode})", restart=not stopping)
+            return
+        if said is None:  # it is free
+            yield Ended(self._taken(), self._too_long(timeout) if self._cut else "")
+        elif isinstance(said, Stopped) and self._late and not stopping:
+            self._cut = True
+        else:
+            yield said
+
+    def _overdue(self, stopping: bool, timeout: float | None) -> str:
+        """Why it is to be ended. Time passes only while we look: we may have been stopped ourselves."""
+        now, beats = time.monotonic(), self._signs[0]
+        passed, self._looked_at = min(now - self._looked_at, BEAT_SECONDS), now
+        self._silent = 0.0 if beats != self._seen else self._silent + passed
+        self._busy, self._seen = self._busy + passed, beats
+        if timeout and self._busy > timeout and not self._late:
+            self._late = True
+            self.ask_to_stop()
+        if timeout and self._busy > timeout + GRACE_SECONDS:
+            return self._too_long(timeout)
+        patience = (STOPPING_SECONDS if stopping else SILENT_SECONDS) if beats else START_SECONDS
+        return f"a worker process did not answer for {patience:g} s and was ended" if self._silent > patience else ""
+
+    def _too_long(self, timeout: float | None) -> str:
+        return f"it took longer than --timeout {timeout:g} s"
+
+    def _taken(self) -> Item:
+        item, self.item = self.item, None
+        assert item is not None
+        return item
+
+    def _replaced(self, reason: str, *, restart: bool) -> Ended:
+        """Its unit is lost; a new process takes its place."""
+        ended = Ended(self._taken(), reason, lost=not self._late)
+        if restart:
+            self._start()
+        return ended
+
+
+@contextmanager
+def _without_script() -> Iterator[None]:
+    """A process that starts now imports nothing of the script that called us: its top level must not run again."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
+
+
+def _work(place: Workshop, connection: "Connection[Any, Any]", signs: Any) -> None:
+    """A worker process: items in, events out, until the main process ends. That one alone heeds signals."""
+    main = os.getppid()
+    Thread(target=_beat, args=(signs, main), daemon=True).start()
+    lab: Laboratory | None = None
+
+    def should_stop() -> bool:
+        if os.getppid() != main:  # it was killed: to save a state now could lose what it has not recorded before it
+            os._exit(1)
+        return bool(signs[1])
+
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            item = connection.recv()
+            try:
+                lab = lab or place.open(should_stop)
+                for event in do(item, lab):
+                    connection.send(event)
+            except (Stopped, BenchError) as error:
+                connection.send(error)
+            except Exception as error:  # noqa: BLE001  # what `do` does not explain is the worker's own set-up
+                connection.send(BenchError(f"a worker process could not start: {type(error).__name__}: {error}"))
+            connection.send(None)
+
+
+def _beat(signs: Any, main: int) -> None:
+    while os.getppid() == main:
+        signs[0] += 1
+        time.sleep(BEAT_SECONDS)
+    os._exit(1)

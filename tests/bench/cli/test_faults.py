@@ -1,0 +1,246 @@
+"""Faults of the machine: nothing is recorded against the work, nothing is silent, and the same command goes on."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+# Python that is run before the command, in its process
+NOTE_TRAININGS = """
+from fewshot_bench.results import store
+start = store.Writer.start_training
+def starting(self, training):
+    start(self, training)
+    with open("trainings", "a") as file:
+        file.write(training.key + "\\n")
+store.Writer.start_training = starting
+"""
+STOP_A_WORKER = """
+import multiprocessing, os, signal
+from fewshot_bench.results import store
+from fewshot_bench.running import worker
+worker.SILENT_SECONDS = worker.STOPPING_SECONDS = 3.0
+start, done = store.Writer.start_training, []
+def starting(self, training):
+    start(self, training)
+    if not done:
+        at_it = min(child.pid for child in multiprocessing.active_children())  # the first of them
+        done.append(os.kill(at_it, signal.SIGSTOP))
+        {then}
+store.Writer.start_training = starting
+"""
+LONG = """
+[budgets.long]
+iterations = { other = 1000000, transfer = 1000000, protonet = 1000000 }
+episodes = { 1 = 6 }
+adaptation = {}
+"""
+CODE = "{before}\nimport sys\nfrom fewshot_bench.cli import main\nsys.argv[0] = 'bench'\nmain()\n"
+
+
+def rows(place, query: str) -> list:
+    connection = sqlite3.connect(place.database)
+    found = connection.execute(query).fetchall()
+    connection.close()
+    return found
+
+
+@pytest.fixture
+def begun(place):
+    """Begin a command in a process of its own, which does not outlive the test."""
+    started = []
+
+    def begin(*words: str, before: str = "", **options) -> subprocess.Popen:
+        command = [sys.executable, "-W", "error", "-c", CODE.format(before=before), *words]
+        started.append(subprocess.Popen(command, cwd=place.folder, stderr=subprocess.PIPE, text=True, **options))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def until(condition) -> None:
+    patience = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < patience
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_two_runs_share_one_grid(place, bench, begun):
+    running = [begun("run", before=NOTE_TRAININGS) for _ in range(2)]
+    for process in running:
+        _, said = process.communicate(timeout=120)
+        assert (process.returncode, "4 cells done" in said) == (0, True), said
+        assert "Traceback" not in said
+    trained = (place.folder / "trainings").read_text().split()
+    assert sorted(set(trained)) == sorted(trained)  # none twice
+    assert len(trained) == 2
+    assert rows(place, "SELECT count(*) FROM episodes") == [(24,)]
+    assert rows(place, "SELECT count(*) FROM claims") == rows(place, "SELECT count(*) FROM owners") == [(0,)]
+    assert bench("run").err.startswith("4 cells: 4 done")
+
+
+@pytest.mark.slow
+def test_status_says_who_is_at_what_and_a_killed_run_holds_nothing_up(place, bench, begun):
+    place.add(LONG)
+    running = begun("run", "--budget", "long", "--method", "transfer")
+    until(lambda: place.database.exists() and "at work:" in bench("status").out)
+    (line,) = [line for line in bench("status").out.splitlines() if line.startswith("at work:")]
+    assert f"transfer s0, process {running.pid} of " in line
+    assert "since 20" in line
+    running.kill()
+    running.communicate()
+    assert "at work:" not in bench("status").out
+    assert bench("run", "--method", "transfer").code == 0
+    assert rows(place, "SELECT count(*) FROM claims") == [(0,)]
+
+
+@pytest.mark.slow
+def test_a_stopped_worker_is_noticed_and_its_unit_done_again(place):
+    ran = place.in_own_process("run", "--method", "transfer", "--jobs", "2", before=STOP_A_WORKER.format(then=""))
+    assert ran.code == 0, ran.err
+    assert "a worker process did not answer for 3 s and was ended; begun again: " in ran.err
+    assert "2 cells done" in ran.err
+
+
+@pytest.mark.slow
+def test_one_signal_ends_a_run_with_a_stopped_worker(place, bench):
+    then = "os.kill(os.getpid(), signal.SIGINT)"
+    ran = place.in_own_process("run", "--method", "transfer", "--jobs", "2", before=STOP_A_WORKER.format(then=then))
+    assert ran.code == 130, ran.err
+    assert "a worker process did not answer for 3 s and was ended; not done: " in ran.err
+    assert "everything is saved" not in ran.err
+    assert bench("run").code == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_workers_are_deaf_to_signals_of_the_group_from_the_first(number, place, begun):
+    """The signal comes while they import their libraries."""
+    place.add(LONG)
+    running = begun("run", "--budget", "long", "--jobs", "2", "--method", "transfer", start_new_session=True)
+    until(lambda: place.database.exists() and workers_of(running.pid))
+    os.killpg(running.pid, number)
+    _, said = running.communicate(timeout=120)
+    assert running.returncode == 128 + number, said
+    assert "everything is saved" in said
+    assert "died" not in said
+
+
+def workers_of(pid: int) -> list[str]:
+    found = subprocess.run(["ps", "-ww", "-o", "args=", "--ppid", str(pid)], capture_output=True, text=True).stdout
+    return [line for line in found.splitlines() if "spawn_main" in line]
+
+
+@pytest.mark.slow
+def test_a_unit_that_takes_too_long_is_stopped_with_its_state_saved(place):
+    place.add(LONG)
+    ran = place.in_own_process("run", "--budget", "long", "--method", "transfer", "--timeout", "3")
+    assert ran.code == 4, ran.err
+    assert "it took longer than --timeout 3 s; not done: transfer-4w1s-s0 transfer-4w5s-s0" in ran.err
+    assert [path.suffix for path in (place.folder / "out" / "checkpoints").iterdir()] == [".partial"]
+    assert rows(place, "SELECT reason FROM cells") == []
+    assert rows(place, "SELECT state, reason FROM trainings") == [("running", "")]
+
+
+def test_exchanged_checkpoints_are_not_used(place, bench, monkeypatch):
+    from fewshot_bench.results.store import Writer
+
+    assert bench("run", "-q").code == 0
+    wanted = rows(place, "SELECT key, checkpoint FROM trainings ORDER BY key")
+    for path in (place.folder / "out").rglob("*"):
+        path.unlink() if path.is_file() else None
+
+    record, asked = Writer.record_progress, []
+
+    def asking(self, training, *rest):
+        record(self, training, *rest)
+        if training.key not in asked:
+            asked.append(training.key)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patched:  # each is stopped in its training
+        patched.setattr(Writer, "record_progress", asking)
+        for method in ("transfer", "protonet"):
+            assert bench("run", "--method", method).code == 130
+    one, two = sorted((place.folder / "out" / "checkpoints").glob("*.partial"))
+    content = one.read_bytes(), two.read_bytes()
+    one.write_bytes(content[1]), two.write_bytes(content[0])
+    ran = bench("run")
+    assert ran.code == 0
+    assert ran.err.count("it was not used and is now") == 2
+    assert f"it is the state of {two.stem}" in ran.err
+    assert rows(place, "SELECT key, checkpoint FROM trainings ORDER BY key") == wanted
+
+
+@pytest.mark.parametrize("damage", ["gone", "changed"])
+def test_weights_that_go_between_training_and_testing_are_made_again(damage, place, bench, monkeypatch):
+    from fewshot_bench.running.checkpoint import Checkpoints
+
+    load, done = Checkpoints.load_finished, []
+
+    def losing(self, sha256):
+        if not done:
+            done.append(sha256)
+            path = self._finished(sha256)
+            path.unlink() if damage == "gone" else path.write_bytes(b"x")
+        return load(self, sha256)
+
+    monkeypatch.setattr(Checkpoints, "load_finished", losing)
+    ran = bench("run")
+    assert ran.code == 0, ran.err
+    assert f"is trained again: the weights {done[0]} are missing or damaged" in ran.err
+    assert rows(place, "SELECT DISTINCT reason FROM cells") == [("",)]
+    assert rows(place, "SELECT count(*) FROM episodes") == [(24,)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("no memory"),
+        OSError(28, "No space left on device"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=["memory", "disk", "torch's memory"],
+)
+@pytest.mark.parametrize("moment", ["step", "predict"])
+def test_what_the_machine_lacks_is_not_the_methods_fault(moment, error, place, bench, monkeypatch):
+    from fewshot_bench.methods.transfer import Transfer
+
+    def lacking(*_):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Transfer, moment, lacking)
+        ran = bench("run", "--method", "transfer")
+    assert ran.code == 4, ran.err
+    assert f"{type(error).__name__}: " in ran.err
+    assert "2 cells not done: run the same command again" in ran.err
+    assert rows(place, "SELECT * FROM cells WHERE reason != ''") == []
+    assert rows(place, "SELECT reason FROM trainings") == [("",)]
+    assert bench("run", "--method", "transfer").code == 0  # no --retry-failed is needed
+    assert rows(place, "SELECT count(*) FROM episodes") == [(12,)]
+
+
+def test_a_database_that_is_deleted_in_mid_run_is_one_line(place, bench, monkeypatch):
+    from fewshot_bench.results.store import Writer
+
+    record = Writer.record_episodes
+
+    def deleting(self, *rest):
+        record(self, *rest)
+        place.database.unlink(missing_ok=True)
+
+    monkeypatch.setattr(Writer, "record_episodes", deleting)
+    ran = bench("run")
+    assert ran.code == 6
+    assert ran.err.splitlines()[-1].startswith("bench: error: out/results.sqlite: the file was moved or deleted")
+    assert "Traceback" not in ran.err
+    assert not place.database.exists()
