@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Any
 
 import click
 
@@ -10,6 +11,7 @@ from fewshot_bench.cli.check import check
 from fewshot_bench.cli.claims import claims
 from fewshot_bench.cli.compare import compare
 from fewshot_bench.cli.data import data
+from fewshot_bench.cli.db import db
 from fewshot_bench.cli.doctor import doctor
 from fewshot_bench.cli.exchange import export, import_
 from fewshot_bench.cli.listing import init, list_
@@ -30,13 +32,24 @@ GROUPS = {
     "Make results": (init, list_, data, method, run, status),
     "Read them": (report, compare, claims, power),
     "Use them": (predict,),
-    "Trust them": (check, doctor, show, replay, why, verify),
+    "Trust them": (check, db, doctor, show, replay, why, verify),
     "Share them": (merge, export, import_),
 }
 
 
+class HadEnough(Exception):
+    """Whoever reads the output does not want the rest: `bench export | head`."""
+
+
 class Grouped(click.Group):
     """Help lists the commands by what they are for."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. A broken pipe gets another name: click would end with 1 for it."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise HadEnough from None
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section for each group."""
@@ -87,14 +100,19 @@ def _main() -> None:
         _fail("interrupted", 130)
     except BenchError as error:
         _fail(" ".join(str(error).split()), error.exit_code)
-    except BrokenPipeError:  # `bench report ... | head`
-        sys.stderr.close()
+    except HadEnough:
+        _forget_output()
         sys.exit(0)
     except OSError as error:
         if error.filename is not None:
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered cannot be written either
+        _forget_output()
         _fail(f"the output cannot be written: {error.strerror}", 1)
+
+
+def _forget_output() -> None:
+    """What is buffered cannot be written either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _where_options_are_listed(error: click.ClickException) -> str:

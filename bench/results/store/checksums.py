@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, i
 from fewshot_bench.errors import DatabaseError
 from fewshot_bench.results.store.schema import answers, cells, census, curves, episodes, runs, trainings
 
-EDITED = "the file was damaged or edited; restore a copy of it, or run the grid again into a new one"
+EDITED = "the file was damaged or edited; restore a copy of it, or take what is whole: bench db salvage"
 SEALED = (runs, trainings, cells)
 Row = dict[str, Any]
 

@@ -62,7 +62,7 @@ def begun(place):
     yield begin
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def until(condition) -> None:

@@ -14,7 +14,7 @@ from fewshot_bench.methods import registry
 from fewshot_bench.methods.protonet import ProtoNet
 from fewshot_bench.results.store import Reader
 from fewshot_bench.running.library import run
-from fewshot_bench.running.workers import Workplace, run_in_workers
+from fewshot_bench.running.workers import Workplace, for_workers
 
 CODE = """
 from fewshot_bench.methods.protonet import ProtoNet
@@ -97,7 +97,7 @@ def test_a_registered_method_that_workers_cannot_import_is_one_line(make_trainin
     plan = Plan((), (PlannedTraining(training, None, ()),), 0)
     place = Workplace("strokes", tmp_path, None, tmp_path, "cpu", 1, "")
     with pytest.raises(UsageError, match="the method 'local' is a class of this process alone"):
-        list(run_in_workers(plan, place, lambda: False, 2))
+        for_workers(place, plan)
 
 
 def test_whoever_is_told_may_break_and_no_process_is_left(place):

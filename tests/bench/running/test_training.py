@@ -11,7 +11,7 @@ from fewshot_bench.errors import BenchError
 from fewshot_bench.methods.registry import METHODS
 from fewshot_bench.methods.transfer import Transfer
 from fewshot_bench.running import runner
-from fewshot_bench.running.checkpoint import Checkpoints
+from fewshot_bench.running.checkpoint import Checkpoints, Unusable
 from fewshot_bench.running.curves import Losses
 from fewshot_bench.running.events import Progressed, Trained, TrainingFailed
 
@@ -150,6 +150,8 @@ def test_a_damaged_partial_state_is_only_lost(quick, make_lab, tmp_path):
     content = bytearray(partial.read_bytes())
     content[len(content) // 2] ^= 1
     partial.write_bytes(content)
+    with pytest.raises(Unusable, match="it is damaged: it was not used"):
+        run(quick, make_lab())
     events = run(quick, make_lab())
     assert min(curve(events)) == 2  # from the start
     assert events[-1].checkpoint == whole[-1].checkpoint

@@ -159,6 +159,15 @@ def test_a_reader_that_has_enough_is_no_error(filled):
         assert done.stdout.startswith("cell_key,variant,")
 
 
+def test_a_reader_that_wants_nothing_is_no_error(filled, run, episode, cell):
+    """More than any buffer holds, so that it breaks in the middle."""
+    run(OURS, 3).record_episodes(cell, "label", "bench run", [episode(i) for i in range(6, 4000)], 1.0)
+    code = "from fewshot_bench.cli import main; import sys; sys.argv = ['bench', 'export']; main()"
+    command = f'"{sys.executable}" -W error -c "{code}" | true; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_parquet_through_a_pipe(filled, bench, tmp_path):
     code = "from fewshot_bench.cli import main; import sys; sys.argv[0] = 'bench'; main()"
     words = [sys.executable, "-c", code, "export", "--format", "parquet"]

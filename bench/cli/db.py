@@ -1,0 +1,56 @@
+"""`bench db`: is the results database whole, and what can be saved of one that is not."""
+
+from pathlib import Path
+
+import click
+
+from fewshot_bench.cli.options import out_folder, out_option
+from fewshot_bench.errors import DatabaseError
+from fewshot_bench.files import database
+from fewshot_bench.results.passwords import without_password
+
+
+@click.group()
+def db() -> None:
+    """Check the results database, or save what is whole of a damaged one."""
+
+
+@db.command()
+@out_option
+def check(*, out: Path | None) -> None:
+    """Look at every row: the file, references, every checksum, keys against identities.
+
+    What is wrong is listed, a line each, on stdout; exit 6.
+    """
+    from fewshot_bench.results.store.salvage import examine
+
+    where = database(out_folder(out))
+    found = examine(where)
+    if found.damage:
+        click.echo("\n".join(found.damage))
+        raise DatabaseError(f"{without_password(where)}: {len(found.damage)} damaged; bench db salvage saves the rest")
+    click.echo(f"whole: {_counted(found.n_stored)}")
+
+
+@db.command()
+@click.argument("other", metavar="OTHER.sqlite", type=click.Path(dir_okay=False, path_type=Path))
+@out_option
+def salvage(*, other: Path, out: Path | None) -> None:
+    """Take every intact cell of the results database into a new file, OTHER.sqlite.
+
+    Where OTHER.sqlite is there and our database is not, it is taken from OTHER.sqlite into ours. The damaged file is
+    only read; what is not taken is listed on stdout.
+    """
+    from fewshot_bench.results.store import salvage as saving
+
+    where, target = database(out_folder(out)), other
+    if other.exists() and "://" not in where and not Path(where).exists():
+        where, target = str(other), Path(where)
+    found = saving.salvage(where, target)
+    click.echo("\n".join(found.damage), nl=bool(found.damage))
+    taken = {name: len(rows) for name, rows in found.intact.items()}
+    click.echo(f"{target}: {_counted(taken)}, of {_counted(found.n_stored)}", err=True)
+
+
+def _counted(n: dict[str, int]) -> str:
+    return ", ".join(f"{n[name]:,} {name}" for name in ("runs", "trainings", "cells", "episodes"))

@@ -1,0 +1,213 @@
+"""Every row of a database looked at on its own: what is wrong with it, and what can be taken from it all the same."""
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from fewshot_bench.errors import DatabaseError
+from fewshot_bench.results.passwords import without_password
+from fewshot_bench.results.store.checksums import (
+    answers_sum,
+    check_census,
+    check_seal,
+    curves_sum,
+    episodes_sha256,
+    runs_sum,
+)
+from fewshot_bench.results.store.engine import explained, open_engine, sqlite_path
+from fewshot_bench.results.store.schema import answers, cells, curves, episodes, metadata, runs, trainings
+from fewshot_bench.results.store.scratch import scratch
+from fewshot_bench.results.store.snapshot import cell_identity, parsed, refuse_folder, training_identity
+from fewshot_bench.results.store.writing import COUNTED
+
+TAKEN = (runs, trainings, cells, episodes, answers, curves)
+Row = dict[str, Any]
+
+
+@dataclass
+class Examined:
+    """A database, row by row."""
+
+    intact: dict[str, list[Row]] = field(default_factory=lambda: {table.name: [] for table in TAKEN})
+    damage: list[str] = field(default_factory=list)  # a line each
+    n_stored: Counter[str] = field(default_factory=Counter)  # rows by table, damaged ones too
+
+
+def examine(where: str) -> Examined:
+    """Everything that is wrong with a database, and every row that is as it was stored and stands on such rows.
+
+    Raises DatabaseError where there is nothing to look at.
+    """
+    refuse_folder(where)
+    examination = _Examination(without_password(where))
+    path = sqlite_path(where)
+    try:
+        engine = open_engine(where, write=False)
+    except DatabaseError as error:
+        if path is None or not path.exists():
+            raise
+        examination.found.damage.append(str(error))
+    else:
+        with explained(where), engine.connect() as connection, connection.begin():
+            for table in (runs, trainings, cells):
+                keys = connection.execute(select(*table.primary_key.columns)).scalars().all()
+                examination.tried(check_census, connection, table, keys)
+            if path is None:
+                rows = {t.name: [dict(row) for row in connection.execute(select(t)).mappings()] for t in TAKEN}
+    if path is not None:
+        rows = {table.name: list(_readable(path, table.name, examination.found)) for table in TAKEN}
+    return examination.of(rows)
+
+
+def salvage(where: str, target: Path) -> Examined:
+    """Take every intact row of a database into a new file. Raises DatabaseError as `examine`, or where that is one."""
+    if target.exists():
+        raise DatabaseError(f"{target}: it is there already; name a file that is not")
+    found = examine(where)
+    if not any(found.intact.values()):
+        raise DatabaseError(f"{without_password(where)}: no row of it can be taken")
+    with scratch(str(target)) as new:
+        for table in TAKEN:
+            new.add(table.name, found.intact[table.name])
+    return found
+
+
+class _Examination:
+    """Looks at rows in the order in which they stand on each other."""
+
+    def __init__(self, where: str) -> None:
+        self.found = Examined()
+        self._where = where
+
+    def tried(self, check: Any, *words: Any) -> bool:
+        """Whether a check finds nothing; what it finds is noted."""
+        try:
+            check(self._where, *words)
+        except (DatabaseError, TypeError, ValueError, LookupError) as error:  # a value may be of any type
+            said = str(error) if isinstance(error, DatabaseError) else f"{self._where}: a row cannot be read ({error})"
+            if said not in self.found.damage:
+                self.found.damage.append(said)
+            return False
+        return True
+
+    def of(self, rows: dict[str, list[Row]]) -> Examined:
+        """rows: by table, as they can be read."""
+        intact = self.found.intact
+        self.found.n_stored.update({name: len(found) for name, found in rows.items()})
+        intact["runs"] = [row for row in rows["runs"] if self.tried(_check_run, row)]
+        n_runs = {row["id"] for row in intact["runs"]}
+        points = _grouped(rows["curves"], "training_key")
+        for row in rows["trainings"]:
+            if self.tried(_check_training, row, n_runs):
+                intact["trainings"].append(row)
+                theirs = points.get(row["key"], [])
+                if self.tried(_check_curves, row, theirs):
+                    intact["curves"] += theirs
+        identities = {row["key"]: json.loads(row["identity"]) for row in intact["trainings"]}
+        measured, kept = _grouped(rows["episodes"], "cell_key"), _grouped(rows["answers"], "cell_key")
+        for row in rows["cells"]:
+            theirs = sorted(measured.get(row["key"], []), key=_number)
+            if self.tried(_check_cell, row, identities, theirs, n_runs):
+                intact["cells"].append(row)
+                intact["episodes"] += theirs
+                if self.tried(_check_answers, row, kept.get(row["key"], [])):
+                    intact["answers"] += kept.get(row["key"], [])
+        return self.found
+
+
+def _number(episode: Row) -> int:
+    return episode["number"] if isinstance(episode["number"], int) else -1
+
+
+def _grouped(rows: list[Row], name: str) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row[name], []).append(row)
+    return found
+
+
+def _check_run(where: str, row: Row) -> None:
+    _check_seal(where, runs, row)
+    parsed(where, f"the facts of run {row['id']}", row["facts"])
+
+
+def _check_training(where: str, row: Row, n_runs: set[int]) -> None:
+    training_identity(where, row)
+    _check_seal(where, trainings, row)
+    _refuse_unless(row["run_id"] in n_runs, where, f"the run of training {row['key']} is missing or damaged")
+
+
+def _check_curves(where: str, row: Row, points: list[Row]) -> None:
+    total = curves_sum("", [(p["iteration"], p["name"], p["value"]) for p in points])
+    whole = "curves_sum" not in row or total == row["curves_sum"]
+    _refuse_unless(whole, where, f"the curves of training {row['key']} do not match their checksum")
+
+
+def _check_cell(where: str, row: Row, trained: dict[str, Row], measured: list[Row], n_runs: set[int]) -> None:
+    key = row["key"]
+    there = row["training_key"] in trained
+    _refuse_unless(there, where, f"the training {row['training_key']} of cell {key} is missing or damaged")
+    cell_identity(where, row, trained[row["training_key"]])
+    _check_seal(where, cells, row)
+    whole = row["sha256"] == episodes_sha256([[e[name] for name in COUNTED] for e in measured])
+    _refuse_unless(whole, where, f"the episodes of cell {key} do not match their checksum")
+    total = runs_sum("", [(e["run_id"], e["number"] + 1) for e in measured])
+    _refuse_unless(total == row.get("runs_sum", total), where, f"the runs of cell {key} do not match their checksum")
+    behind = {row["run_id"], *(e["run_id"] for e in measured)}
+    _refuse_unless(behind <= n_runs, where, f"a run of cell {key} is missing or damaged")
+
+
+def _check_answers(where: str, row: Row, kept: list[Row]) -> None:
+    whole = "answers_sum" not in row or row["answers_sum"] == answers_sum(
+        "", [(a["number"], a["labels"]) for a in kept]
+    )
+    _refuse_unless(whole, where, f"the answers of cell {row['key']} do not match their checksum")
+
+
+def _check_seal(where: str, table: Any, row: Row) -> None:
+    if "checksum" in row:  # databases from before have none
+        check_seal(where, table, row)
+
+
+def _refuse_unless(whole: bool, where: str, said: str) -> None:
+    if not whole:
+        raise DatabaseError(f"{where}: {said}")
+
+
+def _readable(path: Path, table: str, found: Examined) -> Iterator[Row]:
+    """The rows of a file's table from both ends, up to where it cannot be read."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        connection.row_factory = sqlite3.Row
+        connection.text_factory = lambda text: text.decode(errors="backslashreplace")
+        seen: set[int] = set()
+        for order in ("", "DESC"):
+            try:
+                query = f"SELECT rowid AS _row, * FROM {table} NOT INDEXED ORDER BY rowid {order}"  # noqa: S608
+                for row in connection.execute(query):
+                    if row["_row"] not in seen:
+                        seen.add(row["_row"])
+                        yield _typed(table, dict(row))
+                return
+            except sqlite3.Error as error:
+                if f"no such table: {table}" in str(error):  # of a later schema
+                    return
+                line = f"{path}: the table {table} cannot be read to its end ({error})"
+                found.damage += [line] if line not in found.damage else []
+
+
+def _typed(table: str, row: Row) -> Row:
+    """As SQLAlchemy reads it, without what this program does not know."""
+    columns = metadata.tables[table].columns
+    kinds = {column.name: column.type.python_type for column in columns}
+    return {
+        name: kinds[name](value) if kinds[name] is bool and value in (0, 1) else value
+        for name, value in row.items()
+        if name in kinds
+    }

@@ -1,0 +1,156 @@
+"""`bench db`: what is wrong with a database is named, and what is whole in it is taken."""
+
+import random
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from fewshot_bench.experiment.records import Answers, EpisodeResult, TrainingProgress
+from fewshot_bench.results.store import Reader, Writer
+from fewshot_bench.results.store.salvage import examine, salvage
+
+OURS, NEW = "out/results.sqlite", "new.sqlite"
+
+
+def results(n: int) -> list[EpisodeResult]:
+    return [EpisodeResult(i, f"{i:016x}", i % 12, 12, Answers(bytes([i % 4] * 12))) for i in range(n)]
+
+
+def edit(where: str, statement: str) -> None:
+    with closing(sqlite3.connect(where)) as connection:
+        connection.execute(statement)
+        connection.commit()
+
+
+@pytest.fixture
+def filled(tmp_path, monkeypatch, cell, other_cell, store_cell, provenance) -> str:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BENCH_DB", raising=False)
+    writer = Writer(OURS, provenance)
+    store_cell(writer, results(40))
+    store_cell(writer, results(30), other_cell)
+    writer.record_progress(cell.training, TrainingProgress(10, 10, 1.0, 5, "cpu"), {"loss": 2.0})
+    writer.end_run(0)
+    return OURS
+
+
+def test_a_whole_database_is_called_whole_and_comes_over_as_it_is(filled, bench, cell, other_cell):
+    assert bench("db", "check").out == "whole: 1 runs, 1 trainings, 2 cells, 70 episodes\n"
+    ran = bench("db", "salvage", NEW)
+    assert (ran.code, ran.out) == (0, "")
+    counts = "1 runs, 1 trainings, 2 cells, 70 episodes"
+    assert ran.err == f"{NEW}: {counts}, of {counts}\n"
+    keys = [cell.key, other_cell.key]
+    old, new = Reader(OURS), Reader(NEW)
+    assert old.cells() == new.cells()
+    assert old.trainings() == new.trainings()
+    assert old.episodes(keys) == new.episodes(keys)
+    assert old.answers(keys) == new.answers(keys)
+    assert old.curves([cell.training.key]) == new.curves([cell.training.key])
+    assert not examine(NEW).damage
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "n_left"),
+    [
+        ("UPDATE cells SET variant = 'better' WHERE n_shot = 1", "what is stored of cell {cell}", 1),
+        (
+            "UPDATE episodes SET n_correct = 3 WHERE cell_key = '{cell}' AND number = 1",
+            "the episodes of cell {cell}",
+            1,
+        ),
+        ("UPDATE answers SET labels = x'00' WHERE cell_key = '{cell}'", "the answers of cell {cell}", 2),
+        ("UPDATE curves SET value = 1", "the curves of training {training}", 2),
+        ("DELETE FROM cells WHERE n_shot = 1", "{cell}", 1),
+        ("DELETE FROM episodes WHERE cell_key = '{cell}' AND number = 39", "the episodes of cell {cell}", 1),
+    ],
+)
+def test_what_is_damaged_is_named_and_the_rest_is_taken(change, said, n_left, filled, bench, cell, other_cell):
+    names = {"cell": cell.key, "training": cell.training.key}
+    edit(filled, change.format(**names))
+    ran = bench("db", "check")
+    assert ran.code == 6
+    assert said.format(**names) in ran.out
+    assert "bench db salvage" in ran.err
+    before = Path(filled).read_bytes()
+    ran = bench("db", "salvage", NEW)
+    assert ran.code == 0
+    assert said.format(**names) in ran.out
+    assert Path(filled).read_bytes() == before
+    left = Reader(NEW)
+    assert len(left.cells()) == n_left
+    assert left.episodes([other_cell.key])[other_cell.key] == tuple(
+        EpisodeResult(r.number, r.episode_id, r.n_correct, r.n_queries) for r in results(30)
+    )
+    assert not examine(NEW).damage
+
+
+def test_a_file_with_a_zeroed_page_gives_what_can_be_read(filled, bench):
+    content = bytearray(Path(filled).read_bytes())
+    content[-8192:-4096] = bytes(4096)
+    Path(filled).write_bytes(content)
+    ran = bench("db", "check")
+    assert (ran.code, "Traceback" in ran.err) == (6, False)
+    assert ran.out
+    assert bench("db", "salvage", NEW).code in (0, 6)
+
+
+def test_an_existing_file_is_not_written(filled, bench):
+    Path(NEW).write_text("mine")
+    ran = bench("db", "salvage", NEW)
+    assert (ran.code, "name a file that is not" in ran.err) == (6, True)
+    assert Path(NEW).read_text() == "mine"
+
+
+def test_a_damaged_file_may_be_the_one_named(filled, bench):
+    Path(filled).rename("damaged.sqlite")
+    assert bench("db", "salvage", "damaged.sqlite").code == 0
+    assert bench("db", "check").code == 0
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+def test_databases_of_older_versions_are_looked_at_too(revision, filled, make_old):
+    make_old(filled, revision)
+    assert any("its schema is old" in line for line in examine(filled).damage)
+    salvage(filled, Path(NEW))
+    assert len(Reader(NEW).cells()) == 2
+
+
+def test_postgresql_is_examined(new_database, provenance, cell, store_cell, tmp_path):
+    where = new_database()
+    store_cell(Writer(where, provenance), results(5))
+    assert not examine(where).damage
+    salvage(where, tmp_path / NEW)
+    assert Reader(str(tmp_path / NEW)).cells().keys() == {cell.key}
+
+
+def test_no_flipped_bit_ends_in_a_traceback_or_goes_unnoticed_where_it_is_printed(filled, tmp_path, cell, other_cell):
+    """Of 60 files with a bit flipped each, at places that a seed chooses."""
+    content, chosen = Path(filled).read_bytes(), random.Random(0)
+    wanted = read(filled, cell, other_cell)
+    for number in range(60):
+        damaged = bytearray(content)
+        damaged[chosen.randrange(100, len(content))] ^= 1 << chosen.randrange(8)
+        path = tmp_path / f"{number}.sqlite"
+        path.write_bytes(damaged)
+        found = read(str(path), cell, other_cell)
+        assert found in (wanted, None)
+        examine(str(path))
+
+
+def read(where: str, cell, other_cell):
+    """Everything that commands print; None where that is refused in one line."""
+    from fewshot_bench.errors import BenchError
+
+    keys = [cell.key, other_cell.key]
+    try:
+        reader = Reader(where)
+        return (
+            reader.counts(), reader.cells(), reader.trainings(), reader.all_cells(), reader.episodes(keys),
+            reader.answers(keys), reader.curves([cell.training.key]), reader.runs_behind(keys),
+            [reader.cell(key) for key in keys],
+        )  # fmt: skip
+    except BenchError:
+        return None
