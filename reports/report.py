@@ -113,6 +113,12 @@ def report_html(
     return _document(results, table, _plots(results, table), papers, samples)
 
 
+def page(results: Results, published: Sequence[PublishedTable] | None = None) -> str:
+    """The report without its pictures: what `bench verify` holds one against."""
+    drawn = [Plot(name, caption, Figure(), b"", b"") for name, (caption, _) in PLOTS.items()]
+    return _document(results, summarise(results), drawn, load_published() if published is None else published, ())
+
+
 def _document(
     results: Results,
     table: Table,

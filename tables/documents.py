@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-_LATEX = str.maketrans(
+LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
         "{": r"\{",
@@ -61,7 +61,7 @@ def one_line(value: object) -> str:
 
 def latex(value: object) -> str:
     """Text that LaTeX prints as it is; replaced in one pass, so that no replacement is escaped again."""
-    return one_line(value) if isinstance(value, Comment) else one_line(value).translate(_LATEX)
+    return one_line(value) if isinstance(value, Comment) else one_line(value).translate(LATEX)
 
 
 class Comment(str):

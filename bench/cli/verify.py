@@ -14,12 +14,13 @@ from fewshot_bench.experiment.selection import Selection
 @out_option
 @json_option
 def verify(*, file: Path, out: Path | None, as_json: bool) -> int:
-    """Find numbers of a rendered table (.tex, .html) that were edited by hand or are stale.
+    """Find what was edited by hand or is stale in a rendered table or report (.tex, .html).
 
-    Every number that is seen is held against its facts in the file, and these against the database. Not checked are
-    captions, notes, bold, the marks † § ¶ ? ‡, tables that are not the benchmark's, and of a report the data and
-    seeds intervals in its list of cells, its costs and its claims. Exits 3 if a number is not true, 5 if nothing
-    measured is in the file.
+    Every number that is seen is held against its facts in the file, and these against the database. Where the file's
+    command means something here and the data are at hand, it is rendered again from what is stored: then bold, the
+    marks † § ¶ ? ‡, captions, notes and all words, alarms, claims and costs of a report are compared, too. Not checked
+    are plots, images, and tables that are not the benchmark's. Exits 3 if something is not true, 5 if nothing measured
+    is in the file.
     docs/statistics.md explains edited, stale, unknown and gone.
     """
     from fewshot_bench.cli.verify_text import verify_json, verify_text

@@ -11,7 +11,7 @@ from fewshot_bench.replay.verification import verified
 from fewshot_bench.tables.documents import one_line
 from fewshot_bench.tables.verify.verification import Verification
 
-UNCHECKED = "not checked: captions, notes, bold and the marks † § ¶ ? ‡; --help names the rest"
+UNCHECKED = "not checked: plots, images, and what is not the benchmark's own; --help says more"
 Selected = Callable[[str], Selection | None]
 
 

@@ -8,19 +8,23 @@ from pathlib import Path
 from fewshot_bench.config import config_file, load
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import BenchError, NothingSelected, UsageError
+from fewshot_bench.experiment.choosing import Chosen
+from fewshot_bench.experiment.grid import cells as grid_cells
 from fewshot_bench.experiment.grid import resolve
 from fewshot_bench.experiment.selection import Place as CellPlace
 from fewshot_bench.experiment.selection import Selection, place_of
 from fewshot_bench.files import cache_folder
 from fewshot_bench.replay.rebuild import Stored, open_data, source_of
+from fewshot_bench.results.collect import results as results_of
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.papers import load_published
-from fewshot_bench.tables.scores import CellScore
+from fewshot_bench.tables.scores import CellScore, Results
 from fewshot_bench.tables.summary import disjoint_episodes
-from fewshot_bench.tables.verify.origins import Origin
-from fewshot_bench.tables.verify.rendered import READERS, RenderedTable
+from fewshot_bench.tables.verify.reading import READERS
+from fewshot_bench.tables.verify.rendered import Document
 from fewshot_bench.tables.verify.restated import NO_MATTER
-from fewshot_bench.tables.verify.verification import Place, UnknownSchema, Verification, Witnesses, keys_in, verify
+from fewshot_bench.tables.verify.verification import UnknownSchema, Verification, keys_in, verify
+from fewshot_bench.tables.verify.witnesses import Origin, Place, Witnesses
 
 
 def verified(file: Path, database: str, selected: Callable[[str], Selection | None]) -> Verification:
@@ -28,8 +32,8 @@ def verified(file: Path, database: str, selected: Callable[[str], Selection | No
 
     selected: what a `bench run` command that stands in the file selects; None where it makes no sense
     """
-    tables = _read(file)
-    if not tables:
+    document = _read(file)
+    if not document.tables:
         raise NothingSelected(f"{file}: there are no facts in it; `bench report` writes tables with them")
     reader = Reader(database)
     papers = {paper.id: paper for paper in load_published()}
@@ -39,15 +43,51 @@ def verified(file: Path, database: str, selected: Callable[[str], Selection | No
         selection = selected(command)
         return _wanted(selection) if selection else None
 
+    def again(command: str, shown: Mapping[Place, int]) -> Results | None:
+        selection, data = selected(command), _data_of(reader, keys_in(document))
+        return _read_again(selection, data, reader, shown, command) if selection and data else None
+
     try:
-        stored, known = _stored(reader, keys_in(tables)), _origins(reader, keys_in(tables))
-        return verify(tables, Witnesses(stored, papers, wanted, known))
+        stored, known = _stored(reader, keys_in(document)), _origins(reader, keys_in(document))
+        return verify(document, Witnesses(stored, papers, wanted, known, again, page_of))
     except UnknownSchema as error:
         raise UsageError(f"{file}: {error}") from None
 
 
-def _read(file: Path) -> list[RenderedTable]:
+def page_of(results: Results) -> str:
+    """The report, without its pictures."""
+    from fewshot_bench.reports.report import page  # plots take long to import
 
+    return page(results)
+
+
+def _data_of(reader: Reader, keys: set[str]) -> ImageSet | None:
+    """The data set behind the cells; None where there are several, or it is not at hand."""
+    found = [Stored(reader.cell(key), {}, ()) for key in sorted(keys & reader.cells().keys())]
+    prints = {stored.facts.training["identity"]["fingerprint"] for stored in found}
+    return _data(found[0], source_of(found[0])) if len(prints) == 1 else None
+
+
+def _read_again(
+    selection: Selection, images: ImageSet, reader: Reader, shown: Mapping[Place, int], command: str
+) -> Results | None:
+    """What a selection shows under today's configuration, complete cells with as many episodes as were shown."""
+    try:
+        config = load(config_file(None))
+        request = resolve(config, selection)
+        cells = [
+            dataclasses.replace(cell, n_episodes=shown.get(cell.place[:3], cell.n_episodes))
+            for cell in grid_cells(request, images)
+            if selection.matches(cell.name)
+        ]
+        chosen = Chosen(request, images, cells, Path(config.run.out), "", None, selection.expression)
+        results = results_of(chosen, reader=reader, with_answers=True)
+    except BenchError:
+        return None
+    return dataclasses.replace(results, experiment=dataclasses.replace(results.experiment, command=command))
+
+
+def _read(file: Path) -> Document:
     if file.suffix.lower() not in READERS:
         raise UsageError(f"{file}: only {', '.join(READERS)} can be verified")
     try:

@@ -40,9 +40,9 @@ def stale(line: int, name: str, shown: str, now: str) -> Finding:
     return Finding("stale", line, name, shown, now, f"shows {shown or 'no number'}, the database now has {now}")
 
 
-def misquoted(line: int, name: str, field: str, said: object, true: object) -> Finding:
+def misquoted(line: int, name: str, field: str, said: object, true: object, whose: str = "the database has") -> Finding:
     """What is seen is right, a number in its facts is not."""
-    words = f"has {field} {said} in its facts, the database has {field} {true}"
+    words = f"has {field} {said} in its facts, {whose} {field} {true}"
     return Finding("edited", line, name, f"{field} {said}", f"{field} {true}", words)
 
 

@@ -1,23 +1,29 @@
-"""LaTeX as its reader sees it, as far as cells of tables need it: markup and footnote marks are gone."""
+"""LaTeX as its reader sees it, as far as tables and the words around them need it: markup is gone."""
 
 import re
 
+from fewshot_bench.tables.documents import LATEX
+from fewshot_bench.tables.verify.seen import BOLD, marked
+
 # command -> how many of its arguments are no text; optional ones are dropped with them
 UNSEEN = {
-    "textsuperscript": 1, "footnote": 1, "footnotemark": 0, "tnote": 1, "cite": 1, "citep": 1, "citet": 1, "label": 1,
+    "footnote": 1, "footnotemark": 0, "tnote": 1, "cite": 1, "citep": 1, "citet": 1, "label": 1,
     "ref": 1, "phantom": 1, "hphantom": 1, "vphantom": 1, "color": 1, "textcolor": 1, "cellcolor": 1, "rowcolor": 1,
     "hspace": 1, "vspace": 1, "rule": 2, "cmidrule": 1, "cline": 1, "addlinespace": 0, "toprule": 0, "midrule": 0,
     "bottomrule": 0, "multicolumn": 2, "multirow": 2, "raisebox": 1, "fontsize": 2, "href": 1, "hyperlink": 1,
-    "hypertarget": 1, "begin": 1, "end": 1,
+    "hypertarget": 1, "begin": 1, "end": 1, "sbox": 1,
 }  # fmt: skip
-SHOWN = {"pm": "±", "times": "×", "textasteriskcentered": "*", "ast": "*", "textbackslash": "\\"}
+SHOWN = {"textasteriskcentered": "*", "ast": "*", "textbf": BOLD, "bfseries": BOLD} | {
+    command.strip("${}^\\"): chr(letter) for letter, command in LATEX.items() if command.strip("${}^\\").isalpha()
+}
+SHOWN["times"] = "×"
 COMMAND = re.compile(r"\\(?:([A-Za-z]+)\*?\s*|(.))", re.DOTALL)
-PLAIN = re.compile(r"[^\\^{}$~_]+")
 OPTION = re.compile(r"\s*(?:\[[^\]]{0,99}\]|\([^)]{0,99}\))")
+PLAIN = re.compile(r"[^\\^{}$~_]+")
 
 
 def plain_latex(text: str) -> str:
-    """The text without markup; superscripts are footnote marks and no part of it."""
+    """The text without markup, with BOLD where bold begins and MARK before each footnote mark."""
     shown, i = list[str](), 0
     while i < len(text):
         if plain := PLAIN.match(text, i):
@@ -25,15 +31,27 @@ def plain_latex(text: str) -> str:
             shown.append(plain[0])
         elif command := COMMAND.match(text, i):
             name, i = command[1] or "", command.end()
-            if name in UNSEEN:
+            if name == "textsuperscript":
+                raised, i = _raised(text, i)
+                shown.append(raised)
+            elif name in UNSEEN:
                 i = _skip(text, i, UNSEEN[name])
             shown.append(SHOWN.get(name, "") if name else (command[2] if command[2] in "%&_#{}$" else " "))
         elif text[i] == "^":
-            i = _skip_script(text, i + 1)
+            raised, i = _raised(text, i + 1)
+            shown.append(raised)
         else:
             shown.append("" if text[i] in "{}$" else " " if text[i] in "~_" else text[i])
             i += 1
     return " ".join("".join(shown).split())
+
+
+def _raised(text: str, i: int) -> tuple[str, int]:
+    """The marks in what stands raised at i, and the place behind it."""
+    command = COMMAND.match(text, i)
+    end = command.end() if command else _skip_group(text, i)
+    raised = text[i:end]
+    return marked(plain_latex(raised) if len(raised) < 99 else ""), end
 
 
 def _skip(text: str, i: int, n_arguments: int) -> int:
@@ -45,12 +63,6 @@ def _skip(text: str, i: int, n_arguments: int) -> int:
             i += 1
         i = _skip_group(text, i)
     return i
-
-
-def _skip_script(text: str, i: int) -> int:
-    """Behind what stands raised at i."""
-    command = COMMAND.match(text, i)
-    return command.end() if command else _skip_group(text, i)
 
 
 def _skip_group(text: str, i: int) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 from fewshot_bench.tables.scores import CellScore, Experiment, Results
 from fewshot_bench.tables.summary import Cell, summarise
 from fewshot_bench.tables.verify.finding import Finding, edited, misquoted, stale, unknown
-from fewshot_bench.tables.wording import percent
+from fewshot_bench.tables.wording import accuracy, cell_name
 
 CLOSE = 1e-9  # between a number in the facts and the same one computed again
 
@@ -22,16 +22,6 @@ def place_of(facts: Mapping[str, Any]) -> tuple[str, int, int]:
     return facts["variant"], facts["n_way"], facts["n_shot"]
 
 
-def name_of(variant: str, n_way: int, n_shot: int) -> str:
-    """ "maml 5-way 1-shot"."""
-    return f"{variant} {n_way}-way {n_shot}-shot"
-
-
-def written(mean: float | None, half_width: float | None) -> str:
-    """As the table shows it, without marks: "31.91 ± 2.00"; empty without a mean."""
-    return percent(mean) + (f" ± {percent(half_width)}" if half_width is not None else "")
-
-
 def against_database(
     facts: Mapping[str, Any], line: int, stored: Mapping[str, CellScore], n_wanted: int | None
 ) -> Iterator[Finding]:
@@ -40,7 +30,10 @@ def against_database(
     stored: every cell of the database by key, with the episodes of those that are asked for
     n_wanted: how many episodes its table would show now; None for all that are stored
     """
-    name, seen, keys = name_of(*place_of(facts)), facts["shown"], facts["keys"]
+    name, seen, keys = cell_name(*place_of(facts)), facts["shown"], facts["keys"]
+    if seen != (own := accuracy(facts["mean"], facts["half_width"])):
+        yield misquoted(line, name, "shown", seen or "no number", own or "no number", "its mean and interval are")
+        return
     absent = [key for key in keys if key not in stored]
     if absent or not keys:
         if facts["mean"] is not None:
@@ -48,11 +41,11 @@ def against_database(
         return
     others = [stored[key] for key in keys if not _is_of(stored[key], facts, stored)]
     if others:
-        other = name_of(others[0].variant, others[0].n_way, others[0].n_shot)
+        other = cell_name(others[0].variant, others[0].n_way, others[0].n_shot)
         yield edited(line, name, seen, other, f"its key {others[0].key} is that of")
         return
     cell = _restate(facts, stored, n_wanted)
-    now = written(cell.mean, cell.half_width)
+    now = accuracy(cell.mean, cell.half_width)
     wrong = _misquoted(facts, cell)
     if now != seen:
         yield stale(line, name, seen, f"{now} ({cell.n_episodes} episodes)" if now else "no number")

@@ -4,9 +4,12 @@ import time
 
 import pytest
 
-from fewshot_bench.tables.verify.columns import find_columns
+from fewshot_bench.tables.verify.comparison import find_columns
+from fewshot_bench.tables.verify.html_document import read_html
+from fewshot_bench.tables.verify.latex_document import read_latex
 from fewshot_bench.tables.verify.latex_text import plain_latex
-from fewshot_bench.tables.verify.rendered import READERS, Field, read_html, read_latex
+from fewshot_bench.tables.verify.reading import READERS
+from fewshot_bench.tables.verify.seen import Field, field_of
 
 ROW = '{"n_way": 5, "n_shot": 1, "n": "7", "disjoint": "9"}'
 LATEX = rf"""\begin{{tabular}}{{@{{}}lp{{3cm}}r@{{}}}} % 1.23 & \\
@@ -24,22 +27,22 @@ HTML = f"""<table><tr><th>Task<th>a%<th>n</tr>
 
 
 def test_latex_rows_and_lines():
-    (table,) = read_latex(LATEX)
+    (table,) = read_latex(LATEX).tables
     assert [[field.text for field in row.fields[1:]] for row in table.rows] == [["a%", "n"], ["3.21", "7"]]
-    assert table.rows[1].fields == [Field(5, "1 shot"), Field(7, "3.21"), Field(7, "7")]
+    assert table.rows[1].fields == [Field(5, "1 shot"), Field(7, "3.21", bold=True), Field(7, "7")]
     assert [(fact.kind, fact.line, fact.values["n"]) for fact in table.rows[1].facts] == [("row", 4, "7")]
     assert find_columns(table, ["a%"], ["n"]) == ({"a%": 1, "n": 2}, [])
 
 
 def test_html_rows_and_lines():
-    (table,) = read_html(HTML)
+    (table,) = read_html(HTML).tables
     assert table.rows[1].fields == [Field(2, "1 shot"), Field(2, "3.21"), Field(3, "7")]
     assert [(fact.kind, fact.line, fact.values["n"]) for fact in table.rows[1].facts] == [("row", 2, "7")]
     assert find_columns(table, ["A"], ["n"]) == ({"A": 1, "n": 2}, [])
 
 
 def test_columns_that_cannot_be_told_apart_are_not_guessed():
-    (table,) = read_html(HTML)
+    (table,) = read_html(HTML).tables
     assert find_columns(table, ["x"], ["n"]) == ({"x": 1, "n": 2}, ["a%"])
     assert find_columns(table, ["x", "y"], ["n"]) == ({"n": 2}, [])
 
@@ -79,7 +82,7 @@ def test_a_hostile_file_takes_no_time(piece):
     ],
 )
 def test_files_without_facts_have_no_tables(text):
-    assert READERS[".tex"](text) == READERS[".html"](text) == []
+    assert READERS[".tex"](text).tables == READERS[".html"](text).tables == []
 
 
 @pytest.mark.parametrize(
@@ -98,4 +101,4 @@ def test_files_without_facts_have_no_tables(text):
     ],
 )
 def test_latex_as_it_is_read(latex, text):
-    assert plain_latex(latex) == text
+    assert field_of(1, plain_latex(latex)).text == text

@@ -10,9 +10,9 @@ import pytest
 from fewshot_bench.tables.papers import load_published
 from fewshot_bench.tables.render import render, render_cells
 from fewshot_bench.tables.summary import disjoint_episodes, summarise
-from fewshot_bench.tables.verify.origins import Origin
-from fewshot_bench.tables.verify.rendered import READERS
-from fewshot_bench.tables.verify.verification import UnknownSchema, Witnesses, keys_in, verify
+from fewshot_bench.tables.verify.reading import READERS
+from fewshot_bench.tables.verify.verification import UnknownSchema, keys_in, verify
+from fewshot_bench.tables.verify.witnesses import Origin, Witnesses
 
 PAPERS = load_published()
 SMALL = {"variants": ("protonet", "maml", "maml-mtl"), "settings": ((5, 1), (5, 5), (20, 1))}
@@ -48,6 +48,27 @@ def check(text, kind, results, shows=None):
     return verify(
         tables, Witnesses(stored(results), papers, lambda command: wanted(shows or results), origins(results))
     )
+
+
+def again(results):
+    """What a command shows when it is carried out again: complete cells over as many episodes as were shown."""
+
+    def shown(command, counts):
+        cells = []
+        for c in results.cells:
+            n = counts.get((c.variant, c.n_way, c.n_shot), len(c.episodes))
+            whole = n if c.state == "done" else c.n_episodes_wanted
+            cells.append(replace(c, episodes=c.episodes[:n], n_episodes_wanted=whole))
+        return replace(results, cells=tuple(cells))
+
+    return shown
+
+
+def check_whole(text, kind, results, page=None):
+    """Everything, as what is stored gives it."""
+    papers = {paper.id: paper for paper in PAPERS}
+    held = Witnesses(stored(results), papers, lambda command: {}, origins(results), again(results), page)
+    return verify(READERS[kind](text), held)
 
 
 def found(*arguments):
@@ -391,6 +412,16 @@ def test_facts_that_are_none_do_no_harm(junk, make_results):
     assert found(html.replace(facts, f"data-cell='{junk}'"), ".html", results)
 
 
+def test_a_file_of_very_many_rows_takes_its_time_once(make_results):
+    results = make_results(**SMALL)
+    text = rendered(results, ".tex")
+    block = re.search(r"% row(?:.*\n)*?\\quad.*\n", text)[0]
+    blocks = "".join(block.replace('"n_way": 5', f'"n_way": {n}') for n in range(6, 2006))
+    before = time.process_time()
+    assert len(found(text.replace(block, block + blocks), ".tex", results)) > 2000
+    assert time.process_time() - before < 20
+
+
 def test_keys_are_collected(make_results):
     results = make_results(**SMALL)
     assert keys_in(READERS[".tex"](rendered(results, ".tex"))) == {c.key for c in results.cells}
@@ -521,3 +552,63 @@ def test_a_number_that_was_changed_in_the_facts_alone_is_named(make_results):
         assert [f.kind for f in maml] == ["edited"]
         assert field in maml[0].text
         assert "now has" not in maml[0].text
+
+
+@BOTH
+def test_marks_bold_and_words_are_read_where_the_results_can_be_had_again(kind, make_results, marked):
+    bold, dagger, note = {
+        ".tex": (
+            r"\\textbf\{(\d\d\.\d\d[^}]*\}?)\}",
+            r"\\textsuperscript\{\$\\dagger\$\}(?= &)",
+            r"\\textsuperscript\{a\}(?= &)",
+        ),
+        ".html": (r' best(?=\")', r"<sup>†</sup>(?=</td>)", r"<sup>a</sup>(?=</td>)"),
+    }[kind]  # fmt: skip
+    for results in (make_results(**SMALL), make_results(), make_results(seeds=(0, 1)), marked):
+        text = rendered(results, kind)
+        verified = check_whole(text, kind, results)
+        assert (verified.findings, verified.notes) == ((), ())
+        for pattern in (bold, dagger, *([note] if results is marked else [])):
+            changed = re.sub(pattern, lambda m: m[1] if m.re.groups else "", text, count=1)
+            if changed != text:
+                (finding,) = check_whole(changed, kind, results).findings
+                assert (finding.kind, re.fullmatch(r"\S+ \d+-way \d+-shot", finding.name)[0]) == (
+                    "edited",
+                    finding.name,
+                )
+                assert "what is stored gives" in finding.text
+    assert re.search(note, text)
+
+
+@BOTH
+def test_every_word_around_a_table_that_is_changed_is_found(kind, make_results):
+    results = make_results(**SMALL)
+    text = rendered(results, kind)
+    if kind == ".tex":
+        spans = [m.span(1) for m in re.finditer(r"\\caption\{(.*)\}$|^(?!\\|%)(.*)\\par$", text, re.M) if m[1]]
+        spans += [m.span(1) for m in re.finditer(r"^([A-Z].*)\\par$", text, re.M)]
+    else:
+        spans = [m.span(1) for m in re.finditer(r"<(?:caption|li|p)[^>]*>([^<]*)", text)]
+    words = [(a + m.start(), a + m.end()) for a, b in spans for m in re.finditer(r"\w{2,}", text[a:b])]
+    assert len(words) > 300
+    for start, end in words[:: len(words) // 60]:
+        assert check_whole(text[:start] + "xyz" + text[end:], kind, results).findings, text[start - 30 : end + 10]
+
+
+@BOTH
+def test_what_is_stale_is_told_apart_from_what_was_edited(kind, make_results):
+    """The file is held against the episodes that it shows, its cells against those that there are by now."""
+    text, more = rendered(make_results(**SMALL, n=12), kind), make_results(**SMALL, n=40)
+    papers = {paper.id: paper for paper in PAPERS}
+    held = Witnesses(stored(more), papers, lambda command: wanted(more), origins(more), again(more))
+    findings = verify(READERS[kind](text), held).findings
+    assert [f.kind for f in findings] == ["stale"] * 9
+    edited = text.replace("n = 12 episodes", "n = 999 episodes")
+    (finding,) = [f for f in verify(READERS[kind](edited), held).findings if f.kind == "edited"]
+    assert "'999'" in finding.text
+
+
+def test_where_the_results_are_others_by_now_the_words_are_not_checked_and_a_note_says_so(make_results, marked):
+    verified = check_whole(rendered(marked, ".tex"), ".tex", make_results())
+    assert len(verified.notes) == 1
+    assert verified.notes[0].startswith("bold, marks, captions, notes and words are not checked")
