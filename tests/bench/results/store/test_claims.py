@@ -2,19 +2,22 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
+from sqlalchemy import select
 
 from fewshot_bench import machine
 from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.results.store import Claims, Reader, claiming
+from fewshot_bench.results.store.schema import owners
 
 UNIT = ("training", "a" * 16)
 
 
 def counter(claims: Claims) -> int:
     with claims.engine.begin() as c:
-        return max(row.counter for row in c.execute(claiming.select(claiming.owners)))
+        return max(row.counter for row in c.execute(select(owners)))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -69,7 +72,7 @@ def test_an_owner_whose_counter_stands_still_is_dead(make, monkeypatch):
     a, b = make(elsewhere=True), make()
     a.claim(UNIT, "")
     seconds = [0.0]
-    monkeypatch.setattr(claiming.time, "monotonic", lambda: seconds[0])
+    monkeypatch.setattr(time, "monotonic", lambda: seconds[0])
     monkeypatch.setattr(claiming, "now", lambda: "1970-01-01T00:00:00+00:00")  # no date is looked at
     for moment, counts in ((0, True), (20, True), (60, True), (80, False), (85, False)):
         seconds[0] = float(moment)
@@ -90,7 +93,7 @@ def test_one_look_is_not_enough(make, monkeypatch):
     a, b = make(elsewhere=True), make()
     a.claim(UNIT, "")
     seconds = [0.0]
-    monkeypatch.setattr(claiming.time, "monotonic", lambda: seconds[0])
+    monkeypatch.setattr(time, "monotonic", lambda: seconds[0])
     b.bury_the_dead()
     seconds[0] = 1e6  # the waiter itself slept
     b.bury_the_dead()
@@ -117,9 +120,9 @@ def test_kept_claims_count_on_and_are_given_back(make, place, monkeypatch):
         (held,) = Reader(place).counts().at_work
         assert held["name"] == "transfer s0"
         assert held["who"] == machine.in_words(machine.host(), machine.process())
-        patience = claiming.time.monotonic() + 60
+        patience = time.monotonic() + 600
         while counter(b) <= 2:
-            assert claiming.time.monotonic() < patience
-            claiming.time.sleep(0.05)
+            assert time.monotonic() < patience
+            time.sleep(0.05)
     assert Reader(place).counts().at_work == []
     assert b.claim(UNIT, "") is not None
