@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_bench.data.image_arrays import Shelf, Stored
+from fewshot_bench.data.image_arrays import Shelf, Stored, check_shape
 from fewshot_bench.data.labels import PARTS
-from fewshot_bench.data.readers.image_decoding import MAX_STORED_PIXELS
 from fewshot_bench.errors import DataError
 
 
@@ -67,9 +66,7 @@ def images_of(content: Any, key: str, path: Path) -> NDArray[np.uint8]:
         raise DataError(f"{path}: {key!r} has the type {images.dtype}, not uint8: pixels must be 0 to 255")
     if images.ndim != 4 or images.shape[3] not in (1, 3) or not images.size:
         raise DataError(f"{path}: {key!r} has the shape {images.shape}, not (images, height, width, 3)")
-    height, width = images.shape[1:3]
-    if height * width > MAX_STORED_PIXELS:
-        raise DataError(f"{path} has images of {width}×{height} pixels, more than {MAX_STORED_PIXELS:,}")
+    check_shape(images.shape[1:], str(path))
     return images
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from fewshot_bench.data.format import Tree
 from fewshot_bench.data.image_arrays import Content, ImageArrays, Shelf, Stored
 from fewshot_bench.data.labels import MAX_LIST_BYTES, PARTS, decode_text
+from fewshot_bench.data.readers.faults import read_bounded
 from fewshot_bench.data.readers.hdf5_file import ClassImages, Hdf5File
 from fewshot_bench.errors import DataError
 
@@ -88,13 +89,7 @@ def _images(path: Path, classes: dict[str, ClassImages]) -> Iterator[Stored]:
 
 
 def _json(path: Path) -> Any:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_LIST_BYTES + 1)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
-    if len(data) > MAX_LIST_BYTES:
-        raise DataError(f"{path} is larger than {MAX_LIST_BYTES >> 20} MiB")
+    data = read_bounded(path, MAX_LIST_BYTES)
     try:
         return json.loads(decode_text(data, str(path)))
     except (ValueError, RecursionError) as error:

@@ -1,8 +1,26 @@
-"""How a fault is told: what a file is instead of data, and what another library says of a damaged one."""
+"""How a fault is told: what a file is instead of data, and what another library says of a damaged one.
+
+Here too is how a file is read no further than it may be large.
+"""
 
 from collections.abc import Sequence
+from pathlib import Path
+
+from fewshot_bench.errors import DataError
 
 TOLD = 10  # faults of one kind that a message names
+
+
+def read_bounded(path: Path, most_bytes: int, where: str = "") -> bytes:
+    """The bytes of a file. Raises DataError for one that is missing or larger; where: its name in messages."""
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(most_bytes + 1)
+    except OSError as error:
+        raise DataError(f"{where or path}: {error.strerror}") from None
+    if len(data) > most_bytes:
+        raise DataError(f"{where or path} is larger than {most_bytes >> 20} MiB")
+    return data
 
 
 def impostor(data: bytes) -> str | None:

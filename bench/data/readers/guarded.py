@@ -136,14 +136,13 @@ def _listen(stream: IO[bytes], progress: Progress) -> dict[str, Any]:
     while line := stream.readline(ANSWER_BYTES):
         try:
             said = json.loads(line)
-        except (ValueError, RecursionError):
+            if "progress" not in said:
+                return dict(said)
+            text, done, total = said["progress"]
+            step = str(text), int(done), int(total)
+        except (ValueError, TypeError, RecursionError):
             break
-        if not isinstance(said, dict):
-            break
-        if "progress" not in said:
-            return said
-        text, done, total = said["progress"]
-        progress(str(text), int(done), int(total))
+        progress(*step)
     return {}
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from fewshot_bench.data.format import ImageSink, Progress
-from fewshot_bench.data.readers.faults import TOLD, impostor, reason, told
+from fewshot_bench.data.readers.faults import TOLD, impostor, read_bounded, reason, told
 from fewshot_bench.errors import DataError
 from fewshot_bench.machine import cores
 
@@ -189,14 +189,7 @@ def _decode_chunk(files: list[Encoded], image_size: int | None) -> list[Decoded 
 
 def read_file(path: Path) -> bytes:
     """The bytes of an image file. Raises DataError for one that is missing, or larger than an image."""
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_IMAGE_BYTES + 1)
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
-    if len(data) > MAX_IMAGE_BYTES:
-        raise DataError(f"{path} is larger than {MAX_IMAGE_BYTES >> 20} MiB")
-    return data
+    return read_bounded(path, MAX_IMAGE_BYTES)
 
 
 def pixels_of(image: Image.Image, where: str, image_size: int | None) -> NDArray[np.uint8]:

@@ -12,7 +12,7 @@ from fewshot_bench.data.format import Entries, hidden, stamp
 from fewshot_bench.data.labels import LISTS, MAX_LIST_BYTES, Listing, Row
 from fewshot_bench.data.readers.archive_trees import Archive, below_images, listed_members
 from fewshot_bench.data.readers.archives import SUFFIXES, is_archive
-from fewshot_bench.data.readers.faults import shown, told
+from fewshot_bench.data.readers.faults import read_bounded, shown, told
 from fewshot_bench.data.readers.image_decoding import Encoded
 from fewshot_bench.errors import DataError
 
@@ -60,14 +60,7 @@ class Folder:
         path = Path(self._inside(self.path / file))
         if not path.is_file():  # a pipe would be waited for
             raise DataError(f"{self.show(file)} is not a regular file")
-        try:
-            with path.open("rb") as stream:
-                data = stream.read(MAX_LIST_BYTES + 1)
-        except OSError as error:
-            raise DataError(f"{self.show(file)}: {error.strerror}") from None
-        if len(data) > MAX_LIST_BYTES:
-            raise DataError(f"{self.show(file)} is larger than {MAX_LIST_BYTES >> 20} MiB")
-        return data
+        return read_bounded(path, MAX_LIST_BYTES, self.show(file))
 
     def show(self, file: str) -> str:
         """See `Tree`."""

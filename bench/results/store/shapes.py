@@ -41,11 +41,6 @@ def list_of(check: Check) -> Check:
     )
 
 
-def one_of(*known: Any) -> Check:
-    """One of some values."""
-    return lambda value: "" if value in known else f"must be one of {', '.join(map(str, known))}"
-
-
 def fields(shape: Mapping[str, Check], optional: Mapping[str, Check] | None = None) -> Check:
     """A JSON object with these entries at least."""
 

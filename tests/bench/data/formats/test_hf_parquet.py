@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fewshot_bench.data import find_source, open_images, recognise, splits
-from fewshot_bench.data.image_arrays import ImageArrays
 from fewshot_bench.data.readers import parquet_file
 from fewshot_bench.errors import DataError, UsageError
 
@@ -293,29 +292,8 @@ def test_an_image_that_is_too_large(tmp_path, cache, monkeypatch):
     fails(folder, cache, path, "row 1 is an image of 2,000 bytes")
 
 
-class _Sink:
-    """Takes images and forgets them."""
-
-    def put(self, _index, pixels):
-        """Look at an image."""
-        assert pixels.dtype == np.uint8
-
-
-def _outcome(folder):
-    try:
-        source = find_source(str(folder))
-        assert isinstance(source, ImageArrays)
-        source.fill(_Sink(), 4, lambda *_: None)
-        return "read"
-    except DataError as error:
-        message = str(error)
-    assert message.startswith(str(folder))
-    assert message.isprintable()
-    return "refused"
-
-
 @pytest.mark.parametrize("compression", ["snappy", "none"])
-def test_flipped_bytes_give_images_or_one_line(tmp_path, compression):
+def test_flipped_bytes_give_images_or_one_line(tmp_path, compression, outcome):
     folder = Set().write(tmp_path / "set", compression=compression)
     path = first_file(folder)
     whole = path.read_bytes()
@@ -328,7 +306,7 @@ def test_flipped_bytes_give_images_or_one_line(tmp_path, compression):
         for at, value in changes:
             data[at] = value
         path.write_bytes(data[: random.Random(len(changes)).randrange(len(data))] if cut else data)
-        outcomes.add(_outcome(folder))
+        outcomes.add(outcome(folder))
 
     read()
     assert outcomes == {"read", "refused"}
@@ -336,7 +314,7 @@ def test_flipped_bytes_give_images_or_one_line(tmp_path, compression):
 
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(data=st.binary(max_size=600), magic=st.booleans())
-def test_any_bytes_are_refused(tmp_path_factory, data, magic):
+def test_any_bytes_are_refused(tmp_path_factory, outcome, data, magic):
     folder = tmp_path_factory.mktemp("any")
     (folder / "train-0.parquet").write_bytes(b"PAR1" + data + b"PAR1" if magic else data)
-    assert _outcome(folder) == "refused"
+    assert outcome(folder) == "refused"
