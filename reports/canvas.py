@@ -9,6 +9,7 @@ import matplotlib
 import matplotlib.style
 from matplotlib.figure import Figure
 
+from fewshot_bench.reports.fonts import letters_of
 from fewshot_bench.reports.palette import BACKGROUND, FAINT, TEXT
 
 WIDE, NARROW = 9.5, 4.2  # inches: a screen or a text width, and a phone
@@ -30,7 +31,7 @@ def to_png(figure: Figure) -> bytes:
 
 def _saved(figure: Figure, format: str, metadata: dict[str, None]) -> bytes:
     stream = io.BytesIO()
-    with styled(), matplotlib.rc_context(_SAVING):  # ticks and margins are settled only now
+    with styled(), matplotlib.rc_context(_SAVING), letters_of(figure):  # ticks and margins are settled only now
         figure.savefig(stream, format=format, dpi=160, metadata=metadata)
     return stream.getvalue()
 

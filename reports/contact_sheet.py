@@ -2,7 +2,6 @@
 
 import base64
 import io
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
@@ -108,9 +107,7 @@ def _with_texts(rows: Sequence[_Row], tops: Sequence[int], size: tuple[int, int]
             text = figure.text(2 * GAP / width, 1 - middle / height, row.text, va="center")
             text.set_fontsize(9 if row.strip is None else 8)
             text.set_fontweight("bold" if row.bold else "normal")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in a script that the font does not have
-        return Image.open(io.BytesIO(to_png(figure))).convert("RGB")
+    return Image.open(io.BytesIO(to_png(figure))).convert("RGB")
 
 
 def _enlarged(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

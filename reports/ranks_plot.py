@@ -5,6 +5,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from fewshot_bench.reports.canvas import NARROW, WIDE, empty, styled
+from fewshot_bench.reports.fonts import letters_of
 from fewshot_bench.reports.palette import TEXT, Style, styles
 from fewshot_bench.tables.ranks import FEWEST_SETTINGS, FEWEST_VARIANTS, Ranking, rank
 from fewshot_bench.tables.summary import Table
@@ -86,4 +87,6 @@ def _widest(texts: list[str]) -> float:
     """Inches."""
     figure = Figure()
     renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
-    return max(figure.text(0, 0, text).get_window_extent(renderer).width for text in texts) / figure.dpi
+    drawn = [figure.text(0, 0, text) for text in texts]
+    with letters_of(figure):
+        return max(text.get_window_extent(renderer).width for text in drawn) / figure.dpi

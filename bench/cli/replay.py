@@ -11,7 +11,9 @@ from fewshot_bench.cli.options import json_option, out_option
 @click.argument("cell")
 @click.option("--episode", type=click.IntRange(min=0), metavar="I", help="Only this episode, counted from 0.")
 @click.option("--retrain", "again", is_flag=True, help="Train from scratch, too, in a folder that is then removed.")
-@click.option("--data", metavar="SOURCE", help="Data set: a name, a folder or an archive.  [default: as it was then]")
+@click.option(
+    "--data", metavar="SOURCE", help="Data set: a name, a folder or an archive.  [default: as it is prepared]"
+)
 @out_option
 @json_option
 def replay(

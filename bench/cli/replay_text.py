@@ -9,7 +9,7 @@ from fewshot_bench.cli.screen import Screen
 from fewshot_bench.config import config_file, load
 from fewshot_bench.files import cache_folder, checkpoints, database
 from fewshot_bench.replay.discordance import EpisodeReplay, Replay
-from fewshot_bench.replay.rebuild import find_stored, open_data, rebuild, source_of, wanted_episodes
+from fewshot_bench.replay.rebuild import data_at_hand, find_stored, open_data, rebuild, wanted_episodes
 from fewshot_bench.replay.repeat import replay, retrain
 from fewshot_bench.results.store import Reader
 from fewshot_bench.running.checkpoint import Checkpoints
@@ -29,8 +29,9 @@ def replayed(
     rebuild(stored)  # what cannot be repeated must not wait for the data
     episodes = wanted_episodes(stored, episode)
     with Screen(-1 if as_json else 0) as screen:
-        source = data or source_of(stored) or config.data.source
-        images = open_data(stored, source, cache_folder(), config.data.image_size or None, screen.preparing)
+        opened = open_data if data else data_at_hand
+        size = config.data.image_size or None
+        images = opened(stored, data or config.data.source, cache_folder(), size, screen.preparing)
         took = duration(stored.expected_seconds(len(episodes), again))
         what = "training and " if again else ""
         screen.line(f"{stored.name}: {what}{_count(len(episodes), 'episode')}; when it was made, that took {took}")

@@ -105,6 +105,12 @@ def load(folder: Path) -> ImageSet | None:
     return found if intact else None
 
 
+def find(cache: Path, fingerprint: str) -> ImageSet | None:
+    """The data set of that content, wherever it came from; None where it is not prepared."""
+    found = (load(folder) for folder in sorted(cache.glob("*")) if folder.is_dir() and folder.name[0] != ".")
+    return next((images for images in found if images and images.fingerprint == fingerprint), None)
+
+
 def content_fingerprint(images: NDArray[np.uint8], labels: Labels) -> str:
     """SHA-256 over shape, class names, parts, class ids and pixels, and nothing else.
 

@@ -1,15 +1,16 @@
 """A stored cell as one of this code's: from the database alone, whatever bench.toml says by now."""
 
 import dataclasses
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fewshot_bench.config import AugmentationConfig
-from fewshot_bench.data import open_images
+from fewshot_bench.data import find_source, open_images
+from fewshot_bench.data.cache import find
 from fewshot_bench.data.images import ImageSet
+from fewshot_bench.data.readers.downloads import Downloaded
 from fewshot_bench.errors import DataError, NothingSelected, UsageError
 from fewshot_bench.experiment.episodes import BANK_VERSION, Setting
 from fewshot_bench.experiment.identity import Cell, Training
@@ -70,7 +71,7 @@ def rebuild(stored: Stored) -> Cell:
             split=identity["split"],
             setting=Setting(**identity["setting"]),
             bank_seed=identity["bank"][1],
-            adaptation=rule and Adaptation(**rule),
+            adaptation=rule and build(Adaptation, rule, "adaptation"),
             n_episodes=len(stored.facts.episodes),
         )
         if cell.key != row["key"]:
@@ -83,10 +84,16 @@ def rebuild(stored: Stored) -> Cell:
     return cell
 
 
-def source_of(stored: Stored) -> str | None:
-    """The data set that the cell's command names."""
-    words = shlex.split(stored.facts.cell["command"])
-    return words[words.index("--data") + 1] if "--data" in words[:-1] else None
+def data_at_hand(stored: Stored, configured: str, cache: Path, image_size: int | None, progress: Progress) -> ImageSet:
+    """The data of a stored cell where they are prepared, or where bench.toml says. Raises DataError.
+
+    What the database says of where they lay is another's word: nothing there is opened, and nothing is downloaded.
+    """
+    if prepared := find(cache, stored.facts.training["identity"]["fingerprint"]):
+        return prepared
+    if isinstance(find_source(configured), Downloaded):
+        raise DataError(f"the data of {stored.name} are not prepared here; name them with --data")
+    return open_data(stored, configured, cache, image_size, progress)
 
 
 def open_data(stored: Stored, source: str, cache: Path, image_size: int | None, progress: Progress) -> ImageSet:

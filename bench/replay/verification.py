@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from fewshot_bench.config import config_file, load
+from fewshot_bench.data.cache import find
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import BenchError, NothingSelected, UsageError
 from fewshot_bench.experiment.choosing import Chosen
@@ -14,7 +15,6 @@ from fewshot_bench.experiment.grid import resolve
 from fewshot_bench.experiment.selection import Place as CellPlace
 from fewshot_bench.experiment.selection import Selection, place_of
 from fewshot_bench.files import cache_folder
-from fewshot_bench.replay.rebuild import Stored, open_data, source_of
 from fewshot_bench.results.collect import results as results_of
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.papers import load_published
@@ -63,9 +63,9 @@ def page_of(results: Results) -> str:
 
 def _data_of(reader: Reader, keys: set[str]) -> ImageSet | None:
     """The data set behind the cells; None where there are several, or it is not at hand."""
-    found = [Stored(reader.cell(key), {}, ()) for key in sorted(keys & reader.cells().keys())]
-    prints = {stored.facts.training["identity"]["fingerprint"] for stored in found}
-    return _data(found[0], source_of(found[0])) if len(prints) == 1 else None
+    stored = keys & reader.cells().keys()
+    prints = {reader.cell(key).training["identity"]["fingerprint"] for key in stored}
+    return find(cache_folder(), prints.pop()) if len(prints) == 1 else None
 
 
 def _read_again(
@@ -112,29 +112,19 @@ def _stored(reader: Reader, keys: set[str]) -> dict[str, CellScore]:
 
 def _origins(reader: Reader, keys: set[str]) -> dict[str, Origin]:
     """The data behind each of these cells that is stored, and what they allow where they are at hand."""
-    opened: dict[tuple[str | None, str], ImageSet | None] = {}
+    opened: dict[str, ImageSet | None] = {}
     found = {}
     for key in sorted(keys & reader.cells().keys()):
-        stored = Stored(reader.cell(key), {}, ())
-        row, fingerprint = stored.facts.cell, stored.facts.training["identity"]["fingerprint"]
+        facts = reader.cell(key)
+        row, fingerprint = facts.cell, facts.training["identity"]["fingerprint"]
         origin = Origin(fingerprint, row["identity"]["split"])
-        data = (source_of(stored), fingerprint)
-        if data not in opened:
-            opened[data] = _data(stored, data[0])
-        if images := opened[data]:
+        if fingerprint not in opened:
+            opened[fingerprint] = find(cache_folder(), fingerprint)
+        if images := opened[fingerprint]:
             disjoint = _disjoint(images, origin.split, row["identity"]["setting"])
             origin = dataclasses.replace(origin, dataset=images.name, disjoint=disjoint)
         found[key] = origin
     return found
-
-
-def _data(stored: Stored, source: str | None) -> ImageSet | None:
-    """The data set of a stored cell, which the database names, never the file; None where it is not at hand."""
-    try:
-        size = load(config_file(None)).data.image_size or None
-        return open_data(stored, source, cache_folder(), size, lambda *_: None) if source else None
-    except BenchError:
-        return None
 
 
 def _disjoint(images: ImageSet, split: str, setting: Mapping[str, int]) -> int | None:

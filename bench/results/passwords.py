@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import sys
 from urllib.parse import unquote
 
@@ -32,7 +31,12 @@ def without_password(where: str) -> str:
 
 def command_without_passwords(command: str) -> str:
     """A command as it may be recorded: words that are URLs lose what may be secret in them."""
-    return shlex.join(without_password(word) for word in shlex.split(command))
+    return re.sub(r"'[^']*'|[^\s']+", lambda word: _in_quotes(word[0]), command)
+
+
+def _in_quotes(word: str) -> str:
+    inner = word.strip("'")
+    return word.replace(inner, without_password(inner)) if is_url(inner) else word
 
 
 def hide_passwords(text: str, *others: str) -> str:

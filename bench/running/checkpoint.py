@@ -11,7 +11,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from fewshot_bench.files import remove_leftovers
-from fewshot_bench.running.weights import write_weights
+from fewshot_bench.running.weights import content_of, write_weights
 
 
 class Unusable(Exception):
@@ -87,14 +87,9 @@ class Checkpoints:
 
     def load_finished(self, sha256: str) -> dict[str, Tensor] | None:
         """The weights of that SHA-256; None if the file is missing or damaged."""
+        content = content_of(self._finished(sha256), sha256)
         try:
-            content = self._finished(sha256).read_bytes()
-        except OSError:
-            return None
-        if hashlib.sha256(content).hexdigest() != sha256:
-            return None
-        try:
-            return load(content)
+            return None if content is None else load(content)
         except SafetensorError:
             return None
 

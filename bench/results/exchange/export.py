@@ -37,7 +37,6 @@ CELL_FACTS = ("variant", "label", "command", "seconds", "reason")
 TRAINING_FACTS = (
     "state", "iteration", "images_seen", "seconds", "peak_memory_bytes", "device", "checkpoint", "reason",
 )  # fmt: skip
-NAMED_BY_USERS = ("variant", "method", "split", "label")
 
 
 class LongRow(NamedTuple):
@@ -165,12 +164,11 @@ def _json(value: Any) -> str:
 def write_csv(rows: Iterator[LongRow], file: BinaryIO) -> int:
     """Write rows as they come; returns how many. A spreadsheet takes no text among them for a formula."""
     text, n = io.TextIOWrapper(file, encoding="utf-8", newline=""), 0
-    named = {LongRow._fields.index(name) for name in NAMED_BY_USERS}
     try:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(LongRow._fields)
         for row in rows:
-            writer.writerow(csv_text(str(value)) if i in named else value for i, value in enumerate(row))
+            writer.writerow(csv_text(value) if isinstance(value, str) else value for value in row)
             n += 1
     finally:
         text.detach()  # flushes, and leaves the file open

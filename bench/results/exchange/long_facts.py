@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from fewshot_bench.results.exchange.long_file import LARGEST, Field
 from fewshot_bench.results.origin import Origin
+from fewshot_bench.results.store.shapes import CELL, FACTS, LONGEST, STATES, TRAINING, Check
 from fewshot_bench.seeding import digest
 
 MOST = 2**63 - 1
-SHA256_LENGTH = 64
-STATES = ("running", "finished", "failed")
+LONGEST_TEXT = 2**20  # letters
+SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,12 @@ class CellFacts:
 def training_facts(field: Field, value: Any) -> TrainingFacts:
     """Checks an object of the column training_facts. Raises UsageError."""
     facts = Facts(field, value)
-    identity = facts.mapping("identity")
+    identity = facts.checked("identity", TRAINING)
     checkpoint = facts.text("checkpoint", "")
     state = facts.text("state", "finished" if checkpoint else "running")
     if state not in STATES:
         field.wrong(f"state must be one of {', '.join(STATES)}")
-    if (state == "finished") != (len(checkpoint) == SHA256_LENGTH):
+    if (state == "finished") != bool(SHA256.fullmatch(checkpoint)) or (checkpoint and state != "finished"):
         field.wrong("a training has a checkpoint (its SHA-256, 64 hex digits) when it is finished, and only then")
     named = Facts(field, identity, "identity.")
     values: dict[str, Any] = {"state": state, "checkpoint": checkpoint, "method": named.text("method")}
@@ -64,12 +66,9 @@ def training_facts(field: Field, value: Any) -> TrainingFacts:
 def cell_facts(field: Field, value: Any) -> CellFacts:
     """Checks an object of the column cell_facts. Raises UsageError."""
     facts = Facts(field, value)
-    identity = facts.mapping("identity")
+    identity = facts.checked("identity", CELL)
     named = Facts(field, identity, "identity.")
-    setting = Facts(field, named.mapping("setting"), "identity.setting.")
-    values: dict[str, Any] = {name: setting.integer(name, most=LARGEST) for name in ("n_way", "n_shot", "n_query")}
-    if min(values.values()) < 1:
-        field.wrong("n_way, n_shot and n_query must be at least 1")
+    values: dict[str, Any] = {name: identity["setting"][name] for name in ("n_way", "n_shot", "n_query")}
     values |= {name: facts.text(name) for name in ("variant", "label")}
     values |= {name: facts.text(name, "") for name in ("command", "reason")}
     values["seconds"] = facts.seconds()
@@ -135,8 +134,8 @@ class Facts:
     def text(self, name: str, default: str | None = None) -> str:
         """Text that a database can hold."""
         value = self._get(name, default)
-        if not isinstance(value, str):
-            self._wrong(name, "must be text")
+        if not isinstance(value, str) or len(value) > LONGEST.get(name, LONGEST_TEXT):
+            self._wrong(name, "must be text, and not too long")
         return self._checked(name, value)
 
     def integer(self, name: str, default: int | None = None, most: int = MOST) -> int:
@@ -166,6 +165,13 @@ class Facts:
             self._wrong(name, "must be a JSON object")
         return value
 
+    def checked(self, name: str, shape: Check) -> dict[str, Any]:
+        """A JSON object of a shape."""
+        value = self.mapping(name)
+        if what := shape(value):
+            self._wrong(name, f"cannot be: {what}")
+        return value
+
     def array(self, name: str) -> list[Any]:
         """A list, empty if there is none; what stands in it is checked by who reads it."""
         value = self._value.get(name, [])
@@ -180,7 +186,7 @@ class Facts:
             return None
         run = Facts(self._field, value, f"{self._within}{name}.")
         made: Origin = {part: run.text(part) for part in ("started_at", "command", "git_commit")}
-        facts = Facts(self._field, run.mapping("facts"), f"{self._within}{name}.facts.")
+        facts = Facts(self._field, run.checked("facts", FACTS), f"{self._within}{name}.facts.")
         dirty = value.get("git_dirty")
         if not (dirty is None or isinstance(dirty, bool)) or len(made["git_commit"]) > 40:
             self._wrong(name, "names no commit")

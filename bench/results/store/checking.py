@@ -8,20 +8,21 @@ What is read in bulk by a part of the commands only, the ids of episodes and ans
 import math
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Float, LargeBinary, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Float, LargeBinary, String, Table, select
 
 from fewshot_bench.errors import DatabaseError
 from fewshot_bench.results.store.checksums import EDITED
-from fewshot_bench.results.store.schema import metadata
+from fewshot_bench.results.store.schema import cells, metadata, runs, trainings
 from fewshot_bench.results.store.shapes import wrong_row
 
 LONGEST_BYTES = 2**24  # of any text or blob
-HEX = {"key": 16, "cell_key": 16, "training_key": 16, "sha256": 64, "checkpoint": 64}
+HEX = {"key": 16, "cell_key": 16, "training_key": 16, "sha256": 64, "checkpoint": 64, "keys": 32}
+HEX |= dict.fromkeys(("checksum", "curves_sum", "answers_sum", "runs_sum"), 16)
 LENGTHS = HEX | {"episode_id": 16}  # whose digits `reading` looks at: here it would take as long as all else
-MAY_BE_EMPTY = ("checkpoint",)
+MAY_BE_EMPTY = ("checkpoint", "checksum", "curves_sum", "answers_sum", "runs_sum")
 AT_LEAST_ONE = ("n_way", "n_shot", "n_query", "n_queries", "iterations")
 OF_ANY_SIGN = ("exit_code", "value")
 LARGE = ("episodes", "answers", "curves")  # tables that SQLite looks through; others are read row by row
@@ -38,13 +39,18 @@ class _Text(bytes):
 
 
 def check(connection: Connection, where: str, revisions: Sequence[str]) -> None:
-    """Raise DatabaseError for the first thing in an SQLite file that cannot be.
+    """Raise DatabaseError for the first thing in a database that cannot be; a server keeps to the types by itself.
 
     revisions: that this program knows, oldest to newest. Files of older ones may lack tables and columns; of one
     that is not known nothing is looked at.
     """
     driver = connection.connection.driver_connection
-    assert isinstance(driver, sqlite3.Connection)
+    if not isinstance(driver, sqlite3.Connection):
+        for table in (runs, trainings, cells):
+            for row in connection.execute(select(table)).mappings():
+                if found := wrong_row(table.name, {**row}):
+                    raise DatabaseError(f"{where}: {table.name} {row[table.c[0].name]}, column {found[0]}: {found[1]}")
+        return
     before, driver.text_factory = driver.text_factory, _Text
     try:
         _File(driver, where).check([revision.encode() for revision in revisions])
@@ -52,6 +58,24 @@ def check(connection: Connection, where: str, revisions: Sequence[str]) -> None:
         raise DatabaseError(f"{where}: a value in it has more than {LONGEST_BYTES} bytes: {EDITED}") from None
     finally:
         driver.text_factory = before
+
+
+def is_plain_table(kind: str, sql: str) -> bool:
+    """Whether an entry of SQLite's schema is a table that runs nothing when it is read."""
+    return kind == "table" and sql.upper().startswith("CREATE TABLE ") and not COMPUTES.search(sql)
+
+
+def check_values(where: str, table: Table, row: Mapping[str, Any]) -> None:
+    """Raise DatabaseError where a value of one row, as it was read, cannot be."""
+    for column in table.columns:
+        if column.name in row:
+            value = row[column.name]
+            if isinstance(value, str):
+                value = _Text(value.encode(errors="surrogatepass"))
+            if what := _wrong_value(column, int(value) if isinstance(value, bool) else value):
+                raise DatabaseError(f"{where}: {table.name} {_key(table, row)}, column {column.name}: {what}")
+    if found := wrong_row(table.name, row):
+        raise DatabaseError(f"{where}: {table.name} {_key(table, row)}, column {found[0]}: {found[1]}")
 
 
 class _File:
@@ -91,12 +115,10 @@ class _File:
     def _check_plain(self, kind: str, name: str, sql: str) -> None:
         """Raise DatabaseError for what this program does not make: it might run when it is read."""
         known = name in metadata.tables or name == "alembic_version"
-        plain_table = kind == "table" and sql.upper().startswith("CREATE TABLE ") and not COMPUTES.search(sql)
         plain_index = kind == "index" and (not sql or PLAIN_INDEX.fullmatch(" ".join(sql.split())))
-        if not (plain_index or name in OF_SQLITE or (known and plain_table)):
-            raise DatabaseError(
-                f"{self._where}: it holds the {kind} {name!r}, not one that this program makes: {EDITED}"
-            )
+        if not (plain_index or name in OF_SQLITE or (known and is_plain_table(kind, sql))):
+            what = f"the {kind} {name!r}, not one that this program makes"
+            raise DatabaseError(f"{self._where}: it holds {what}: {EDITED}")
 
     def _columns(self, names: set[str], newest: bool) -> dict[Table, list[Column[Any]]]:
         """The schema's tables that are there, with their columns that are."""
@@ -110,7 +132,8 @@ class _File:
                 if keys != [column.name for column in table.primary_key.columns] or unknown:
                     raise DatabaseError(f"{self._where}: the table {name} has other columns or keys: {EDITED}")
                 found[table] = [column for column in table.columns if column.name in present]
-            missing = next((c.name for c in table.columns if c not in found.get(table, ())), None)
+            there = {column.name for column in found.get(table, ())}
+            missing = next((column.name for column in table.columns if column.name not in there), None)
             if newest and missing:
                 raise DatabaseError(f"{self._where}: the table {name} has no column {missing}: {EDITED}")
         return found
@@ -133,7 +156,7 @@ class _File:
 
     def _check_large(self, table: Table, columns: list[Column[Any]]) -> None:
         """Types and ranges of a table that is too long to be read row by row."""
-        conditions = {column.name: _condition(column) for column in columns if not isinstance(column.type, LargeBinary)}
+        conditions = {column.name: _condition(column) for column in columns}
         if table.name == "episodes":
             conditions["n_correct"] += " AND n_correct <= n_queries"
         wrong = f"SELECT * FROM {table.name} WHERE NOT ({' AND '.join(conditions.values())}) LIMIT 1"  # noqa: S608
@@ -173,6 +196,8 @@ def _condition(column: Column[Any]) -> str:
     if isinstance(kind, String):
         shortest, longest = (LENGTHS[name],) * 2 if name in LENGTHS else (1, _longest(kind))
         return f"typeof({name}) = 'text' AND length(CAST({name} AS BLOB)) BETWEEN {shortest} AND {longest}"
+    if isinstance(kind, LargeBinary):
+        return f"typeof({name}) = 'blob'"
     if isinstance(kind, Float):
         return f"typeof({name}) IN ('real', 'integer') AND {name} BETWEEN -1e300 AND 1e300"
     low, high = _range(column)
@@ -184,6 +209,8 @@ def _wrong_value(column: Column[Any], value: Any) -> str:
     name, kind = column.name, column.type
     if value is None:
         return "" if column.nullable else "it is missing"
+    if isinstance(kind, LargeBinary):
+        return "" if isinstance(value, bytes) and not isinstance(value, _Text) else f"{_said(value)!r} are no bytes"
     if isinstance(kind, String):
         return _wrong_text(name, kind, value)
     if isinstance(kind, Float):
@@ -221,8 +248,9 @@ def _range(column: Column[Any]) -> tuple[int, int]:
     return (-high if column.name in OF_ANY_SIGN else int(column.name in AT_LEAST_ONE)), high
 
 
-def _key(table: Table, row: Row) -> str:
-    return " ".join(_said(row[column.name]) for column in table.primary_key.columns)
+def _key(table: Table, row: Mapping[str, Any]) -> str:
+    key = " ".join(_said(row[column.name]) for column in table.primary_key.columns)
+    return "".join(letter if letter.isprintable() else "?" for letter in key)
 
 
 def _said(value: Any) -> str:

@@ -56,6 +56,8 @@ def explained(where: str) -> Iterator[None]:
     except (DBAPIError, sqlite3.Error) as error:
         said = str(error.orig if isinstance(error, DBAPIError) else error).strip().partition("\n")[0]
         raise DatabaseError(f"{without_password(where)}: {_advice(hide_passwords(said, where))}") from error
+    except UnicodeDecodeError:  # the driver quotes a schema that is no text
+        raise DatabaseError(f"{without_password(where)}: {_advice('malformed')}") from None
     except OSError as error:
         raise DatabaseError(
             f"{error.filename or without_password(where)}: {error.strerror}; choose another --out"
@@ -160,6 +162,8 @@ def _check_or_migrate(engine: Engine, where: str, write: bool) -> None:
             _check_file(connection, where)
         revision = _revision(connection, where)
         if revision == REVISIONS[-1]:
+            if not is_sqlite:
+                check(connection, without_password(where), REVISIONS)
             return
         if not write and revision is None:
             raise NoResultsYet(f"{without_password(where)}: there are no results yet; make some with `bench run`")

@@ -12,7 +12,9 @@ from typing import Any
 from sqlalchemy import select
 
 from fewshot_bench.errors import DatabaseError
+from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.results.passwords import without_password
+from fewshot_bench.results.store.checking import LONGEST_BYTES, check_values, is_plain_table
 from fewshot_bench.results.store.checksums import (
     answers_sum,
     check_census,
@@ -24,7 +26,14 @@ from fewshot_bench.results.store.checksums import (
 from fewshot_bench.results.store.engine import explained, open_engine, sqlite_path
 from fewshot_bench.results.store.schema import answers, cells, curves, episodes, metadata, runs, trainings
 from fewshot_bench.results.store.scratch import scratch
-from fewshot_bench.results.store.snapshot import cell_identity, parsed, refuse_folder, training_identity
+from fewshot_bench.results.store.snapshot import (
+    cell_identity,
+    check_answers,
+    check_episodes,
+    parsed,
+    refuse_folder,
+    training_identity,
+)
 from fewshot_bench.results.store.writing import COUNTED
 
 TAKEN = (runs, trainings, cells, episodes, answers, curves)
@@ -134,23 +143,31 @@ def _grouped(rows: list[Row], name: str) -> dict[str, list[Row]]:
 
 
 def _check_run(where: str, row: Row) -> None:
+    check_values(where, runs, row)
     _check_seal(where, runs, row)
     parsed(where, f"the facts of run {row['id']}", row["facts"])
 
 
 def _check_training(where: str, row: Row, n_runs: set[int]) -> None:
+    check_values(where, trainings, row)
     training_identity(where, row)
     _check_seal(where, trainings, row)
     _refuse_unless(row["run_id"] in n_runs, where, f"the run of training {row['key']} is missing or damaged")
 
 
 def _check_curves(where: str, row: Row, points: list[Row]) -> None:
+    for point in points:
+        check_values(where, curves, point)
     total = curves_sum("", [(p["iteration"], p["name"], p["value"]) for p in points])
     whole = "curves_sum" not in row or total == row["curves_sum"]
     _refuse_unless(whole, where, f"the curves of training {row['key']} do not match their checksum")
 
 
 def _check_cell(where: str, row: Row, trained: dict[str, Row], measured: list[Row], n_runs: set[int]) -> None:
+    check_values(where, cells, row)
+    for episode in measured:
+        check_values(where, episodes, episode)
+    check_episodes(where, row["key"], [EpisodeResult(*(e[name] for name in COUNTED)) for e in measured])
     key = row["key"]
     there = row["training_key"] in trained
     _refuse_unless(there, where, f"the training {row['training_key']} of cell {key} is missing or damaged")
@@ -165,6 +182,9 @@ def _check_cell(where: str, row: Row, trained: dict[str, Row], measured: list[Ro
 
 
 def _check_answers(where: str, row: Row, kept: list[Row]) -> None:
+    for answer in kept:
+        check_values(where, answers, answer)
+    check_answers(where, row, {answer["number"]: answer["labels"] for answer in kept})
     whole = "answers_sum" not in row or row["answers_sum"] == answers_sum(
         "", [(a["number"], a["labels"]) for a in kept]
     )
@@ -184,18 +204,24 @@ def _refuse_unless(whole: bool, where: str, said: str) -> None:
 def _readable(path: Path, table: str, found: Examined) -> Iterator[Row]:
     """The rows of a file's table from both ends, up to where it cannot be read."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_BYTES)
         connection.row_factory = sqlite3.Row
         connection.text_factory = lambda text: text.decode(errors="backslashreplace")
+        entry = "SELECT type, sql FROM sqlite_master WHERE lower(name) = ?"
         seen: set[int] = set()
         for order in ("", "DESC"):
             try:
+                for kind, sql in connection.execute(entry, [table]):
+                    if not is_plain_table(kind, sql or ""):
+                        found.damage.append(f"{path}: what it calls {table} is no table that this program makes")
+                        return
                 query = f"SELECT rowid AS _row, * FROM {table} NOT INDEXED ORDER BY rowid {order}"  # noqa: S608
                 for row in connection.execute(query):
                     if row["_row"] not in seen:
                         seen.add(row["_row"])
                         yield _typed(table, dict(row))
                 return
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 if f"no such table: {table}" in str(error):  # of a later schema
                     return
                 line = f"{path}: the table {table} cannot be read to its end ({error})"

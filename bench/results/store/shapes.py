@@ -17,6 +17,8 @@ Check = Callable[[Any], str]  # of a value of JSON, what it must be; empty where
 
 STATES = ("running", "finished", "failed")
 LARGEST = 2**31 - 1
+# letters of texts that columns of the database have a length for
+LONGEST = {"variant": 100, "method": 100, "device": 100, "label": 300, "started_at": 32, "git_commit": 40}
 
 
 def whole(low: int, high: int) -> Check:
@@ -104,8 +106,9 @@ CELL = fields(
         "adaptation": _adaptation,
     }
 )  # fmt: skip
+FACTS: Check = _facts
 SHAPES: Mapping[tuple[str, str], Check] = {
-    ("runs", "facts"): _facts,
+    ("runs", "facts"): FACTS,
     ("trainings", "identity"): TRAINING,
     ("cells", "identity"): CELL,
 }

@@ -211,7 +211,7 @@ def check_answers(where: str, cell: Mapping[str, Any], found: Mapping[int, bytes
     n_way, n_queries = cell["n_way"], cell["n_way"] * cell["n_query"]
     n_bytes, kind = (1, "u1") if n_way <= SMALL else (2, "<u2")  # see records.Answers
     for number, labels in found.items():
-        right = isinstance(labels, bytes) and len(labels) == n_bytes * n_queries and number < cell["n_episodes"]
+        right = len(labels) == n_bytes * n_queries and number < cell["n_episodes"]
         if not right or np.frombuffer(labels, kind).max() >= n_way:
             raise DatabaseError(f"{where}: the answers of cell {cell['key']}, episode {number}, cannot be: {EDITED}")
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from fewshot_bench.errors import BenchError
 from fewshot_bench.running.checkpoint import Checkpoints, Unusable
+from fewshot_bench.running.weights import bring
 
 KEY, ANOTHER = SimpleNamespace(key="key", identity={"n": 1}), SimpleNamespace(key="another", identity={"n": 2})
 STATE = {"w": torch.arange(6.0).view(2, 3), "iteration": torch.tensor(5)}
@@ -129,3 +131,33 @@ def test_the_state_of_another_identity_is_not_used(checkpoints):
     checkpoints.save_partial(KEY, STATE)
     with pytest.raises(Unusable, match="it was not used"):
         checkpoints.load_partial(SimpleNamespace(key="key", identity={"n": 3}))
+
+
+def test_weights_are_regular_files_whose_header_accounts_for_every_byte(tmp_path):
+    """What a stranger puts in their place is not waited for and not read into memory."""
+    checkpoints = Checkpoints(tmp_path)
+    sha256 = checkpoints.save_finished({"a": torch.ones(3)})
+    path = tmp_path / f"{sha256}.safetensors"
+    whole = path.read_bytes()
+    assert checkpoints.has(sha256)
+
+    def put(content: bytes, size: int) -> None:
+        path.unlink()
+        with path.open("wb") as file:
+            file.write(content)
+            file.truncate(size)
+
+    began = time.process_time()
+    for content, size in ((b"", 200 * 2**30), (whole, 200 * 2**30), (whole, 2**31), (whole, len(whole) - 1),
+                          ((2**62).to_bytes(8, "little"), 100), (b"\x05\0\0\0\0\0\0\0[[[[[", 13),
+                          (b'\x0b\0\0\0\0\0\0\0{"a": null}', 19), (b"", 0)):  # fmt: skip
+        put(content, size)
+        assert not checkpoints.has(sha256)
+        assert bring([sha256], None, tmp_path).missing == (sha256,)
+    path.unlink()
+    os.mkfifo(path)
+    assert not checkpoints.has(sha256)
+    path.unlink()
+    path.mkdir()
+    assert not checkpoints.has(sha256)
+    assert time.process_time() - began < 2

@@ -15,7 +15,7 @@ from fewshot_bench.results.store import Reader, merging
 from fewshot_bench.results.store.comparing import compare
 
 OURS, OTHER = "out/results.sqlite", "other/results.sqlite"
-WEIGHTS = hashlib.sha256(b"weights").hexdigest()
+WEIGHTS = hashlib.sha256(b"\x02\0\0\0\0\0\0\0{}").hexdigest()
 
 
 # a process that merges, and is killed when the second cell has been written and much of it is in the file already
@@ -72,9 +72,9 @@ def test_checkpoints_are_copied_when_they_are_whole(store, bench, cell):
     there.mkdir()
     (there / f"{WEIGHTS}.safetensors").write_bytes(b"damaged")
     assert "no weights came for 1 training" in bench("merge", OTHER, "-n").out
-    (there / f"{WEIGHTS}.safetensors").write_bytes(b"weights")
+    (there / f"{WEIGHTS}.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
     assert "weights of 1 training copied" in bench("merge", OTHER).out
-    assert [(p.name, p.read_bytes()) for p in here.iterdir()] == [(f"{WEIGHTS}.safetensors", b"weights")]
+    assert [(p.name, p.read_bytes()) for p in here.iterdir()] == [(f"{WEIGHTS}.safetensors", b"\x02\0\0\0\0\0\0\0{}")]
     (here / f"{WEIGHTS}.safetensors").unlink()
     again = bench("merge", OTHER).out  # a merge that was interrupted after its database was written
     assert again.startswith("merged: nothing new;")
@@ -86,7 +86,7 @@ def test_a_forbidden_merge_copies_no_checkpoint(store, bench, cell, episode):
     store(OURS)
     store(OTHER, (cell, [episode(0, 7)]))
     Path("other/checkpoints").mkdir()
-    Path(f"other/checkpoints/{WEIGHTS}.safetensors").write_bytes(b"weights")
+    Path(f"other/checkpoints/{WEIGHTS}.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
     assert bench("merge", OTHER).code == 6
     assert not Path("out/checkpoints").exists()
 

@@ -7,7 +7,7 @@ from fewshot_bench.experiment.records import TrainingProgress
 from fewshot_bench.results.store import Reader, Writer
 
 OURS, OTHER = "out/results.sqlite", "other/results.sqlite"
-WEIGHTS = hashlib.sha256(b"weights").hexdigest()
+WEIGHTS = hashlib.sha256(b"\x02\0\0\0\0\0\0\0{}").hexdigest()
 
 
 def test_results_of_other_weights_do_not_come_beside_ours(store, bench, cell, other_cell, episode):
