@@ -106,15 +106,16 @@ class _Shown:
     def __init__(self, screen: Screen, plan: Plan, as_json: bool) -> None:
         self._screen, self._as_json = screen, as_json
         self._names = {todo.training.key: f"{todo.name} s{todo.training.seed}" for todo in plan.todo}
+        self._begun = {todo.training.key: todo.stored.iteration for todo in plan.todo if todo.stored}
         self._n_cells, self._n_ended = sum(len(todo.cells) for todo in plan.todo), 0
         self._episodes_done: dict[str, int] = {}
-        screen.bar("grid", "grid", 0, self._n_cells)
+        screen.bar("grid", "grid", 0, self._n_cells, steady=False)
 
     def show(self, event: events.Event) -> None:
         """One event, after it was recorded."""
         screen = self._screen
         match event:
-            case events.Progressed():
+            case events.Started() | events.Saved() | events.Progressed():
                 self._training(event)
             case events.Trained(training):
                 screen.drop(training.key)
@@ -134,12 +135,13 @@ class _Shown:
                 screen.warn(said)
         screen.bar("grid", "grid", self._n_ended, self._n_cells)
 
-    def _training(self, event: events.Progressed) -> None:
-        key, n_iterations = event.training.key, event.training.iterations
-        progress, losses = event.progress, event.losses
-        note = f"loss {losses.get('loss', float('nan')):.3f}, {progress.iteration / progress.seconds:.1f} it/s"
-        self._screen.bar(key, f"train {self._names[key]}", progress.iteration, n_iterations, note)
-        self._screen.detail(f"{self._names[key]}: iteration {progress.iteration}/{n_iterations}, {note}")
+    def _training(self, event: events.Started | events.Saved | events.Progressed) -> None:
+        key, of, note = event.training.key, event.training.iterations, None
+        at = self._begun.get(key, 0) if isinstance(event, events.Started) else event.progress.iteration
+        if isinstance(event, events.Progressed):
+            note = f"loss {event.losses.get('loss', float('nan')):.3f}, {at / event.progress.seconds:.1f} it/s"
+            self._screen.detail(f"{self._names[key]}: iteration {at}/{of}, {note}")
+        self._screen.bar(key, f"train {self._names[key]}", at, of, note)
 
     def _cell(self, planned: PlannedCell, n_more: int, seconds: float) -> None:
         cell = planned.cell

@@ -24,6 +24,14 @@ class Progressed:
 
 
 @dataclass(frozen=True)
+class Saved:
+    """A training's state is on disk; between two points of its curves, this says that it goes on."""
+
+    training: Training
+    progress: TrainingProgress
+
+
+@dataclass(frozen=True)
 class Trained:
     """A training is over and its weights are stored."""
 
@@ -92,5 +100,5 @@ class Warned:
     text: str
 
 
-TrainingEvent = Progressed | Trained | TrainingFailed
+TrainingEvent = Progressed | Saved | Trained | TrainingFailed
 Event = Started | TrainingEvent | Evaluated | CellFinished | CellFailed | NotDone | WeightsLost | Warned

@@ -23,7 +23,7 @@ from fewshot_bench.results.confusion import pack_answers
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.curves import Clock, Losses
 from fewshot_bench.running.device import arithmetic, describe
-from fewshot_bench.running.events import Progressed, Trained, TrainingEvent, TrainingFailed
+from fewshot_bench.running.events import Progressed, Saved, Trained, TrainingEvent, TrainingFailed
 from fewshot_bench.running.returned import check_features, check_logits, check_step
 from fewshot_bench.running.tasks import BaseClasses, Features, Gallery, class_index
 from fewshot_bench.seeding import derive_seed
@@ -127,6 +127,7 @@ def train(training: Training, lab: Laboratory) -> Iterator[TrainingEvent]:
             state = method.training_state() | source.state() | pending.state() | clock.state()
             lab.checkpoints.save_partial(training, state)
             saved_at = time.monotonic()
+            yield Saved(training, progress())
         if stop and not last:
             raise Stopped
     done = progress()
