@@ -13,7 +13,7 @@ help:
 	@echo "make benchmark   ours against other libraries, for docs/performance.md"
 	@echo "make benchmark-data   how fast images are prepared and episodes come, for docs/performance.md"
 	@echo "make benchmark-growth  how seconds and memory grow with the size of the work, for docs/performance.md"
-	@echo "make gpu         the full grid at the published budget on a GPU: DATA=folder OUT=folder MINUTES=9.5"
+	@echo "make gpu         a grid on a GPU: GRID=full BUDGET=paper DATA=folder OUT=folder MINUTES=9.5; PROBE=1: only its speed"
 	@echo "make check       format, lint, types and tests, as for a change"
 
 bench: $(VENV)/.ready
@@ -42,7 +42,8 @@ benchmark-growth: $(VENV)/.ready
 # needs a GPU and the python with torch that PYTHON names, no environment; see docs/performance.md
 gpu: links
 	$(PYTHON) benchmarks/gpu.py --data "$(or $(DATA),strokes)" --out "$(or $(OUT),out/gpu)" \
-		--minutes "$(or $(MINUTES),9.5)" $(if $(WHEELS),--wheels "$(WHEELS)")
+		--grid "$(or $(GRID),full)" --budget "$(or $(BUDGET),paper)" --minutes "$(or $(MINUTES),9.5)" \
+		--jobs "$(or $(JOBS),3)" $(if $(WHEELS),--wheels "$(WHEELS)") $(if $(PROBE),--probe)
 
 check: format lint types test
 

@@ -110,7 +110,7 @@ def check_same(images: ImageSet, files: Files, sampler: Sampler) -> None:
     gallery = Gallery(images, torch.device("cpu"))
     for number in range(3):
         chosen = indices(sampler, number)
-        if not torch.equal(gallery.pick(chosen), torch.stack([files[i] for i in chosen.tolist()])):
+        if not torch.equal(gallery.pick(torch.from_numpy(chosen)), torch.stack([files[i] for i in chosen.tolist()])):
             raise SystemExit("the two sides give different pixels: nothing is measured")
 
 

@@ -1,7 +1,7 @@
 """The whole table on one GPU: trains every method of a grid, tests every cell, and prints where the time went.
 
 `make gpu` needs a Python with torch and a GPU. Nothing is installed: the package is imported from this checkout, and
-pure-Python wheels that the machine lacks are taken from `--wheels FOLDER`. Stopped at `--minutes`, or by a signal, it
+wheels that the machine lacks are taken from `--wheels FOLDER`. Stopped at `--minutes`, or by a signal, it
 goes on where it was when the same command is given again.
 """
 
@@ -106,7 +106,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=9.5, help="then save and stop")
     parser.add_argument("--jobs", default="3", help="processes that share the GPU")
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--wheels", type=Path, help="folder of pure-Python wheels to import from")
+    parser.add_argument("--wheels", type=Path, help="folder of wheels to import from")
+    parser.add_argument("--probe", action="store_true", help="only how fast each method is, in 90 seconds")
     parser.add_argument("more", nargs="*", help="more options of bench run, after --")
     return parser.parse_args()
 
@@ -119,6 +120,9 @@ def main() -> int:
         zipfile.ZipFile(wheel).extractall(wheels)
     places = [str(LINKS), str(wheels), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(places)}
+    if asked.probe:
+        probe = [sys.executable, "-m", "benchmarks.gpu_probe", "--out", str(asked.out), "--device", asked.device]
+        return subprocess.call([*probe, *asked.more], env=environment, cwd=ROOT)
     words = ["--grid", asked.grid, "--budget", asked.budget, "--protocol", "single", "--data", asked.data]
     words += ["--device", asked.device, "--jobs", asked.jobs, "--out", str(asked.out), *asked.more]
     busy = BusyShare()

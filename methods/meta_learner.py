@@ -47,8 +47,8 @@ class MetaLearner(Method):
 
     def gradients(self, episodes: Episodes) -> Tensor:
         """`backward` on episodes, at this iteration."""
-        iteration = torch.tensor(self.iteration, dtype=torch.float64)
-        return self.run(self.backward, episodes, iteration.to(episodes.class_ids.device, non_blocking=True))
+        iteration = torch.full((), self.iteration, dtype=torch.float64, device=episodes.class_ids.device)
+        return self.run(self.backward, episodes, iteration)
 
     def initial_weights(self, n_tasks: int) -> Weights:
         """The initialisation, seen by n_tasks tasks."""

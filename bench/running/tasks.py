@@ -26,12 +26,17 @@ class Gallery:
         self._tensor = torch.from_numpy(np.array(images.images)).to(device) if device.type != "cpu" else None
         self._device = device
 
-    def pick(self, indices: NDArray[np.int64]) -> Tensor:
-        """Images (*indices.shape, C, H, W) as floats in [0, 1]."""
+    def place(self, *numbers: NDArray[np.int64]) -> list[Tensor]:
+        """Numbers of the host on the device: in one copy, which the host does not wait for."""
         if self._tensor is None:
-            return as_floats(torch.from_numpy(self._array[indices]))
-        rows = torch.from_numpy(indices).to(self._device, non_blocking=True)
-        return as_floats(self._tensor[rows])
+            return [torch.from_numpy(array) for array in numbers]
+        packed = torch.from_numpy(np.concatenate([array.ravel() for array in numbers]))
+        parts = packed.to(self._device, non_blocking=True).split([array.size for array in numbers])
+        return [part.view(array.shape) for part, array in zip(parts, numbers, strict=True)]
+
+    def pick(self, rows: Tensor) -> Tensor:
+        """Images (*rows.shape, C, H, W) as floats in [0, 1]."""
+        return as_floats(torch.from_numpy(self._array[rows.numpy()]) if self._tensor is None else self._tensor[rows])
 
     def collate(
         self, episodes: list[Episode], class_index: NDArray[np.int64], features: "Features | None" = None
@@ -45,16 +50,11 @@ class Gallery:
         def stack(name: str) -> NDArray[np.int64]:
             return np.stack([getattr(e, name) for e in episodes])
 
-        def labels(array: NDArray[np.int64]) -> Tensor:
-            return torch.from_numpy(array).to(self._device, non_blocking=True)
-
-        return Episodes(
-            pick(stack("support")),
-            labels(stack("support_labels")),
-            pick(stack("query")),
-            labels(stack("query_labels")),
-            labels(class_index[stack("classes")]),
+        names = ("support", "support_labels", "query", "query_labels")
+        support, support_labels, query, query_labels, classes = self.place(
+            *map(stack, names), class_index[stack("classes")]
         )
+        return Episodes(pick(support), support_labels, pick(query), query_labels, classes)
 
 
 def as_floats(pixels: Tensor) -> Tensor:
@@ -74,14 +74,14 @@ class Features:
 
     def __init__(self, embed: Callable[[Tensor], Tensor], indices: NDArray[np.int64], gallery: Gallery) -> None:
         pieces = np.array_split(indices, math.ceil(len(indices) / EMBEDDED_AT_ONCE))
-        self._features = torch.cat([embed(gallery.pick(piece)) for piece in pieces])  # (n, F)
-        self._row = np.full(indices.max() + 1, -1)
-        self._row[indices] = np.arange(len(indices))
+        self._features = torch.cat([embed(gallery.pick(*gallery.place(piece))) for piece in pieces])  # (n, F)
+        row = np.full(indices.max() + 1, -1)
+        row[indices] = np.arange(len(indices))
+        (self._row,) = gallery.place(row)
 
-    def pick(self, indices: NDArray[np.int64]) -> Tensor:
-        """Features (*indices.shape, F) of images."""
-        rows = torch.from_numpy(self._row[indices]).to(self._features.device, non_blocking=True)
-        return self._features[rows]
+    def pick(self, rows: Tensor) -> Tensor:
+        """Features (*rows.shape, F) of images."""
+        return self._features[self._row[rows]]
 
 
 class BaseClasses:
@@ -119,9 +119,8 @@ class BaseClasses:
         rows = self._pool[(words % np.uint64(len(self._pool))).astype(np.int64)]
         self.batches_drawn += 1
         self.images_drawn += size
-        labels = torch.from_numpy(self._class_index[self._class_of[rows]])
-        images = self._augmentation.batch(self._gallery.pick(rows), self.batches_drawn - 1)
-        return images, labels.to(images.device, non_blocking=True)
+        at, labels = self._gallery.place(rows, self._class_index[self._class_of[rows]])
+        return self._augmentation.batch(self._gallery.pick(at), self.batches_drawn - 1), labels
 
     def state(self) -> dict[str, Tensor]:
         """The counters, for a checkpoint."""

@@ -110,7 +110,7 @@ def test_training_with_drop_block_leaves_the_global_generator_alone(dropping, ma
 def test_a_loaded_method_drops_nothing(dropping, make_lab, images):
     lab = make_lab()
     method = runner.load(dropping, finish(dropping, lab).checkpoint, lab)
-    batch = lab.gallery.pick(torch.arange(10).numpy())
+    batch = lab.gallery.pick(torch.arange(10))
     assert isinstance(method, ProtoNet)
     trunk, weights = method.trunk, method.trunk.weights(1)
     assert torch.equal(trunk(weights, batch[None]), trunk(weights, batch[None]))
