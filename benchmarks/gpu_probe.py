@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -110,13 +111,13 @@ def lines(device: torch.device, out: Path) -> Iterator[tuple[str, Callable[[], s
     for size, filters, recorded in TRAINED:
         for variant, of_variant in of_grid(labs[size].images, filters, out).items():
             name = f"train {size:>2} px {filters} filters {'graph' if recorded else 'plain'} {variant:<12}"
-            yield name, lambda c=of_variant[0], lab=labs[size], r=recorded: training_line(c, lab, recorded=r)
+            yield name, partial(training_line, of_variant[0], labs[size], recorded=recorded)
     for size in TESTED:
         for variant, of_variant in of_grid(labs[size].images, 32, out).items():
             if variant in ("transfer", "protonet", "maml"):  # the others are tested as MAML is
                 for cell in of_variant:
                     name = f"test  {size:>2} px 32 filters {variant:<9} {cell.setting.n_way:>2}w{cell.setting.n_shot}s"
-                    yield name, lambda c=cell, lab=labs[size]: test_line(c, lab)
+                    yield name, partial(test_line, cell, labs[size])
 
 
 def main() -> None:

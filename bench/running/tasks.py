@@ -31,7 +31,7 @@ class Gallery:
         if self._tensor is None:
             return [torch.from_numpy(array) for array in numbers]
         packed = torch.from_numpy(np.concatenate([array.ravel() for array in numbers]))
-        parts = packed.to(self._device, non_blocking=True).split([array.size for array in numbers])
+        parts = torch.split(packed.to(self._device, non_blocking=True), [array.size for array in numbers])
         return [part.view(array.shape) for part, array in zip(parts, numbers, strict=True)]
 
     def pick(self, rows: Tensor) -> Tensor:
