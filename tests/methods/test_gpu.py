@@ -1,12 +1,14 @@
 """On a GPU whole meta-batches are folded into one pass and steps are CUDA graphs: the CPU's results up to rounding."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from fewshot_bench.experiment.episodes import Setting, bank
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.execution import WARM_UP, Execution
-from fewshot_bench.methods.interface import Problem
+from fewshot_bench.methods.interface import Episodes, Problem
 from fewshot_bench.methods.registry import METHODS
 from fewshot_bench.running.tasks import BaseClasses, Gallery
 
@@ -17,29 +19,82 @@ pytestmark = [
 
 
 STEPS = WARM_UP + 3
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+def make(name, device, *, recorded=False, **settings):
+    method_type = METHODS[name]
+    known = {f.name for f in dataclasses.fields(method_type.Settings)}
+    chosen = method_type.Settings(**{key: value for key, value in settings.items() if key in known})
+    n_way, n_shot = method_type.training_setting(chosen, 4, 3)
+    method = method_type(Problem(1, 16, 8, 8, min(n_way, 8), n_shot, 5, 10, 1), chosen).to(device)
+    if device.type == "cuda":
+        method.execution = Execution(tasks_at_once=64, recorded=recorded)
+    return method
+
+
+def source_of(images, device):
+    return BaseClasses(images, images.parts["train"], Gallery(images, device), ["gpu"])
+
+
+def novel(images, device):
+    sampler = bank(images, "paper", 4, 5, 0)
+    drawn = [sampler.draw(i, Setting(4, 3, 5)) for i in range(3)]
+    return Gallery(images, device).collate(drawn, torch.arange(len(images.class_names)).numpy())
+
+
+def assert_recorded(method):
+    """Every gradient of the method, and of those that it is made of, is replayed from a graph."""
+    graphs = [one for part in (method, *method.children()) for one in getattr(part, "_recorded", {}).values()]
+    assert graphs
+    assert all(one._replay for one in graphs)
 
 
 @pytest.mark.parametrize("recorded", [False, True])
 @pytest.mark.parametrize("name", list(METHODS))
 def test_steps_and_a_prediction_agree_with_the_cpu(name, recorded, images, in_double):
-    method_type = METHODS[name]
-    settings = method_type.Settings()
-    n_way, n_shot = method_type.training_setting(settings, 4, 3)
-    problem = Problem(1, 16, 8, 8, min(n_way, 8), n_shot, 5, 10, 1)
     ends = []
-    for device in (torch.device("cpu"), torch.device("cuda")):
-        method = method_type(problem, settings).double().to(device)
-        if device.type == "cuda":
-            method.execution = Execution(tasks_at_once=64, recorded=recorded)
-        gallery = Gallery(images, device)
-        source = in_double(BaseClasses(images, images.parts["train"], gallery, ["gpu"]))
+    for device in (CPU, CUDA):
+        method, source = make(name, device, recorded=recorded).double(), in_double(source_of(images, device))
         for _ in range(STEPS):
             method.step(source)
-        sampler = bank(images, "paper", 4, 5, 0)
-        drawn = [sampler.draw(i, Setting(4, 3, 5)) for i in range(3)]
-        episodes = gallery.collate(drawn, torch.arange(len(images.class_names)).numpy())
-        in_doubles = (f.double() if f.is_floating_point() else f for f in episodes)
-        logits = method.predict(type(episodes)(*in_doubles), Adaptation())
+        episodes = Episodes(*(f.double() if f.is_floating_point() else f for f in novel(images, device)))
+        logits = method.predict(episodes, Adaptation())
         ends.append([*(p.detach().cpu() for p in method.parameters()), logits.cpu()])
+    if recorded:
+        assert_recorded(method)
     for cpu, gpu in zip(*ends, strict=True):
         torch.testing.assert_close(gpu, cpu, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["support", "running"])
+@pytest.mark.parametrize("name", list(METHODS))
+def test_nothing_waits_for_the_host(name, norm, images):
+    method, source, episodes = make(name, CUDA, recorded=True, norm=norm), source_of(images, CUDA), novel(images, CUDA)
+    for _ in range(STEPS):
+        method.step(source)
+    assert_recorded(method)
+    method.predict(episodes, Adaptation())
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(2):
+            method.step(source)
+            method.execution = dataclasses.replace(method.execution, recorded=not method.execution.recorded)
+        method.predict(episodes, Adaptation())
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_a_resumed_training_has_the_same_bits(name, images):
+    whole, source = make(name, CUDA, recorded=True), source_of(images, CUDA)
+    for _ in range(STEPS):
+        whole.step(source)
+    rest = source_of(images, CUDA)
+    rest.load_state(source.state())
+    resumed = make(name, CUDA, recorded=True).load_training_state(whole.training_state())
+    for _ in range(STEPS):
+        whole.step(source)
+        resumed.step(rest)
+    state, other = whole.training_state(), resumed.training_state()
+    assert all(torch.equal(state[key], other[key]) for key in state)
