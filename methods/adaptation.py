@@ -3,16 +3,19 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from fewshot_bench.methods.heads import cross_entropy, linear
+from fewshot_bench.methods.later import later, mentioned
 from fewshot_bench.methods.trunk import Moments, Norm, Trunk, Weights
 
 Batch = tuple[Tensor, Tensor]  # images (T, B, C, H, W), labels (T, B)
 Update = Callable[[Weights, Weights], Weights]  # (weights, gradients) -> new weights
+HeadName = Literal["", "centroid", "logistic", "cosine"]
+HEAD_VERSION = 1  # raise it when a head comes to compute something else
 Network = Callable[[Weights, Tensor], Tensor]  # (weights, images (T, B, C, H, W)) -> logits (T, B, n_classes)
 
 
@@ -31,6 +34,12 @@ class Adaptation:
     batch_size: int = 64  # images in a mini-batch, beyond that
     batches: int = 50  # mini-batch steps, beyond that; at least
     epochs: int = 2  # through the support set, beyond that; at least
+    head: HeadName = later("")  # fitted to frozen features in place of all that stands above; see frozen.py
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a result depends on."""
+        return {"head": self.head, "head_version": HEAD_VERSION} if self.head else mentioned(self)
 
     def schedule(self, n_support: int) -> tuple[int, int]:
         """(images in a step, steps) for a support set of n_support images."""

@@ -19,7 +19,7 @@ from fewshot_bench.methods.heads import cross_entropy
 from fewshot_bench.methods.interface import Episodes, Problem, TaskSource
 from fewshot_bench.methods.meta_learner import MetaLearner
 from fewshot_bench.methods.optimizers import OptimizerName, make_optimizer
-from fewshot_bench.methods.trunk import Moments, Norm
+from fewshot_bench.methods.trunk import Moments, Norm, Weights
 
 Reduction = Literal["mean", "sum"]
 
@@ -74,7 +74,7 @@ class Maml(MetaLearner):
         images, labels = episodes.support_images, episodes.support_labels
         weights, _ = adapt(
             classifier(self.trunk),
-            self.initial_weights(len(images)),
+            self.start(episodes),
             slices(images, labels, min(s.inner_batch, images.shape[1]), s.inner_steps),
             sgd(s.inner_lr_per_way * self.problem.n_way),
             second_order=not s.first_order,
@@ -85,6 +85,10 @@ class Maml(MetaLearner):
         if observed and self.tracks_moments:
             self.trunk.track(observed)
         return cross_entropy(logits, episodes.query_labels)
+
+    def start(self, episodes: Episodes) -> Weights:
+        """The weights that the inner loop starts from, for each task."""
+        return self.initial_weights(len(episodes.class_ids))
 
     def update(self) -> None:
         """One step of the outer optimiser along the gradients that `backward` set."""

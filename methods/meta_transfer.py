@@ -19,25 +19,22 @@ from torch import Tensor
 
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Episodes, Method, Problem, TaskSource
+from fewshot_bench.methods.later import later
 from fewshot_bench.methods.maml import Maml, MamlSettings
 from fewshot_bench.methods.meta_learner import MetaLearner
-from fewshot_bench.methods.optimizers import OptimizerName, make_optimizer
+from fewshot_bench.methods.optimizers import make_optimizer
 from fewshot_bench.methods.reptile import Reptile, ReptileSettings
-from fewshot_bench.methods.transfer import Transfer, TransferSettings
+from fewshot_bench.methods.supervised import SupervisedSettings, instances, supervised_on
+from fewshot_bench.methods.transfer import Transfer
+from fewshot_bench.methods.trunk import Trunk
 
 
 @dataclass(frozen=True)
-class JointSettings:
+class JointSettings(SupervisedSettings):
     """The choices that Algorithm 1 adds to its meta-learner's."""
 
     # "weighted average of these two update vectors"; no value is given
     beta: float = field(default=0.5, metadata={"max": 1})
-    # "all instances in the sampled tasks are used for the task-specific optimization" (tasks), or "defined over
-    # the entire base model's training dataset" (iid)
-    supervised_data: Literal["tasks", "iid"] = "tasks"
-    supervised_batch: int = 64  # images, for iid
-    supervised_lr: float = 1e-3  # alpha_d; no value is given: the transfer baseline's
-    supervised_optimizer: OptimizerName = "adam"  # line 9 is plain descent; its sources use Adam
     # line 9 takes the gradient at theta, before line 7 (old), or after it (new)
     supervised_at: Literal["old", "new"] = "old"
     # line 10 averages parameters (parameters); "two gradient updates are computed independently from these two
@@ -46,6 +43,12 @@ class JointSettings:
     average: Literal["parameters", "gradients"] = "parameters"
     # each head has one loss alone: line 10 to the letter scales its update by beta or 1 - beta (literal)
     head_step: Literal["literal", "full"] = "literal"
+    # of `parameters`: line 10's weights add up to 1 (literal), so that under Adam, whose steps have a length of their
+    # own, each loss moves the trunk half as far as alone; over the larger weight (full), at beta = 0.5 as far as alone
+    trunk_step: Literal["literal", "full"] = later("literal")
+    # alpha_d is a constant (constant); linear: it falls to 0 over the training, as Reptile's outer step does, which
+    # otherwise leaves the end of the training to the supervised loss
+    supervised_decay: Literal["constant", "linear"] = later("constant")
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,7 @@ class MetaTransfer(Method):
     def __init__(self, problem: Problem, settings: MamlMetaTransferSettings | ReptileMetaTransferSettings) -> None:
         super().__init__(problem, settings)
         self.meta = self.Learner(problem, settings)
-        supervised = TransferSettings(
-            lr=settings.supervised_lr,
-            batch_size=settings.supervised_batch,
-            optimizer=settings.supervised_optimizer,
-            norm=settings.norm,
-        )
-        self.transfer = Transfer(problem, supervised, trunk=self.meta.trunk)
+        self.transfer = supervised_on(self.meta.trunk, problem, settings, settings.norm)
         self.meta.tracks_moments = False
         if settings.average == "gradients":
             joint = make_optimizer(settings.supervised_optimizer, self, settings.supervised_lr)
@@ -97,13 +94,23 @@ class MetaTransfer(Method):
         """Its own, and those of the two methods that it is made of."""
         return [cls.version, cls.Learner.version, Transfer.version]
 
+    @property
+    def trunk(self) -> Trunk:
+        """The shared one."""
+        return self.meta.trunk
+
     def step(self, source: TaskSource) -> dict[str, Tensor]:
         """One iteration of Algorithm 1."""
         self.meta.iteration = self.iteration
         self.meta.execution = self.transfer.execution = self.execution
         episodes = self.meta.draw(source)
-        batch = self._supervised_batch(episodes, source)
-        joint = self._average_gradients if self.settings.average == "gradients" else self._average_parameters
+        iid = self.settings.supervised_data == "iid"
+        batch = source.batch(self.settings.supervised_batch) if iid else instances(episodes)
+        by_gradients = self.settings.average == "gradients"
+        if self.settings.supervised_decay == "linear":
+            for group in self.optimizers["joint" if by_gradients else "supervised"].param_groups:
+                group["lr"] = self.settings.supervised_lr * (1 - self.iteration / self.problem.iterations)
+        joint = self._average_gradients if by_gradients else self._average_parameters
         meta_loss, supervised_loss = joint(episodes, *batch)
         self.iteration += 1
         return {"loss": meta_loss, "supervised_loss": supervised_loss}
@@ -111,14 +118,6 @@ class MetaTransfer(Method):
     def predict(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:
         """The meta-learner's prediction from the shared trunk."""
         return self.meta.predict(episodes, adaptation)
-
-    def _supervised_batch(self, episodes: Episodes, source: TaskSource) -> tuple[Tensor, Tensor]:
-        """Images (B, C, H, W) and base-class labels (B,) for line 9."""
-        if self.settings.supervised_data == "iid":
-            return source.batch(self.settings.supervised_batch)
-        images = torch.cat([episodes.support_images, episodes.query_images], 1).flatten(0, 1)
-        labels = torch.cat([episodes.support_labels, episodes.query_labels], 1)  # (T, N+Q) within each task
-        return images, episodes.class_ids.gather(1, labels).flatten()
 
     def _average_parameters(self, episodes: Episodes, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Lines 7 to 10 to the letter: two optimisers, two states, and the resulting parameters averaged."""
@@ -132,11 +131,21 @@ class MetaTransfer(Method):
             _assign(trunk, old_trunk)
         supervised_loss = self.transfer.gradients(images, labels)
         self.transfer.optimizers["outer"].step()  # line 9
-        _assign(trunk, _weighted(beta, metalearner, _copies(trunk)))  # line 10
+        start = old_trunk if self.settings.supervised_at == "old" else metalearner
+        _assign(trunk, self._line_ten(metalearner, _copies(trunk), start))
         if self.settings.head_step == "literal":
             for (head, weight), old in zip(heads, old_heads, strict=True):
                 _assign(head.parameters(), _weighted(weight, _copies(head.parameters()), old))
         return meta_loss, supervised_loss
+
+    def _line_ten(self, metalearner: list[Tensor], discriminator: list[Tensor], start: list[Tensor]) -> list[Tensor]:
+        """The trunk's new parameters; start: where the discriminator's step began."""
+        beta = self.settings.beta
+        average = _weighted(beta, metalearner, discriminator)
+        if self.settings.trunk_step == "literal":
+            return average
+        larger = max(beta, 1 - beta)
+        return _weighted(1 / larger, average, start)  # start + (average - start) / larger
 
     def _average_gradients(self, episodes: Episodes, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One optimiser on beta g_meta + (1 - beta) g_supervised."""

@@ -13,11 +13,16 @@ from importlib.metadata import EntryPoint, distributions, entry_points
 from pathlib import Path
 from typing import Any
 
+from fewshot_bench.methods.anil import Anil
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.methods.maml import Maml
+from fewshot_bench.methods.meta_baseline import MetaBaseline
 from fewshot_bench.methods.meta_transfer import MamlMetaTransfer, ReptileMetaTransfer
+from fewshot_bench.methods.protomaml import ProtoMaml
 from fewshot_bench.methods.protonet import ProtoNet
+from fewshot_bench.methods.r2d2 import R2D2
 from fewshot_bench.methods.reptile import Reptile
+from fewshot_bench.methods.sequential import PretrainedMaml, PretrainedReptile
 from fewshot_bench.methods.transfer import Transfer
 
 METHODS: dict[str, type[Method]] = {
@@ -27,6 +32,12 @@ METHODS: dict[str, type[Method]] = {
     "reptile": Reptile,
     "maml-mtl": MamlMetaTransfer,
     "reptile-mtl": ReptileMetaTransfer,
+    "anil": Anil,
+    "protomaml": ProtoMaml,
+    "r2d2": R2D2,
+    "meta-baseline": MetaBaseline,
+    "pretrained-maml": PretrainedMaml,
+    "pretrained-reptile": PretrainedReptile,
 }
 GROUP = "fewshot_bench.methods"
 _registered: dict[str, type[Method]] = {}  # in this process, by `register`

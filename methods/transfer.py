@@ -13,8 +13,9 @@ from torch import Tensor
 
 from fewshot_bench.methods.adaptation import Adaptation, fit, fit_and_predict
 from fewshot_bench.methods.backbones import make_trunk
-from fewshot_bench.methods.heads import LinearHead, cross_entropy, linear, zero_head
+from fewshot_bench.methods.heads import CosineHead, LinearHead, cross_entropy, linear, zero_head
 from fewshot_bench.methods.interface import Episodes, Method, Problem, TaskSource
+from fewshot_bench.methods.later import later
 from fewshot_bench.methods.optimizers import OptimizerName, make_optimizer
 from fewshot_bench.methods.trunk import Moments, Norm, Trunk
 
@@ -28,6 +29,8 @@ class TransferSettings:
     optimizer: OptimizerName = "adam"  # Chen et al. 2019
     frozen: bool = False  # True: fit a linear head on frozen features, as Chen et al. 2019
     norm: Norm = "support"
+    # cosine: Baseline++ (Chen et al. 2019) in training; its test is the rule's head "cosine", on frozen features
+    training_head: Literal["linear", "cosine"] = later("linear")
 
 
 class Transfer(Method):
@@ -43,7 +46,8 @@ class Transfer(Method):
         generator = self.generator()
         own = make_trunk(problem, generator)
         self.trunk = trunk or own  # meta-transfer shares its trunk; the head's draw is the same either way
-        self.head = LinearHead(self.trunk.n_features, problem.n_base_classes, generator)
+        head = CosineHead if settings.training_head == "cosine" else LinearHead
+        self.head = head(self.trunk.n_features, problem.n_base_classes, generator)
         self.optimizers["outer"] = make_optimizer(settings.optimizer, self, settings.lr)
 
     @classmethod
@@ -69,7 +73,7 @@ class Transfer(Method):
         self.zero_grad(set_to_none=True)
         observed: Moments | None = [] if self.settings.norm == "running" else None
         weights = self.trunk.weights(1) | self.head.weights(1)
-        logits = linear(weights, self.trunk(weights, images[None], None, observed))  # (1, B, n_base_classes)
+        logits = self.head.logits(weights, self.trunk(weights, images[None], None, observed))  # (1, B, n_base_classes)
         loss = cross_entropy(logits, labels[None]).mean()
         torch.autograd.backward(loss)
         if observed:

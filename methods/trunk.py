@@ -58,12 +58,12 @@ class Trunk(nn.Module, ABC):
         return [(mean.repeat(n_tasks), variance.repeat(n_tasks)) for mean, variance in self.running_buffers()]
 
     @torch.no_grad()
-    def track(self, observed: Moments) -> None:
-        """Move the running moments towards those of a training pass (averaged over its tasks)."""
+    def track(self, observed: Moments, share: float = MOMENTUM) -> None:
+        """Move the running moments that share of the way to those of a pass (averaged over its tasks)."""
         for (running_mean, running_variance), (mean, variance) in zip(self.running_buffers(), observed, strict=True):
             n = running_mean.numel()
-            running_mean.lerp_(mean.view(-1, n).mean(0).type_as(running_mean), MOMENTUM)
-            running_variance.lerp_(variance.view(-1, n).mean(0).type_as(running_variance), MOMENTUM)
+            running_mean.lerp_(mean.view(-1, n).mean(0).type_as(running_mean), share)
+            running_variance.lerp_(variance.view(-1, n).mean(0).type_as(running_variance), share)
 
 
 def moments_of(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -80,7 +80,7 @@ def queries_apart(models: Sequence[Model], lab: Laboratory) -> Check:
     """
 
     def look(model: Model) -> tuple[float, int]:
-        method = runner.load(model.cell.training, model.checkpoint, lab)
+        method = runner.load(model.cell.training, model.checkpoint, lab, model.cell.adaptation)
         return influence(method, _first_episode(model.cell, lab), model.cell.adaptation or Adaptation())
 
     kind = "queries see each other"
@@ -146,7 +146,7 @@ def label_control(models: Sequence[Model], lab: Laboratory, say: Callable[[str],
     def score(model: Model) -> CellScore:
         say(model.name)
         cell = replace(model.cell, n_episodes=CONTROL_EPISODES)
-        method = runner.load(cell.training, model.checkpoint, lab)
+        method = runner.load(cell.training, model.checkpoint, lab, cell.adaptation)
         results = [result for chunk in runner.evaluate(cell, method, permuted, 0) for result in chunk]
         counts = tuple(result.score() for result in results)
         place = (cell.variant, cell.setting.n_way, cell.setting.n_shot, cell.training.seed)

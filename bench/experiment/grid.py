@@ -178,11 +178,18 @@ def cells(request: Request, images: ImageSet) -> list[Cell]:
                             split=split.name,
                             setting=Setting(way, shot, config.episodes.n_query),
                             bank_seed=config.episodes.bank_seed,
-                            adaptation=adaptation if method.adapts else None,
+                            adaptation=_rule(adaptation, method),
                             n_episodes=request.episodes or config.budgets[request.budget].episodes_at(shot),
                         )
                     )
     return found
+
+
+def _rule(adaptation: Adaptation, method: type[Method]) -> Adaptation | None:
+    """What of a rule says how a method is tested: of one with a head nothing else."""
+    if adaptation.head:
+        return Adaptation(head=adaptation.head)
+    return adaptation if method.adapts else None
 
 
 def _check_size(backbone: Backbone, images: ImageSet) -> None:

@@ -12,6 +12,7 @@ from fewshot_bench.experiment.selection import Place
 from fewshot_bench.files import content_of
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Problem
+from fewshot_bench.methods.later import mentioned
 from fewshot_bench.seeding import derive_seed, digest
 from fewshot_bench.tables.wording import setting_name
 
@@ -46,7 +47,7 @@ class Training:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """Everything that can change the trained weights, and nothing else."""
-        everything = dataclasses.asdict(self) | {"settings": by_content(dataclasses.asdict(self.settings))}
+        everything = dataclasses.asdict(self) | {"settings": by_content(mentioned(self.settings))}
         for f in dataclasses.fields(self):
             if f.name in UNMENTIONED and getattr(self, f.name) == f.default:
                 del everything[f.name]
@@ -105,7 +106,7 @@ class Cell:
             "split": self.split,
             "setting": dataclasses.asdict(self.setting),
             "bank": [BANK_VERSION, self.bank_seed],
-            "adaptation": self.adaptation and dataclasses.asdict(self.adaptation),
+            "adaptation": self.adaptation and self.adaptation.identity,
         }
 
     @cached_property

@@ -19,6 +19,7 @@ from fewshot_bench.experiment.selection import place_of
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.backbones import BACKBONES
 from fewshot_bench.methods.interface import CORE_VERSION
+from fewshot_bench.methods.later import mentioned
 from fewshot_bench.methods.registry import UnusableMethod, find_method, method_names
 from fewshot_bench.results.store.reading import CellFacts, Reader
 from fewshot_bench.settings import build
@@ -63,7 +64,7 @@ def find_stored(reader: Reader, key_or_prefix: str) -> Stored:
 def rebuild(stored: Stored) -> Cell:
     """The cell, from its stored identity alone. Raises NothingSelected where this code cannot repeat it."""
     row, identity = stored.facts.cell, stored.facts.cell["identity"]
-    rule = identity["adaptation"]
+    rule = {name: value for name, value in (identity["adaptation"] or {}).items() if name != "head_version"}
     try:
         cell = Cell(
             variant=row["variant"],
@@ -71,7 +72,7 @@ def rebuild(stored: Stored) -> Cell:
             split=identity["split"],
             setting=Setting(**identity["setting"]),
             bank_seed=identity["bank"][1],
-            adaptation=rule and build(Adaptation, rule, "adaptation"),
+            adaptation=build(Adaptation, rule, "adaptation") if rule else None,
             n_episodes=len(stored.facts.episodes),
         )
         if cell.key != row["key"]:
@@ -150,7 +151,7 @@ def _training(identity: dict[str, Any], bank_version: int) -> Training:
             f"the versions of its method, core and episode bank were {then[:-1]}, this code's are {now[:-1]}"
         )
     settings: Any = build(method.Settings, identity["settings"], "settings")
-    missing = [f.name for f in dataclasses.fields(settings) if f.name not in identity["settings"]]
+    missing = [name for name in mentioned(settings) if name not in identity["settings"]]
     if missing:
         raise UsageError(f"it was made before {name} had the setting {missing[0]!r}")
     if identity["backbone"] not in BACKBONES:

@@ -85,7 +85,7 @@ def _test(
 def _replayed(stored: Stored, cell: Cell, weights: str, lab: Laboratory, first: int) -> Iterator[EpisodeReplay]:
     def load() -> Method:
         try:
-            return runner.load(cell.training, weights, lab)
+            return runner.load(cell.training, weights, lab, cell.adaptation)
         except (KeyError, RuntimeError) as error:  # tensors of other names or shapes
             raise NothingSelected(f"the weights do not fit this code's {cell.training.method}: {error}") from None
 

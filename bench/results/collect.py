@@ -1,6 +1,5 @@
 """Stored results of the wanted cells -> the one input of tables and reports."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -184,7 +183,7 @@ def _facts(cells: list[Cell], reader: Reader) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     for rule in dict.fromkeys(cell.adaptation for cell in cells if cell.adaptation):
         found.setdefault("adaptation at test", []).append(
-            ", ".join(f"{name} {value}" for name, value in dataclasses.asdict(rule).items())
+            ", ".join(f"{name} {value}" for name, value in rule.identity.items())
         )
     for run in reader.runs_behind(cell.key for cell in cells):
         commit = (run["git_commit"] or "not a checkout") + (" with uncommitted changes" if run["git_dirty"] else "")

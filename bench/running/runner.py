@@ -17,6 +17,7 @@ from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.backbones import BACKBONES
 from fewshot_bench.methods.execution import Execution
+from fewshot_bench.methods.frozen import Frozen
 from fewshot_bench.methods.interface import Episodes, Method
 from fewshot_bench.methods.registry import find_method
 from fewshot_bench.results.confusion import pack_answers
@@ -24,7 +25,7 @@ from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.curves import Clock, Losses
 from fewshot_bench.running.device import arithmetic, describe
 from fewshot_bench.running.events import Progressed, Saved, Trained, TrainingEvent, TrainingFailed
-from fewshot_bench.running.returned import check_features, check_logits, check_step
+from fewshot_bench.running.returned import BrokenMethod, check_features, check_logits, check_step
 from fewshot_bench.running.tasks import BaseClasses, Features, Gallery, class_index
 from fewshot_bench.seeding import derive_seed
 
@@ -53,7 +54,7 @@ class Laboratory:
     should_stop: Callable[[], bool]
     recompute: bool = False  # see `execution.Execution`
     embedded: WeakKeyDictionary[Method, dict[str, Features]] = field(default_factory=WeakKeyDictionary)  # by split
-    loaded: dict[tuple[str, str], Method] = field(default_factory=dict)  # by training's and weights' key: the last one
+    loaded: dict[tuple[str, str, bool], Method] = field(default_factory=dict)  # by training, weights, frozen: the last
 
 
 def build(training: Training, lab: Laboratory) -> Method:
@@ -74,12 +75,27 @@ def execution_of(training: Training, device: torch.device, recompute: bool) -> E
     )
 
 
-def load(training: Training, checkpoint: str, lab: Laboratory) -> Method:
-    """The finished method of a stored training. Raises WeightsGone if its weights are missing or damaged."""
+def load(training: Training, checkpoint: str, lab: Laboratory, rule: Adaptation | None = None) -> Method:
+    """The finished method of a stored training, frozen where the rule has a head.
+
+    Raises WeightsGone if its weights are missing or damaged, BrokenMethod for one that has no features to freeze.
+    """
     state = lab.checkpoints.load_finished(checkpoint)
     if state is None:
         raise WeightsGone(f"the weights {checkpoint} are missing or damaged")
-    return build(training, lab).load_training_state(state).eval()
+    method = build(training, lab).load_training_state(state).eval()
+    return frozen(method, training, lab) if rule and rule.head else method
+
+
+def frozen(method: Method, training: Training, lab: Laboratory) -> Method:
+    """A finished method's features under a head that a rule names. Raises BrokenMethod for one without any."""
+    classes = lab.images.classes_of(training.base_parts)
+    source = BaseClasses(lab.images, classes, lab.gallery, training.data_identity)
+    try:
+        with arithmetic(training.numerics, lab.device):
+            return Frozen(method, source)
+    except TypeError as error:
+        raise BrokenMethod(f"{training.method}: {error}") from None
 
 
 def train(training: Training, lab: Laboratory) -> Iterator[TrainingEvent]:

@@ -109,10 +109,11 @@ def _evaluate(job: CellJob, lab: Laboratory) -> Iterator[Event]:
 
 def _trained(job: CellJob, lab: Laboratory) -> Method:
     """The method of a cell; that of the cell before it stays loaded, as cells of one training follow each other."""
-    key = (job.planned.cell.training.key, job.checkpoint)
+    training, rule = job.planned.cell.training, job.planned.cell.adaptation
+    key = training.key, job.checkpoint, bool(rule and rule.head)
     if key not in lab.loaded:
         lab.loaded.clear()
-        lab.loaded[key] = runner.load(job.planned.cell.training, job.checkpoint, lab)
+        lab.loaded[key] = runner.load(training, job.checkpoint, lab, rule)
     return lab.loaded[key]
 
 

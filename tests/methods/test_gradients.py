@@ -6,8 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from fewshot_bench.methods.anil import Anil
+from fewshot_bench.methods.heads import cross_entropy
 from fewshot_bench.methods.interface import Episodes, Problem
 from fewshot_bench.methods.maml import Maml, MamlSettings
+from fewshot_bench.methods.protomaml import ProtoMaml
+from fewshot_bench.methods.r2d2 import R2D2, R2D2Settings
 from fewshot_bench.methods.reptile import Reptile, ReptileSettings
 
 PROBLEM = Problem(1, 16, 4, 8, 3, 2, 3, 10, 5)
@@ -31,6 +35,11 @@ def tied_episodes(n_tasks: int = 2, n_query: int = 3) -> Episodes:
 
 def reference_logits(w: list, support, queries, norm: str):
     """One task's network, written out plainly: `w` is [conv, gamma, beta] x 4, head weight, head bias."""
+    logits = reference_features(w, support, queries, norm) @ w[12].T + w[13]
+    return logits if queries is None else logits[len(support) :]
+
+
+def reference_features(w: list, support, queries, norm: str):
     n = len(support)
     x = torch.cat([support, queries]) if queries is not None else support
     for i in range(4):
@@ -41,8 +50,7 @@ def reference_logits(w: list, support, queries, norm: str):
         variance = ((of - mean) ** 2).mean((0, 2, 3), keepdim=True)
         x = (x - mean) / (variance + 1e-5).sqrt() * gamma[:, None, None] + beta[:, None, None]
         x = F.max_pool2d(F.relu(x), 2)
-    logits = x.flatten(1) @ w[12].T + w[13]
-    return logits if queries is None else logits[n:]
+    return x.flatten(1)
 
 
 def weights_of(method) -> list:
@@ -55,6 +63,64 @@ def inner_losses(w, episodes, t, steps, lr, create_graph):
         gradients = torch.autograd.grad(loss, w, create_graph=create_graph)
         w = [p - lr * g for p, g in zip(w, gradients, strict=True)]
     return w
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+def test_anil_gradient(first_order):
+    settings = MamlSettings(first_order=first_order, inner_steps=3, inner_lr_per_way=0.1 / 3, meta_batch=2)
+    method, episodes = Anil(PROBLEM, settings).double(), tied_episodes()
+    method.gradients(episodes)
+    start = [p.detach().clone().requires_grad_() for p in weights_of(method)]
+    total = torch.zeros((), dtype=torch.float64)
+    for t in range(2):
+        features = reference_features(start, episodes.support_images[t], episodes.query_images[t], "support")
+        head = start[12:]
+        for _ in range(3):
+            loss = F.cross_entropy(features[:6] @ head[0].T + head[1], episodes.support_labels[t])
+            gradients = torch.autograd.grad(loss, head, create_graph=not first_order, retain_graph=True)
+            head = [p - 0.1 * g for p, g in zip(head, gradients, strict=True)]
+        total = total + F.cross_entropy(features[6:] @ head[0].T + head[1], episodes.query_labels[t]) / 2
+    for mine, theirs in zip(weights_of(method), torch.autograd.grad(total, start), strict=True):
+        torch.testing.assert_close(mine.grad, theirs, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+def test_protomaml_gradient(first_order):
+    """The inner gradients take the prototypes for constants of their own; the outer one goes through them."""
+    settings = MamlSettings(first_order=first_order, inner_steps=2, inner_lr_per_way=0.01 / 3, meta_batch=2)
+    method, episodes = ProtoMaml(PROBLEM, settings).double(), tied_episodes()
+    method.gradients(episodes)
+    start = [p.detach().clone().requires_grad_() for p in method.trunk.parameters()]
+    total = torch.zeros((), dtype=torch.float64)
+    for t in range(2):
+        labels = episodes.support_labels[t]
+        support = reference_features(start, episodes.support_images[t], None, "")
+        prototypes = torch.stack([support[labels == c].mean(0) for c in range(3)])
+        w = [*(p * 1 for p in start), 2 * prototypes, -(prototypes**2).sum(1)]
+        w = inner_losses(w, episodes, t, 2, 0.01, create_graph=not first_order)
+        logits = reference_logits(w, episodes.support_images[t], episodes.query_images[t], "support")
+        total = total + F.cross_entropy(logits, episodes.query_labels[t]) / 2
+    for mine, theirs in zip(method.trunk.parameters(), torch.autograd.grad(total, start), strict=True):
+        torch.testing.assert_close(mine.grad, theirs, rtol=1e-8, atol=1e-11)
+
+
+@pytest.mark.parametrize("n_shot", [2, 20])
+def test_r2d2_gradient_goes_through_the_ridge_regression(n_shot):
+    """Woodbury's form with few images, the other one with many: both the inverse written out."""
+    g = torch.Generator().manual_seed(0)
+    support, queries = (torch.randn(1, n, 4, generator=g, dtype=torch.float64) for n in (3 * n_shot, 6))
+    labels, answers = torch.arange(3).repeat(1, n_shot), torch.arange(3).repeat(1, 2)
+    method = R2D2(PROBLEM, R2D2Settings(ridge=0.7)).double()
+    leaves = [support.requires_grad_(), queries.requires_grad_(), method.log_ridge, method.log_scale]
+    loss = cross_entropy(method.logits(support, labels, queries, 3), answers).sum()
+    x, q = (torch.cat([f[0], torch.ones(len(f[0]), 1, dtype=torch.float64)], 1) for f in (support, queries))
+    y, n = F.one_hot(labels[0], 3).double(), len(support[0])
+    inverse = torch.linalg.inv(x.T @ x / n + method.log_ridge.exp() * torch.eye(5, dtype=torch.float64))
+    expected = F.cross_entropy(method.log_scale.exp() * q @ inverse @ x.T @ y / n, answers[0])
+    torch.testing.assert_close(loss, expected)
+    pairs = zip(torch.autograd.grad(loss, leaves), torch.autograd.grad(expected, leaves), strict=True)
+    for mine, theirs in pairs:
+        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("norm", ["support", "transductive"])

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from fewshot_bench.methods.interface import Problem
+from fewshot_bench.methods.later import mentioned
 from fewshot_bench.methods.maml import Maml, MamlSettings
 from fewshot_bench.methods.meta_transfer import (
     MamlMetaTransfer,
@@ -12,6 +13,7 @@ from fewshot_bench.methods.meta_transfer import (
     ReptileMetaTransferSettings,
 )
 from fewshot_bench.methods.reptile import Reptile, ReptileSettings
+from fewshot_bench.methods.supervised import instances
 from fewshot_bench.methods.transfer import Transfer, TransferSettings
 from fewshot_bench.running.tasks import BaseClasses, Gallery
 
@@ -38,17 +40,20 @@ def equal(a, b) -> bool:
     return all(torch.equal(x, y) for x, y in zip(parameters(a), parameters(b), strict=True))
 
 
-def test_beta_one_is_the_meta_learner(kind, images):
+@pytest.mark.parametrize("trunk_step", ["literal", "full"])
+def test_beta_one_is_the_meta_learner(kind, trunk_step, images):
     joint, joint_settings, meta, settings = KINDS[kind]
-    mine = run(joint(PROBLEM, joint_settings(beta=1.0, meta_batch=2)), images)
+    mine = run(joint(PROBLEM, joint_settings(beta=1.0, meta_batch=2, trunk_step=trunk_step)), images)
     theirs = run(meta(PROBLEM, settings(meta_batch=2)), images)
     assert equal(mine.meta.trunk, theirs.trunk)
     assert equal(mine.meta.head, theirs.head)
 
 
-def test_beta_zero_is_the_transfer_baseline(kind, images):
+@pytest.mark.parametrize("trunk_step", ["literal", "full"])
+def test_beta_zero_is_the_transfer_baseline(kind, trunk_step, images):
     joint, joint_settings, _, _ = KINDS[kind]
-    settings = joint_settings(beta=0.0, supervised_data="iid", supervised_batch=16, meta_batch=2)
+    own = {"supervised_data": "iid", "supervised_batch": 16, "meta_batch": 2}
+    settings = joint_settings(beta=0.0, trunk_step=trunk_step, **own)
     mine = run(joint(PROBLEM, settings), images)
     theirs = run(Transfer(PROBLEM, TransferSettings(batch_size=16)), images)
     assert equal(mine.transfer.trunk, theirs.trunk)
@@ -67,6 +72,33 @@ def test_line_ten_is_the_weighted_average_of_two_separate_updates(kind, images):
     ends = {b: run(joint(PROBLEM, joint_settings(beta=b, meta_batch=2)), images, steps=1) for b in (0.0, beta, 1.0)}
     for low, mid, high in zip(*(parameters(ends[b]) for b in (0.0, beta, 1.0)), strict=True):
         torch.testing.assert_close(mid, beta * high + (1 - beta) * low, rtol=1e-6, atol=1e-7)
+
+
+def test_full_steps_of_the_trunk_are_the_sum_of_both_where_beta_is_a_half(kind, images):
+    joint, joint_settings, _, _ = KINDS[kind]
+    start, *ends = (
+        parameters(run(joint(PROBLEM, joint_settings(meta_batch=2, **choice)), images, steps).trunk)
+        for steps, choice in ((0, {}), (1, {"beta": 1.0}), (1, {"beta": 0.0}), (1, {"trunk_step": "full"}))
+    )
+    for old, meta, supervised, full in zip(start, *ends, strict=True):
+        torch.testing.assert_close(full - old, (meta - old) + (supervised - old), rtol=1e-4, atol=1e-7)
+
+
+def test_the_supervised_rate_falls_to_zero_where_it_is_told_to(kind, images):
+    joint, joint_settings, _, _ = KINDS[kind]
+    method = joint(PROBLEM, joint_settings(meta_batch=2, supervised_decay="linear"))
+    rates = []
+    for _ in range(PROBLEM.iterations):
+        run(method, images, steps=1)
+        rates.append(method.optimizers["supervised"].param_groups[0]["lr"])
+    assert rates == pytest.approx([1e-3 * left / 6 for left in (6, 5, 4, 3, 2, 1)])
+
+
+def test_choices_that_came_later_are_mentioned_only_where_they_are_on(kind):
+    _, settings, _, _ = KINDS[kind]
+    off = mentioned(settings())
+    assert not {"trunk_step", "supervised_decay"} & off.keys()
+    assert mentioned(settings(trunk_step="full")) == off | {"trunk_step": "full"}
 
 
 def test_with_sgd_averaging_parameters_equals_averaging_gradients(kind, images, in_double):
@@ -101,7 +133,7 @@ def test_supervised_data_are_the_tasks_own_instances_with_their_base_labels(kind
     method = joint(PROBLEM, joint_settings(meta_batch=2))
     source = BaseClasses(images, images.parts["train"], Gallery(images, torch.device("cpu")), ["mtl"])
     episodes = method.meta.draw(source)
-    batch, labels = method._supervised_batch(episodes, source)
+    batch, labels = instances(episodes)
     everything = torch.from_numpy(images.images).float() / 255
     for image, label in zip(batch, labels, strict=True):
         found = (everything == image).flatten(1).all(1).nonzero().flatten()
@@ -111,7 +143,14 @@ def test_supervised_data_are_the_tasks_own_instances_with_their_base_labels(kind
 
 @pytest.mark.parametrize(
     "setting",
-    [{"supervised_at": "new"}, {"head_step": "full"}, {"average": "gradients"}, {"supervised_data": "iid"}],
+    [
+        {"supervised_at": "new"},
+        {"head_step": "full"},
+        {"trunk_step": "full"},
+        {"supervised_decay": "linear"},
+        {"average": "gradients"},
+        {"supervised_data": "iid"},
+    ],
 )
 def test_each_reading_of_the_algorithm_gives_other_weights(kind, setting, images):
     joint, joint_settings, _, _ = KINDS[kind]
