@@ -45,4 +45,5 @@ def fitted(x: Tensor, y: Tensor) -> Tensor:
         slopes = of_w + DECAY * w, of_g + DECAY * g
         moves = [m.lerp(s, 1 - MOMENTUM) for m, s in zip(moves or slopes, slopes, strict=True)]  # as torch's SGD begins
         w, g = w - LR * moves[0], g - LR * moves[1]
-    return 2 * g * F.normalize(w, dim=-1)
+    fit: Tensor = 2 * g * F.normalize(w, dim=-1)
+    return fit

@@ -49,7 +49,9 @@ class CosineHead(nn.Module):
         self.head_weight = nn.Parameter(weight)  # its direction counts
         self.head_norm = nn.Parameter(weight.norm(dim=1))
 
-    weights = LinearHead.weights
+    def weights(self, n_tasks: int) -> Weights:
+        """See `LinearHead.weights`."""
+        return {name: p.expand(n_tasks, *p.shape) for name, p in self.named_parameters()}
 
     @staticmethod
     def logits(weights: Weights, features: Tensor) -> Tensor:

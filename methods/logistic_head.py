@@ -38,17 +38,13 @@ def minimum(x: Tensor, y: Tensor) -> Tensor:
     bound = torch.linalg.cholesky_ex(x.transpose(1, 2) @ x / 2 + torch.diag_embed(shrunk[..., 0]))[0]
     weight = x.new_zeros(len(x), x.shape[2], y.shape[2])
     logits, direction = torch.zeros_like(y), torch.zeros_like(weight)
-    before = scale = None
+    before, scale = torch.zeros_like(weight), torch.zeros_like(shrunk[:, :1])
     for _ in range(ITERATIONS):
         gradient = x.transpose(1, 2) @ (logits.softmax(-1) - y) + shrunk * weight
         towards = torch.cholesky_solve(gradient, bound)
         along = _dot(gradient, towards)
-        if before is not None:
-            turn = _ratio(along - _dot(before, towards), scale).clamp(min=0)
-            direction = turn * direction - towards
-            direction = torch.where(_dot(gradient, direction) < 0, direction, -towards)
-        else:
-            direction = -towards
+        direction = _ratio(along - _dot(before, towards), scale).clamp(min=0) * direction - towards
+        direction = torch.where(_dot(gradient, direction) < 0, direction, -towards)
         before, scale = gradient, along
         change = x @ direction
         length = _search(logits, change, y, _dot(shrunk * weight, direction), _dot(shrunk * direction, direction))

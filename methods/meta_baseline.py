@@ -46,8 +46,8 @@ class CosinePrototypes(EpisodicEmbedding):
     def __init__(self, problem: Problem, settings: MetaBaselineSettings) -> None:
         super().__init__(problem, settings)
         self.temperature = nn.Parameter(torch.tensor(settings.temperature))
-        own = {"lr": settings.lr, "momentum": MOMENTUM, "weight_decay": WEIGHT_DECAY}
-        self.optimizers["outer"] = torch.optim.SGD(self.parameters(), **own)
+        sgd = torch.optim.SGD(self.parameters(), settings.lr, MOMENTUM, weight_decay=WEIGHT_DECAY)
+        self.optimizers["outer"] = sgd
 
     @classmethod
     def training_setting(cls, settings: MetaBaselineSettings, n_way: int, n_shot: int) -> tuple[int, int]:
@@ -70,21 +70,21 @@ class MetaBaseline(Sequential):
     Learner = CosinePrototypes
     adapts = False
     trials = ({"supervised_batch": 16},)
-    learner: CosinePrototypes
+    meta: CosinePrototypes
 
     @property
     def embeds(self) -> bool:
         """As its prototypes."""
-        return self.learner.embeds
+        return self.meta.embeds
 
     def embed(self, images: Tensor) -> Tensor:
         """See `Method.embed`."""
-        return self.learner.embed(images)
+        return self.meta.embed(images)
 
     def predict(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:
         """See `Method.predict`."""
-        return self.learner.predict(episodes, adaptation)
+        return self.meta.predict(episodes, adaptation)
 
     def classify(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:
         """See `Method.classify`."""
-        return self.learner.classify(episodes, adaptation)
+        return self.meta.classify(episodes, adaptation)

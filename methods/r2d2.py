@@ -59,13 +59,12 @@ class R2D2(EpisodicEmbedding):
 
 def ridge_regression(x: Tensor, labels: Tensor, n_way: int, ridge: Tensor) -> Tensor:
     """(T, F, n_way): (X'X + N ridge I)^-1 X'Y of x (T, N, F), through the smaller of two systems (Woodbury)."""
-    y, n = F.one_hot(labels, n_way).to(x.dtype), x.shape[1]  # (T, N, n_way)
+    y, n, across = F.one_hot(labels, n_way).to(x.dtype), x.shape[1], x.transpose(1, 2)  # y: (T, N, n_way)
     few = n < x.shape[2]
-    gram = x @ x.transpose(1, 2) if few else x.transpose(1, 2) @ x
+    gram = x @ across if few else across @ x
     system = gram + n * ridge * torch.eye(gram.shape[-1], device=x.device, dtype=x.dtype)
-    if few:
-        return x.transpose(1, 2) @ torch.linalg.solve_ex(system, y)[0]
-    return torch.linalg.solve_ex(system, x.transpose(1, 2) @ y)[0]
+    solution: Tensor = torch.linalg.solve_ex(system, y if few else across @ y)[0]
+    return across @ solution if few else solution
 
 
 def _with_ones(x: Tensor) -> Tensor:

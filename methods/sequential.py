@@ -46,11 +46,11 @@ class Sequential(Method):
     def __init__(self, problem: Problem, settings: Any) -> None:
         super().__init__(problem, settings)
         self.pretraining_steps = round(settings.pretraining * problem.iterations)
-        self.learner = self.Learner(replace(problem, iterations=problem.iterations - self.pretraining_steps), settings)
-        self.transfer = supervised_on(self.learner.trunk, problem, settings, settings.norm)
+        self.meta = self.Learner(replace(problem, iterations=problem.iterations - self.pretraining_steps), settings)
+        self.transfer = supervised_on(self.meta.trunk, problem, settings, settings.norm)
         self.optimizers = {
             "supervised": self.transfer.optimizers["outer"],
-            "meta": self.learner.optimizers["outer"],
+            "meta": self.meta.optimizers["outer"],
         }
 
     @classmethod
@@ -67,28 +67,28 @@ class Sequential(Method):
     @property
     def trunk(self) -> Trunk:
         """The one that both stages train."""
-        trunk: Trunk = self.learner.trunk
+        trunk: Trunk = self.meta.trunk
         return trunk
 
     def step(self, source: TaskSource) -> dict[str, Tensor]:
         """One update of the stage that is on."""
-        self.learner.execution = self.transfer.execution = self.execution
-        self.learner.iteration = self.iteration - self.pretraining_steps
+        self.meta.execution = self.transfer.execution = self.execution
+        self.meta.iteration = self.iteration - self.pretraining_steps
         pretrains = self.iteration < self.pretraining_steps
-        losses = {"loss": self._pretrain(source)} if pretrains else self.learner.step(source)
+        losses = {"loss": self._pretrain(source)} if pretrains else self.meta.step(source)
         self.iteration += 1
         return losses
 
     def _pretrain(self, source: TaskSource) -> Tensor:
         iid = self.settings.supervised_data == "iid"
-        batch = source.batch(self.settings.supervised_batch) if iid else instances(self.learner.draw(source))
+        batch = source.batch(self.settings.supervised_batch) if iid else instances(self.meta.draw(source))
         loss = self.transfer.gradients(*batch)
         self.transfer.optimizers["outer"].step()
         return loss
 
     def predict(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:
         """The learner's."""
-        logits: Tensor = self.learner.predict(episodes, adaptation)
+        logits: Tensor = self.meta.predict(episodes, adaptation)
         return logits
 
 

@@ -1,6 +1,5 @@
 """A tiny grid on tiny photographs, and the command line, called in this process or in one of its own."""
 
-import dataclasses
 import os
 import shutil
 import subprocess
@@ -136,7 +135,7 @@ def place(tmp_path: Path, photos: Path, cache: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("BENCH_DB", raising=False)
     monkeypatch.chdir(tmp_path)
     # written out, so that no change of the packaged defaults changes what is tested here
-    rule = dataclasses.asdict(Adaptation()) | {"steps": 2, "batches": 2}
+    rule = Adaptation().identity | {"steps": 2, "batches": 2}
     adaptation = "\n".join(f"{name} = {value}" for name, value in rule.items())
     (tmp_path / "bench.toml").write_text(CONFIG.format(source=str(photos), adaptation=adaptation))
     return Workplace(tmp_path)

@@ -19,7 +19,7 @@ from fewshot_bench.running.tasks import BaseClasses, Gallery
 
 CPU = torch.device("cpu")
 STEPS = WARM_UP + 4
-SMALL = {"train_way": 5, "train_shot": 3, "batch_size": 8, "meta_batch": 2, "inner_steps": 2}
+SMALL = {"train_way": 5, "train_shot": 3, "batch_size": 8, "meta_batch": 2, "inner_steps": 2, "pretraining": 0.5}
 NORMS = ["support", "running"]
 
 
@@ -28,7 +28,7 @@ def make(name: str, norm: str):
     known = {f.name for f in dataclasses.fields(cls.Settings)}
     settings = cls.Settings(**{k: v for k, v in (SMALL | {"norm": norm}).items() if k in known})
     n_way, n_shot = cls.training_setting(settings, 4, 2)
-    return cls(Problem(1, 16, 4, 8, n_way, n_shot, 3, STEPS, 1), settings)
+    return cls(Problem(1, 16, 4, 8, n_way, n_shot, 3, STEPS * (1 + ("pretraining" in known)), 1), settings)
 
 
 class Tape:
@@ -76,7 +76,7 @@ def test_replayed_steps_are_the_plain_ones(name, norm, images, monkeypatch):
 
         monkeypatch.setattr(interface, "Recorded", on_tape)
         source = BaseClasses(images, images.parts["train"], Gallery(images, CPU), ["test"])
-        losses = [method.step(source)["loss"] for _ in range(STEPS)]
+        losses = [method.step(source)["loss"] for _ in range(method.problem.iterations)]
         ends.append((losses, method.training_state()))
     (plain_losses, plain), (losses, replayed) = ends
     assert tapes

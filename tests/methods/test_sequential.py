@@ -1,6 +1,7 @@
 """Pretrain, then meta-learn: each stage is the method that it names, bit for bit."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from fewshot_bench.methods.sequential import (
 from fewshot_bench.methods.transfer import Transfer, TransferSettings
 
 PROBLEM = Problem(1, 16, 4, 24, 3, 2, 4, 6, 5)
-KINDS = {
+KINDS: dict[str, tuple[Any, Any, Any, Any, dict[str, Any]]] = {
     "maml": (PretrainedMaml, PretrainedMamlSettings, Maml, MamlSettings, {"meta_batch": 2}),
     "reptile": (PretrainedReptile, PretrainedReptileSettings, Reptile, ReptileSettings, {"meta_batch": 2}),
     "meta-baseline": (MetaBaseline, MetaBaselineSettings, CosinePrototypes, MetaBaselineSettings, {"pretraining": 0.5}),
@@ -29,7 +30,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_half_of_the_steps_are_transfer_s_and_half_the_learner_s_from_there(kind):
     whole, settings, learner, own, small = KINDS[kind]
-    supervised = {"supervised_data": "iid", "supervised_batch": 8}
+    supervised: dict[str, Any] = {"supervised_data": "iid", "supervised_batch": 8}
     method, source = whole(PROBLEM, settings(**supervised, **small)), EasyImages()
     norm = method.settings.norm
     transfer, same = Transfer(PROBLEM, TransferSettings(batch_size=8, norm=norm)), EasyImages()
@@ -42,7 +43,7 @@ def test_half_of_the_steps_are_transfer_s_and_half_the_learner_s_from_there(kind
     for _ in range(3):
         method.step(source)
         alone.step(same)
-    assert_equal(method.learner, alone)
+    assert_equal(method.meta, alone)
     assert method.iteration == 6
 
 
