@@ -47,6 +47,7 @@ class RunConfig:
     device: Device
     recompute: bool
     out: str
+    rules: str
     jobs: int = _between(0, MOST_PROCESSES)
     threads: int = _between(1, MOST_PROCESSES)
     server_wait_seconds: int = _between(0, 86_400)
@@ -128,6 +129,17 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class TuningGroup:
+    """What `bench tune` tries for settings of some shots; the rules are checked where [adaptation] is: grid.py."""
+
+    ways: tuple[int, ...] = _between(2, MOST_WAYS)
+    shots: tuple[int, ...] = _between(1, MOST_WAYS)  # that are tuned on
+    from_shot: int = _between(1, MOST_WAYS)  # the rule found is for settings from so many shots up
+    episodes: int = _between(1, MOST_EPISODES)  # of 5 ways
+    rules: Any = ()  # a list of tables
+
+
+@dataclass(frozen=True)
 class GridConfig:
     """methods x ways x shots x seeds; an empty budget or protocol takes [run]'s."""
 
@@ -150,6 +162,7 @@ class Config:
     training: TrainingConfig
     augmentation: AugmentationConfig
     adaptation: dict[str, Any]
+    tuning: dict[str, TuningGroup]
     budgets: dict[str, Budget]
     grids: dict[str, GridConfig]
     methods: dict[str, dict[str, Any]]
@@ -202,7 +215,7 @@ def _config(tables: dict[str, Any]) -> Config:
     for name, section in tables.items():
         if not isinstance(section, dict):
             raise UsageError(f"{name} = {shown(section)} must be a section [{name}]")
-    for name in ("budgets", "grids", "methods"):
+    for name in ("budgets", "grids", "methods", "tuning"):
         for entry, table in tables[name].items():
             if not isinstance(table, dict):
                 raise UsageError(f"[{name}] {entry} = {shown(table)} must be a table [{name}.{entry}]")
@@ -214,6 +227,7 @@ def _config(tables: dict[str, Any]) -> Config:
         training=build(TrainingConfig, tables["training"], "training"),
         augmentation=build(AugmentationConfig, tables["augmentation"], "augmentation"),
         adaptation=tables["adaptation"],
+        tuning={name: build(TuningGroup, table, f"tuning.{name}") for name, table in tables["tuning"].items()},
         budgets={name: _budget(table, f"budgets.{name}") for name, table in tables["budgets"].items()},
         grids={name: build(GridConfig, table, f"grids.{name}") for name, table in tables["grids"].items()},
         methods=tables["methods"],

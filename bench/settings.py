@@ -37,7 +37,7 @@ def build(cls: type[T], table: Any, where: str) -> T:
         if key not in known:
             raise UsageError(f"[{where}] has no key {key!r}: {did_you_mean(key, list(known))}")
     for name, f in known.items():
-        if name not in table and f.default is dataclasses.MISSING:
+        if name not in table and f.default is f.default_factory is dataclasses.MISSING:
             raise UsageError(f"[{where}] needs the key {name!r}")
     values = {key: _value(hints[key], value, f"[{where}] {key}", known[key].metadata) for key, value in table.items()}
     return cls(**values)

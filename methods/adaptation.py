@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fewshot_bench.methods.heads import cross_entropy, linear
 from fewshot_bench.methods.later import later, mentioned
+from fewshot_bench.methods.optimizers import OptimizerName
 from fewshot_bench.methods.trunk import Moments, Norm, Trunk, Weights
 
 Batch = tuple[Tensor, Tensor]  # images (T, B, C, H, W), labels (T, B)
@@ -34,6 +35,7 @@ class Adaptation:
     batch_size: int = 64  # images in a mini-batch, beyond that
     batches: int = 50  # mini-batch steps, beyond that; at least
     epochs: int = 2  # through the support set, beyond that; at least
+    optimizer: OptimizerName = later("sgd")  # adam: its state is new for each task
     head: HeadName = later("")  # fitted to frozen features in place of all that stands above; see frozen.py
 
     @property
@@ -55,6 +57,28 @@ def sgd(lr: float) -> Update:
         return {name: weights[name] - lr * gradient for name, gradient in gradients.items()}
 
     return update
+
+
+def adam(lr: float) -> Update:
+    """Adam (Kingma and Ba 2015) with its published constants, from a new state: for one task's steps alone."""
+    moments: dict[str, tuple[Tensor, Tensor]] = {}
+    count = 0
+
+    def update(weights: Weights, gradients: Weights) -> Weights:
+        nonlocal count
+        count += 1
+        moved = {}
+        for name, gradient in gradients.items():
+            first, second = moments.get(name, (torch.zeros_like(gradient),) * 2)
+            moments[name] = first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+            unbiased = second / (1 - 0.999**count)
+            moved[name] = weights[name] - lr / (1 - 0.9**count) * first / (unbiased.sqrt() + 1e-8)
+        return moved
+
+    return update
+
+
+UPDATES: dict[str, Callable[[float], Update]] = {"sgd": sgd, "adam": adam}
 
 
 def slices(images: Tensor, labels: Tensor, size: int, count: int) -> Iterator[Batch]:
@@ -182,4 +206,4 @@ def fit(logits_of: Network, weights: Weights, support: Batch, rule: Adaptation, 
     n_way = weights["head_bias"].shape[1]
     batches = slices(images, labels, *rule.schedule(images.shape[1]))
     copies = {name: w.detach().clone().requires_grad_() for name, w in weights.items()}
-    return adapt(logits_of, copies, batches, sgd(rule.lr_per_way * n_way), only=only)[0]
+    return adapt(logits_of, copies, batches, UPDATES[rule.optimizer](rule.lr_per_way * n_way), only=only)[0]

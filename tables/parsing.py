@@ -8,7 +8,8 @@ import math
 import re
 import stat
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,19 @@ def parse_toml(content: str | bytes) -> dict[str, Any]:
 def parse_json(content: str | bytes) -> Any:
     """A JSON document with finite numbers, with or without byte-order mark. Raises ParseError."""
     return _parsed("JSON", json.loads, content)
+
+
+def toml_line(value: Any) -> str:
+    """A value as TOML writes it in a line. Raises ParseError for what TOML cannot hold."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(key)} = {toml_line(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(toml_line, value)) + "]"
+    if isinstance(value, str | PathLike):
+        return json.dumps(str(value), ensure_ascii=False)
+    if isinstance(value, bool | int | float):
+        return str(value).lower()
+    raise ParseError(f"{value!r}, which TOML cannot")
 
 
 def _toml(text: str) -> dict[str, Any]:

@@ -24,12 +24,13 @@ from fewshot_bench.cli.replay import replay
 from fewshot_bench.cli.report import report
 from fewshot_bench.cli.run import run
 from fewshot_bench.cli.status import show, status
+from fewshot_bench.cli.tune import tune
 from fewshot_bench.cli.verify import verify
 from fewshot_bench.cli.why import why
 from fewshot_bench.errors import BenchError
 
 GROUPS = {
-    "Make results": (init, list_, data, method, run, status),
+    "Make results": (init, list_, data, method, tune, run, status),
     "Read them": (report, compare, claims, power),
     "Use them": (predict,),
     "Trust them": (check, db, doctor, show, replay, why, verify),

@@ -18,12 +18,17 @@ def list_(*, what: str, config: Path | None) -> None:
     """The known methods (with every setting), data sets or grids."""
     loaded = load(config_file(config))
     if what == "methods":
-        from fewshot_bench.experiment.grid import variants
+        from fewshot_bench.experiment.grid import inherited, variants
 
         found, wrong = variants(loaded)
         for v in found:
             told = {name: json.dumps(value, default=str) for name, value in dataclasses.asdict(v.settings).items()}
             click.echo(f"{v.name:<22} {v.method}: {', '.join(f'{name} = {value}' for name, value in told.items())}")
+            by_source: dict[str, list[str]] = {}
+            for name, (value, source) in inherited(loaded, loaded.run.budget, v).items():
+                by_source.setdefault(source, []).append(f"{name} = {json.dumps(value)}")
+            for source, values in by_source.items():
+                click.echo(f"{'':<22}   {source}: {', '.join(values)}")
         for problem in wrong:
             click.echo(f"bench: {problem}", err=True)
     elif what == "datasets":

@@ -77,6 +77,8 @@ def selection_options(command: F) -> Callable[..., Any]:
                      help="Test episodes of every cell, whatever the budget says."),
         click.option("-k", "expression", metavar="EXPR",
                      help="Only cells whose name (maml-5w1s-s0) matches, e.g. 'maml and not 35w'."),
+        click.option("--rules", type=click.Path(dir_okay=False),
+                     help="Fit at test as this file of `bench tune` says.  [default: as published]"),
         click.option("--out", type=click.Path(file_okay=False, path_type=Path),
                      help="Folder of database, checkpoints and report.  [default: out]"),
     ]  # fmt: skip

@@ -1,5 +1,6 @@
 """A data set as every other part sees it: one uint8 array, a class for each image, and named splits."""
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from fewshot_bench.data import splits
 from fewshot_bench.errors import UsageError, did_you_mean
+from fewshot_bench.seeding import digest
 
 # split name -> (base parts, novel parts): what is trained on, and what is adapted to
 SPLITS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -23,10 +25,14 @@ STANDARD_SPLITS = {
 }
 
 
+# `innerN`: of the base part, N classes to tune on, and the others to train on; novel classes are never looked at
+INNER = re.compile(r"inner([0-9]{1,4})")
+
+
 def check_split(name: str) -> None:
     """Raise UsageError for the name of no split."""
-    if name not in SPLITS and name not in STANDARD_SPLITS:
-        raise UsageError(f"unknown split {name!r}: {did_you_mean(name, [*SPLITS, *STANDARD_SPLITS])}")
+    if name not in SPLITS and name not in STANDARD_SPLITS and not INNER.fullmatch(name):
+        raise UsageError(f"unknown split {name!r}: {did_you_mean(name, [*SPLITS, *STANDARD_SPLITS, 'inner'])}")
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,9 @@ class ImageSet:
         if name in STANDARD_SPLITS:
             self._check_split_as(name)
         name = STANDARD_SPLITS.get(name, name)
-        base, novel = (self.classes_of(parts) for parts in SPLITS[name])
-        return ClassSplit(name, SPLITS[name][0], base, novel)
+        parts = ((f"{name}-base",), (f"{name}-novel",)) if INNER.fullmatch(name) else SPLITS[name]
+        base, novel = map(self.classes_of, parts)
+        return ClassSplit(name, parts[0], base, novel)
 
     @cached_property
     def standard(self) -> splits.Match | None:
@@ -81,7 +88,20 @@ class ImageSet:
 
     def classes_of(self, parts: tuple[str, ...]) -> tuple[int, ...]:
         """The classes in some parts, in order."""
-        return tuple(c for part in parts for c in self.parts[part])
+        return tuple(c for part in parts for c in (self._inner(part) if part not in self.parts else self.parts[part]))
+
+    def _inner(self, part: str) -> tuple[int, ...]:
+        """The base classes of inner35-base or inner35-novel: the hash of its name alone decides where a class is."""
+        split, _, side = part.partition("-")
+        n_novel = int(split.removeprefix("inner"))
+        base = self.parts["train"]
+        if len(base) < n_novel + 2:
+            raise UsageError(
+                f"split {split!r}: {self.name} has {len(base)} base classes, too few to tune on {n_novel} and train on "
+                "at least 2 others; tune for fewer ways"
+            )
+        novel = set(sorted(base, key=lambda c: digest(["inner", self.class_names[c]]))[:n_novel])
+        return tuple(c for c in base if (c in novel) == (side == "novel"))
 
     @property
     def _names_of_parts(self) -> dict[str, tuple[str, ...]]:

@@ -28,6 +28,7 @@ class Chosen:
     config: Path | None  # the configuration file that was used
     expression: str | None
     unusable: tuple[str, ...] = ()  # what is wrong with variants that were left out
+    instead: str = ""  # the command that repeats it, where it is not `bench run`
 
     @property
     def database(self) -> str:
@@ -37,10 +38,13 @@ class Chosen:
     def label(self, cell: Cell) -> str:
         """What was asked for, in names: equal labels with different keys are stale results."""
         r = self.request
-        return " ".join([self.images.name, r.split, r.protocol, r.budget, cell.name])
+        budget = f"{r.budget}+{r.rules.name}" if r.rules else r.budget
+        return " ".join([self.images.name, r.split, r.protocol, budget, cell.name])
 
     def command(self, cell: Cell | None = None) -> str:
         """The command that repeats this selection, or one cell of it."""
+        if self.instead:
+            return self.instead
         r = self.request
         grid = r.config.grids[r.grid]
         words = ["bench", "run", "--grid", r.grid, "--data", self.source, "--split", r.split]
@@ -58,6 +62,7 @@ class Chosen:
                 words += [option, ",".join(map(str, now))] if now != whole else []
             words += ["-k", self.expression] if self.expression else []
         words += ["--episodes", str(r.episodes)] if r.episodes else []
+        words += ["--rules", r.rules.file] if r.rules else []
         words += ["--config", str(self.config)] if self.config not in (None, config_file(None)) else []
         words += ["--out", str(self.out)] if self.out != Path(r.config.run.out) else []
         return shlex.join(words)

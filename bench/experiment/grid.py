@@ -1,14 +1,17 @@
 """config -> the cells of a grid, checked against the data before anything trains. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
+from itertools import product
+from pathlib import Path
 from typing import Any
 
-from fewshot_bench.config import AugmentationConfig, Config, choose
+from fewshot_bench.config import MOST_ITERATIONS, AugmentationConfig, Budget, Config, choose
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import UsageError, did_you_mean
 from fewshot_bench.experiment.episodes import BANK_VERSION, Setting, check_setting
 from fewshot_bench.experiment.identity import Cell, Training
+from fewshot_bench.experiment.rules import Rules, read_rules
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.backbones import BACKBONES, Backbone
@@ -26,6 +29,22 @@ class Variant:
     name: str
     method: str
     settings: Any  # the method's frozen Settings
+    spent: "Spent"
+
+    def iterations_in(self, budget: Budget) -> int:
+        """Its outer updates."""
+        if self.spent.iterations is not None:
+            return self.spent.iterations
+        return round(budget.iterations_of(self.method) * self.spent.iterations_factor)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a variant may set beside its method's settings; the rest is inherited."""
+
+    adaptation: dict[str, Any] = field(default_factory=dict)  # in place of [adaptation]'s and the budget's
+    iterations: int | None = field(default=None, metadata={"min": 0, "max": MOST_ITERATIONS})  # outer updates
+    iterations_factor: float = 1.0  # times the budget's, where `iterations` is not given
 
 
 @dataclass(frozen=True)
@@ -42,6 +61,7 @@ class Request:
     shots: tuple[int, ...]
     seeds: tuple[int, ...]
     episodes: int | None = None  # of every cell; None: the budget's
+    rules: Rules | None = None  # how each method is fitted at test, where that was tuned
 
 
 def resolve(config: Config, selection: Selection) -> Request:
@@ -56,17 +76,20 @@ def resolve(config: Config, selection: Selection) -> Request:
     config = _with_plain(config, selection.methods)
     for variant in selection.methods:
         choose(variant, config.methods, "unknown method")
+    ways, split = selection.ways or defined.ways, selection.split or config.data.split
+    rules = config.run.rules if selection.rules is None else selection.rules
     return Request(
         config=config,
         grid=name,
         budget=budget,
         protocol=selection.protocol or defined.protocol or config.run.protocol,
-        split=selection.split or config.data.split,
+        split=f"inner{max(ways)}" if split == "inner" else split,
         methods=selection.methods or defined.methods,
-        ways=selection.ways or defined.ways,
+        ways=ways,
         shots=selection.shots or defined.shots,
         seeds=selection.seeds or defined.seeds,
         episodes=selection.episodes,
+        rules=read_rules(Path(rules)) if rules else None,
     )
 
 
@@ -86,8 +109,10 @@ def variant(config: Config, name: str) -> Variant:
         method = find_method(method_name)
     except UnusableMethod as error:
         raise UnusableVariant(f"[methods.{name}] method = {method_name!r}: {error}") from None
+    own = {f.name for f in fields(method.Settings)}
+    spent = {f.name: table.pop(f.name) for f in fields(Spent) if f.name in table and f.name not in own}
     settings: Any = build(method.Settings, table, f"methods.{name}")
-    return Variant(name, method_name, settings)
+    return Variant(name, method_name, settings, build(Spent, spent, f"methods.{name}"))
 
 
 def variants(config: Config) -> tuple[list[Variant], list[str]]:
@@ -124,11 +149,43 @@ def _with_plain(config: Config, names: Iterable[str]) -> Config:
     return replace(config, methods=config.methods | plain)
 
 
-def adaptation_of(request: Request) -> Adaptation:
-    """The rule of [adaptation], with the budget's overrides."""
-    overrides = request.config.budgets[request.budget].adaptation
-    where = f"adaptation, budgets.{request.budget}.adaptation" if overrides else "adaptation"
-    return build(Adaptation, request.config.adaptation | overrides, where)
+def adaptation_of(request: Request, chosen: Variant, tested: tuple[int, int]) -> Adaptation | None:
+    """How a variant is fitted when it is tested with (n_way, n_shot); None where it is not.
+
+    Of what sets a key, the last counts: [adaptation], the budget, the variant, the tuned rules. Of a rule with a head
+    nothing else counts. Raises UsageError.
+    """
+    table = request.config.adaptation | request.config.budgets[request.budget].adaptation | chosen.spent.adaptation
+    where = f"adaptation, budgets.{request.budget}.adaptation, methods.{chosen.name}.adaptation"
+    rule: Adaptation = build(Adaptation, table, where)
+    if rule.head:
+        return Adaptation(head=rule.head)
+    if not find_method(chosen.method).adapts:
+        return None
+    return build(Adaptation, table | request.rules.rule_of(chosen.name, *tested), where) if request.rules else rule
+
+
+def fitted_at_test(config: Config, selection: Selection) -> tuple[str, ...]:
+    """The variants chosen that are fitted to a task by a rule: not by a head, and not without any fitting."""
+    request, _ = without_unusable(resolve(config, selection))
+    found = [variant(request.config, name) for name in request.methods]
+    tested = (request.ways[0], request.shots[0]) if request.ways and request.shots else (5, 1)
+    rules = {v.name: adaptation_of(request, v, tested) for v in found}
+    return tuple(name for name, rule in rules.items() if rule and not rule.head)
+
+
+def inherited(config: Config, budget: str, chosen: Variant) -> dict[str, tuple[Any, str]]:
+    """What a variant does not set as its method's settings: iterations and rule, each with where it comes from."""
+    own = f"[methods.{chosen.name}]"
+    is_own = chosen.spent.iterations is not None or chosen.spent.iterations_factor != 1
+    layers = {
+        "[adaptation]": config.adaptation,
+        f"[budgets.{budget}]": {"iterations": chosen.iterations_in(config.budgets[budget])}
+        | config.budgets[budget].adaptation,
+        own: chosen.spent.adaptation,
+    }
+    found = {name: (value, where) for where, table in layers.items() for name, value in table.items()}
+    return found | ({"iterations": (found["iterations"][0], own)} if is_own else {})
 
 
 def backbone_of(config: Config) -> Backbone:
@@ -145,10 +202,11 @@ def backbone_of(config: Config) -> Backbone:
 
 def check_settings(request: Request) -> None:
     """Raise UsageError for a wrong setting of a variant or of the adaptation; needs no data."""
-    for name in request.methods:
-        variant(request.config, name)
     backbone_of(request.config)
-    adaptation_of(request)
+    for name in request.methods:
+        chosen = variant(request.config, name)
+        for tested in product(request.ways, request.shots):
+            adaptation_of(request, chosen, tested)
 
 
 def cells(request: Request, images: ImageSet) -> list[Cell]:
@@ -159,7 +217,6 @@ def cells(request: Request, images: ImageSet) -> list[Cell]:
         raise UsageError(f"[grids.{request.grid}] has {n_cells} cells, more than {MOST_CELLS}: divide it")
     _check_size(backbone_of(config), images)
     _check_augmentation(config.augmentation, images)
-    adaptation = adaptation_of(request)
     found = []
     for way in request.ways:
         for shot in request.shots:
@@ -178,18 +235,11 @@ def cells(request: Request, images: ImageSet) -> list[Cell]:
                             split=split.name,
                             setting=Setting(way, shot, config.episodes.n_query),
                             bank_seed=config.episodes.bank_seed,
-                            adaptation=_rule(adaptation, method),
+                            adaptation=adaptation_of(request, chosen, (way, shot)),
                             n_episodes=request.episodes or config.budgets[request.budget].episodes_at(shot),
                         )
                     )
     return found
-
-
-def _rule(adaptation: Adaptation, method: type[Method]) -> Adaptation | None:
-    """What of a rule says how a method is tested: of one with a head nothing else."""
-    if adaptation.head:
-        return Adaptation(head=adaptation.head)
-    return adaptation if method.adapts else None
 
 
 def _check_size(backbone: Backbone, images: ImageSet) -> None:
@@ -243,7 +293,7 @@ def _training(
         n_way=n_way,
         n_shot=n_shot,
         n_query=size.query if n_way else 0,
-        iterations=config.budgets[request.budget].iterations_of(chosen.method),
+        iterations=chosen.iterations_in(config.budgets[request.budget]),
         seed=seed,
         augmentation=config.augmentation,
         backbone=config.model.backbone,

@@ -37,7 +37,8 @@ class PlannedTraining:
     @property
     def name(self) -> str:
         """The variants that it serves, for the screen."""
-        return " ".join(dict.fromkeys(c.cell.variant for c in self.cells))
+        names = list(dict.fromkeys(c.cell.variant for c in self.cells))
+        return " ".join(names if len(names) < 4 else [*names[:2], f"and {len(names) - 2} more"])
 
 
 @dataclass(frozen=True)

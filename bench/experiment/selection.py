@@ -29,6 +29,7 @@ class Selection:
     seeds: tuple[int, ...] = ()
     episodes: int | None = None
     expression: str | None = None  # -k
+    rules: str | None = None  # a file that `bench tune` wrote; "": none; None: as [run] says
     out: Path | None = None
 
     @property

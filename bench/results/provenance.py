@@ -27,10 +27,10 @@ class Provenance:
     facts: dict[str, str]
 
 
-def collect(command: str, device: str, threads: int, jobs: int, plugins: Mapping[str, str] | None = None) -> Provenance:
+def collect(command: str, device: str, threads: int, jobs: int, others: Mapping[str, str] | None = None) -> Provenance:
     """The provenance of the run that is starting with a command.
 
-    plugins: method -> where one of another package comes from, see `registry.origins`
+    others: more facts: what the rules of fitting and methods of other packages are
     """
     commit, dirty = _git()
     facts = {
@@ -44,7 +44,7 @@ def collect(command: str, device: str, threads: int, jobs: int, plugins: Mapping
         "jobs": str(jobs),
     }
     facts |= {name: version(name) for name in LIBRARIES}
-    facts |= {f"method {name}": origin for name, origin in (plugins or {}).items()}
+    facts |= others or {}
     return Provenance(now(), command_without_passwords(command), commit, dirty, facts)
 
 

@@ -22,6 +22,7 @@ from fewshot_bench.results.frames import results
 from fewshot_bench.running import recording
 from fewshot_bench.running.events import Event
 from fewshot_bench.running.planning import plan_of, plan_to_run
+from fewshot_bench.tables.parsing import ParseError, toml_line
 
 
 class Words(TypedDict, total=False):
@@ -133,7 +134,13 @@ def _checked(name: str, value: Any) -> Any:
 
 def _written(tables: Mapping[str, Any], folder: Path | None, out: Path | None) -> Path:
     """A configuration as the file that commands can name; its name is its content's."""
-    text = "".join(f"{json.dumps(name)} = {_toml(table, name)}\n" for name, table in tables.items())
+    lines = []
+    for name, table in tables.items():
+        try:
+            lines.append(f"{json.dumps(name)} = {toml_line(table)}\n")
+        except ParseError as error:
+            raise UsageError(f"config: {name} holds {error}") from None
+    text = "".join(lines)
     folder = folder or out or Path(tables.get("run", {}).get("out", "out"))
     path = folder / f"config-{sha256(text.encode()).hexdigest()[:8]}.toml"
     try:
@@ -141,16 +148,3 @@ def _written(tables: Mapping[str, Any], folder: Path | None, out: Path | None) -
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
     return path
-
-
-def _toml(value: Any, where: str) -> str:
-    """A value as TOML writes it in a line."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(one, where)}" for key, one in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(one, where) for one in value) + "]"
-    if isinstance(value, str | PathLike):
-        return json.dumps(str(value), ensure_ascii=False)
-    if isinstance(value, bool | int | float):
-        return str(value).lower()
-    raise UsageError(f"config: {where} holds {value!r}, which TOML cannot")

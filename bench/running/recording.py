@@ -71,8 +71,10 @@ def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None],
     jobs = machine.choose_jobs(device, settings.jobs if means.jobs is None else means.jobs, threads, n_cells)
     place, weights = workplace(chosen, device.type, threads), Checkpoints(checkpoints(chosen.out))
     patience = Patience(settings.server_wait_seconds, lambda said: tell(events.Warned(said)))
-    plugins = origins(cell.training.method for cell in chosen.cells)
-    writer = Writer(chosen.database, collect(command, machine.describe(device), threads, jobs, plugins), patience)
+    methods, rules = {cell.training.method for cell in chosen.cells}, chosen.request.rules
+    others = {f"method {name}": origin for name, origin in origins(methods).items()}
+    others |= {"rules at test": f"{rules.file}, SHA-256 {rules.content_sha256}"} if rules else {}
+    writer = Writer(chosen.database, collect(command, machine.describe(device), threads, jobs, others), patience)
     recorder = _Recorder(chosen, plan, writer, weights)
     claims = Claims(chosen.database, writer.run_id, patience)
     outcome, stop = recorder.outcome, StopOnSignal()

@@ -6,8 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from fewshot_bench.methods.adaptation import Adaptation, fit
 from fewshot_bench.methods.anil import Anil
-from fewshot_bench.methods.heads import cross_entropy
+from fewshot_bench.methods.heads import cross_entropy, linear
 from fewshot_bench.methods.interface import Episodes, Problem
 from fewshot_bench.methods.maml import Maml, MamlSettings
 from fewshot_bench.methods.protomaml import ProtoMaml
@@ -253,3 +254,24 @@ def test_reptile_outer_step_falls_to_zero():
         method.update()
         lengths.append(method.optimizers["outer"].param_groups[0]["lr"])
     assert lengths == [1.0, 0.75, 0.5, 0.25]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_a_head_is_fitted_as_torchs_optimisers_do(name):
+    """Two tasks at once, in mini-batches, at a rate that grows with the ways; a second fit starts from a new state."""
+    g = torch.Generator().manual_seed(0)
+    features, labels = torch.rand(2, 10, 4, generator=g).double(), torch.randint(0, 3, (2, 10), generator=g)
+    start = {"head_weight": torch.rand(2, 3, 4, generator=g).double(), "head_bias": torch.zeros(2, 3).double()}
+    rule = Adaptation(lr_per_way=0.02, full_batch=9, batch_size=4, batches=7, epochs=1, optimizer=name)
+    for _ in range(2):
+        fitted = fit(linear, start, (features, labels), rule)
+    for task in range(2):
+        own = {key: value[task : task + 1].clone().requires_grad_() for key, value in start.items()}
+        optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[name](own.values(), lr=0.06)
+        for i in range(7):
+            rows = torch.arange(4 * i, 4 * i + 4) % 10
+            optimizer.zero_grad()
+            F.cross_entropy(linear(own, features[task : task + 1, rows])[0], labels[task, rows]).backward()
+            optimizer.step()
+        for key, value in own.items():
+            torch.testing.assert_close(fitted[key][task], value[0].detach(), rtol=1e-12, atol=1e-12)

@@ -23,7 +23,7 @@ HEX = {"key": 16, "cell_key": 16, "training_key": 16, "sha256": 64, "checkpoint"
 HEX |= dict.fromkeys(("checksum", "curves_sum", "answers_sum", "runs_sum"), 16)
 LENGTHS = HEX | {"episode_id": 16}  # whose digits `reading` looks at: here it would take as long as all else
 MAY_BE_EMPTY = ("checkpoint", "checksum", "curves_sum", "answers_sum", "runs_sum")
-AT_LEAST_ONE = ("n_way", "n_shot", "n_query", "n_queries", "iterations")
+AT_LEAST_ONE = ("n_way", "n_shot", "n_query", "n_queries")
 OF_ANY_SIGN = ("exit_code", "value")
 LARGE = ("episodes", "answers", "curves")  # tables that SQLite looks through; others are read row by row
 

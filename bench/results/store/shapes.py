@@ -89,7 +89,7 @@ TRAINING = fields(
         "n_way": whole(0, MOST_WAYS),
         "n_shot": whole(0, MOST_WAYS),
         "n_query": whole(0, MOST_WAYS),
-        "iterations": whole(1, MOST_ITERATIONS),
+        "iterations": whole(0, MOST_ITERATIONS),
         "seed": whole(0, LARGEST),
         "backbone": text,
     },

@@ -1,0 +1,56 @@
+"""What `bench tune` shows: what is tried, how far it is, what was chosen."""
+
+from pathlib import Path
+
+import click
+
+from fewshot_bench.cli.output import written
+from fewshot_bench.cli.run_screen import RunScreen
+from fewshot_bench.experiment.selection import Means, Selection
+from fewshot_bench.running.planning import plan_to_run
+from fewshot_bench.running.tuning import Score, Tuning, best_of, document, expected_seconds, tuning_of
+from fewshot_bench.tables.wording import accuracy, duration
+
+
+class TuneScreen(RunScreen):
+    """The screen of one `bench tune`."""
+
+    def tune(self, selection: Selection, means: Means, output: Path, *, dry_run: bool) -> int:
+        """Try what was not tried yet, and write the rules chosen; returns the exit code."""
+        tuning = tuning_of(selection, self.preparing)
+        if dry_run:
+            click.echo(_cost(tuning))
+            return 0
+        plan = plan_to_run(tuning.chosen, retry_failed=means.retry_failed)
+        self.line(str(plan))
+        if plan.todo:
+            outcome = self._do(tuning.chosen, plan, means)
+            self.line(self._ending(outcome))
+            if outcome.code:
+                return outcome.code
+        scores = tuning.scores()
+        with written(output) as file:
+            file.write(document(tuning, scores).encode())
+        for score in best_of(scores):
+            click.echo(_line(score))
+        self.line(f"{output} is written. Use it: bench run --rules {output}")
+        return 0
+
+
+def _line(score: Score) -> str:
+    c = score.candidate
+    rule = ", ".join(f"{name} {value}" for name, value in c.rule.items())
+    return f"{c.variant:<16} {c.n_way:>3}-way {c.group:<5} {accuracy(score.accuracy, score.half_width):>16}  {rule}"
+
+
+def _cost(tuning: Tuning) -> str:
+    training, testing = expected_seconds(tuning)
+    cells = [cell for candidate in tuning.candidates for cell in candidate.cells]
+    n_pairs = len({(c.variant, c.n_way, c.group) for c in tuning.candidates})
+    n_each = len(tuning.candidates) // n_pairs
+    return (
+        f"{len(tuning.candidates)} candidates, {n_each} for each of {n_pairs} pairs of a method and a group of "
+        f"settings; {sum(cell.n_episodes for cell in cells)} episodes of {len(cells)} cells, "
+        f"{len({cell.training.key for cell in cells})} trainings on split {tuning.chosen.request.split}\n"
+        f"still to do, on one core: training {duration(training)}, testing {duration(testing)}"
+    )

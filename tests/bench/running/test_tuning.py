@@ -1,0 +1,93 @@
+"""`bench tune`: the same candidates for every method, the best of them written, used and named."""
+
+import sqlite3
+import tomllib
+
+import pytest
+
+TUNING = """
+[tuning.few]
+ways = [4]
+shots = [1, 2]
+episodes = 3
+rules = [{ steps = 1 }, { steps = 12, lr_per_way = 0.05 }]
+[tuning.many]
+ways = [4]
+shots = [5]
+from_shot = 4
+episodes = 2
+rules = [{ steps = 1 }, { lr_per_way = 0.02, optimizer = "adam" }]
+[methods.steady]
+method = "transfer"
+adaptation = { steps = 3 }
+[methods.centroid]
+method = "transfer"
+adaptation = { head = "centroid" }
+"""
+
+
+@pytest.fixture
+def place(place):
+    place.add(TUNING)
+    return place
+
+
+def tuned(place) -> dict:
+    return tomllib.loads((place.folder / "tuned.toml").read_text())
+
+
+def test_the_best_candidate_is_written_with_all_that_were_tried(place, bench):
+    assert bench("tune", "--method", "transfer,protonet,centroid").code == 0
+    found = tuned(place)
+    assert {rule["variant"] for rule in found["rules"]} == {"transfer"}  # the others are not fitted by a rule
+    assert len(found["candidates"]) == 4
+    for rule in found["rules"]:
+        of_group = [c for c in found["candidates"] if c["from_shot"] == rule["from_shot"]]
+        assert rule["accuracy"] == max(c["accuracy"] for c in of_group)
+        assert rule["adaptation"] in [c["adaptation"] for c in of_group]
+        assert rule["adaptation"]["full_batch"]  # resolved: what it is does not hang on [adaptation] any more
+    assert [t["variant"] for t in found["trainings"]] == ["transfer"]
+    again = bench("tune", "--method", "transfer", "-o", "again.toml")
+    assert "0 to do" in again.err
+    assert bench("tune", "--method", "transfer", "-n").out.endswith("training 0 s, testing 0 s\n")
+
+
+def test_results_of_tuned_rules_are_others_of_the_same_training(place, bench):
+    bench("tune", "--method", "transfer")
+    assert bench("run", "--method", "transfer").code == 0
+    assert bench("run", "--method", "transfer", "--rules", "tuned.toml").code == 0
+    with sqlite3.connect(place.database) as connection:
+        cells = connection.execute(
+            "SELECT label, identity, training_key FROM cells WHERE variant = 'transfer'"
+        ).fetchall()
+        facts = connection.execute("SELECT facts FROM runs ORDER BY id DESC LIMIT 1").fetchone()[0]
+    assert len(cells) == 4
+    assert len({training for *_, training in cells}) == 1
+    assert len({identity for _, identity, _ in cells}) == 4
+    assert sum("+tuned:" in label for label, *_ in cells) == 2
+    assert "rules at test" in facts
+    assert " stale" not in bench("run", "-n", "--method", "transfer", "--rules", "tuned.toml").out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--rules", "none.toml"], "--rules none.toml: cannot be read: No such file or directory"),
+        (
+            ["run", "--rules", "bench.toml"],
+            "--rules bench.toml: it is not what `bench tune` writes: [[rules]] is missing",
+        ),
+        (["run", "--rules", "wrong.toml"], "--rules wrong.toml: [[rules]] n_way = 'four' must be a whole number"),
+        (["run", "--rules", "other.toml"], "other.toml has no rule for transfer with 4 ways and 1 shots: tune it too"),
+        (["tune", "--split", "ravi"], "--split has no meaning here"),
+        (["tune", "--method", "protonet"], "nothing to tune"),
+    ],
+)
+def test_what_cannot_be_is_one_line(place, bench, words, said):
+    entry = '[[rules]]\nvariant = "maml"\nn_way = {}\nfrom_shot = 1\nadaptation = {{}}\n'
+    (place.folder / "wrong.toml").write_text(entry.format('"four"'))
+    (place.folder / "other.toml").write_text(entry.format(4))
+    done = bench(*words)
+    assert done.code in (2, 5)
+    assert said in done.err
+    assert len(done.err.splitlines()) == 1
