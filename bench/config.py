@@ -75,9 +75,12 @@ class ModelConfig:
     """The backbone; which ones there are is checked where they are known: grid.py."""
 
     backbone: str
+    weights: str  # a file; empty: the seed's
+    pretrained_on: str
     filters: int = field(metadata={"min": 1, "max": MOST_FILTERS})
     drop_block: float = field(metadata={"max": 0.9})
     numerics: Numerics
+    input_size: int = _between(0, MOST_PIXELS)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import torch
 
-from fewshot_bench.methods import conv4, resnets
+from fewshot_bench.methods import conv4, pretrained, resnets
 from fewshot_bench.methods.conv4 import Conv4
 from fewshot_bench.methods.interface import Problem
+from fewshot_bench.methods.pretrained import TimmTrunk
 from fewshot_bench.methods.resnets import ResNet12, ResNet18
 from fewshot_bench.methods.trunk import Trunk
 
@@ -19,9 +20,11 @@ class Backbone:
     label: str  # as tables name it
     smallest: int  # pixels: the smallest image that it can take
     build: Callable[[Problem, torch.Generator], Trunk]
-    settings: tuple[str, ...] = ()  # of `filters` and `drop_block`, those that it has; a training keeps no other
+    settings: tuple[str, ...] = ()  # of `filters`, `drop_block`, `input_size` and `weights`, those that it has
     folds: bool = False  # whether a GPU is given many tasks in one pass, or one after the other
 
+
+TIMM = "timm:"  # and a name of timm's
 
 BACKBONES = {
     "conv4": Backbone(
@@ -43,6 +46,23 @@ BACKBONES = {
 }
 
 
+def find_backbone(name: str) -> Backbone:
+    """The backbone of a name in BACKBONES, or timm's network of a name "timm:NAME".
+
+    Raises KeyError for another, UnusableNetwork where timm is not installed or has none of that name.
+    """
+    if not name.startswith(TIMM):
+        return BACKBONES[name]
+    network = name.removeprefix(TIMM)
+    pretrained.check_name(network)
+    return Backbone(
+        f"{network} of timm",
+        1,
+        lambda p, _: TimmTrunk(network, p.input_size, p.seed, p.weights),
+        settings=("input_size", "weights"),
+    )
+
+
 def make_trunk(problem: Problem, generator: torch.Generator) -> Trunk:
-    """The problem's backbone with initial weights from the generator, the same on every device."""
-    return BACKBONES[problem.backbone].build(problem, generator)
+    """The problem's backbone with initial weights from the generator or a file, the same on every device."""
+    return find_backbone(problem.backbone).build(problem, generator)

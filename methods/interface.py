@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import torch
@@ -62,8 +63,10 @@ class Problem:
     n_query: int  # queries per class in a training episode
     iterations: int  # outer updates in the whole training: schedules need their end
     seed: int  # of the initial weights
-    backbone: str = "conv4"  # a name in backbones.py
+    backbone: str = "conv4"  # see backbones.find_backbone
     drop_block: float = 0.0  # share of activations that DropBlock drops in training, where the backbone has it
+    input_size: int = 0  # pixels that images are resized to, where the backbone resizes; 0: as it was made for
+    weights: Path | None = None  # a file of initial weights in place of the seed's, where the backbone takes one
 
 
 class Method(nn.Module, ABC):

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from fewshot_bench.methods.trunk import Moments, Trunk, Weights, moments_of, normalise
+from fewshot_bench.methods.trunk import EPSILON, Moments, Trunk, Weights, moments_of, normalise
 
 SMALLEST_12 = 16  # pixels: four poolings leave one
 SMALLEST_18 = 17  # pixels: five layers halve, rounding up, and the last has more than one pixel to halve
@@ -22,8 +22,9 @@ DROPPED_SQUARE = 5  # pixels of the feature map; Lee et al. 2019, for 84x84 imag
 class TaskNorm(nn.Module):
     """A batch-norm layer that normalises by what its trunk tells it: see `Trunk.forward`."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, epsilon: float = EPSILON) -> None:
         super().__init__()
+        self.epsilon = epsilon
         self.weight, self.bias = nn.Parameter(torch.empty(channels)), nn.Parameter(torch.empty(channels))
         self.register_buffer("running_mean", torch.empty(channels))
         self.register_buffer("running_var", torch.empty(channels))
@@ -36,33 +37,34 @@ class TaskNorm(nn.Module):
         """x (N, channels, H, W), normalised."""
         if self.observed is not None:
             self.observed.append(moments_of(x))
-        return normalise(x, self.weight, self.bias, self.by)
+        return normalise(x, self.weight, self.bias, self.by, self.epsilon)
+
+
+def initialised(build: Callable[[], nn.Module], generator: torch.Generator) -> nn.Module:
+    """A network whose convolutions start as He et al. 2015 (fan-out), and batch-norm as the identity."""
+    with torch.device("meta"):  # nothing is drawn: the initial weights are the generator's alone
+        net = build()
+    net.to_empty(device="cpu")
+    for name, p in net.named_parameters():
+        if p.dim() > 1:
+            nn.init.kaiming_normal_(p, mode="fan_out", nonlinearity="relu", generator=generator)
+        else:
+            nn.init.constant_(p, float(name.endswith("weight")))
+    for name, buffer in net.named_buffers():
+        nn.init.constant_(buffer, float(name.endswith("var")))
+    return net
 
 
 class ModuleTrunk(Trunk):
-    """An ordinary network, run under each task's weights; every batch-norm layer in it must be a `TaskNorm`.
+    """An ordinary network, run under each task's weights; every batch-norm layer in it must be a `TaskNorm`."""
 
-    Convolutions start as He et al. 2015 (fan-out), batch-norm as the identity.
-    """
-
-    def __init__(self, build: Callable[[], nn.Module], n_features: int, generator: torch.Generator) -> None:
-        """build: makes the network, which takes images (N, C, H, W) to features (N, n_features)."""
+    def __init__(self, net: nn.Module, n_features: int) -> None:
+        """net: takes images (N, C, H, W) to features (N, n_features)."""
         super().__init__()
-        with torch.device("meta"):  # nothing is drawn: the initial weights are the generator's alone
-            self.net = build()
-        self.net.to_empty(device="cpu")
-        self.n_features = n_features
-        self._norms = [module for module in self.net.modules() if isinstance(module, TaskNorm)]
-        if len(list(self.net.buffers())) != 2 * len(self._norms):
+        self.net, self.n_features = net, n_features
+        self._norms = [module for module in net.modules() if isinstance(module, TaskNorm)]
+        if len(list(net.buffers())) != 2 * len(self._norms):
             raise ValueError("a trunk's only buffers are the running moments of its batch-norm layers (TaskNorm)")
-        for name, p in self.net.named_parameters():
-            if p.dim() > 1:
-                nn.init.kaiming_normal_(p, mode="fan_out", nonlinearity="relu", generator=generator)
-            else:
-                nn.init.constant_(p, float(name.endswith("weight")))
-        for mean, variance in self.running_buffers():
-            mean.zero_()
-            variance.fill_(1)
 
     def forward(
         self,
@@ -136,7 +138,7 @@ class ResNet12(ModuleTrunk):
                 channels = width
             return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
-        super().__init__(build, widths[-1], generator)
+        super().__init__(initialised(build, generator), widths[-1])
 
 
 class _Block(nn.Module):
@@ -194,4 +196,4 @@ class ResNet18(ModuleTrunk):
             net.fc = nn.Identity()
             return net
 
-        super().__init__(build, 512, generator)
+        super().__init__(initialised(build, generator), 512)

@@ -75,15 +75,17 @@ def moments_of(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variance
 
 
-def normalise(x: Tensor, gamma: Tensor, beta: Tensor, by: int | tuple[Tensor, Tensor] | None) -> Tensor:
+def normalise(
+    x: Tensor, gamma: Tensor, beta: Tensor, by: int | tuple[Tensor, Tensor] | None, epsilon: float = EPSILON
+) -> Tensor:
     """Batch-norm of x (N, channels, H, W) by its own moments, by its first images' or by given ones."""
     if not torch.is_grad_enabled() and not isinstance(by, tuple):
         by = moments_of(x[:by])
     if isinstance(by, tuple):
-        return F.batch_norm(x, *by, gamma, beta, training=False, eps=EPSILON)
+        return F.batch_norm(x, *by, gamma, beta, training=False, eps=epsilon)
     if by is None:
-        return F.batch_norm(x, None, None, gamma, beta, training=True, eps=EPSILON)
+        return F.batch_norm(x, None, None, gamma, beta, training=True, eps=epsilon)
     # written out, because the native operator lets no gradient into given moments
     variance, mean = torch.var_mean(x[:by], (0, 2, 3), correction=0)
-    scale = gamma * torch.rsqrt(variance + EPSILON)
+    scale = gamma * torch.rsqrt(variance + epsilon)
     return x * scale[:, None, None] + (beta - mean * scale)[:, None, None]

@@ -25,7 +25,8 @@ NUMBERS = (
 
 def opening(table: Table) -> tuple[str, ...]:
     """Plain paragraphs: what was measured, on what, what came out, and what is not there."""
-    paragraphs = (_measured(table), table.experiment.dataset_note, _outcome(table), _gaps(table))
+    experiment = table.experiment
+    paragraphs = (_measured(table), experiment.dataset_note, experiment.pretraining, _outcome(table), _gaps(table))
     return tuple(paragraph for paragraph in paragraphs if paragraph)
 
 

@@ -56,6 +56,8 @@ def general_notes(table: Table) -> list[Note]:
             "the worst state among the seeds is the cell's."
         )
     notes = [Note("", interval), *_test_notes(table)]
+    if table.experiment.pretraining:
+        notes.append(Note("", table.experiment.pretraining))
     norms = _norms(table)
     if norms:
         notes.append(Note("", f"Normalisation at test: {norms}."))

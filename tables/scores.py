@@ -127,6 +127,7 @@ class Experiment:
     n_query: int  # queries per class
     command: str  # repeats the run
     augmentation: str = ""  # of training images; empty where there is none
+    pretraining: str = ""  # what is to be said where networks start from a file of weights: a sentence
     facts: dict[str, str] = field(default_factory=dict)  # provenance: commit, versions, hardware, ...
 
     @property

@@ -14,8 +14,9 @@ from fewshot_bench.experiment.identity import Cell, Training
 from fewshot_bench.experiment.rules import Rules, read_rules
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.methods.adaptation import Adaptation
-from fewshot_bench.methods.backbones import BACKBONES, Backbone
+from fewshot_bench.methods.backbones import BACKBONES, TIMM, Backbone, find_backbone
 from fewshot_bench.methods.interface import CORE_VERSION, Method
+from fewshot_bench.methods.pretrained import TimmTrunk, UnusableNetwork
 from fewshot_bench.methods.registry import UnusableMethod, find_method, ignored, method_names
 from fewshot_bench.settings import build
 
@@ -190,19 +191,51 @@ def inherited(config: Config, budget: str, chosen: Variant) -> dict[str, tuple[A
 
 def backbone_of(config: Config) -> Backbone:
     """The backbone of [model]. Raises UsageError for one that there is not, or a setting that it does not have."""
-    name, drop_block = config.model.backbone, config.model.drop_block
-    backbone = choose(name, BACKBONES, "[model] backbone: unknown backbone")
-    if drop_block and "drop_block" not in backbone.settings:
+    model = config.model
+    if not model.backbone.startswith(TIMM):
+        choose(model.backbone, BACKBONES, "[model] backbone: unknown backbone")
+    try:
+        backbone = find_backbone(model.backbone)
+    except UnusableNetwork as error:
+        raise UsageError(f"[model] backbone = {model.backbone!r}: {error}") from None
+    if model.drop_block and "drop_block" not in backbone.settings:
         known = ", ".join(name for name, b in BACKBONES.items() if "drop_block" in b.settings)
         raise UsageError(
-            f"[model] drop_block = {drop_block}: {backbone.label} has no DropBlock; set it to 0, or backbone to {known}"
+            f"[model] drop_block = {model.drop_block}: {backbone.label} has no DropBlock; set it to 0, or backbone to "
+            f"{known}"
         )
+    for key in ("input_size", "weights"):
+        if getattr(model, key) and key not in backbone.settings:
+            raise UsageError(
+                f"[model] {key}: {backbone.label} has no such choice; leave it out, or name a network of timm"
+            )
     return backbone
+
+
+def weights_of(config: Config) -> Path | None:
+    """The file of initial weights of [model]; None where there is none. Raises UsageError for what is no file."""
+    if not config.model.weights:
+        return None
+    path = Path(config.model.weights).expanduser()
+    if not path.is_file():
+        raise UsageError(f"[model] weights = {config.model.weights!r} is no file")
+    return path
+
+
+def _check_network(config: Config) -> None:
+    """Raise UsageError unless a network of timm can be built with its weights, before anything is prepared for it."""
+    model, weights = config.model, weights_of(config)
+    if model.backbone.startswith(TIMM):
+        try:
+            TimmTrunk(model.backbone.removeprefix(TIMM), model.input_size, 0, weights)
+        except UnusableNetwork as error:
+            raise UsageError(f"[model] {'weights' if weights else 'backbone'}: {error}") from None
 
 
 def check_settings(request: Request) -> None:
     """Raise UsageError for a wrong setting of a variant or of the adaptation; needs no data."""
     backbone_of(request.config)
+    _check_network(request.config)
     for name in request.methods:
         chosen = variant(request.config, name)
         for tested in product(request.ways, request.shots):
@@ -299,4 +332,6 @@ def _training(
         backbone=config.model.backbone,
         drop_block=config.model.drop_block,
         numerics=config.model.numerics,
+        input_size=config.model.input_size,
+        weights=weights_of(config),
     )

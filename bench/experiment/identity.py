@@ -18,7 +18,7 @@ from fewshot_bench.tables.wording import setting_name
 
 # left out of an identity as long as they are as the paper has them, so that results from before they were choices
 # keep their names
-UNMENTIONED = ("augmentation", "drop_block", "numerics")
+UNMENTIONED = ("augmentation", "drop_block", "numerics", "input_size", "weights")
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,16 @@ class Training:
     backbone: str = "conv4"
     drop_block: float = 0.0
     numerics: Numerics = "float32"
+    input_size: int = 0  # pixels that the backbone resizes to, where it has this choice; 0: as it was made for
+    weights: Path | str | None = None  # initial ones: a file, or "sha256:..." where it is known by its content alone
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         """Everything that can change the trained weights, and nothing else."""
-        everything = dataclasses.asdict(self) | {"settings": by_content(mentioned(self.settings))}
+        everything = dataclasses.asdict(self) | {
+            "settings": by_content(mentioned(self.settings)),
+            "weights": by_content(self.weights),
+        }
         for f in dataclasses.fields(self):
             if f.name in UNMENTIONED and getattr(self, f.name) == f.default:
                 del everything[f.name]
@@ -78,6 +83,8 @@ class Training:
             seed=derive_seed("weights", self.seed),
             backbone=self.backbone,
             drop_block=self.drop_block,
+            input_size=self.input_size,
+            weights=self.weights if isinstance(self.weights, Path) else None,
         )
 
     @property

@@ -17,9 +17,10 @@ from fewshot_bench.experiment.identity import Cell, Training
 from fewshot_bench.experiment.records import Answers
 from fewshot_bench.experiment.selection import place_of
 from fewshot_bench.methods.adaptation import Adaptation
-from fewshot_bench.methods.backbones import BACKBONES
+from fewshot_bench.methods.backbones import find_backbone
 from fewshot_bench.methods.interface import CORE_VERSION
 from fewshot_bench.methods.later import mentioned
+from fewshot_bench.methods.pretrained import UnusableNetwork
 from fewshot_bench.methods.registry import UnusableMethod, find_method, method_names
 from fewshot_bench.results.store.reading import CellFacts, Reader
 from fewshot_bench.settings import build
@@ -154,8 +155,10 @@ def _training(identity: dict[str, Any], bank_version: int) -> Training:
     missing = [name for name in mentioned(settings) if name not in identity["settings"]]
     if missing:
         raise UsageError(f"it was made before {name} had the setting {missing[0]!r}")
-    if identity["backbone"] not in BACKBONES:
-        raise UsageError(f"there is no backbone {identity['backbone']!r} here")
+    try:
+        find_backbone(identity["backbone"])
+    except (KeyError, UnusableNetwork):
+        raise UsageError(f"there is no backbone {identity['backbone']!r} here") from None
     rest = {f.name: identity[f.name] for f in dataclasses.fields(Training) if f.name in identity}
     lists = {"versions": tuple(identity["versions"]), "base_parts": tuple(identity["base_parts"])}
     augmentation = build(AugmentationConfig, identity.get("augmentation", {}), "augmentation")

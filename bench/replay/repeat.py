@@ -44,6 +44,10 @@ def replay(stored: Stored, images: ImageSet, checkpoints: Checkpoints, episodes:
 def retrain(stored: Stored, images: ImageSet, episodes: range, progress: Progress) -> Replay:
     """Train from scratch in a folder that is then removed, and test on those weights."""
     training = rebuild(stored).training
+    if training.weights:
+        raise NothingSelected(
+            f"{stored.name} starts from a file that is known by its content alone, {training.weights}"
+        )
     with tempfile.TemporaryDirectory(prefix="bench-replay-") as folder:
         checkpoints = Checkpoints(Path(folder))
         lab, circumstances = _laboratory(stored, stored.training_run, images, checkpoints)

@@ -1,9 +1,11 @@
 """Stored results of the wanted cells -> the one input of tables and reports."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from fewshot_bench.config import Config
+from fewshot_bench.data.pretraining import seen_in_pretraining
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.grid import backbone_of
 from fewshot_bench.experiment.identity import Cell, Training
@@ -123,6 +125,8 @@ def _backbone(config: Config) -> str:
     """Conv-4, 32 filters: the backbone of [model], in words."""
     backbone, model = backbone_of(config), config.model
     parts = {backbone.label: True, f"{model.filters} filters": "filters" in backbone.settings}
+    parts[f"images resized to {model.input_size} pixels"] = model.input_size > 0
+    parts[f"starting from {Path(model.weights).name}"] = bool(model.weights)
     parts[f"DropBlock {model.drop_block:g}"] = model.drop_block > 0
     parts[f"computed in {model.numerics}"] = model.numerics != "float32"
     return ", ".join(words for words, said in parts.items() if said)
@@ -133,7 +137,8 @@ def _stored_backbone(identity: dict[str, Any]) -> str:
     parts = ["{backbone}", "{filters} filters", "{in_channels}x{image_size}x{image_size}"]
     if not identity["filters"]:
         parts[1] = "DropBlock {drop_block}" if "drop_block" in identity else ""
-    parts.append("{numerics}" if "numerics" in identity else "")
+    rest = {"input_size": "resized to {input_size}", "weights": "from {weights:.19}", "numerics": "{numerics}"}
+    parts += [text for name, text in rest.items() if name in identity]
     return ", ".join(part for part in parts if part).format(**identity)
 
 
@@ -174,6 +179,7 @@ def _experiment(chosen: Chosen, reader: Reader) -> Experiment:
         n_query=request.config.episodes.n_query,
         command=chosen.command(),
         augmentation=str(request.config.augmentation),
+        pretraining=seen_in_pretraining(request.config.model, images, split) if request.config.model.weights else "",
         facts=_facts(cells, reader),
     )
 

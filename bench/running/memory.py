@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from fewshot_bench.experiment.identity import Training
-from fewshot_bench.methods.backbones import BACKBONES
+from fewshot_bench.methods.backbones import find_backbone
 from fewshot_bench.methods.execution import Execution
 from fewshot_bench.methods.interface import Episodes
 from fewshot_bench.methods.registry import find_method
@@ -40,9 +40,11 @@ def step_bytes(training: Training, execution: Execution) -> int:
     """The most bytes of tensors that exist at any moment of one step.
 
     A step is taken on the smallest images that the backbone can see. What is not shaped like a weight grows with the
-    pixels: for Conv-4 at 84 pixels this is within 3 % of a step at full size.
+    pixels: for Conv-4 at 84 pixels this is within 3 % of a step at full size. What a backbone resizes is as it will be.
     """
-    small = min(training.image_size, BACKBONES[training.backbone].smallest)
+    backbone, small = find_backbone(training.backbone), training.image_size
+    if "input_size" not in backbone.settings:
+        small = min(small, backbone.smallest)
     problem = dataclasses.replace(training.problem, image_size=small)
     method = find_method(training.method)(problem, training.settings)
     method.execution = dataclasses.replace(execution, recorded=False)

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fewshot_bench.data.images import ImageSet
+from fewshot_bench.errors import BenchError
 from fewshot_bench.experiment.episodes import Episode, bank
-from fewshot_bench.experiment.identity import Cell, Training
+from fewshot_bench.experiment.identity import Cell, Training, by_content
 from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress
 from fewshot_bench.methods.adaptation import Adaptation
-from fewshot_bench.methods.backbones import BACKBONES
+from fewshot_bench.methods.backbones import find_backbone
 from fewshot_bench.methods.execution import Execution
 from fewshot_bench.methods.frozen import Frozen
 from fewshot_bench.methods.interface import Episodes, Method
@@ -68,7 +69,7 @@ def execution_of(training: Training, device: torch.device, recompute: bool) -> E
     """How the steps of a training are carried out on a device."""
     on_gpu = device.type == "cuda"
     return Execution(
-        tasks_at_once=64 if on_gpu and BACKBONES[training.backbone].folds else 1,
+        tasks_at_once=64 if on_gpu and find_backbone(training.backbone).folds else 1,
         # DropBlock draws anew in each step, and would draw something else in a step that is done again
         recompute=recompute and not training.drop_block,
         recorded=on_gpu and not training.drop_block,
@@ -105,6 +106,8 @@ def train(training: Training, lab: Laboratory) -> Iterator[TrainingEvent]:
     until the caller has recorded the end and drops it, so that a kill in between loses nothing.
     """
     method = build(training, lab)
+    if by_content(training.weights) != training.identity.get("weights"):
+        raise BenchError(f"{training.weights} has changed since this run began; start it again")
     classes = lab.images.classes_of(training.base_parts)
     source = BaseClasses(lab.images, classes, lab.gallery, training.data_identity, training.augmentation)
     clock, pending, logged_at = Clock(lab.device), Losses(), 0
@@ -176,7 +179,7 @@ def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterato
     numbers = class_index(lab.images, lab.images.split(cell.split).novel)
     features = embed(cell, method, lab)
     at_once = 1
-    if lab.device.type == "cuda" and (method.embeds or BACKBONES[cell.training.backbone].folds):
+    if lab.device.type == "cuda" and (method.embeds or find_backbone(cell.training.backbone).folds):
         n_images = setting.n_way * (setting.n_shot + setting.n_query)
         at_once = max(1, GPU_PIXELS // (n_images * cell.training.image_size**2))
     adaptation = cell.adaptation or Adaptation()  # a method that adapts nothing ignores it

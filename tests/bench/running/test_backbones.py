@@ -4,9 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
+import timm
 import torch
 
 from fewshot_bench.config import Config, load
+from fewshot_bench.data.pretraining import seen_in_pretraining
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.grid import cells, check_settings, resolve
 from fewshot_bench.experiment.identity import Cell
@@ -144,3 +146,77 @@ def test_a_grid_on_a_resnet_runs_and_says_so(deep, bench):
     rows = json.loads(bench("report", "--format", "json").out)["rows"]
     replayed = bench("replay", rows[0]["cells"][1]["seeds"][0]["key"], "--retrain")
     assert replayed.code == 0, replayed
+
+
+@pytest.fixture
+def pretrained(place):
+    """A grid on a small network of timm with weights from a file."""
+    net = timm.create_model("test_efficientnet", pretrained=False)
+    torch.save(net.state_dict(), place.folder / "net.pth")
+    text = (place.folder / "bench.toml").read_text().replace("[model]\nfilters = 4\n", "", 1)
+    model = f'[model]\nbackbone = "timm:test_efficientnet"\ninput_size = 32\nweights = "{place.folder / "net.pth"}"\n'
+    (place.folder / "bench.toml").write_text(text)
+    place.add(model + 'pretrained_on = "imagenet"\n')
+    return place
+
+
+def test_a_pretrained_network_runs_and_its_tables_say_what_it_has_seen(pretrained, bench):
+    assert bench("run", "-q", "--method", "protonet").code == 0
+    page = bench("report", "--format", "markdown", "--method", "protonet").out
+    assert "images resized to 32 pixels, starting from net.pth" in page
+    assert "Pretrained on imagenet: none of the " in page
+    (pretrained.folder / "net.pth").rename(pretrained.folder / "moved.pth")
+    text = (pretrained.folder / "bench.toml").read_text()
+    (pretrained.folder / "bench.toml").write_text(text.replace("net.pth", "moved.pth").replace('"imagenet"', '""'))
+    again = bench("report", "--format", "json", "--method", "protonet").out
+    assert "nobody said on what" in again
+    key = json.loads(again)["rows"][0]["cells"][0]["seeds"][0]["key"]
+    assert bench("replay", key).code == 0, "wherever the file lies, and whether it is there"
+    refused = bench("replay", key, "--retrain")
+    assert (refused.code, "known by its content alone" in refused.err) == (5, True)
+
+
+def test_weights_count_by_their_content(full_size, tmp_path):
+    net = timm.create_model("test_efficientnet", pretrained=False)
+
+    def key(name: str, **more) -> str:
+        chosen = {"backbone": "timm:test_efficientnet", "weights": str(tmp_path / name)} | more
+        return of(full_size, **chosen)[0].training.key
+
+    for name in ("one.pth", "copy.pth"):
+        torch.save({k: torch.zeros_like(v) for k, v in net.state_dict().items()}, tmp_path / name)
+    torch.save(net.state_dict(), tmp_path / "other.pth")
+    (tmp_path / "copy.pth").write_bytes((tmp_path / "one.pth").read_bytes())
+    assert key("one.pth") == key("copy.pth") == key("one.pth", pretrained_on="imagenet")
+    assert len({key("one.pth"), key("other.pth"), key("one.pth", input_size=64)}) == 3
+    assert "weights" not in of(full_size)[0].training.identity
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"backbone": "timm:no_such"}, r"\[model\] backbone = 'timm:no_such': timm has no network 'no_such'"),
+        ({"weights": "net.pth"}, r"\[model\] weights: Conv-4 has no such choice"),
+        ({"backbone": "resnet12", "input_size": 64}, r"\[model\] input_size: ResNet-12 has no such choice"),
+        ({"backbone": "timm:test_resnet", "weights": "no.pth"}, r"\[model\] weights = 'no.pth' is no file"),
+        ({"backbone": "timm:test_resnet", "weights": __file__}, r"\[model\] weights: .* holds no weights that can be"),
+    ],
+)
+def test_a_network_that_cannot_be_made_is_refused_before_any_data(model, said):
+    with pytest.raises(UsageError, match=said):
+        check_settings(resolve(with_model(**model), Selection(grid="full")))
+
+
+@pytest.mark.parametrize(
+    ("origin", "said"),
+    [
+        ("imagenet", "WARNING: pretrained on imagenet, which holds 16 of the 16 novel classes"),
+        ("ImageNet-21k", "WARNING: pretrained on ImageNet-21k, which holds 16"),
+        ("places365", "Pretrained on places365: whether it holds the novel classes is not known here."),
+        ("", "nobody said on what"),
+    ],
+)
+def test_networks_that_have_seen_the_novel_classes_are_told_from_a_declared_list(origin, said, images):
+    named = replace(images, class_names=tuple(f"n{i:08d}" for i in range(len(images.class_names))))
+    model = replace(load().model, pretrained_on=origin)
+    assert said in seen_in_pretraining(model, named, named.split("paper"))

@@ -1,0 +1,27 @@
+"""Whether a network was pretrained on images of the classes that it is tested on: from a declared list."""
+
+import re
+
+from fewshot_bench.config import ModelConfig
+from fewshot_bench.data.images import ClassSplit, ImageSet
+
+# what weights were trained on -> the class names of data sets that were taken from it, as miniImageNet, tieredImageNet
+# and Tiny ImageNet were from ImageNet, whose classes are called by their WordNet ids
+TAKEN_FROM = {name: re.compile("n[0-9]{8}") for name in ("imagenet", "imagenet-1k", "imagenet-21k")}
+
+
+def seen_in_pretraining(model: ModelConfig, images: ImageSet, split: ClassSplit) -> str:
+    """What a table whose networks start from a file of weights has to say of its novel classes; a sentence."""
+    origin = model.pretrained_on
+    if not origin:
+        return "Pretrained weights: nobody said on what ([model] pretrained_on); it may have held the novel classes."
+    names = [images.class_names[c] for c in split.novel]
+    if origin.lower() not in TAKEN_FROM:
+        return f"Pretrained on {origin}: whether it holds the novel classes is not known here."
+    seen = sum(bool(TAKEN_FROM[origin.lower()].fullmatch(name)) for name in names)
+    if not seen:
+        return f"Pretrained on {origin}: none of the {len(names)} novel classes is named as its classes are."
+    return (
+        f"WARNING: pretrained on {origin}, which holds {seen} of the {len(names)} novel classes: these networks have "
+        "seen the classes that they are tested on, and their accuracies are not few-shot accuracies."
+    )
