@@ -30,6 +30,7 @@ MOST_EPISODES = 10**6
 MOST_FILTERS = 2048
 MOST_PIXELS = 1024  # of a side
 MOST_WAYS = 10_000
+EPISODES_AT = re.compile("[0-9]{1,9}|[0-9]{1,9}w[0-9]{1,9}s")  # 5: from 5 shots up; 20w5s: and from 20 ways up
 LONGEST_NAME = 60  # letters of a variant, budget or grid; the database has columns for them
 
 
@@ -116,7 +117,7 @@ NO_AUGMENTATION = AugmentationConfig()
 
 @dataclass(frozen=True)
 class Budget:
-    """What is spent: iterations by method, episodes from so many shots up, overrides of the adaptation."""
+    """What is spent: iterations by method, episodes from so many ways and shots up, overrides of the adaptation."""
 
     iterations: dict[str, int] = field(metadata={"min": 1, "max": MOST_ITERATIONS})
     episodes: dict[str, int] = field(metadata={"min": 1, "max": MOST_EPISODES})
@@ -126,9 +127,10 @@ class Budget:
         """Outer updates of a method."""
         return self.iterations.get(method, self.iterations["other"])
 
-    def episodes_at(self, n_shot: int) -> int:
-        """Test episodes in a setting with n_shot shots."""
-        return self.episodes[max((s for s in self.episodes if int(s) <= n_shot), key=int)]
+    def episodes_at(self, n_way: int, n_shot: int) -> int:
+        """Test episodes in a setting: those of the entry with the most ways, and then shots, that it reaches."""
+        entries = {(0, *map(int, re.findall("[0-9]+", at)))[-2:]: n for at, n in self.episodes.items()}
+        return entries[max(at for at in entries if at[0] <= n_way and at[1] <= n_shot)]
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ class TuningGroup:
 
 @dataclass(frozen=True)
 class GridConfig:
-    """methods x ways x shots x seeds; an empty budget or protocol takes [run]'s."""
+    """methods x ways x shots x seeds, and one_seed with the first seed; an empty budget or protocol takes [run]'s."""
 
     methods: tuple[str, ...]
     ways: tuple[int, ...] = _between(2, MOST_WAYS)
@@ -152,6 +154,16 @@ class GridConfig:
     seeds: tuple[int, ...] = _between(0, 2**31 - 1)
     budget: str = ""
     protocol: str = ""
+    one_seed: tuple[str, ...] = field(default=(), metadata={"empty": True})
+
+    @property
+    def everyone(self) -> tuple[str, ...]:
+        """All methods of the grid."""
+        return tuple(dict.fromkeys(self.methods + self.one_seed))
+
+    def seeds_of(self, method: str, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        """Those of the seeds that a method takes part with."""
+        return tuple(s for s in seeds if method not in self.one_seed or s == self.seeds[0])
 
 
 @dataclass(frozen=True)
@@ -205,6 +217,8 @@ def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(below.get(key), dict)
         if both and key == "methods":
             merged[key] = below[key] | value
+        elif both and key == "episodes" and not any("w" in at for at in value):  # it speaks of all ways
+            merged[key] = {at: n for at, n in below[key].items() if "w" not in at} | value
         else:
             merged[key] = _overlay(below[key], value) if both else value
     return merged
@@ -243,9 +257,9 @@ def _budget(table: dict[str, Any], where: str) -> Budget:
     budget = build(Budget, table, where)
     if "other" not in budget.iterations:
         raise UsageError(f"[{where}] iterations needs the entry 'other', for methods that it does not name")
-    for shots in budget.episodes:
-        if not re.fullmatch("[0-9]{1,9}", shots):
-            raise UsageError(f"[{where}] episodes has the key {shots!r}: keys are numbers of shots")
+    for at in budget.episodes:
+        if not EPISODES_AT.fullmatch(at):
+            raise UsageError(f"[{where}] episodes has the key {at!r}: keys are numbers of shots, or ways too: 20w5s")
     if "1" not in budget.episodes:
         raise UsageError(f"[{where}] episodes needs the entry '1': test episodes from one shot up")
     return budget
@@ -258,7 +272,7 @@ def _check_names(config: Config) -> None:
             if reason := unsayable(name):
                 raise UsageError(f"[{section}] {name[:LONGEST_NAME]!r} cannot be a name: {reason}")
     for name, grid in config.grids.items():
-        for variant in grid.methods:
+        for variant in grid.everyone:
             choose(variant, config.methods, f"[grids.{name}] methods: unknown method")
         if grid.budget:
             choose(grid.budget, config.budgets, f"[grids.{name}] budget: unknown budget")

@@ -1,6 +1,7 @@
 """A frozen dataclass from a table that anyone may have written: types are its hints, limits its fields' metadata.
 
-metadata: "min" and "max" of numbers. Counts start at 1 and step sizes at 0 unless the field says otherwise.
+metadata: "min" and "max" of numbers; counts start at 1 and step sizes at 0 unless the field says otherwise. "empty":
+whether a list may be.
 """
 
 import dataclasses
@@ -55,7 +56,7 @@ def _value(hint: Any, value: Any, where: str, limits: Limits) -> Any:
             raise UsageError(f"{where} = {shown(value)} is not valid: {did_you_mean(str(value), known)}")
         return value
     if origin is tuple:
-        if not isinstance(value, list) or not value:
+        if not isinstance(value, list) or not (value or limits.get("empty")):
             raise UsageError(f"{where} = {shown(value)} must be a list with at least one entry")
         items = tuple(_value(arguments[0], item, where, limits) for item in value)
         if len(set(items)) < len(items):

@@ -78,6 +78,8 @@ def _outcome(table: Table) -> str:
     wins = Counter(cell.variant for row in rows for cell in row.cells if cell.best)
     told = [f"{variant} in {count}" for variant, count in wins.most_common()]
     told_of = f"Highest mean accuracy, of {counted(rows, 'setting')}: {_listed(told)}."
+    if share := table.experiment.published_share:
+        told_of += f" The models had {share} of their published updates: with more, others may be the highest."
     if not any(comparison.p is not None for comparison in table.comparisons):
         return f"{told_of} Nothing could be tested."
     clear = sum(_stands_apart(row, table) for row in rows)

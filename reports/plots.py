@@ -35,7 +35,7 @@ def accuracy_against_shots(table: Table, narrow: bool = False) -> Figure:
             if not narrow:
                 axes.label_outer()
         figure.legend(
-            handles=_legend(look),
+            handles=legend(look),
             labels=[*look, "chance"],
             loc="outside lower center",
             ncols=2 if narrow else 4,
@@ -110,7 +110,7 @@ def _accuracy_line(axes: Axes, points: list[tuple[int, Cell]], style: Style) -> 
         axes.plot([shot], [mean], style.marker, color=style.colour, markerfacecolor=fill, markersize=5.5)
 
 
-def _legend(look: dict[str, Style]) -> list[Line2D]:
+def legend(look: dict[str, Style]) -> list[Line2D]:
     """One handle a variant, then that of the chance line."""
     handles = [
         Line2D(

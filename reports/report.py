@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from fewshot_bench.reports.canvas import to_png, to_svg
 from fewshot_bench.reports.contact_sheet import MEANING, ClassSample
 from fewshot_bench.reports.opening import facts, opening
+from fewshot_bench.reports.over_training_plot import accuracy_over_training
 from fewshot_bench.reports.palette import darkened
 from fewshot_bench.reports.plots import accuracy_against_shots, heat_map
 from fewshot_bench.reports.ranks_plot import critical_differences
@@ -20,6 +21,7 @@ from fewshot_bench.tables.claims.file import SHIPPED, parse_claims, shipped_clai
 from fewshot_bench.tables.claims.render import render_claims
 from fewshot_bench.tables.claims.verdicts import judge
 from fewshot_bench.tables.documents import environment
+from fewshot_bench.tables.over_training import crossings
 from fewshot_bench.tables.papers import PublishedTable, load_published
 from fewshot_bench.tables.ranks import CAUTION
 from fewshot_bench.tables.render import render, render_cells, render_published
@@ -28,6 +30,7 @@ from fewshot_bench.tables.summary import Table, summarise
 
 Draw = Callable[[Results, Table, bool], Figure]  # the last: for a phone
 
+BUDGETS = "budgets"  # shown where several are stored
 PLOTS: dict[str, tuple[str, Draw]] = {
     "accuracy": (
         "Accuracy over shots, one panel a way. Bands are 95 % t-intervals over episodes; the dashed line is "
@@ -44,6 +47,11 @@ PLOTS: dict[str, tuple[str, Draw]] = {
         "Mean ranks over the settings, 1 is best. A bar joins methods that so few settings cannot separate "
         f"(Nemenyi, 5 %). {CAUTION}",
         lambda _, table, narrow: critical_differences(table, narrow),
+    ),
+    BUDGETS: (
+        "Accuracy over the images that training saw, a point a budget that is stored, with its 95 % t-interval over "
+        "episodes; a hollow marker is not complete, or its tasks were fitted by another rule.",
+        lambda results, _, narrow: accuracy_over_training(results, narrow),
     ),
     "curves": (
         "Training loss over iterations. Methods minimise different losses: compare shapes, not heights.",
@@ -115,7 +123,7 @@ def report_html(
 
 def page(results: Results, published: Sequence[PublishedTable] | None = None) -> str:
     """The report without its pictures: what `bench verify` holds one against."""
-    drawn = [Plot(name, caption, Figure(), b"", b"") for name, (caption, _) in PLOTS.items()]
+    drawn = [Plot(name, caption, Figure(), b"", b"") for name, (caption, _) in _shown(results).items()]
     return _document(results, summarise(results), drawn, load_published() if published is None else published, ())
 
 
@@ -134,6 +142,7 @@ def _document(
         table_html=Markup(render(table, "html")),  # escaped by its own template
         published_html=Markup(render_published(papers) if papers else ""),
         plots=drawn,
+        crossings=crossings(results.by_budget),
         samples={MEANING[kind]: list(some) for kind, some in groupby(samples, key=lambda sample: sample.kind)},
         trainings=results.trainings,
         claims_html=Markup(_claims(results, papers)),
@@ -150,9 +159,14 @@ def _claims(results: Results, papers: Sequence[PublishedTable]) -> str:
     return render_claims(judged, "html") if judged and any(not claim.missing for claim in judged.claims) else ""
 
 
+def _shown(results: Results) -> dict[str, tuple[str, Draw]]:
+    several = len({score.budget for score in results.by_budget if score.images_seen}) > 1
+    return {name: plot for name, plot in PLOTS.items() if name != BUDGETS or several}
+
+
 def _plots(results: Results, table: Table) -> list[Plot]:
     drawn = []
-    for name, (caption, draw) in PLOTS.items():
+    for name, (caption, draw) in _shown(results).items():
         figure = draw(results, table, False)
         svg = to_svg(figure)
         figure.set_layout_engine("none")  # it stays as it was settled for the SVG

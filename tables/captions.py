@@ -30,7 +30,7 @@ def caption(table: Table) -> str:
     return (
         f"Accuracy (%) on the novel classes of {experiment.dataset}: mean ± 95 % t-interval over episodes; "
         f"{count}{seeds}, {experiment.n_query} queries a class; protocol {experiment.protocol}, "
-        f"split {experiment.split}, budget {experiment.budget}, {experiment.model}.{_wider(table)}"
+        f"split {experiment.split}, {experiment.spent}, {experiment.model}.{_wider(table)}"
     )
 
 
@@ -55,6 +55,8 @@ def general_notes(table: Table) -> list[Note]:
             f" Each episode's accuracy is first averaged over the {len(table.seeds)} seeds; "
             "the worst state among the seeds is the cell's."
         )
+        fewer = dict.fromkeys(cell.variant for cell in table.cells if len(cell.seeds) < len(table.seeds))
+        interval += f" Of one seed alone: {', '.join(fewer)}." if fewer else ""
     notes = [Note("", interval), *_test_notes(table)]
     if table.experiment.pretraining:
         notes.append(Note("", table.experiment.pretraining))

@@ -108,6 +108,21 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
+class BudgetScore:
+    """One variant in one setting after one budget: a point of its accuracy over training images."""
+
+    budget: str
+    variant: str
+    n_way: int
+    n_shot: int
+    images_seen: int  # in training, the mean over seeds
+    mean: float  # a fraction, as a table of that budget has it
+    half_width: float | None
+    complete: bool  # all seeds and episodes that the budget asks for
+    same_rule: bool  # tasks were fitted as in the table: the budgets' rules may differ
+
+
+@dataclass(frozen=True)
 class Experiment:
     """What all the cells of one table share, in words and numbers fit to be printed."""
 
@@ -128,7 +143,14 @@ class Experiment:
     command: str  # repeats the run
     augmentation: str = ""  # of training images; empty where there is none
     pretraining: str = ""  # what is to be said where networks start from a file of weights: a sentence
+    published_share: str = ""  # "0.3 to 1.5 %" of the published updates; empty where none has fewer
     facts: dict[str, str] = field(default_factory=dict)  # provenance: commit, versions, hardware, ...
+
+    @property
+    def spent(self) -> str:
+        """The budget, and how far from the published one it is."""
+        share = f" ({self.published_share} of the published updates)" if self.published_share else ""
+        return f"budget {self.budget}{share}"
 
     @property
     def model(self) -> str:
@@ -141,8 +163,8 @@ class Experiment:
 class Results:
     """Everything that a table or a report is made from.
 
-    `variants` and `settings` give the order of columns and rows; every pair of them, for every seed, has a
-    CellScore in `cells` (state "missing" where nothing was stored).
+    `variants` and `settings` give the order of columns and rows; every pair of them, for every seed (of the variant),
+    has a CellScore in `cells` (state "missing" where nothing was stored).
     """
 
     experiment: Experiment
@@ -152,3 +174,5 @@ class Results:
     cells: tuple[CellScore, ...]
     trainings: tuple[TrainingCost, ...] = ()
     curves: tuple[CurvePoint, ...] = ()
+    by_budget: tuple[BudgetScore, ...] = ()  # of every budget that is stored, the table's too
+    seeds_of: dict[str, tuple[int, ...]] = field(default_factory=dict)  # variants that have some of the seeds only

@@ -134,7 +134,7 @@ def summarise(results: Results) -> Table:
     ways = list(dict.fromkeys(n_way for n_way, _ in results.settings))
     rows = []
     for n_way, n_shot in sorted(results.settings, key=lambda setting: ways.index(setting[0])):
-        cells = tuple(_cell(scores[variant, n_way, n_shot]) for variant in results.variants)
+        cells = tuple(cell_of(scores[variant, n_way, n_shot]) for variant in results.variants)
         capacity = disjoint_episodes(results.experiment, n_way, n_shot)
         tests = [c for c in comparisons if (c.n_way, c.n_shot) == (n_way, n_shot)]
         rows.append(Row(n_way, n_shot, capacity, _mark_near_best(_mark_best(cells), tests)))
@@ -152,7 +152,7 @@ def _by_place(results: Results) -> dict[tuple[str, int, int], list[CellScore]]:
     scores = defaultdict(list)
     for variant in results.variants:
         for n_way, n_shot in results.settings:
-            for seed in results.seeds:
+            for seed in results.seeds_of.get(variant, results.seeds):
                 empty = CellScore(variant, n_way, n_shot, seed, key="", state="missing")
                 score = given.pop((variant, n_way, n_shot, seed), empty)
                 scores[variant, n_way, n_shot].append(score)
@@ -161,7 +161,7 @@ def _by_place(results: Results) -> dict[tuple[str, int, int], list[CellScore]]:
     return scores
 
 
-def _cell(scores: list[CellScore]) -> Cell:
+def cell_of(scores: list[CellScore]) -> Cell:
     """One cell from its seeds (at least one)."""
     seeds = tuple(_seed_score(score) for score in scores)
     state = max((seed.state for seed in seeds), key=WORST_LAST.index)

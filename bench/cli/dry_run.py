@@ -6,22 +6,24 @@ import click
 from rich.table import Table
 
 from fewshot_bench.cli.screen import CleanConsole
-from fewshot_bench.experiment.plan import Expected, Plan
+from fewshot_bench.experiment.plan import Plan
+from fewshot_bench.running.pace import Cost
 from fewshot_bench.tables.wording import duration
 
 
-def print_plan(plan: Plan, expected: Expected, memory: dict[str, int], as_json: bool) -> None:
-    """Trainings and cells, what is done, and what the rest may take (one job, this database's history).
+def print_plan(plan: Plan, cost: Cost, memory: dict[str, int], as_json: bool) -> None:
+    """Trainings and cells, what is done, and what the rest may take.
 
     memory: training key -> predicted bytes
     """
     if as_json:
-        click.echo(json.dumps(_document(plan, expected, memory)))
+        click.echo(json.dumps(_document(plan, cost, memory)))
     else:
-        _print_tables(plan, expected, memory)
+        _print_tables(plan, cost, memory)
 
 
-def _document(plan: Plan, expected: Expected, memory: dict[str, int]) -> dict[str, object]:
+def _document(plan: Plan, cost: Cost, memory: dict[str, int]) -> dict[str, object]:
+    training_seconds, testing_seconds = cost.seconds
     return {
         "cells": [
             {"cell": p.cell.name, "key": p.cell.key, "training": p.cell.training.key, "state": p.state,
@@ -31,16 +33,19 @@ def _document(plan: Plan, expected: Expected, memory: dict[str, int]) -> dict[st
         "trainings": [
             {"key": t.training.key, "serves": t.name, "iterations": t.training.iterations,
              "at": t.stored.iteration if t.stored else 0,
-             "expected_seconds": expected[t.training.key][0],
-             "expected_test_seconds": expected[t.training.key][1],
+             "expected_seconds": cost.expected[t.training.key][0],
+             "expected_test_seconds": cost.expected[t.training.key][1],
+             "timed_now": t.training.key in cost.timed,
              "expected_memory_bytes": memory[t.training.key]}
             for t in plan.todo
         ],
+        "expected_seconds": training_seconds + testing_seconds,
+        "jobs": cost.jobs,
         "stale": plan.n_stale,
     }  # fmt: skip
 
 
-def _print_tables(plan: Plan, expected: Expected, memory: dict[str, int]) -> None:
+def _print_tables(plan: Plan, cost: Cost, memory: dict[str, int]) -> None:
     console = CleanConsole()
     if not console.is_terminal:  # a pipe has no width to keep to
         console.width = 1000
@@ -58,7 +63,7 @@ def _print_tables(plan: Plan, expected: Expected, memory: dict[str, int]) -> Non
             if stored:
                 at = f"at {stored.iteration}" if stored.iteration else "started"
                 state = {"finished": "trained", "running": at, "failed": "failed"}[stored.state]
-            training_seconds, testing_seconds = expected[todo.training.key]
+            training_seconds, testing_seconds = cost.expected[todo.training.key]
             table.add_row(
                 todo.training.key,
                 f"{todo.name} s{todo.training.seed}",
@@ -81,6 +86,20 @@ def _print_tables(plan: Plan, expected: Expected, memory: dict[str, int]) -> Non
     console.print(cells)
     console.print()
     console.print(str(plan))
+    if plan.todo:
+        console.print(_cost(cost))
+
+
+def _cost(cost: Cost) -> str:
+    """What all of it takes, and how that is known."""
+    training, testing = cost.seconds
+    told = f"To do: {duration(training)} of training and {duration(testing)} of testing with one job"
+    told += f", at least {duration((training + testing) / cost.jobs)} with {cost.jobs}" if cost.jobs > 1 else ""
+    told += ", those marked ? aside" if any(None in seconds for seconds in cost.expected.values()) else ""
+    timed = "some steps and an episode of each were timed just now"
+    if len(cost.timed) < len(cost.expected):
+        timed = f"this database's history{f'; of {len(cost.timed)}, {timed}' if cost.timed else ''}"
+    return f"{told} ({timed})."
 
 
 def _told(seconds: float | None) -> str:

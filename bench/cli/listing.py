@@ -37,10 +37,12 @@ def list_(*, what: str, config: Path | None) -> None:
         click.echo(formats_text())
     else:
         for name, grid in loaded.grids.items():
-            size = len(grid.methods) * len(grid.ways) * len(grid.shots) * len(grid.seeds)
+            trained = sum(len(grid.seeds_of(method, grid.seeds)) for method in grid.everyone)
+            size = trained * len(grid.ways) * len(grid.shots)
+            once = f" ({grid.seeds[0]} alone: {' '.join(grid.one_seed)})" if grid.one_seed else ""
             click.echo(
-                f"{name:<22} {size} cells: {' '.join(grid.methods)}; ways {grid.ways}, shots {grid.shots}, "
-                f"seeds {grid.seeds}, budget {grid.budget or loaded.run.budget}, "
+                f"{name:<22} {size} cells: {' '.join(grid.everyone)}; ways {grid.ways}, shots {grid.shots}, "
+                f"seeds {grid.seeds}{once}, budget {grid.budget or loaded.run.budget}, "
                 f"protocol {grid.protocol or loaded.run.protocol}"
             )
 

@@ -66,7 +66,7 @@ def selection_options(command: F) -> Callable[..., Any]:
         click.option("--grid", metavar="NAME", help="Grid of bench.toml: full, paper, smoke or your own."),
         click.option("--data", metavar="SOURCE", help="Data set: a name, a folder, an archive, or FORMAT:PATH."),
         click.option("--split", metavar="NAME", help="Split: paper, ravi, ravi-val, or a published one: docs/data.md."),
-        click.option("--budget", metavar="NAME", help="Budget: smoke, quick, paper or your own."),
+        click.option("--budget", metavar="NAME", help="Budget: smoke, quick, standard, paper or your own."),
         click.option("--protocol", type=click.Choice(["single", "matched"]),
                      help="One model for all settings, or one for each."),
         several("--method", "methods", type=NAMES, multiple=True, help="Only these methods or variants."),

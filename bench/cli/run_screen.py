@@ -13,7 +13,8 @@ from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.experiment.selection import Means, Selection
 from fewshot_bench.running import events, recording
 from fewshot_bench.running.looks import Separation
-from fewshot_bench.running.planning import memory_of, plan_of, plan_to_run, seconds_of
+from fewshot_bench.running.pace import cost_of
+from fewshot_bench.running.planning import memory_of, plan_of, plan_to_run
 from fewshot_bench.running.recording import SOME_FAILED, Outcome
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.summary import accuracy_of
@@ -39,7 +40,8 @@ class RunScreen(Screen):
     def plan(self, chosen: Chosen, means: Means) -> int:
         """Print what would be done."""
         plan = plan_of(chosen, retry_failed=means.retry_failed)
-        print_plan(plan, seconds_of(plan, chosen.database), memory_of(chosen, plan), self._as_json)
+        cost = cost_of(chosen, plan, means.jobs, self.preparing)
+        print_plan(plan, cost, memory_of(chosen, plan), self._as_json)
         return 0
 
     def run(self, chosen: Chosen, means: Means) -> int:

@@ -50,7 +50,7 @@ class Chosen:
         words = ["bench", "run", "--grid", r.grid, "--data", self.source, "--split", r.split]
         words += ["--budget", r.budget, "--protocol", r.protocol]
         narrowed = {
-            "--method": (r.methods, grid.methods),
+            "--method": (r.methods, grid.everyone),
             "--way": (r.ways, grid.ways),
             "--shot": (r.shots, grid.shots),
             "--seed": (r.seeds, grid.seeds),
@@ -90,6 +90,8 @@ def choose(
     source = selection.data or config.data.source
     images = open_images(source, cache_folder(), config.data.image_size or None, progress)
     cells = [cell for cell in grids.cells(request, images) if matches(cell.name)]
+    if not cells and not selection.expression:
+        raise NothingSelected(f"[grids.{request.grid}] has these methods with its first seed alone")
     if not cells:
         raise NothingSelected(
             f"-k {selection.expression!r} matches none of the cells; `bench run -n` lists their names"

@@ -64,6 +64,10 @@ class Request:
     episodes: int | None = None  # of every cell; None: the budget's
     rules: Rules | None = None  # how each method is fitted at test, where that was tuned
 
+    def seeds_of(self, method: str) -> tuple[int, ...]:
+        """The seeds that a method takes part with."""
+        return self.config.grids[self.grid].seeds_of(method, self.seeds)
+
 
 def resolve(config: Config, selection: Selection) -> Request:
     """The request that a selection makes; empty words leave the grid's choice."""
@@ -85,7 +89,7 @@ def resolve(config: Config, selection: Selection) -> Request:
         budget=budget,
         protocol=selection.protocol or defined.protocol or config.run.protocol,
         split=f"inner{max(ways)}" if split == "inner" else split,
-        methods=selection.methods or defined.methods,
+        methods=selection.methods or defined.everyone,
         ways=ways,
         shots=selection.shots or defined.shots,
         seeds=selection.seeds or defined.seeds,
@@ -256,7 +260,7 @@ def cells(request: Request, images: ImageSet) -> list[Cell]:
             setting = Setting(way, shot, config.episodes.n_query)
             check_setting(images, split.novel, setting, f"novel classes in split {split.name!r}")
     for seed in request.seeds:
-        for name in request.methods:
+        for name in (name for name in request.methods if seed in request.seeds_of(name)):
             chosen = variant(config, name)
             method = find_method(chosen.method)
             for way in request.ways:
@@ -269,7 +273,7 @@ def cells(request: Request, images: ImageSet) -> list[Cell]:
                             setting=Setting(way, shot, config.episodes.n_query),
                             bank_seed=config.episodes.bank_seed,
                             adaptation=adaptation_of(request, chosen, (way, shot)),
-                            n_episodes=request.episodes or config.budgets[request.budget].episodes_at(shot),
+                            n_episodes=request.episodes or config.budgets[request.budget].episodes_at(way, shot),
                         )
                     )
     return found

@@ -81,7 +81,7 @@ def _read_again(
             if selection.matches(cell.name)
         ]
         chosen = Chosen(request, images, cells, Path(config.run.out), "", None, selection.expression)
-        results = results_of(chosen, reader=reader, with_answers=True)
+        results = results_of(chosen, reader=reader, with_answers=True, with_budgets=True)
     except BenchError:
         return None
     return dataclasses.replace(results, experiment=dataclasses.replace(results.experiment, command=command))
@@ -152,9 +152,9 @@ def _wanted(selection: Selection) -> Mapping[Place, int] | None:
         return None
     budget = request.config.budgets[request.budget]
     return {
-        (variant, n_way, n_shot): request.episodes or budget.episodes_at(n_shot)
+        (variant, n_way, n_shot): request.episodes or budget.episodes_at(n_way, n_shot)
         for variant in request.methods
         for n_way in request.ways
         for n_shot in request.shots
-        if any(matches(CellPlace(variant, n_way, n_shot, seed).name) for seed in request.seeds)
+        if any(matches(CellPlace(variant, n_way, n_shot, seed).name) for seed in request.seeds_of(variant))
     }

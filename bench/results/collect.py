@@ -1,19 +1,24 @@
 """Stored results of the wanted cells -> the one input of tables and reports."""
 
+import dataclasses
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from fewshot_bench.config import Config
 from fewshot_bench.data.pretraining import seen_in_pretraining
+from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.grid import backbone_of
+from fewshot_bench.experiment.grid import cells as grid_cells
 from fewshot_bench.experiment.identity import Cell, Training
 from fewshot_bench.experiment.records import EpisodeResult, StoredCell, StoredTraining
 from fewshot_bench.experiment.selection import Place, place_of
 from fewshot_bench.results.confusion import Classes, confusion
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.scores import (
+    BudgetScore,
     CellScore,
     CellState,
     ClassConfusion,
@@ -23,6 +28,7 @@ from fewshot_bench.tables.scores import (
     Results,
     TrainingCost,
 )
+from fewshot_bench.tables.summary import cell_of
 
 PROTOCOL_NOTES = {
     "single": (
@@ -33,12 +39,15 @@ PROTOCOL_NOTES = {
 }
 
 
-def results(chosen: Chosen, *, reader: Reader | None = None, with_answers: bool = False) -> Results:
+def results(
+    chosen: Chosen, *, reader: Reader | None = None, with_answers: bool = False, with_budgets: bool = False
+) -> Results:
     """Everything stored of the chosen cells, missing ones marked; raises DatabaseError where episodes are damaged.
 
     reader: of another database than the selection's own
     Only with the answers do cells have a confusion of classes, for the data interval of tables and for alarms, and only
-    then are damaged answers noticed: they are as many bytes as there were queries.
+    then are damaged answers noticed: they are as many bytes as there were queries. Only with the budgets is it known
+    what the same cells are after another budget.
     """
     cells, images, reader = chosen.cells, chosen.images, reader or Reader(chosen.database)
     stored_cells, stored_trainings = reader.cells(), reader.trainings()
@@ -70,7 +79,35 @@ def results(chosen: Chosen, *, reader: Reader | None = None, with_answers: bool 
             for key, points in curves.items()
             for iteration, loss in points
         ),
+        by_budget=_by_budget(chosen, reader, stored_cells, stored_trainings) if with_budgets else (),
+        seeds_of={v: chosen.request.seeds_of(v) for v in chosen.request.config.grids[chosen.request.grid].one_seed},
     )
+
+
+def _by_budget(
+    chosen: Chosen, reader: Reader, stored: dict[str, StoredCell], trainings: dict[str, StoredTraining]
+) -> tuple[BudgetScore, ...]:
+    """Every variant and setting of the chosen cells, after each of the configuration's budgets that is stored."""
+    found, rules = [], {cell.place[:3]: cell.adaptation for cell in chosen.cells}
+    for budget in chosen.request.config.budgets:
+        places: dict[tuple[str, int, int], list[Cell]] = {}
+        with suppress(UsageError):  # a budget that nobody uses may have a mistake in it
+            for cell in grid_cells(dataclasses.replace(chosen.request, budget=budget), chosen.images):
+                places.setdefault(cell.place[:3], []).append(cell)
+        for place in places.keys() & rules.keys():
+            held = [c for c in places[place] if c.key in stored and stored[c.key].n_episodes]
+            episodes = reader.episodes(cell.key for cell in held)
+            scores = [
+                _score(c, stored[c.key], trainings.get(c.training.key), episodes[c.key][: c.n_episodes], None)
+                for c in held
+            ]
+            shown = cell_of(scores) if scores else None
+            if shown and shown.mean is not None:
+                seen = sum(trainings[cell.training.key].images_seen for cell in held) // len(held)
+                complete = shown.state == "done" and len(held) == len(places[place])
+                same_rule = all(cell.adaptation == rules[place] for cell in held)
+                found.append(BudgetScore(budget, *place, seen, shown.mean, shown.half_width, complete, same_rule))
+    return tuple(sorted(found, key=lambda score: (score.images_seen, score.variant, score.n_way, score.n_shot)))
 
 
 def stored_scores(reader: Reader, wanted: Callable[[Place], bool]) -> dict[tuple[str, int, int], list[CellScore]]:
@@ -180,8 +217,20 @@ def _experiment(chosen: Chosen, reader: Reader) -> Experiment:
         command=chosen.command(),
         augmentation=str(request.config.augmentation),
         pretraining=seen_in_pretraining(request.config.model, images, split) if request.config.model.weights else "",
+        published_share=_published_share(chosen),
         facts=_facts(cells, reader),
     )
+
+
+def _published_share(chosen: Chosen) -> str:
+    """The least and the most of its published updates that a training has; empty where none has fewer."""
+    published = chosen.request.config.budgets["paper"].iterations
+    known = [cell.training for cell in chosen.cells if cell.training.method in published]
+    shares = [training.iterations / published[training.method] for training in known]
+    if not shares or min(shares) >= 1:
+        return ""
+    low, high = (f"{100 * share:.2g}" for share in (min(shares), max(shares)))
+    return f"{low} %" if low == high else f"{low} to {high} %"
 
 
 def _facts(cells: list[Cell], reader: Reader) -> dict[str, str]:

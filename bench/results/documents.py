@@ -48,7 +48,7 @@ def rendered(selection: Selection, format_: str) -> str:
 
 def _stored(selection: Selection) -> tuple[Chosen, Results]:
     chosen = choose(selection)
-    stored = results(chosen, with_answers=True)
+    stored = results(chosen, with_answers=True, with_budgets=True)
     if all(cell.state == "missing" for cell in stored.cells):
         raise NothingSelected("nothing is stored of these cells: `bench run` makes results; no file was changed")
     return chosen, stored

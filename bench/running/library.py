@@ -32,7 +32,7 @@ class Words(TypedDict, total=False):
     grid: str  # full, paper, smoke, or one of the configuration's own
     data: str | PathLike[str]  # a name, a folder, an archive, or FORMAT:PATH
     split: str
-    budget: str  # smoke, quick, paper, or one of the configuration's own
+    budget: str  # smoke, quick, standard, paper, or one of the configuration's own
     protocol: Literal["single", "matched"]
     methods: str | Sequence[str]  # variants, or registered methods with their default settings
     ways: int | Sequence[int]  # classes of an episode

@@ -55,7 +55,7 @@ def _head(judgement: Judgement) -> tuple[str, ...]:
     listed = ", ".join(map(str, seeds))
     measured = (
         f"Measured on {e.dataset}, split {e.split} ({e.n_base_classes} base, {e.n_novel_classes} novel classes), "
-        f"protocol {e.protocol}, budget {e.budget}, {e.model}, seed{'s' if len(seeds) > 1 else ''} {listed}."
+        f"protocol {e.protocol}, {e.spent}, {e.model}, seed{'s' if len(seeds) > 1 else ''} {listed}."
     )
     about = "One training seed: every verdict is about these checkpoints, not about the methods."
     if len(seeds) > 1:

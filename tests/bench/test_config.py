@@ -90,7 +90,8 @@ def test_the_comments_name_every_setting_with_its_default(name):
 def test_a_file_of_ones_own_changes_what_it_names_and_nothing_else(tmp_path):
     own = written('[run]\ndevice = "cpu"\n[budgets.quick]\nepisodes = { 5 = 7 }\n', tmp_path)
     assert own.run == dataclasses.replace(load().run, device="cpu")
-    assert own.budgets["quick"].episodes == load().budgets["quick"].episodes | {"5": 7}
+    of_all_ways = {at: n for at, n in load().budgets["quick"].episodes.items() if "w" not in at}
+    assert own.budgets["quick"].episodes == of_all_ways | {"5": 7}
     assert own.budgets["quick"].iterations == load().budgets["quick"].iterations
     assert (own.grids, own.methods) == (load().grids, load().methods)
 
@@ -112,7 +113,29 @@ def test_grids_budgets_and_variants_of_ones_own(tmp_path):
     assert own.grids["mine"] == GridConfig(("mine",), (2,), (3,), (4,), "tiny", "")
     budget = own.budgets["tiny"]
     assert [budget.iterations_of(m) for m in ("maml", "reptile")] == [2, 1]
-    assert [budget.episodes_at(n) for n in (1, 9, 10, 100)] == [5, 5, 3, 3]
+    assert [budget.episodes_at(way, n) for way in (2, 35) for n in (1, 9, 10, 100)] == [5, 5, 3, 3] * 2
+
+
+def test_episodes_by_ways_and_shots(tmp_path):
+    """Of the entries that a setting reaches, the one with the most ways counts, and of those with most shots."""
+    own = written(
+        "[budgets.tiny]\niterations = { other = 1 }\nadaptation = {}\n"
+        "episodes = { 1 = 60, 50 = 6, 20w1s = 15, 20w50s = 4, 35w5s = 9 }\n",
+        tmp_path,
+    )
+    at = {(way, shot): own.budgets["tiny"].episodes_at(way, shot) for way in (5, 20, 35) for shot in (1, 5, 100)}
+    assert list(at.values()) == [60, 60, 6, 15, 15, 4, 15, 9, 9]
+
+
+def test_episodes_that_name_no_ways_hold_at_all_of_them(tmp_path):
+    """As in files from before ways could be named."""
+    own = written("[budgets.quick]\nepisodes = { 1 = 60, 50 = 6 }\n", tmp_path).budgets["quick"]
+    assert [own.episodes_at(way, shot) for way in (5, 20, 35) for shot in (1, 5, 100)] == [60, 60, 6] * 3
+
+
+def test_an_entry_for_some_ways_leaves_the_others(tmp_path):
+    own, packaged = (b.budgets["quick"] for b in (written("[budgets.quick.episodes]\n20w1s = 9\n", tmp_path), load()))
+    assert own.episodes == packaged.episodes | {"20w1s": 9}
 
 
 def test_an_empty_file_is_the_packaged_one(tmp_path):

@@ -48,6 +48,8 @@ WRONG = {
     "budget of no iterations": (BUDGET.replace("other = 1", "other = 0"), ["iterations.other", "0"]),
     "budget without one shot": (BUDGET.replace("1 = 1", "5 = 1"), ["[budgets.own] episodes", "'1'"]),
     "budget for a shot in words": (BUDGET.replace("1 = 1", "one = 1"), ["[budgets.own] episodes", "'one'"]),
+    "budget for ways without shots": (BUDGET.replace("1 = 1", "1 = 1, 20w = 1"), ["[budgets.own] episodes", "'20w'"]),
+    "budget for some ways alone": (BUDGET.replace("1 = 1", "20w1s = 1"), ["[budgets.own] episodes", "'1'"]),
     "budget that is a number": (BUDGET.replace("{ 1 = 1 }", "600"), ["[budgets.own] episodes", "600"]),
     "threads beyond all": ("[run]\nthreads = 1000000\n", ["[run] threads", "1000000", "between 1 and 512"]),
     "jobs beyond all": ("[run]\njobs = 1000000\n", ["[run] jobs", "1000000", "between 0 and 512"]),

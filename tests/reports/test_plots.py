@@ -14,11 +14,12 @@ import pytest
 from PIL import Image
 
 from fewshot_bench.reports.canvas import to_png, to_svg
+from fewshot_bench.reports.over_training_plot import accuracy_over_training
 from fewshot_bench.reports.palette import BACKGROUND, DARK, TEXT, darkened, luminance, readable_on, styles
 from fewshot_bench.reports.plots import accuracy_against_shots, heat_map
 from fewshot_bench.reports.ranks_plot import critical_differences
 from fewshot_bench.reports.training_plots import training_cost, training_curves
-from fewshot_bench.tables.scores import CurvePoint
+from fewshot_bench.tables.scores import BudgetScore, CurvePoint
 from fewshot_bench.tables.summary import summarise
 
 BUILT_IN = ("transfer", "protonet", "maml", "fomaml", "reptile", "maml-mtl", "reptile-mtl")
@@ -149,6 +150,23 @@ def test_line_breaks_at_a_failed_cell_and_partial_is_hollow(marked):
 def test_heat_map_writes_every_cell(marked):
     shown = texts(heat_map(summarise(marked)))
     assert {"✗", "—", "47.9", "39.3*"} <= shown
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_a_line_through_the_budgets_and_hollow_where_they_are_not_alike(make_results, narrow):
+    point = BudgetScore("quick", "maml", 5, 1, 100, 0.3, 0.02, True, True)
+    later, smoke = replace(point, images_seen=1000, mean=0.4, complete=False), replace(point, images_seen=10)
+    results = make_results(("maml", "reptile"), ((5, 1), (5, 5)))
+    figure = accuracy_over_training(
+        replace(results, by_budget=(replace(smoke, same_rule=False), point, later)), narrow=narrow
+    )
+    (axes,) = figure.axes  # of the one setting that has points
+    assert axes.get_title() == "5-way 1-shot"
+    line = axes.lines[0]
+    assert (x_of(line), y_of(line)) == ([100, 1000], pytest.approx([30, 40]))
+    markers = [one for one in axes.lines if one.get_marker() == styles(results.variants)["maml"].marker]
+    hollow = [rgb(one.get_markerfacecolor()) == rgb(axes.get_facecolor()) for one in markers]
+    assert hollow == [True, False, True]
 
 
 def test_diverged_training_is_marked_and_cost_names_the_unfinished(marked):

@@ -12,6 +12,7 @@ from PIL import Image
 
 from fewshot_bench.reports.opening import facts, opening
 from fewshot_bench.reports.report import documents, report_html
+from fewshot_bench.tables.scores import BudgetScore
 from fewshot_bench.tables.summary import summarise
 
 VOID = {"meta", "img", "source", "br", "link"}
@@ -142,6 +143,22 @@ def test_the_files_of_a_report_and_the_same_again(small):
         if name.endswith(".png"):
             with Image.open(io.BytesIO(content)) as image:
                 image.verify()
+
+
+def test_budgets_are_drawn_where_several_are_stored(small):
+    def scores(*budgets):
+        return tuple(
+            BudgetScore(name, v, way, shot, images, 0.3 + 0.1 * i, 0.02, True, True)
+            for i, (name, images) in enumerate(budgets)
+            for way, shot in small.settings
+            for v in small.variants
+        )
+
+    one, two = (replace(small, by_budget=scores(*some)) for some in ((("quick", 9),), (("quick", 9), ("paper", 99))))
+    assert not any("budgets" in name for name in documents(one))
+    files = documents(two)
+    assert {"plots/budgets.svg", "plots/budgets.png"} < set(files)
+    assert "5-way 1-shot, 9 to 99 images: maml is highest throughout." in Page(files["report.html"].decode()).text
 
 
 def test_without_published_there_is_no_such_block(make_results):

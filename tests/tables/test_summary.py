@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from fewshot_bench.tables.captions import general_notes
 from fewshot_bench.tables.scores import CellScore, EpisodeScore
 from fewshot_bench.tables.statistics.changes import Sample, sample
 from fewshot_bench.tables.summary import accuracy_of, disjoint_episodes, over_episodes, summarise
@@ -88,6 +89,16 @@ def test_several_seeds_are_averaged_episode_by_episode(make_results):
     # every episode averages to 37.5 of 75: what is left is the rounding to half a query, the mean of two seeds
     assert cell.half_width == pytest.approx(4.302653 * (1 / 150) / math.sqrt(12) / math.sqrt(3), rel=1e-6)
     assert cell.keys == ("maml-5-1-0", "maml-5-1-1")
+
+
+def test_a_variant_of_one_seed_among_others_of_several_is_whole(make_results):
+    results = make_results(("maml", "anil"), ((5, 1),), seeds=(0, 1))
+    results = replace(results, cells=tuple(c for c in results.cells if (c.variant, c.seed) != ("anil", 1)))
+    assert only(results, "anil", 5, 1).state == "missing"  # as long as it is not said
+    table = summarise(replace(results, seeds_of={"anil": (0,)}))
+    assert [(cell.state, len(cell.seeds)) for cell in table.cells] == [("done", 2), ("done", 1)]
+    assert table.comparisons[0].seeds == (0,)
+    assert "Of one seed alone: anil." in " ".join(note.text for note in general_notes(table))
 
 
 @pytest.mark.parametrize(("state", "expected"), [("failed", "failed"), ("missing", "missing"), ("partial", "partial")])

@@ -35,6 +35,10 @@ def test_a_dry_run_as_json(bench):
     plan = json.loads(bench("run", "-n", "--json").out)
     assert [(c["cell"], c["state"], c["wanted"]) for c in plan["cells"]] == [(n, "todo", 6) for n in NAMES]
     assert [(t["serves"], t["iterations"]) for t in plan["trainings"]] == [("transfer", 6), ("protonet", 6)]
+    assert all(t["timed_now"] and t["expected_seconds"] > 0 < t["expected_test_seconds"] for t in plan["trainings"])
+    assert plan["expected_seconds"] == pytest.approx(
+        sum(t["expected_seconds"] + t["expected_test_seconds"] for t in plan["trainings"])
+    )
 
 
 def test_a_run_fills_the_grid_and_running_again_does_nothing(place, bench):

@@ -76,10 +76,24 @@ def test_seeds_multiply_trainings_and_cells(full_size):
     assert len(trainings(found)) == 3 * 7
 
 
+def test_some_methods_of_a_grid_have_its_first_seed_alone(full_size):
+    grid = replace(load().grids["full"], methods=("maml",), one_seed=("reptile",), ways=(5,), shots=(1,), seeds=(3, 4))
+    config = replace(load(), grids=load().grids | {"full": grid})
+    assert [c.name for c in of(config, full_size)] == ["maml-5w1s-s3", "reptile-5w1s-s3", "maml-5w1s-s4"]
+    assert [c.name for c in of(config, full_size, seeds=(4,))] == ["maml-5w1s-s4"]
+    assert of(config, full_size, methods=("reptile",), seeds=(4,)) == []
+
+
+def test_fewer_episodes_at_more_ways_are_the_first_of_the_same(full_size):
+    fewer, more = of(load(), full_size), of(load(), full_size, episodes=60)
+    assert [c.key for c in fewer] == [c.key for c in more]
+    assert {c.n_episodes for c in fewer if (c.setting.n_way, c.setting.n_shot) == (35, 5)} < set(range(60))
+
+
 def test_options_narrow_a_grid(full_size):
     found = of(load(), full_size, methods=("maml",), ways=(20,), shots=(1, 5), seeds=(3,), budget="smoke")
     assert [cell.name for cell in found] == ["maml-20w1s-s3", "maml-20w5s-s3"]
-    assert {cell.n_episodes for cell in found} == {load().budgets["smoke"].episodes_at(1)}
+    assert {cell.n_episodes for cell in found} == {load().budgets["smoke"].episodes_at(5, 1)}
     assert found[0].training.iterations == load().budgets["smoke"].iterations["maml"]
 
 

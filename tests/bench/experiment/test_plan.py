@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from fewshot_bench.config import load
+from fewshot_bench.config import Budget, load
 from fewshot_bench.experiment.grid import cells, resolve
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.experiment.plan import expected, make_plan
@@ -15,7 +15,7 @@ from fewshot_bench.experiment.selection import Selection
 @pytest.fixture
 def wanted(full_size) -> list[Cell]:
     """maml at 1 and 5 shots, fomaml at 1 and 5 shots; 100 episodes each."""
-    config = replace(load(), budgets={"quick": replace(load().budgets["quick"], episodes={"1": 100})})
+    config = replace(load(), budgets={"quick": Budget({"other": 150}, {"1": 100}, {})})
     request = resolve(config, Selection(grid="full", methods=("maml", "fomaml"), ways=(5,), shots=(1, 5)))
     return cells(request, full_size)
 

@@ -2,6 +2,11 @@
 
 import sqlite3
 
+from fewshot_bench.experiment.choosing import choose
+from fewshot_bench.experiment.selection import Selection
+from fewshot_bench.results.collect import results
+from fewshot_bench.tables.summary import summarise
+
 
 def damage_answers(run):
     connection = sqlite3.connect(run.database)
@@ -23,3 +28,25 @@ def test_damaged_answers_are_refused_by_what_reads_them_and_no_other(run, bench,
         ran = bench(*words)
         assert ran.code == 0, ran.err
         assert ran.out
+
+
+def test_every_budget_that_is_stored_is_a_point_over_training_images(run, bench):
+    run.add(
+        "\n[budgets.more]\niterations = { other = 9 }\nepisodes = { 1 = 4 }\nadaptation = { steps = 1 }\n"
+        "[budgets.broken]\niterations = { other = 9 }\nepisodes = { 1 = 4 }\nadaptation = { stps = 1 }\n"
+    )
+    assert bench("run", "-q", "--budget", "more", "--shot", "1").code == 0
+    assert bench("run", "-q", "--budget", "more", "--method", "protonet", "--shot", "5", "--episodes", "2").code == 0
+    found = results(choose(Selection()), with_budgets=True)
+    points = {(p.budget, p.variant, p.n_shot): p for p in found.by_budget}
+    tiny = {("tiny", variant, shot) for variant in ("transfer", "protonet") for shot in (1, 5)}
+    assert points.keys() == tiny | {("more", "transfer", 1), ("more", "protonet", 1), ("more", "protonet", 5)}
+    for cell in summarise(found).cells:
+        point = points["tiny", cell.variant, cell.n_shot]
+        assert (point.mean, point.half_width, point.complete) == (cell.mean, cell.half_width, True)
+    images = [points[budget, "transfer", 1].images_seen for budget in ("tiny", "more")]
+    assert images == [6 * 64, 9 * 64]
+    assert not points["more", "transfer", 1].same_rule
+    assert points["more", "protonet", 1].same_rule  # it has none
+    assert not points["more", "protonet", 5].complete
+    assert results(choose(Selection())).by_budget == ()

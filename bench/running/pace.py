@@ -1,0 +1,128 @@
+"""How long work takes that the database has no history of: some steps and an episode of it, timed here and now."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fewshot_bench.experiment.choosing import Chosen
+from fewshot_bench.experiment.episodes import bank
+from fewshot_bench.experiment.identity import Cell
+from fewshot_bench.experiment.plan import Expected, Plan, PlannedCell, PlannedTraining
+from fewshot_bench.files import checkpoints
+from fewshot_bench.methods.interface import Method
+from fewshot_bench.running import device as machine
+from fewshot_bench.running import runner
+from fewshot_bench.running.checkpoint import Checkpoints
+from fewshot_bench.running.planning import seconds_of
+from fewshot_bench.running.runner import Laboratory
+from fewshot_bench.running.tasks import BaseClasses, Features, Gallery
+
+STEPS_SECONDS = 0.3  # of a training's steps, at least one of them after a first, which is slower
+BACKWARD = 2  # times a forward pass
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the rest of a plan may take."""
+
+    expected: Expected
+    timed: frozenset[str]  # keys of trainings that were timed now
+    jobs: int  # that a run would have
+
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """Of all trainings and all tests with one job; of those that are known."""
+        training, testing = zip(*self.expected.values(), strict=True) if self.expected else ((), ())
+        return sum(s or 0.0 for s in training), sum(s or 0.0 for s in testing)
+
+
+def cost_of(chosen: Chosen, plan: Plan, jobs: int | None, tell: Callable[[str, int, int], None]) -> Cost:
+    """How long the rest of a plan takes: from the database's history, else from a trial of each method.
+
+    jobs: as an option says; None as the configuration does
+    tell: what is being timed, how many were, of how many
+    """
+    config = chosen.request.config
+    device = machine.choose_device(config.run.device, config.model.numerics)
+    n_cells = sum(len(todo.cells) for todo in plan.todo)
+    jobs = machine.choose_jobs(device, config.run.jobs if jobs is None else jobs, config.run.threads, n_cells)
+    expected = seconds_of(plan, chosen.database)
+    unknown = [todo for todo in plan.todo if None in expected[todo.training.key]]
+    if unknown:
+        machine.prepare(device, config.run.threads)
+        saved, gallery = Checkpoints(checkpoints(chosen.out)), Gallery(chosen.images, device)
+        lab = Laboratory(chosen.images, gallery, saved, device, lambda: False, config.run.recompute)
+        for n, todo in enumerate(unknown):
+            tell(f"timing {todo.name}", n, len(unknown))
+            (training, testing), timed = expected[todo.training.key], _timed(todo, lab)
+            both = (timed[0] if training is None else training, timed[1] if testing is None else testing)
+            expected[todo.training.key] = both
+        tell("timing", len(unknown), len(unknown))
+    return Cost(expected, frozenset(todo.training.key for todo in unknown), jobs)
+
+
+def _timed(todo: PlannedTraining, lab: Laboratory) -> tuple[float | None, float | None]:
+    """Seconds of the rest of a training, and of its cells; None where it breaks: the run will say how."""
+    training = todo.training
+    try:
+        method = runner.build(training, lab)
+        step_seconds = _step_seconds(todo, method, lab)
+        method.eval()
+        by_variant = {c.cell.variant: [o for o in todo.cells if o.cell.variant == c.cell.variant] for c in todo.cells}
+        testing = sum(_testing_seconds(cells, method, lab) for cells in by_variant.values())
+    except Exception:  # noqa: BLE001  # of a method of anyone's
+        return None, None
+    at = todo.stored.iteration if todo.stored else 0
+    return step_seconds * (training.iterations - at), testing
+
+
+def _step_seconds(todo: PlannedTraining, method: Method, lab: Laboratory) -> float:
+    training = todo.training
+    classes = lab.images.classes_of(training.base_parts)
+    source = BaseClasses(lab.images, classes, lab.gallery, training.data_identity, training.augmentation)
+
+    def step() -> None:
+        with machine.arithmetic(training.numerics, lab.device):
+            for loss in method.step(source).values():
+                float(loss)  # waits for a GPU
+
+    step()
+    taken: list[float] = []
+    while sum(taken) < STEPS_SECONDS:
+        started = time.perf_counter()
+        step()
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
+
+
+def _testing_seconds(cells: Sequence[PlannedCell], method: Method, lab: Laboratory) -> float:
+    """From one episode of the cell in the middle; others differ as the images that pass through the network do."""
+    middle = sorted((planned.cell for planned in cells), key=_passes)[len(cells) // 2]
+    once = _embedded(middle, method, lab) if method.embeds else 0.0
+    started = time.perf_counter()
+    for _ in runner.evaluate(replace(middle, n_episodes=1), method, lab, 0):
+        pass
+    a_pass = (time.perf_counter() - started) / _passes(middle)
+    return once + sum(a_pass * _passes(p.cell) * (p.cell.n_episodes - p.n_done) for p in cells)
+
+
+def _embedded(cell: Cell, method: Method, lab: Laboratory) -> float:
+    """Embed the images of a cell's first episode; returns how long all novel ones will take."""
+    s, split = cell.setting, lab.images.split(cell.split)
+    episode = bank(lab.images, cell.split, s.n_way, s.n_query, cell.bank_seed).draw(0, s)
+    indices = [*episode.support, *episode.query]
+    started = time.perf_counter()
+    lab.embedded.setdefault(method, {})[cell.split] = Features(method.embed, np.array(indices), lab.gallery)
+    seconds = time.perf_counter() - started
+    return seconds / len(indices) * sum(len(lab.images.images_of_class[c]) for c in split.novel)
+
+
+def _passes(cell: Cell) -> int:
+    """Forward passes of an image, or as much work, that an episode takes."""
+    setting = cell.setting
+    n_support = setting.n_way * setting.n_shot
+    size, steps = cell.adaptation.schedule(n_support) if cell.adaptation else (0, 0)
+    return (1 + BACKWARD) * size * steps + n_support + setting.n_way * setting.n_query

@@ -1,0 +1,58 @@
+"""Accuracy over training images, from the budgets that are stored: who is highest where, and where curves cross."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from fewshot_bench.tables.scores import BudgetScore
+from fewshot_bench.tables.wording import setting_name
+
+Curves = dict[str, list[BudgetScore]]  # by variant, the points in the order of their images
+N_PLACES = 2000  # at which curves are compared, evenly on a logarithmic axis
+
+
+def curves(points: Sequence[BudgetScore]) -> dict[tuple[int, int], Curves]:
+    """The curves of each setting; an untrained network has no place on the axis."""
+    found: dict[tuple[int, int], Curves] = defaultdict(lambda: defaultdict(list))
+    for point in sorted(points, key=lambda point: point.images_seen):
+        if point.images_seen:
+            found[point.n_way, point.n_shot][point.variant].append(point)
+    return found
+
+
+def crossings(points: Sequence[BudgetScore]) -> tuple[str, ...]:
+    """A sentence a setting: which mean is highest over how many training images.
+
+    Means are joined by straight lines over the logarithm of the images, and compared where every curve of two points or
+    more has a value; budgets with another rule of fitting tasks do not count.
+    """
+    told = []
+    for setting, by_variant in curves([point for point in points if point.same_rule]).items():
+        long = {variant: curve for variant, curve in by_variant.items() if len({p.images_seen for p in curve}) > 1}
+        first = max((curve[0].images_seen for curve in long.values()), default=0)
+        last = min((curve[-1].images_seen for curve in long.values()), default=0)
+        if len(long) > 1 and first < last:
+            where = f"{setting_name(*setting)}, {_round(first):,} to {_round(last):,} images"
+            told.append(f"{where}: {_leaders(long, first, last)}.")
+    return tuple(told)
+
+
+def _leaders(by_variant: Curves, first: int, last: int) -> str:
+    """ "transfer is highest, from about 230,000 on maml"."""
+    places, names = np.linspace(np.log(first), np.log(last), N_PLACES), list(by_variant)
+    heights = [
+        np.interp(places, [np.log(p.images_seen) for p in curve], [p.mean for p in curve])
+        for curve in by_variant.values()
+    ]
+    highest = np.argmax(heights, axis=0)  # (N_PLACES,)
+    changes = np.flatnonzero(np.diff(highest)) + 1
+    told = f"{names[highest[0]]} is highest" + ("" if len(changes) else " throughout")
+    return told + "".join(
+        f", from about {_round(float(np.exp(places[at]))):,} on {names[highest[at]]}" for at in changes
+    )
+
+
+def _round(images: float) -> int:
+    """To two digits."""
+    return int(float(f"{images:.1e}"))

@@ -1,0 +1,53 @@
+"""What the rest of a plan may take, where no history tells."""
+
+import itertools
+import time
+
+import pytest
+
+from fewshot_bench.experiment.choosing import choose
+from fewshot_bench.experiment.selection import Selection
+from fewshot_bench.running.pace import Cost, cost_of
+from fewshot_bench.running.planning import plan_of
+
+
+@pytest.fixture
+def cost(monkeypatch):
+    """The cost of a selection on a clock that goes on by a second whenever it is read."""
+    monkeypatch.setattr(time, "perf_counter", itertools.count(0.0).__next__)
+
+    def cost(jobs: int = 1, **words) -> Cost:
+        chosen = choose(Selection(**words))
+        return cost_of(chosen, plan_of(chosen), jobs, lambda *_: None)
+
+    return cost
+
+
+@pytest.mark.usefixtures("place")
+def test_a_step_and_an_episode_stand_for_all(cost):
+    """4 ways, 3 queries, 2 steps: 3 passes an image and step, and one for each image at the end."""
+    small, large = 3 * 2 * 4 + 4 + 12, 3 * 2 * 20 + 20 + 12
+    [(training, testing)] = cost(methods=("transfer",)).expected.values()
+    assert training == 6 * 1
+    assert testing == pytest.approx(6 * 1 * (small / large + 1))
+
+
+@pytest.mark.usefixtures("place")
+def test_features_are_embedded_once(cost):
+    """12 images of each of 7 novel classes at the pace of an episode's 32, and then an episode for an episode."""
+    [(training, testing)] = cost(methods=("protonet",)).expected.values()
+    assert training == 6
+    assert testing == pytest.approx(7 * 12 / 32 + 6 * (16 / 32 + 1))
+
+
+def test_what_is_known_is_not_timed_and_what_breaks_is_said(run, bench, cost):
+    known = cost(jobs=2, methods=("transfer", "hopeless"), episodes=7)
+    transfer, hopeless = known.expected.values()
+    assert transfer[0] == 0
+    assert transfer[1] is not None
+    assert hopeless == (None, None)
+    assert known.timed == {key for key, seconds in known.expected.items() if seconds == (None, None)}
+    assert known.seconds == transfer
+    told = bench("run", "-n", "--jobs", "2", "--method", "transfer,hopeless", "--episodes", "7").out.splitlines()[-1]
+    assert told.startswith("To do: 0 s of training and ")
+    assert " with one job, at least 0 s with 2, those marked ? aside (this database's history; of 1, " in told
