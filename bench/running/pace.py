@@ -66,17 +66,16 @@ def cost_of(chosen: Chosen, plan: Plan, jobs: int | None, tell: Callable[[str, i
 
 def _timed(todo: PlannedTraining, lab: Laboratory) -> tuple[float | None, float | None]:
     """Seconds of the rest of a training, and of its cells; None where it breaks: the run will say how."""
-    training = todo.training
+    left = todo.training.iterations - (todo.stored.iteration if todo.stored else 0)
     try:
-        method = runner.build(training, lab)
-        step_seconds = _step_seconds(todo, method, lab)
+        method = runner.build(todo.training, lab)
+        step_seconds = _step_seconds(todo, method, lab) if left else 0.0
         method.eval()
         by_variant = {c.cell.variant: [o for o in todo.cells if o.cell.variant == c.cell.variant] for c in todo.cells}
         testing = sum(_testing_seconds(cells, method, lab) for cells in by_variant.values())
     except Exception:  # noqa: BLE001  # of a method of anyone's
         return None, None
-    at = todo.stored.iteration if todo.stored else 0
-    return step_seconds * (training.iterations - at), testing
+    return step_seconds * left, testing
 
 
 def _step_seconds(todo: PlannedTraining, method: Method, lab: Laboratory) -> float:
@@ -101,6 +100,8 @@ def _step_seconds(todo: PlannedTraining, method: Method, lab: Laboratory) -> flo
 def _testing_seconds(cells: Sequence[PlannedCell], method: Method, lab: Laboratory) -> float:
     """From one episode of the cell in the middle; others differ as the images that pass through the network do."""
     middle = sorted((planned.cell for planned in cells), key=_passes)[len(cells) // 2]
+    if middle.adaptation and middle.adaptation.head:
+        method = runner.frozen(method, middle.training, lab)
     once = _embedded(middle, method, lab) if method.embeds else 0.0
     started = time.perf_counter()
     for _ in runner.evaluate(replace(middle, n_episodes=1), method, lab, 0):
@@ -122,7 +123,7 @@ def _embedded(cell: Cell, method: Method, lab: Laboratory) -> float:
 
 def _passes(cell: Cell) -> int:
     """Forward passes of an image, or as much work, that an episode takes."""
-    setting = cell.setting
+    setting, rule = cell.setting, cell.adaptation
     n_support = setting.n_way * setting.n_shot
-    size, steps = cell.adaptation.schedule(n_support) if cell.adaptation else (0, 0)
+    size, steps = rule.schedule(n_support) if rule and not rule.head else (0, 0)
     return (1 + BACKWARD) * size * steps + n_support + setting.n_way * setting.n_query
