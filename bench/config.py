@@ -59,6 +59,7 @@ class DataConfig:
     """Which images, and which of their classes are new."""
 
     source: str
+    novel_source: str
     split: str
     image_size: int = _between(0, MOST_PIXELS)
 

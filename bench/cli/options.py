@@ -65,6 +65,7 @@ def selection_options(command: F) -> Callable[..., Any]:
                      help="Configuration file.  [default: bench.toml here, else the packaged one]"),
         click.option("--grid", metavar="NAME", help="Grid of bench.toml: full, paper, smoke or your own."),
         click.option("--data", metavar="SOURCE", help="Data set: a name, a folder, an archive, or FORMAT:PATH."),
+        click.option("--novel-data", metavar="SOURCE", help="Another one, whose novel classes are tested on."),
         click.option("--split", metavar="NAME", help="Split: paper, ravi, ravi-val, or a published one: docs/data.md."),
         click.option("--budget", metavar="NAME", help="Budget: smoke, quick, standard, paper or your own."),
         click.option("--protocol", type=click.Choice(["single", "matched"]),

@@ -11,7 +11,9 @@ TAKEN_FROM = {name: re.compile("n[0-9]{8}") for name in ("imagenet", "imagenet-1
 
 
 def seen_in_pretraining(model: ModelConfig, images: ImageSet, split: ClassSplit) -> str:
-    """What a table whose networks start from a file of weights has to say of its novel classes; a sentence."""
+    """What a table has to say of its novel classes where networks start from a file of weights; a sentence, or ""."""
+    if not model.weights:
+        return ""
     origin = model.pretrained_on
     if not origin:
         return "Pretrained weights: nobody said on what ([model] pretrained_on); it may have held the novel classes."

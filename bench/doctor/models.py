@@ -141,7 +141,7 @@ def label_control(models: Sequence[Model], lab: Laboratory, say: Callable[[str],
 
     The models are evaluated as in a run, in the same code, on the first episodes of the bank.
     """
-    permuted = replace(lab, gallery=PermutedLabels(lab.images, lab.device))
+    permuted = replace(lab, novel=PermutedLabels(lab.tested.images, lab.device))
 
     def score(model: Model) -> CellScore:
         say(model.name)
@@ -178,10 +178,9 @@ def _each(
 
 def _first_episode(cell: Cell, lab: Laboratory) -> Episodes:
     """Episode 0 of a cell, on the device."""
-    sampler = bank(lab.images, cell.split, cell.setting.n_way, cell.setting.n_query, cell.bank_seed)
-    return lab.gallery.collate(
-        [sampler.draw(0, cell.setting)], class_index(lab.images, lab.images.split(cell.split).novel)
-    )
+    images = lab.tested.images
+    sampler = bank(images, cell.split, cell.setting.n_way, cell.setting.n_query, cell.bank_seed)
+    return lab.tested.collate([sampler.draw(0, cell.setting)], class_index(images, images.split(cell.split).novel))
 
 
 def _n_images(cell: Cell) -> int:

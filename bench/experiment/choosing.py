@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fewshot_bench.config import config_file, load
@@ -29,6 +29,18 @@ class Chosen:
     expression: str | None
     unusable: tuple[str, ...] = ()  # what is wrong with variants that were left out
     instead: str = ""  # the command that repeats it, where it is not `bench run`
+    novel_source: str = ""  # the data set with the novel classes, as it was named, where it is another one
+    other: ImageSet | None = None  # and as it was opened
+
+    @property
+    def novel(self) -> ImageSet:
+        """The data set whose novel classes are tested on."""
+        return self.other or self.images
+
+    @property
+    def data(self) -> str:
+        """The data set's name, or both."""
+        return f"{self.other.name} (trained on {self.images.name})" if self.other else self.images.name
 
     @property
     def database(self) -> str:
@@ -39,7 +51,7 @@ class Chosen:
         """What was asked for, in names: equal labels with different keys are stale results."""
         r = self.request
         budget = f"{r.budget}+{r.rules.name}" if r.rules else r.budget
-        return " ".join([self.images.name, r.split, r.protocol, budget, cell.name])
+        return " ".join([self.data, r.split, r.protocol, budget, cell.name])
 
     def command(self, cell: Cell | None = None) -> str:
         """The command that repeats this selection, or one cell of it."""
@@ -47,7 +59,9 @@ class Chosen:
             return self.instead
         r = self.request
         grid = r.config.grids[r.grid]
-        words = ["bench", "run", "--grid", r.grid, "--data", self.source, "--split", r.split]
+        words = ["bench", "run", "--grid", r.grid, "--data", self.source]
+        words += ["--novel-data", self.novel_source] if self.other else []
+        words += ["--split", r.split]
         words += ["--budget", r.budget, "--protocol", r.protocol]
         narrowed = {
             "--method": (r.methods, grid.everyone),
@@ -89,7 +103,12 @@ def choose(
         raise UsageError(f"{used or 'bench.toml'}: {error}") from None
     source = selection.data or config.data.source
     images = open_images(source, cache_folder(), config.data.image_size or None, progress)
-    cells = [cell for cell in grids.cells(request, images) if matches(cell.name)]
+    novel_source = selection.novel_data or config.data.novel_source
+    other = None
+    if novel_source:
+        opened = open_images(novel_source, cache_folder(), config.data.image_size or None, progress)
+        other = opened if opened.fingerprint != images.fingerprint else None
+    cells = [cell for cell in grids.cells(request, images, other) if matches(cell.name)]
     if not cells and not selection.expression:
         raise NothingSelected(f"[grids.{request.grid}] has these methods with its first seed alone")
     if not cells:
@@ -97,4 +116,5 @@ def choose(
             f"-k {selection.expression!r} matches none of the cells; `bench run -n` lists their names"
         )
     out = selection.out or Path(config.run.out)
-    return Chosen(request, images, cells, out, source, used, selection.expression, unusable)
+    chosen = Chosen(request, images, cells, out, source, used, selection.expression, unusable)
+    return replace(chosen, novel_source=novel_source, other=other)

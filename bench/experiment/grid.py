@@ -246,19 +246,30 @@ def check_settings(request: Request) -> None:
             adaptation_of(request, chosen, tested)
 
 
-def cells(request: Request, images: ImageSet) -> list[Cell]:
-    """Every cell of the request, checked against the data before anything trains. Raises UsageError."""
+def cells(request: Request, images: ImageSet, other: ImageSet | None = None) -> list[Cell]:
+    """Every cell of the request, checked against the data before anything trains. Raises UsageError.
+
+    other: a data set whose novel classes are tested on, in place of the images' own
+    """
+    novel = other or images
     config, split = request.config, images.split(request.split)
     n_cells = len(request.ways) * len(request.shots) * len(request.seeds) * len(request.methods)
     if n_cells > MOST_CELLS:
         raise UsageError(f"[grids.{request.grid}] has {n_cells} cells, more than {MOST_CELLS}: divide it")
     _check_size(backbone_of(config), images)
     _check_augmentation(config.augmentation, images)
+    if novel.images.shape[1:] != images.images.shape[1:]:
+        shapes = ["×".join(map(str, data.images.shape[1:])) for data in (images, novel)]
+        raise UsageError(
+            f"{images.name} has images of {shapes[0]} (channels, pixels), {novel.name} of {shapes[1]}: a network takes "
+            "one kind; set image_size in [data], or choose data of as many channels"
+        )
     found = []
     for way in request.ways:
         for shot in request.shots:
             setting = Setting(way, shot, config.episodes.n_query)
-            check_setting(images, split.novel, setting, f"novel classes in split {split.name!r}")
+            what = f"novel classes in split {split.name!r}" + (f" of {novel.name}" if other else "")
+            check_setting(novel, novel.split(request.split).novel, setting, what)
     for seed in request.seeds:
         for name in (name for name in request.methods if seed in request.seeds_of(name)):
             chosen = variant(config, name)
@@ -274,6 +285,7 @@ def cells(request: Request, images: ImageSet) -> list[Cell]:
                             bank_seed=config.episodes.bank_seed,
                             adaptation=adaptation_of(request, chosen, (way, shot)),
                             n_episodes=request.episodes or config.budgets[request.budget].episodes_at(way, shot),
+                            novel=other.fingerprint if other else "",
                         )
                     )
     return found

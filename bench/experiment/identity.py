@@ -104,6 +104,7 @@ class Cell:
     bank_seed: int
     adaptation: Adaptation | None  # None where the method adapts nothing
     n_episodes: int  # wanted; more extend the cell, so they are no part of its identity
+    novel: str = ""  # fingerprint of the data set with the novel classes, where it is not the one trained on
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -114,7 +115,7 @@ class Cell:
             "setting": dataclasses.asdict(self.setting),
             "bank": [BANK_VERSION, self.bank_seed],
             "adaptation": self.adaptation and self.adaptation.identity,
-        }
+        } | ({"novel": self.novel} if self.novel else {})
 
     @cached_property
     def key(self) -> str:

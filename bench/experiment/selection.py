@@ -20,6 +20,7 @@ class Selection:
     config: Path | None = None  # a file; None: bench.toml here, else the packaged one
     grid: str | None = None
     data: str | None = None  # a name, a folder, an archive, or FORMAT:PATH
+    novel_data: str | None = None  # another, whose novel classes are tested on
     split: str | None = None
     budget: str | None = None
     protocol: str | None = None

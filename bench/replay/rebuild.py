@@ -76,6 +76,8 @@ def rebuild(stored: Stored) -> Cell:
             adaptation=build(Adaptation, rule, "adaptation") if rule else None,
             n_episodes=len(stored.facts.episodes),
         )
+        if "novel" in identity:
+            raise UsageError("its novel classes are another data set's, and a repetition opens one")
         if cell.key != row["key"]:
             raise UsageError("it has settings that the stored result does not name")
     except (UsageError, TypeError) as error:

@@ -49,11 +49,11 @@ def results(
     then are damaged answers noticed: they are as many bytes as there were queries. Only with the budgets is it known
     what the same cells are after another budget.
     """
-    cells, images, reader = chosen.cells, chosen.images, reader or Reader(chosen.database)
+    cells, reader = chosen.cells, reader or Reader(chosen.database)
     stored_cells, stored_trainings = reader.cells(), reader.trainings()
     wanted = {cell.key: cell for cell in cells}
     held = [key for key in wanted if key in stored_cells]
-    episodes, classes = reader.episodes(held), Classes(images)
+    episodes, classes = reader.episodes(held), Classes(chosen.novel)
     answers = reader.answers(held) if with_answers else {}
     trainings = {cell.training.key: cell.training for cell in cells}
     curves = reader.curves(trainings)
@@ -197,17 +197,17 @@ def _cost(training: Training, stored: StoredTraining | None, variants: tuple[str
 
 def _experiment(chosen: Chosen, reader: Reader) -> Experiment:
     request, images, cells = chosen.request, chosen.images, chosen.cells
-    split = images.split(request.split)
+    split, novel = images.split(request.split), chosen.novel.split(request.split)
     _, channels, height, width = images.images.shape
     return Experiment(
-        dataset=images.name,
-        dataset_note=images.note,
-        fingerprint=images.fingerprint,
+        dataset=chosen.data,
+        dataset_note=images.note + (f" {chosen.other.note}" if chosen.other else ""),
+        fingerprint=images.fingerprint + (f", tested on {chosen.other.fingerprint}" if chosen.other else ""),
         split=split.name,
         n_base_classes=len(split.base),
-        n_novel_classes=len(split.novel),
+        n_novel_classes=len(novel.novel),
         image_shape=(channels, height, width),
-        images_per_novel_class=min(len(images.images_of_class[c]) for c in split.novel),
+        images_per_novel_class=min(len(chosen.novel.images_of_class[c]) for c in novel.novel),
         protocol=request.protocol,
         protocol_note=PROTOCOL_NOTES[request.protocol],
         budget=request.budget,
@@ -216,7 +216,7 @@ def _experiment(chosen: Chosen, reader: Reader) -> Experiment:
         n_query=request.config.episodes.n_query,
         command=chosen.command(),
         augmentation=str(request.config.augmentation),
-        pretraining=seen_in_pretraining(request.config.model, images, split) if request.config.model.weights else "",
+        pretraining=seen_in_pretraining(request.config.model, chosen.novel, novel),
         published_share=_published_share(chosen),
         facts=_facts(cells, reader),
     )

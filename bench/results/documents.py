@@ -57,5 +57,5 @@ def _stored(selection: Selection) -> tuple[Chosen, Results]:
 def _samples(chosen: Chosen) -> list["ClassSample"]:
     from fewshot_bench.reports.contact_sheet import ClassSample  # draws, too
 
-    samples = class_samples(chosen.images, chosen.request.split, SAMPLE_CLASSES, SAMPLE_IMAGES)
+    samples = class_samples(chosen.novel, chosen.request.split, SAMPLE_CLASSES, SAMPLE_IMAGES)
     return [ClassSample(*sample) for sample in samples]

@@ -31,6 +31,7 @@ class Words(TypedDict, total=False):
     config: str | PathLike[str] | Mapping[str, Any]  # a file, or what would stand in one; default: bench.toml here
     grid: str  # full, paper, smoke, or one of the configuration's own
     data: str | PathLike[str]  # a name, a folder, an archive, or FORMAT:PATH
+    novel_data: str | PathLike[str]  # another, whose novel classes are tested on
     split: str
     budget: str  # smoke, quick, standard, paper, or one of the configuration's own
     protocol: Literal["single", "matched"]
@@ -129,7 +130,7 @@ def _checked(name: str, value: Any) -> Any:
         configuration.choose(value, dict.fromkeys(known[name]), f"unknown {name}")
     if name in ("config", "out") and not isinstance(value, Mapping):
         return Path(value)
-    return str(value) if name == "data" else value
+    return str(value) if name in ("data", "novel_data") else value
 
 
 def _written(tables: Mapping[str, Any], folder: Path | None, out: Path | None) -> Path:

@@ -54,6 +54,8 @@ def workplace(chosen: Chosen, device: str, threads: int) -> Workplace:
         device=device,
         threads=threads,
         fingerprint=chosen.images.fingerprint,
+        novel_source=chosen.novel_source if chosen.other else "",
+        novel_fingerprint=chosen.novel.fingerprint,
         recompute=chosen.request.config.run.recompute,
     )
 

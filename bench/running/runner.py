@@ -54,8 +54,14 @@ class Laboratory:
     device: torch.device
     should_stop: Callable[[], bool]
     recompute: bool = False  # see `execution.Execution`
+    novel: Gallery | None = None  # of another data set, whose novel classes are tested on
     embedded: WeakKeyDictionary[Method, dict[str, Features]] = field(default_factory=WeakKeyDictionary)  # by split
     loaded: dict[tuple[str, str, bool], Method] = field(default_factory=dict)  # by training, weights, frozen: the last
+
+    @property
+    def tested(self) -> Gallery:
+        """The images whose novel classes are tested on."""
+        return self.novel or self.gallery
 
 
 def build(training: Training, lab: Laboratory) -> Method:
@@ -175,8 +181,9 @@ def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterato
     finite, BrokenMethod for what are none.
     """
     setting = cell.setting
-    sampler = bank(lab.images, cell.split, setting.n_way, setting.n_query, cell.bank_seed)
-    numbers = class_index(lab.images, lab.images.split(cell.split).novel)
+    images = lab.tested.images
+    sampler = bank(images, cell.split, setting.n_way, setting.n_query, cell.bank_seed)
+    numbers = class_index(images, images.split(cell.split).novel)
     features = embed(cell, method, lab)
     at_once = 1
     if lab.device.type == "cuda" and (method.embeds or find_backbone(cell.training.backbone).folds):
@@ -187,7 +194,7 @@ def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterato
     started = -CHUNK_SECONDS
     for start in range(first, cell.n_episodes, at_once):
         drawn = [sampler.draw(i, setting) for i in range(start, min(start + at_once, cell.n_episodes))]
-        batch = lab.gallery.collate(drawn, numbers, features)
+        batch = lab.tested.collate(drawn, numbers, features)
         with arithmetic(cell.training.numerics, lab.device):
             logits = answer(cell.training.method, method, batch, adaptation)  # (T, n_way*n_query, n_way)
         if not bool(torch.isfinite(logits).all()):
@@ -229,10 +236,10 @@ def embed(cell: Cell, method: Method, lab: Laboratory) -> Features | None:
 
     known = lab.embedded.setdefault(method, {})
     if cell.split not in known:
-        of_class = lab.images.images_of_class
-        indices = np.concatenate([of_class[c] for c in lab.images.split(cell.split).novel])
+        images = lab.tested.images
+        indices = np.concatenate([images.images_of_class[c] for c in images.split(cell.split).novel])
         with arithmetic(cell.training.numerics, lab.device):
-            known[cell.split] = Features(features, indices, lab.gallery)
+            known[cell.split] = Features(features, indices, lab.tested)
     return known[cell.split]
 
 

@@ -22,6 +22,7 @@ class Gallery:
     """All images of a data set, as uint8; floats are made, on the device, of the few that are asked for."""
 
     def __init__(self, images: ImageSet, device: torch.device) -> None:
+        self.images = images
         self._array = np.asarray(images.images)  # (n, C, H, W); on a CPU still the memory map that all processes share
         self._tensor = torch.from_numpy(np.array(images.images)).to(device) if device.type != "cpu" else None
         self._device = device

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from fewshot_bench.data import open_images
+from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import BenchError, DataError, UsageError
 from fewshot_bench.experiment.plan import Plan
 from fewshot_bench.methods.interface import Method
@@ -39,6 +40,8 @@ class Workplace:
     device: str
     threads: int  # of each process
     fingerprint: str  # of the data that was planned for
+    novel_source: str = ""  # of the novel classes, where they are another data set's; and what it was planned for
+    novel_fingerprint: str = ""
     recompute: bool = False
     registered: Mapping[str, type[Method]] = field(default_factory=dict)  # in the process that sends this to another
 
@@ -48,11 +51,17 @@ class Workplace:
             register(name, method)
         device = torch.device(self.device)
         machine.prepare(device, self.threads)
-        images = open_images(self.source, self.cache, self.image_size)
-        if images.fingerprint != self.fingerprint:
-            raise DataError(f"{self.source} has changed since this run began; start it again")
+        images = self._images(self.source, self.fingerprint)
+        novel = self._images(self.novel_source, self.novel_fingerprint) if self.novel_source else None
         gallery, checkpoints = Gallery(images, device), Checkpoints(self.checkpoints)
-        return Laboratory(images, gallery, checkpoints, device, should_stop, self.recompute)
+        tested = Gallery(novel, device) if novel else None
+        return Laboratory(images, gallery, checkpoints, device, should_stop, self.recompute, tested)
+
+    def _images(self, source: str, fingerprint: str) -> ImageSet:
+        images = open_images(source, self.cache, self.image_size)
+        if images.fingerprint != fingerprint:
+            raise DataError(f"{source} has changed since this run began; start it again")
+        return images
 
 
 def for_workers(place: Workplace, plan: Plan) -> Workplace:

@@ -104,7 +104,8 @@ CELL = fields(
         "bank": lambda v: "" if isinstance(v, list) and len(v) == 2 and not list_of(whole(0, LARGEST))(v)
         else "must be the version and the seed of a bank",
         "adaptation": _adaptation,
-    }
+    },
+    {"novel": text},
 )  # fmt: skip
 FACTS: Check = _facts
 SHAPES: Mapping[tuple[str, str], Check] = {

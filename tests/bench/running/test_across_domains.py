@@ -1,0 +1,62 @@
+"""--novel-data: trained on one data set, tested on the novel classes of another."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fewshot_bench import results
+from fewshot_bench.data import open_images
+from fewshot_bench.experiment.episodes import Setting, bank
+from fewshot_bench.results.store import Reader
+
+
+def photographs(folder, mode):
+    """Five novel classes of images of 16 pixels, and one base class."""
+    rng = np.random.default_rng(1)
+    for name in ("train/base", "val/new0", *(f"test/new{i}" for i in range(1, 5))):
+        (folder / name).mkdir(parents=True)
+        pattern = rng.integers(0, 200, (16, 16))
+        for i in range(9):
+            image = Image.fromarray((pattern + rng.integers(0, 56, (16, 16))).astype(np.uint8))
+            image.convert(mode).save(folder / name / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    return photographs(tmp_path_factory.mktemp("others"), "L")
+
+
+def test_trainings_are_shared_and_the_episodes_are_those_of_the_other_set(run, bench, others, cache):
+    done = bench("run", "-q", "--novel-data", str(others), "--method", "protonet")
+    assert done.code == 0, done.err
+    found = results(run.database, methods="protonet")
+    assert len(found) == 4, "two settings, within the data set and across"
+    assert found["training_key"].nunique() == 1
+    page = bench("report", "--novel-data", str(others), "--method", "protonet", "--format", "markdown").out
+    assert f"novel classes of {others.name} (trained on " in page
+    rows = json.loads(bench("report", "--novel-data", str(others), "--method", "protonet", "--format", "json").out)[
+        "rows"
+    ]
+    key = rows[0]["cells"][0]["seeds"][0]["key"]
+    assert key not in bench("report", "--method", "protonet", "--format", "json").out
+    sampler = bank(open_images(str(others), cache), "paper", 4, 3, 0)
+    stored = Reader(str(run.database)).episodes([key])[key]
+    assert [e.id for e in stored] == [sampler.draw(i, Setting(4, 1, 3)).id for i in range(6)]
+    again = bench("run", "-n", "--novel-data", str(others), "--method", "protonet")
+    assert "2 done" in again.out + again.err
+    refused = bench("replay", key)
+    assert (refused.code, "another data set's" in refused.err) == (5, True)
+
+
+def test_the_same_data_set_named_twice_is_one(run, bench, photos):
+    again = bench("run", "-n", "--novel-data", str(photos))
+    assert "4 done" in again.out + again.err
+
+
+def test_images_of_another_kind_are_refused(place, bench, tmp_path):
+    refused = bench("run", "-n", "--novel-data", str(photographs(tmp_path / "coloured", "RGB")))
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "a network takes one kind" in refused.err
