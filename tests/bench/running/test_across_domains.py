@@ -44,7 +44,7 @@ def test_trainings_are_shared_and_the_episodes_are_those_of_the_other_set(run, b
     assert key not in bench("report", "--method", "protonet", "--format", "json").out
     sampler = bank(open_images(str(others), cache), "paper", 4, 3, 0)
     stored = Reader(str(run.database)).episodes([key])[key]
-    assert [e.id for e in stored] == [sampler.draw(i, Setting(4, 1, 3)).id for i in range(6)]
+    assert [e.episode_id for e in stored] == [sampler.draw(i, Setting(4, 1, 3)).id for i in range(6)]
     again = bench("run", "-n", "--novel-data", str(others), "--method", "protonet")
     assert "2 done" in again.out + again.err
     refused = bench("replay", key)
