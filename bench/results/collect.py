@@ -92,7 +92,7 @@ def _by_budget(
     for budget in chosen.request.config.budgets:
         places: dict[tuple[str, int, int], list[Cell]] = {}
         with suppress(UsageError):  # a budget that nobody uses may have a mistake in it
-            for cell in grid_cells(dataclasses.replace(chosen.request, budget=budget), chosen.images):
+            for cell in grid_cells(dataclasses.replace(chosen.request, budget=budget), chosen.images, chosen.other):
                 places.setdefault(cell.place[:3], []).append(cell)
         for place in places.keys() & rules.keys():
             held = [c for c in places[place] if c.key in stored and stored[c.key].n_episodes]
