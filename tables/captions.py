@@ -30,7 +30,7 @@ def caption(table: Table) -> str:
     return (
         f"Accuracy (%) on the novel classes of {experiment.dataset}: mean ± 95 % t-interval over episodes; "
         f"{count}{seeds}, {experiment.n_query} queries a class; protocol {experiment.protocol}, "
-        f"split {experiment.split}, {experiment.spent}, {experiment.model}.{_wider(table)}"
+        f"split {experiment.split}, {experiment.spent}, fitted by {experiment.rule}, {experiment.model}.{_wider(table)}"
     )
 
 

@@ -74,6 +74,7 @@ class Sheet:
     groups: tuple[Group, ...]
     notes: tuple[Note, ...]
     facts: str
+    is_first: bool  # whose numbers link to the list of cells
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class PublishedSheet:
     notes: tuple[str, ...]
 
 
-def lay_out(table: Table) -> Sheet:
+def lay_out(table: Table, *, is_first: bool = True) -> Sheet:
     """Everything that a printed table says."""
     letters = _letters(table.cells)
     groups = tuple(
@@ -113,8 +114,9 @@ def lay_out(table: Table) -> Sheet:
         for way, rows in groupby(table.rows, key=lambda row: row.n_way)
     )
     notes = [*general_notes(table), *(Note(letter, text) for text, letter in letters.items())]
-    name = anchor(table.experiment.dataset)
-    return Sheet(name, caption(table), table.variants, groups, tuple(notes), _facts_of_table(table.experiment))
+    name, facts = anchor(table.experiment.dataset), _facts_of_table(table.experiment)
+    label = name if is_first else f"{name}-beside"
+    return Sheet(label, caption(table), table.variants, groups, tuple(notes), facts, is_first)
 
 
 @dataclass(frozen=True)

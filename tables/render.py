@@ -18,7 +18,7 @@ from fewshot_bench.tables.summary import Cell, Row, Table
 JSON_SCHEMA = 1  # raise it when a reader of the JSON must change
 CSV_COLUMNS = (
     "variant", "n_way", "n_shot", "seeds", "mean", "deviation", "half_width", "data_half_width", "seed_half_width",
-    "n_episodes", "state", "reason", "chance", "disjoint_episodes", "best", "near_best", "keys",
+    "n_episodes", "state", "reason", "chance", "disjoint_episodes", "best", "near_best", "keys", "rule",
 )  # fmt: skip
 
 
@@ -43,9 +43,15 @@ def render_cells(table: Table) -> str:
 def _from_template(environment: Callable[[], Environment], name: str) -> Callable[..., str]:
     def fill(table: Table, published: Sequence[PublishedTable]) -> str:
         template = environment().get_template(name)
-        return template.render(sheet=lay_out(table), comment=documents.Comment, **_published(published))
+        sheets = [lay_out(one, is_first=one is table) for one in _tables(table)]
+        return template.render(sheets=sheets, comment=documents.Comment, **_published(published))
 
     return fill
+
+
+def _tables(table: Table) -> list[Table]:
+    """A table, and the one beside it."""
+    return [table, *([table.beside] if table.beside else [])]
 
 
 def _published(published: Sequence[PublishedTable]) -> dict[str, Any]:
@@ -53,17 +59,16 @@ def _published(published: Sequence[PublishedTable]) -> dict[str, Any]:
 
 
 def _csv(table: Table, _: Sequence[PublishedTable]) -> str:
-    """One line a cell; fractions, empty where there is no number."""
+    """One line a cell; fractions, empty where there is no number. The table beside follows."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    for row in table.rows:
-        for cell in row.cells:
-            writer.writerow(_csv_line(row, cell))
+    for one in _tables(table):
+        writer.writerows(_csv_line(one.experiment.rule, row, cell) for row in one.rows for cell in row.cells)
     return text.getvalue()
 
 
-def _csv_line(row: Row, cell: Cell) -> list[str | int | float | None]:
+def _csv_line(rule: str, row: Row, cell: Cell) -> list[str | int | float | None]:
     return [
         csv_text(cell.variant),
         cell.n_way,
@@ -82,13 +87,20 @@ def _csv_line(row: Row, cell: Cell) -> list[str | int | float | None]:
         int(cell.best),
         int(cell.near_best),
         csv_text(" ".join(cell.keys)),
+        csv_text(rule),
     ]
 
 
 def _json(table: Table, published: Sequence[PublishedTable]) -> str:
     """Everything, seed by seed; accuracies are fractions, null where there is no number."""
-    document = {
-        "schema": JSON_SCHEMA,
+    document = {"schema": JSON_SCHEMA} | _plain(table)
+    document["beside"] = table.beside and _plain(table.beside)
+    document["published"] = {"statement": STATEMENT, "tables": [asdict(paper) for paper in published]}
+    return documents.json_text(document)
+
+
+def _plain(table: Table) -> dict[str, Any]:
+    return {
         "experiment": asdict(table.experiment),
         "variants": table.variants,
         "seeds": table.seeds,
@@ -105,9 +117,7 @@ def _json(table: Table, published: Sequence[PublishedTable]) -> str:
         ],
         "comparisons": [asdict(comparison) for comparison in table.comparisons],
         "notes": [asdict(note) for note in lay_out(table).notes],
-        "published": {"statement": STATEMENT, "tables": [asdict(paper) for paper in published]},
     }
-    return documents.json_text(document)
 
 
 RENDERERS = MappingProxyType(

@@ -141,6 +141,7 @@ class Experiment:
     norms: dict[str, str]  # variant -> norm mode
     n_query: int  # queries per class
     command: str  # repeats the run
+    rule: str = "the published rule"  # how methods are fitted at test, in words
     augmentation: str = ""  # of training images; empty where there is none
     pretraining: str = ""  # what is to be said where networks start from a file of weights: a sentence
     published_share: str = ""  # "0.3 to 1.5 %" of the published updates; empty where none has fewer
@@ -176,3 +177,4 @@ class Results:
     curves: tuple[CurvePoint, ...] = ()
     by_budget: tuple[BudgetScore, ...] = ()  # of every budget that is stored, the table's too
     seeds_of: dict[str, tuple[int, ...]] = field(default_factory=dict)  # variants that have some of the seeds only
+    beside: "Results | None" = None  # the same cells under another rule, for a table of its own

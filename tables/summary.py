@@ -104,6 +104,7 @@ class Table:
     seeds: tuple[int, ...]
     rows: tuple[Row, ...]  # rows of one way stand together
     comparisons: tuple[Comparison, ...]  # every pair of variants in every setting, as one family
+    beside: "Table | None" = None  # the same under another rule
 
     @property
     def ways(self) -> tuple[int, ...]:
@@ -138,7 +139,8 @@ def summarise(results: Results) -> Table:
         capacity = disjoint_episodes(results.experiment, n_way, n_shot)
         tests = [c for c in comparisons if (c.n_way, c.n_shot) == (n_way, n_shot)]
         rows.append(Row(n_way, n_shot, capacity, _mark_near_best(_mark_best(cells), tests)))
-    return Table(results.experiment, results.variants, results.seeds, tuple(rows), comparisons)
+    beside = summarise(results.beside) if results.beside else None
+    return Table(results.experiment, results.variants, results.seeds, tuple(rows), comparisons, beside)
 
 
 def _by_place(results: Results) -> dict[tuple[str, int, int], list[CellScore]]:

@@ -15,6 +15,7 @@ from fewshot_bench.experiment.grid import cells as grid_cells
 from fewshot_bench.experiment.identity import Cell, Training
 from fewshot_bench.experiment.records import EpisodeResult, StoredCell, StoredTraining
 from fewshot_bench.experiment.selection import Place, place_of
+from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.results.confusion import Classes, confusion
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.scores import (
@@ -60,6 +61,7 @@ def results(
     variants = {key: tuple(dict.fromkeys(c.variant for c in cells if c.training.key == key)) for key in trainings}
     return Results(
         experiment=_experiment(chosen, reader),
+        beside=_beside(chosen, reader, with_answers),
         variants=tuple(dict.fromkeys(c.variant for c in cells)),
         settings=tuple(dict.fromkeys((c.setting.n_way, c.setting.n_shot) for c in cells)),
         seeds=tuple(dict.fromkeys(c.training.seed for c in cells)),
@@ -108,6 +110,20 @@ def _by_budget(
                 same_rule = all(cell.adaptation == rules[place] for cell in held)
                 found.append(BudgetScore(budget, *place, seen, shown.mean, shown.half_width, complete, same_rule))
     return tuple(sorted(found, key=lambda score: (score.images_seen, score.variant, score.n_way, score.n_shot)))
+
+
+def _beside(chosen: Chosen, reader: Reader, with_answers: bool) -> Results | None:
+    """The same cells under the rule of bench.toml, where theirs was tuned; None where none of these is stored."""
+    if not chosen.request.rules:
+        return None
+    request = dataclasses.replace(chosen.request, rules=None)
+    wanted = {cell.name: cell.n_episodes for cell in chosen.cells}
+    found = grid_cells(request, chosen.images)
+    cells = [dataclasses.replace(cell, n_episodes=wanted[cell.name]) for cell in found if cell.name in wanted]
+    others = results(
+        dataclasses.replace(chosen, request=request, cells=cells), reader=reader, with_answers=with_answers
+    )
+    return others if any(cell.state != "missing" for cell in others.cells) else None
 
 
 def stored_scores(reader: Reader, wanted: Callable[[Place], bool]) -> dict[tuple[str, int, int], list[CellScore]]:
@@ -215,6 +231,7 @@ def _experiment(chosen: Chosen, reader: Reader) -> Experiment:
         norms={c.variant: c.training.settings.norm for c in cells if hasattr(c.training.settings, "norm")},
         n_query=request.config.episodes.n_query,
         command=chosen.command(),
+        rule=_rule(chosen),
         augmentation=str(request.config.augmentation),
         pretraining=seen_in_pretraining(request.config.model, chosen.novel, novel),
         published_share=_published_share(chosen),
@@ -231,6 +248,14 @@ def _published_share(chosen: Chosen) -> str:
         return ""
     low, high = (f"{100 * share:.2g}" for share in (min(shares), max(shares)))
     return f"{low} %" if low == high else f"{low} to {high} %"
+
+
+def _rule(chosen: Chosen) -> str:
+    """How methods are fitted at test, in words; heads on frozen features are variants of their own."""
+    if rules := chosen.request.rules:
+        return f"rules tuned by one procedure ({Path(rules.file).name}, SHA-256 {rules.content_sha256[:8]})"
+    own = {cell.adaptation for cell in chosen.cells if cell.adaptation and not cell.adaptation.head} - {Adaptation()}
+    return "the rule of bench.toml" if own else "the published rule"
 
 
 def _facts(cells: list[Cell], reader: Reader) -> dict[str, str]:

@@ -34,8 +34,10 @@ PARTLY = "bold, marks, captions, notes and words are not checked: what the comma
 class TableCheck:
     """One table, and the words around it, against the witnesses."""
 
-    def __init__(self, table: RenderedTable, document: Document, witnesses: Witnesses) -> None:
+    def __init__(self, table: RenderedTable, document: Document, witnesses: Witnesses, *, is_first: bool) -> None:
+        """is_first: whether the words around are its own, not those of the table that it stands beside."""
         self._table, self._document, self._witnesses = table, document, witnesses
+        self._is_first = is_first
         self._facts = [fact for row in table.rows for fact in row.facts if fact.values]
         self._cells = [fact for fact in self._facts if fact.kind == "cell"]
         self.notes: list[str] = []
@@ -98,9 +100,9 @@ class TableCheck:
                 way = found
                 yield from check_chance(row.fields[0], way)
         yield from self._missing()
-        if self._cells:
+        if self._cells and self._is_first:
             yield from self._listed()
-        if self._results:
+        if self._results and self._is_first:
             yield from self._around(self._results)
 
     def _whole(self) -> Iterator[Finding]:

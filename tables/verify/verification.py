@@ -44,6 +44,7 @@ def verify(document: Document, witnesses: Witnesses) -> Verification:
     findings: list[Finding] = []
     notes: list[str] = []
     cells = [fact for fact in document.facts if fact.kind == "cell" and fact.values]
+    first = next((table for table in document.tables if table.bench), None)
     for table in document.tables:
         if not table.is_ours:
             notes += _unchecked(table, cells)
@@ -51,7 +52,7 @@ def verify(document: Document, witnesses: Witnesses) -> Verification:
         schema = table.bench.values.get("schema", SCHEMA) if table.bench else SCHEMA
         if schema != SCHEMA:
             raise UnknownSchema(f"its facts are in schema {schema}; this version reads schema {SCHEMA}")
-        check = TableCheck(table, document, witnesses)
+        check = TableCheck(table, document, witnesses, is_first=first in (None, table))
         findings += check.findings()
         notes += check.notes
     n_cells = sum(fact.values["mean"] is not None for fact in cells)

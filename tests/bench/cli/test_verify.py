@@ -170,13 +170,9 @@ def test_disjoint_is_computed_from_the_data(run, bench):
 
 @pytest.mark.usefixtures("run")
 def test_data_that_are_not_at_hand_are_told(bench, monkeypatch):
-    from fewshot_bench.errors import DataError
     from fewshot_bench.replay import verification
 
-    def absent(*_):
-        raise DataError("not here")
-
-    monkeypatch.setattr(verification, "open_data", absent)
+    monkeypatch.setattr(verification, "find", lambda *_: None)
     ran = bench("verify", "table.tex")
     assert (ran.code, ran.out.count("note: ")) == (0, 1)
     assert "column disjoint are not checked" in ran.out
@@ -270,3 +266,43 @@ def test_words_of_the_author_around_a_table_are_no_edits(run, bench):
     text = path.read_text(encoding="utf-8").replace("\\caption{", "\\caption{\\textbf{Ours.} ", 1)
     path.write_text("We win by 12.34 points.\n" + text + "\nAs the table shows, n = 5.\n", encoding="utf-8")
     assert bench("verify", "table.tex").code == 0
+
+
+RULES = """
+[[rules]]
+variant = "transfer"
+n_way = 4
+from_shot = 1
+adaptation = { steps = 1 }
+"""
+
+
+def test_tuned_rules_stand_beside_those_of_bench_toml_and_both_are_true(run, bench):
+    """A table of each, in every format; an edit in the second one is found like one in the first."""
+    (run.folder / "tuned.toml").write_text(RULES)
+    assert bench("run", "-q", "--rules", "tuned.toml").code == 0
+    texts = {}
+    for format_ in ("markdown", "latex", "html", "csv", "json"):
+        texts[format_] = bench("report", "--rules", "tuned.toml", "--format", format_).out
+    tuned = "fitted by rules tuned by one procedure (tuned.toml, SHA-256 "
+    for format_ in ("markdown", "latex", "html"):
+        text = re.sub(r"\\(.)", r"\1", texts[format_])
+        assert 0 < text.index(tuned) < text.index("fitted by the rule of bench.toml, ")
+    rules = [line.rsplit(",", 1)[1] for line in texts["csv"].splitlines()[1:]]
+    assert len(rules) == 8
+    assert len(set(rules[:4])) == len(set(rules[4:])) == 1
+    both = json.loads(texts["json"])
+    cells = [{(c["variant"], c["n_shot"]): c["mean"] for row in table["rows"] for c in row["cells"]}
+             for table in (both, both["beside"])]  # fmt: skip
+    assert cells[0]["protonet", 1] == cells[1]["protonet", 1]  # nothing of it is fitted
+    assert cells[0]["transfer", 1] != cells[1]["transfer", 1]
+    for name, format_ in TABLES.items():
+        (run.folder / name).write_text(texts[format_], encoding="utf-8")
+        ran = bench("verify", name)
+        assert (ran.code, "8 measured cells" in ran.out) == (0, True), ran.out
+        head, table, rest = texts[format_].partition("the rule of bench.toml, ")
+        changed = re.sub(r"\d\d\.\d\d( <small>| *\{)", r"99.99\1", rest, count=1)
+        assert changed != rest
+        (run.folder / name).write_text(head + table + changed, encoding="utf-8")
+        ran = bench("verify", name)
+        assert (ran.code, "shows 99.99" in ran.out) == (3, True), ran.out
