@@ -135,7 +135,14 @@ def test_keys_are_what_they_were():
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Training)])
 def test_every_field_of_a_training_names_it(field):
     value = getattr(TRAINING, field)
-    other = {str: f"{value}x", int: 7, float: 0.5, tuple: ("train", "val"), AugmentationConfig: CROPS}.get(type(value))
+    other = {
+        str: f"{value}x",
+        int: 7,
+        float: 0.5,
+        tuple: ("train", "val"),
+        AugmentationConfig: CROPS,
+        type(None): "sha256:0",
+    }.get(type(value))
     changes: dict[str, Any] = {field: other or replace(value, lr=0.5)}
     changed = replace(TRAINING, **changes)
     assert changed.key != TRAINING.key
