@@ -12,22 +12,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fewshot_bench.config import Device
+from fewshot_bench.data.cache import find
 from fewshot_bench.data.formats import omniglot
 from fewshot_bench.data.readers.given_images import Pixels, given_images
 from fewshot_bench.errors import BenchError, DatabaseError, NothingSelected, UsageError
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.experiment.selection import place_named, place_of
-from fewshot_bench.files import checkpoints, database_at
+from fewshot_bench.files import cache_folder, checkpoints, database_at
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Episodes, Method
 from fewshot_bench.methods.registry import find_method
 from fewshot_bench.replay.rebuild import Stored, find_stored, rebuild
 from fewshot_bench.results.store import Reader
+from fewshot_bench.running import runner
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.device import arithmetic, choose_device
 from fewshot_bench.running.returned import BrokenMethod, check_features
-from fewshot_bench.running.runner import answer
-from fewshot_bench.running.tasks import EMBEDDED_AT_ONCE, as_floats
+from fewshot_bench.running.runner import Laboratory, answer
+from fewshot_bench.running.tasks import EMBEDDED_AT_ONCE, Gallery, as_floats
 from fewshot_bench.seeding import Stream, shuffled
 
 AT_ONCE = 1024  # images that are predicted in one pass, where they do not depend on each other
@@ -67,6 +69,8 @@ class TrainedModel:
         training = self.cell.training
         self._device = choose_device(device, training.numerics)
         self._method = _method(self.cell, stored, weights).to(self._device).eval()
+        if self.cell.adaptation and self.cell.adaptation.head:
+            self._method = runner.frozen(self._method, training, _laboratory(stored, weights, self._device))
         self._inverted = stored.facts.cell["label"].split(" ")[0] == omniglot.NAME
         self.classes: NDArray[Any] = np.array([])
         self._support: tuple[Tensor, Tensor] | None = None  # images or features (1, n, ...), numbers of classes (1, n)
@@ -105,6 +109,13 @@ class TrainedModel:
         while some := list(islice(pixels, at_once)):
             rows.append(self._logits(torch.stack(some).to(self._device)).softmax(-1).cpu().numpy())
         return np.concatenate(rows)
+
+    def features(self, images: Any) -> NDArray[np.float32]:
+        """The features of m images that a head or prototypes see, (m, F). Raises UsageError where there are none."""
+        if not self._method.embeds:
+            raise UsageError(f"{self.name} sees no image through features that depend on that image alone")
+        found = self._seen(torch.stack(list(self._read(images))).to(self._device))
+        return found.float().cpu().numpy()
 
     def _logits(self, queries: Tensor) -> Tensor:
         """(m, n) float64 of images (m, C, H, W)."""
@@ -159,6 +170,17 @@ def _method(cell: Cell, stored: Stored, weights: Path) -> Method:
         return find_method(training.method)(training.problem, training.settings).load_training_state(state)
     except (KeyError, RuntimeError) as error:  # tensors of other names or shapes
         raise NothingSelected(f"the weights do not fit this code's {training.method}: {error}") from None
+
+
+def _laboratory(stored: Stored, weights: Path, device: torch.device) -> Laboratory:
+    """Where a head finds the base classes. Raises NothingSelected where their images are not prepared here."""
+    images = find(cache_folder(), stored.facts.training["identity"]["fingerprint"])
+    if images is None:
+        raise NothingSelected(
+            f"the head of {stored.name} needs the mean of its base classes' features, and their images are not "
+            "prepared here: `bench data info SOURCE` prepares them"
+        )
+    return Laboratory(images, Gallery(images, device), Checkpoints(weights), device, lambda: False)
 
 
 def _labels(labels: Any) -> NDArray[Any]:

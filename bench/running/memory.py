@@ -13,8 +13,8 @@ from torch.utils._pytree import tree_leaves
 
 from fewshot_bench.experiment.identity import Training
 from fewshot_bench.methods.backbones import find_backbone
+from fewshot_bench.methods.cost import Blank
 from fewshot_bench.methods.execution import Execution
-from fewshot_bench.methods.interface import Episodes
 from fewshot_bench.methods.registry import find_method
 from fewshot_bench.running.device import process_bytes
 
@@ -49,7 +49,7 @@ def step_bytes(training: Training, execution: Execution) -> int:
     method = find_method(training.method)(problem, training.settings)
     method.execution = dataclasses.replace(execution, recorded=False)
     with _Living(method.parameters(), (training.image_size / small) ** 2) as living:
-        method.step(_Blank(training.in_channels, small))
+        method.step(Blank(training.in_channels, small))
     return int(living.most_bytes)
 
 
@@ -57,25 +57,6 @@ def step_bytes(training: Training, execution: Execution) -> int:
 def own_bytes() -> int:
     """What this process took when first asked, with the libraries that a worker loads, too; 0 where none can tell."""
     return process_bytes("VmRSS")
-
-
-class _Blank:
-    """A TaskSource of black images, all of one class."""
-
-    def __init__(self, in_channels: int, image_size: int) -> None:
-        self._shape = (in_channels, image_size, image_size)
-
-    def episodes(self, n_tasks: int, n_way: int, n_shot: int, n_query: int) -> Episodes:
-        n_support, n_queries = n_way * n_shot, n_way * n_query
-        labels = torch.arange(n_way).expand(n_tasks, -1)
-        return Episodes(
-            *(torch.zeros(n_tasks, n_support, *self._shape), labels.repeat(1, n_shot)),
-            *(torch.zeros(n_tasks, n_queries, *self._shape), labels.repeat(1, n_query)),
-            labels,
-        )
-
-    def batch(self, size: int) -> tuple[Tensor, Tensor]:
-        return torch.zeros(size, *self._shape), torch.zeros(size, dtype=torch.int64)
 
 
 class _Living(TorchDispatchMode):  # type: ignore[no-untyped-call]
