@@ -1,18 +1,19 @@
 """config -> the cells of a grid, checked against the data before anything trains. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from fewshot_bench.config import MOST_ITERATIONS, AugmentationConfig, Budget, Config, choose
+from fewshot_bench.config import AugmentationConfig, Config, choose
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import UsageError, did_you_mean
 from fewshot_bench.experiment.episodes import BANK_VERSION, Setting, check_setting
 from fewshot_bench.experiment.identity import Cell, Training
 from fewshot_bench.experiment.rules import Rules, read_rules
 from fewshot_bench.experiment.selection import Selection
+from fewshot_bench.experiment.spending import Spent, iterations
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.backbones import BACKBONES, TIMM, Backbone, find_backbone
 from fewshot_bench.methods.interface import CORE_VERSION, Method
@@ -30,22 +31,7 @@ class Variant:
     name: str
     method: str
     settings: Any  # the method's frozen Settings
-    spent: "Spent"
-
-    def iterations_in(self, budget: Budget) -> int:
-        """Its outer updates."""
-        if self.spent.iterations is not None:
-            return self.spent.iterations
-        return round(budget.iterations_of(self.method) * self.spent.iterations_factor)
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What a variant may set beside its method's settings; the rest is inherited."""
-
-    adaptation: dict[str, Any] = field(default_factory=dict)  # in place of [adaptation]'s and the budget's
-    iterations: int | None = field(default=None, metadata={"min": 0, "max": MOST_ITERATIONS})  # outer updates
-    iterations_factor: float = 1.0  # times the budget's, where `iterations` is not given
+    spent: Spent
 
 
 @dataclass(frozen=True)
@@ -181,16 +167,21 @@ def fitted_at_test(config: Config, selection: Selection) -> tuple[str, ...]:
 
 def inherited(config: Config, budget: str, chosen: Variant) -> dict[str, tuple[Any, str]]:
     """What a variant does not set as its method's settings: iterations and rule, each with where it comes from."""
-    own = f"[methods.{chosen.name}]"
-    is_own = chosen.spent.iterations is not None or chosen.spent.iterations_factor != 1
+    own, size = f"[methods.{chosen.name}]", config.training
     layers = {
         "[adaptation]": config.adaptation,
-        f"[budgets.{budget}]": {"iterations": chosen.iterations_in(config.budgets[budget])}
+        f"[budgets.{budget}]": {"iterations": _iterations(config, budget, chosen, (size.way, size.shot))}
         | config.budgets[budget].adaptation,
         own: chosen.spent.adaptation,
     }
     found = {name: (value, where) for where, table in layers.items() for name, value in table.items()}
-    return found | ({"iterations": (found["iterations"][0], own)} if is_own else {})
+    return found | ({"iterations": (found["iterations"][0], own)} if chosen.spent.own else {})
+
+
+def _iterations(config: Config, budget: str, chosen: Variant, wanted: tuple[int, int]) -> int:
+    """Outer updates of a variant that trains on (n_way, n_shot), as the protocol says."""
+    like = variant(config, chosen.spent.cost_of) if chosen.spent.cost_of else None
+    return iterations(config.budgets[budget], chosen, like, (*wanted, config.training.query))
 
 
 def backbone_of(config: Config) -> Backbone:
@@ -342,7 +333,7 @@ def _training(
         n_way=n_way,
         n_shot=n_shot,
         n_query=size.query if n_way else 0,
-        iterations=chosen.iterations_in(config.budgets[request.budget]),
+        iterations=_iterations(config, request.budget, chosen, wanted),
         seed=seed,
         augmentation=config.augmentation,
         backbone=config.model.backbone,

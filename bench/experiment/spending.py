@@ -1,0 +1,55 @@
+"""How long a variant trains: as its budget says, as it says itself, or at the cost of another variant. Pure."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fewshot_bench.config import MOST_ITERATIONS, Budget
+from fewshot_bench.errors import UsageError
+from fewshot_bench.methods.cost import image_passes
+from fewshot_bench.methods.interface import Problem
+from fewshot_bench.methods.registry import find_method
+
+if TYPE_CHECKING:
+    from fewshot_bench.experiment.grid import Variant
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a variant may set beside its method's settings; the rest is inherited."""
+
+    adaptation: dict[str, Any] = field(default_factory=dict)  # in place of [adaptation]'s and the budget's
+    iterations: int | None = field(default=None, metadata={"min": 0, "max": MOST_ITERATIONS})  # outer updates
+    iterations_factor: float = 1.0  # times the budget's, where `iterations` is not given
+    cost_of: str = ""  # a variant: as many images forward and backward in all as its training, in place of the budget's
+
+    @property
+    def own(self) -> bool:
+        """Whether it says itself how long it trains."""
+        return self.iterations is not None or self.iterations_factor != 1 or bool(self.cost_of)
+
+
+def iterations(budget: Budget, chosen: "Variant", like: "Variant | None", size: tuple[int, int, int]) -> int:
+    """Outer updates of a variant; like: the one whose cost it has, if it names one.
+
+    size: (n_way, n_shot, n_query) of training episodes as the protocol says. Raises UsageError.
+    """
+    spent = chosen.spent
+    if spent.iterations is not None:
+        return spent.iterations
+    if like is None:
+        return round(budget.iterations_of(chosen.method) * spent.iterations_factor)
+    if like.spent.cost_of:
+        raise UsageError(f"[methods.{chosen.name}] cost_of = {like.name!r}: that one names another itself")
+    cost = iterations(budget, like, None, size) * _passes(like, size)
+    return max(1, round(spent.iterations_factor * cost / _passes(chosen, size)))
+
+
+def _passes(variant: "Variant", size: tuple[int, int, int]) -> float:
+    """Images forward and backward in a step."""
+    method = find_method(variant.method)
+    n_way, n_shot = method.training_setting(variant.settings, *size[:2])
+    problem = Problem(1, 1, 1, n_way or 1, n_way, n_shot, size[2] if n_way else 0, 1, 0)
+    found = image_passes(method, variant.settings, problem)
+    if not found:
+        raise UsageError(f"[methods.{variant.name}] passes no image through a trunk: it has no cost to compare")
+    return found
