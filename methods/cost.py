@@ -21,15 +21,17 @@ def image_passes(method: type[Method], settings: Any, problem: Problem) -> float
     An image counts as often as it is passed: in each inner step, and with the support set's moments beside the queries.
     A second derivative counts no further. Steps may differ where the settings have a share of `pretraining`.
     """
+    if hasattr(settings, "first_order"):
+        settings = replace(settings, first_order=True)  # counts the same, in less time
     small = replace(problem, in_channels=1, image_size=SMALLEST, filters=1, backbone="conv4", iterations=LAST + 1)
     made, passed = method(small, settings), [0]
 
     def count(_: nn.Module, inputs: tuple[Any, ...]) -> None:
         passed[-1] += inputs[1].shape[0] * inputs[1].shape[1] if torch.is_grad_enabled() else 0
 
-    for trunk in made.modules():
-        if isinstance(trunk, Trunk):
-            trunk.register_forward_pre_hook(count)
+    for module in made.modules():
+        if isinstance(module, Trunk):
+            module.register_forward_pre_hook(count)
     made.step(Blank(1, SMALLEST))
     share = getattr(settings, "pretraining", None)
     if share is None:

@@ -167,15 +167,16 @@ def fitted_at_test(config: Config, selection: Selection) -> tuple[str, ...]:
 
 def inherited(config: Config, budget: str, chosen: Variant) -> dict[str, tuple[Any, str]]:
     """What a variant does not set as its method's settings: iterations and rule, each with where it comes from."""
-    own, size = f"[methods.{chosen.name}]", config.training
-    layers = {
-        "[adaptation]": config.adaptation,
-        f"[budgets.{budget}]": {"iterations": _iterations(config, budget, chosen, (size.way, size.shot))}
-        | config.budgets[budget].adaptation,
-        own: chosen.spent.adaptation,
-    }
-    found = {name: (value, where) for where, table in layers.items() for name, value in table.items()}
-    return found | ({"iterations": (found["iterations"][0], own)} if chosen.spent.own else {})
+    own, of_budget, spent = f"[methods.{chosen.name}]", f"[budgets.{budget}]", chosen.spent
+    layers = {"[adaptation]": config.adaptation, of_budget: config.budgets[budget].adaptation, own: spent.adaptation}
+    rule = {name: (value, where) for where, table in layers.items() for name, value in table.items()}
+    if "head" in rule and rule["head"][0]:
+        rule = {"head": rule["head"]}
+    elif not find_method(chosen.method).adapts:
+        rule = {}
+    if spent.cost_of:
+        return rule | {"cost_of": (spent.cost_of, own)}
+    return rule | {"iterations": (iterations(config.budgets[budget], chosen), own if spent.own else of_budget)}
 
 
 def _iterations(config: Config, budget: str, chosen: Variant, wanted: tuple[int, int]) -> int:

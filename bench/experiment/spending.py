@@ -28,7 +28,9 @@ class Spent:
         return self.iterations is not None or self.iterations_factor != 1 or bool(self.cost_of)
 
 
-def iterations(budget: Budget, chosen: "Variant", like: "Variant | None", size: tuple[int, int, int]) -> int:
+def iterations(
+    budget: Budget, chosen: "Variant", like: "Variant | None" = None, size: tuple[int, int, int] = (0, 0, 0)
+) -> int:
     """Outer updates of a variant; like: the one whose cost it has, if it names one.
 
     size: (n_way, n_shot, n_query) of training episodes as the protocol says. Raises UsageError.
@@ -40,7 +42,7 @@ def iterations(budget: Budget, chosen: "Variant", like: "Variant | None", size: 
         return round(budget.iterations_of(chosen.method) * spent.iterations_factor)
     if like.spent.cost_of:
         raise UsageError(f"[methods.{chosen.name}] cost_of = {like.name!r}: that one names another itself")
-    cost = iterations(budget, like, None, size) * _passes(like, size)
+    cost = iterations(budget, like) * _passes(like, size)
     return max(1, round(spent.iterations_factor * cost / _passes(chosen, size)))
 
 
