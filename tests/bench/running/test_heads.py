@@ -12,6 +12,7 @@ from fewshot_bench.methods import frozen
 from fewshot_bench.results.confusion import unpack_answers
 from fewshot_bench.results.store import Reader
 from fewshot_bench.running import runner
+from fewshot_bench.running.tasks import Features
 
 HEADS = ("transfer-centroid", "transfer-logistic", "transfer-cosine")
 
@@ -22,7 +23,7 @@ def headed(run, bench, monkeypatch):
     monkeypatch.setattr(frozen, "BATCHES", 2)
     made = []
 
-    class Counted(runner.Features):
+    class Counted(Features):
         def __init__(self, *given):
             made.append(1)
             super().__init__(*given)
