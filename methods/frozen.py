@@ -33,14 +33,19 @@ class Frozen(Method):
     Settings: ClassVar[type] = object
     version: ClassVar[int] = 1
 
-    def __init__(self, trained: Method, source: TaskSource) -> None:
-        """trained: a finished method, whose `trunk` is changed; source: of the base classes that it was trained on."""
+    def __init__(self, trained: Method, source: TaskSource, *, keep_moments: bool = False) -> None:
+        """trained: a finished method, whose `trunk` is changed; source: of the base classes that it was trained on.
+
+        keep_moments: the trunk's own, as those of a pretrained network that was not trained further.
+        """
         super().__init__(trained.problem, trained.settings)
         trunk = getattr(trained, "trunk", None)
         if not isinstance(trunk, Trunk):
             raise TypeError(f"{type(trained).__name__} has no `trunk`, whose features a head could be fitted to")
         self.trunk = trunk
-        self.register_buffer("centre", _take_moments(trunk, source))
+        if not keep_moments:
+            _take_moments(trunk, source)
+        self.register_buffer("centre", _centre(trunk, source))
         self.centre: Tensor
         self.eval()
 
@@ -75,12 +80,17 @@ class Frozen(Method):
 
 
 @torch.no_grad()
-def _take_moments(trunk: Trunk, source: TaskSource) -> Tensor:
-    """Set the running moments to their mean over batches of base images; the mean feature (F,) of more, under them."""
+def _take_moments(trunk: Trunk, source: TaskSource) -> None:
+    """Set the running moments to their mean over batches of base images."""
     for i in range(BATCHES):
         images, _ = source.batch(BATCH)
         observed: Moments = []
         trunk(trunk.weights(1), images[None], None, observed)
         trunk.track(observed, 1 / (i + 1))
+
+
+@torch.no_grad()
+def _centre(trunk: Trunk, source: TaskSource) -> Tensor:
+    """The mean feature (F,) of batches of base images under the running moments."""
     features = torch.cat([trunk.embed(source.batch(BATCH)[0]) for _ in range(BATCHES)])
     return features.to(torch.promote_types(features.dtype, torch.float32)).mean(0)

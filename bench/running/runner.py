@@ -100,7 +100,7 @@ def frozen(method: Method, training: Training, lab: Laboratory) -> Method:
     source = BaseClasses(lab.images, classes, lab.gallery, training.data_identity)
     try:
         with arithmetic(training.numerics, lab.device):
-            return Frozen(method, source)
+            return Frozen(method, source, keep_moments=bool(training.weights) and not training.iterations)
     except TypeError as error:
         raise BrokenMethod(f"{training.method}: {error}") from None
 

@@ -14,8 +14,10 @@ from torch.utils._pytree import tree_leaves
 
 from fewshot_bench.config import AugmentationConfig
 from fewshot_bench.experiment.episodes import Setting, bank
+from fewshot_bench.methods import frozen
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.execution import Execution
+from fewshot_bench.methods.frozen import HEADS, Frozen
 from fewshot_bench.methods.interface import Problem
 from fewshot_bench.methods.registry import METHODS
 from fewshot_bench.methods.transfer import Transfer
@@ -130,6 +132,16 @@ def test_features_are_made_and_classified_where_they_are(name, images):
         features = Features(method.embed, indices, gallery)
         assert method.classify(novel(images, gallery, 4, 2, features), RULE).shape == (2, 12, 4)
     assert seen.copies == 4  # two pieces of images, what became of them, and the episodes
+
+
+@pytest.mark.parametrize("head", list(HEADS))
+def test_a_head_is_fitted_where_the_features_are(head, images, monkeypatch):
+    monkeypatch.setattr(frozen, "BATCHES", 1)
+    method = Frozen(make("transfer"), source_of(images))
+    episodes = novel(images, Gallery(images, META), 4, 2)
+    with OneDevice() as seen:
+        assert method.predict(episodes, Adaptation(head=head)).shape == (2, 12, 4)
+    assert seen.copies == (head == "cosine")  # whose initial weights are drawn on the host
 
 
 @pytest.mark.parametrize("name", ["transfer", "maml"])

@@ -12,8 +12,12 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from fewshot_bench.data import open_images
-from fewshot_bench.methods import pretrained
+from fewshot_bench.methods import frozen, pretrained
+from fewshot_bench.methods.contract import EasyImages
+from fewshot_bench.methods.frozen import Frozen
+from fewshot_bench.methods.interface import Problem
 from fewshot_bench.methods.pretrained import TimmTrunk, UnusableNetwork, check_name, read_weights
+from fewshot_bench.methods.transfer import Transfer, TransferSettings
 
 NETWORK, SIDE = "test_efficientnet", 64  # a small one, with activations in its batch-norm layers
 
@@ -87,6 +91,15 @@ def test_gradients_go_through_gradients(file):
     gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
     sum(g.square().sum() for g in gradients).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in trunk.parameters())
+
+
+def test_a_network_that_was_not_trained_further_keeps_the_files_moments(file, monkeypatch):
+    monkeypatch.setattr(frozen, "BATCHES", 2)
+    problem = Problem(1, 16, 0, 24, 0, 0, 0, 0, 1, f"timm:{NETWORK}", input_size=32, weights=file)
+    kept, taken = (Frozen(Transfer(problem, TransferSettings()), EasyImages(), keep_moments=keep) for keep in (1, 0))
+    images = torch.rand(3, 1, 16, 16)
+    assert torch.equal(kept.embed(images), TimmTrunk(NETWORK, 32, 0, file).embed(images))
+    assert not torch.allclose(kept.embed(images), taken.embed(images))
 
 
 class Harmful:
