@@ -96,7 +96,9 @@ def test_gradients_go_through_gradients(file):
 def test_a_network_that_was_not_trained_further_keeps_the_files_moments(file, monkeypatch):
     monkeypatch.setattr(frozen, "BATCHES", 2)
     problem = Problem(1, 16, 0, 24, 0, 0, 0, 0, 1, f"timm:{NETWORK}", input_size=32, weights=file)
-    kept, taken = (Frozen(Transfer(problem, TransferSettings()), EasyImages(), keep_moments=keep) for keep in (1, 0))
+    kept, taken = (
+        Frozen(Transfer(problem, TransferSettings()), EasyImages(), keep_moments=keep) for keep in (True, False)
+    )
     images = torch.rand(3, 1, 16, 16)
     assert torch.equal(kept.embed(images), TimmTrunk(NETWORK, 32, 0, file).embed(images))
     assert not torch.allclose(kept.embed(images), taken.embed(images))
