@@ -84,6 +84,17 @@ def test_some_methods_of_a_grid_have_its_first_seed_alone(full_size):
     assert of(config, full_size, methods=("reptile",), seeds=(4,)) == []
 
 
+def test_evidence_is_three_seeds_of_the_seven_and_of_what_decides_and_one_of_the_other_controls(full_size):
+    found = cells(resolve(load(), Selection(grid="evidence")), full_size)
+    seeds = {v: {c.training.seed for c in found if c.variant == v} for v in {c.variant for c in found}}
+    heads = {"transfer-centroid", "transfer-logistic", "transfer-cosine"}
+    thrice = {*load().grids["full"].methods, *heads, "untrained", "pretrained-maml", "pretrained-reptile"}
+    assert {v for v, own in seeds.items() if own == {0, 1, 2}} == thrice
+    assert {v for v, own in seeds.items() if own == {0}} == seeds.keys() - thrice
+    assert set(load().grids["controls"].methods) <= seeds.keys()
+    assert len({c.training.key for c in found if c.variant in heads | {"transfer"}}) == 3  # one a seed
+
+
 def test_fewer_episodes_at_more_ways_are_the_first_of_the_same(full_size):
     fewer, more = of(load(), full_size), of(load(), full_size, episodes=60)
     assert [c.key for c in fewer] == [c.key for c in more]
