@@ -1,5 +1,7 @@
 """The built-in controls: what they share, what they cost, and that a setting that is off names nothing."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,8 +59,8 @@ def test_what_is_matched_costs_as_much_as_meta_transfer(controls):
         a_step = image_passes(METHODS[training.method], training.settings, training.problem)
         return a_step * training.iterations, a_step
 
-    pairs = {"maml-long": "maml-mtl", "pretrained-maml": "maml-mtl", "transfer-long": "maml-mtl",
-             "reptile-long": "reptile-mtl", "pretrained-reptile": "reptile-mtl", "r2d2": "protonet",
+    pairs = {"maml-equal": "maml-mtl", "pretrained-maml": "maml-mtl", "transfer-equal": "maml-mtl",
+             "reptile-equal": "reptile-mtl", "pretrained-reptile": "reptile-mtl", "r2d2": "protonet",
              "meta-baseline": "transfer"}  # fmt: skip
     for name, like in pairs.items():
         (mine, a_step), (theirs, _) = cost(name), cost(like)
@@ -85,10 +87,21 @@ def test_images_are_counted_each_time_they_pass(name):
     assert image_passes(METHODS[name], METHODS[name].Settings(**settings), problem) == pytest.approx(expected)
 
 
+def test_the_page_s_costs_are_counted():
+    page = (Path(__file__).parents[3] / "docs/controls.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z-]+)` \| ([0-9,]+) \| [0-9,]+ \|$", page, re.MULTILINE)
+    assert len(rows) == 6
+    for name, passes in rows:
+        settings = METHODS[name].Settings()
+        n_way, n_shot = METHODS[name].training_setting(settings, 5, 5)
+        problem = Problem(1, 16, 1, 64, n_way, n_shot, 15, 1, 0)
+        assert image_passes(METHODS[name], settings, problem) == int(passes.replace(",", "")), name
+
+
 def test_a_cost_that_cannot_be_taken_is_one_line(full_size):
     config = load()
-    config.methods["mine"] = {"method": "maml", "cost_of": "maml-long"}
-    with pytest.raises(UsageError, match=r"\[methods.mine\] cost_of = 'maml-long': that one names another itself"):
+    config.methods["mine"] = {"method": "maml", "cost_of": "maml-equal"}
+    with pytest.raises(UsageError, match=r"\[methods.mine\] cost_of = 'maml-equal': that one names another itself"):
         of(config, full_size, "full", methods=("mine",))
     config.methods["mine"] = {"method": "maml", "cost_of": "mamal"}
     with pytest.raises(UsageError, match="unknown method 'mamal'"):
