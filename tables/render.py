@@ -2,16 +2,15 @@
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment
 
-from fewshot_bench.tables import documents
+from fewshot_bench.tables import captions, documents, layout, wording
 from fewshot_bench.tables.documents import csv_text, html_environment, latex_environment, markdown_environment
-from fewshot_bench.tables.layout import lay_out, lay_out_cells, lay_out_published
 from fewshot_bench.tables.papers import STATEMENT, PublishedTable
 from fewshot_bench.tables.summary import Cell, Row, Table
 
@@ -19,6 +18,19 @@ JSON_SCHEMA = 1  # raise it when a reader of the JSON must change
 CSV_COLUMNS = (
     "variant", "n_way", "n_shot", "seeds", "mean", "deviation", "half_width", "data_half_width", "seed_half_width",
     "n_episodes", "state", "reason", "chance", "disjoint_episodes", "best", "near_best", "keys", "rule",
+)  # fmt: skip
+# what a template may say of tables, cells and published values
+SPELLING = MappingProxyType(
+    {
+        function.__name__: function
+        for function in (
+            captions.caption, layout.anchor, layout.by_way, layout.copied, layout.facts_of_cell,
+            layout.facts_of_published, layout.facts_of_row, layout.facts_of_table, layout.label_of, layout.letters,
+            layout.marks, layout.notes, layout.place_of, layout.published_notes, layout.why, wording.cell_name, wording.percent, wording.shots,
+            wording.span,
+        )
+    }
+    | {"comment": documents.Comment, "statement": STATEMENT, "REUSE_MARK": captions.REUSE_MARK}
 )  # fmt: skip
 
 
@@ -32,21 +44,16 @@ def render(table: Table, format: str, published: Sequence[PublishedTable] = ()) 
 
 def render_published(published: Sequence[PublishedTable]) -> str:
     """The HTML block of published values alone."""
-    return html_environment().get_template("published.html.j2").render(_published(published))
+    return _filled(html_environment(), "published.html.j2", published=published)
 
 
 def render_cells(table: Table) -> str:
     """The HTML block that each number of the table links to: its intervals and where it is stored."""
-    return html_environment().get_template("cells.html.j2").render(cells=lay_out_cells(table))
+    return _filled(html_environment(), "cells.html.j2", table=table)
 
 
 def _from_template(environment: Callable[[], Environment], name: str) -> Callable[..., str]:
-    def fill(table: Table, published: Sequence[PublishedTable]) -> str:
-        template = environment().get_template(name)
-        sheets = [lay_out(one, is_first=one is table) for one in _tables(table)]
-        return template.render(sheets=sheets, comment=documents.Comment, **_published(published))
-
-    return fill
+    return lambda table, published: _filled(environment(), name, tables=_tables(table), published=published)
 
 
 def _tables(table: Table) -> list[Table]:
@@ -54,8 +61,8 @@ def _tables(table: Table) -> list[Table]:
     return [table, *([table.beside] if table.beside else [])]
 
 
-def _published(published: Sequence[PublishedTable]) -> dict[str, Any]:
-    return {"statement": STATEMENT, "published": [lay_out_published(table) for table in published]}
+def _filled(environment: Environment, name: str, **what: Any) -> str:
+    return environment.get_template(name).render(**SPELLING, **what)
 
 
 def _csv(table: Table, _: Sequence[PublishedTable]) -> str:
@@ -68,27 +75,19 @@ def _csv(table: Table, _: Sequence[PublishedTable]) -> str:
     return text.getvalue()
 
 
-def _csv_line(rule: str, row: Row, cell: Cell) -> list[str | int | float | None]:
-    return [
-        csv_text(cell.variant),
-        cell.n_way,
-        cell.n_shot,
-        " ".join(str(seed.seed) for seed in cell.seeds),
-        cell.mean,
-        cell.deviation,
-        cell.half_width,
-        cell.data_half_width,
-        cell.seed_half_width,
-        cell.n_episodes,
-        cell.state,
-        csv_text(cell.reason),
-        row.chance,
-        row.disjoint_episodes,
-        int(cell.best),
-        int(cell.near_best),
-        csv_text(" ".join(cell.keys)),
-        csv_text(rule),
-    ]
+def _csv_line(rule: str, row: Row, cell: Cell) -> Iterator[str | int | float | None]:
+    told = {
+        "seeds": " ".join(str(seed.seed) for seed in cell.seeds),
+        "keys": " ".join(cell.keys),
+        "chance": row.chance,
+        "disjoint_episodes": row.disjoint_episodes,
+        "best": int(cell.best),
+        "near_best": int(cell.near_best),
+        "rule": rule,
+    }
+    for name in CSV_COLUMNS:
+        value = told[name] if name in told else getattr(cell, name)
+        yield csv_text(value) if isinstance(value, str) else value
 
 
 def _json(table: Table, published: Sequence[PublishedTable]) -> str:
@@ -116,7 +115,7 @@ def _plain(table: Table) -> dict[str, Any]:
             for row in table.rows
         ],
         "comparisons": [asdict(comparison) for comparison in table.comparisons],
-        "notes": [asdict(note) for note in lay_out(table).notes],
+        "notes": [asdict(note) for note in layout.notes(table)],
     }
 
 
