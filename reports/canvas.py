@@ -13,10 +13,7 @@ from fewshot_bench.reports.fonts import letters_of
 from fewshot_bench.reports.palette import BACKGROUND, FAINT, TEXT
 
 WIDE, NARROW = 9.5, 4.2  # inches: a screen or a text width, and a phone
-_SAVING: dict[Any, Any] = {
-    "svg.hashsalt": "fewshot-bench",
-    "svg.fonttype": "path",
-}  # equal figures, equal bytes
+_SAVING: dict[Any, Any] = {"svg.hashsalt": "fewshot-bench", "svg.fonttype": "path"}  # equal figures, equal bytes
 
 
 def to_svg(figure: Figure) -> bytes:

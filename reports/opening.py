@@ -6,21 +6,7 @@ from fewshot_bench.tables.pairs import compared
 from fewshot_bench.tables.summary import Row, Table
 from fewshot_bench.tables.wording import counted, span
 
-NUMBERS = (
-    "no",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-)
+NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 
 def opening(table: Table) -> tuple[str, ...]:

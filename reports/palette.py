@@ -44,9 +44,7 @@ def styles(variants: Sequence[str]) -> dict[str, Style]:
 
 def _style(place: int) -> Style:
     return Style(
-        colour=_HUES[place % len(_HUES)][0],
-        marker=_MARKERS[place % len(_MARKERS)],
-        dashed=place // len(_HUES) % 2 == 1,
+        colour=_HUES[place % len(_HUES)][0], marker=_MARKERS[place % len(_MARKERS)], dashed=place // len(_HUES) % 2 == 1
     )
 
 

@@ -35,10 +35,7 @@ def accuracy_against_shots(table: Table, narrow: bool = False) -> Figure:
             if not narrow:
                 axes.label_outer()
         figure.legend(
-            handles=legend(look),
-            labels=[*look, "chance"],
-            loc="outside lower center",
-            ncols=2 if narrow else 4,
+            handles=legend(look), labels=[*look, "chance"], loc="outside lower center", ncols=2 if narrow else 4
         )
     return figure
 
@@ -113,13 +110,7 @@ def _accuracy_line(axes: Axes, points: list[tuple[int, Cell]], style: Style) -> 
 def legend(look: dict[str, Style]) -> list[Line2D]:
     """One handle a variant, then that of the chance line."""
     handles = [
-        Line2D(
-            [],
-            [],
-            color=style.colour,
-            marker=style.marker,
-            linestyle="-." if style.dashed else "-",
-        )
+        Line2D([], [], color=style.colour, marker=style.marker, linestyle="-." if style.dashed else "-")
         for style in look.values()
     ]
     return [*handles, Line2D([], [], color=TEXT, linestyle="--", linewidth=1)]

@@ -98,8 +98,7 @@ def documents(
     published: every table of `tables/published/` by default
     samples: images to show, those of one kind together; none where the data set is not at hand
     """
-    papers = load_published() if published is None else published
-    table = summarise(results)
+    papers, table = _papers(published), summarise(results)
     drawn = _plots(results, table)
     contents: dict[str, bytes] = {
         "report.html": _document(results, table, drawn, papers, samples).encode(),
@@ -116,15 +115,18 @@ def report_html(
     results: Results, published: Sequence[PublishedTable] | None = None, samples: Sequence[ClassSample] = ()
 ) -> str:
     """The whole report as one HTML document that loads nothing from outside itself; see `documents`."""
-    papers = load_published() if published is None else published
     table = summarise(results)
-    return _document(results, table, _plots(results, table), papers, samples)
+    return _document(results, table, _plots(results, table), _papers(published), samples)
 
 
 def page(results: Results, published: Sequence[PublishedTable] | None = None) -> str:
     """The report without its pictures: what `bench verify` holds one against."""
     drawn = [Plot(name, caption, Figure(), b"", b"") for name, (caption, _) in _shown(results).items()]
-    return _document(results, summarise(results), drawn, load_published() if published is None else published, ())
+    return _document(results, summarise(results), drawn, _papers(published), ())
+
+
+def _papers(published: Sequence[PublishedTable] | None) -> Sequence[PublishedTable]:
+    return load_published() if published is None else published
 
 
 def _document(

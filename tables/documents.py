@@ -14,39 +14,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 LATEX = str.maketrans(
     {
-        "\\": r"\textbackslash{}",
-        "{": r"\{",
-        "}": r"\}",
-        "%": r"\%",
-        "&": r"\&",
-        "#": r"\#",
-        "_": r"\_",
-        "$": r"\$",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "|": r"\textbar{}",
-        '"': "''",
-        "`": r"\textasciigrave{}",
-        "±": r"$\pm$",
-        "×": r"$\times$",
-        "✗": r"$\times$",
-        "†": r"$\dagger$",
-        "‡": r"$\ddagger$",
-        "§": r"\textsection{}",
-        "¶": r"\textparagraph{}",
-        "°": r"$^\circ$",
-        "β": r"$\beta$",
-        "θ": r"$\theta$",
-        "≤": r"$\leq$",
-        "≥": r"$\geq$",
-        "·": r"$\cdot$",
-        "—": "---",
-        "–": "--",
-        "…": r"\dots{}",
+        "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "#": r"\#", "_": r"\_",
+        "$": r"\$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+        ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''", "`": r"\textasciigrave{}", "±": r"$\pm$",
+        "×": r"$\times$", "✗": r"$\times$", "†": r"$\dagger$", "‡": r"$\ddagger$", "§": r"\textsection{}",
+        "¶": r"\textparagraph{}", "°": r"$^\circ$", "β": r"$\beta$", "θ": r"$\theta$", "≤": r"$\leq$",
+        "≥": r"$\geq$", "·": r"$\cdot$", "—": "---", "–": "--", "…": r"\dots{}",
     }
-)
+)  # fmt: skip
 _MARKDOWN = str.maketrans(
     {letter: f"\\{letter}" for letter in "\\`*_{}[]#|~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 )

@@ -124,12 +124,7 @@ def compared(comparisons: Iterable[Comparison]) -> str:
 
 def compare_variants(results: Results, first: str, second: str) -> tuple[Comparison, ...]:
     """Two variants in every setting that both have; the family is the settings."""
-    places = cells_by_place(results)
-    return as_family(
-        compare(places[first, n_way, n_shot], places[second, n_way, n_shot])
-        for n_way, n_shot in results.settings
-        if (first, n_way, n_shot) in places and (second, n_way, n_shot) in places
-    )
+    return _compare_pairs(results, [(first, second)])
 
 
 def compare_all(results: Results) -> tuple[Comparison, ...]:
@@ -138,13 +133,13 @@ def compare_all(results: Results) -> tuple[Comparison, ...]:
     A mark "not significantly worse than the best" needs this family: the best is chosen from the same data, so that
     correcting only for the comparisons with it would find too much.
     """
+    return _compare_pairs(results, list(combinations(results.variants, 2)))
+
+
+def _compare_pairs(results: Results, pairs: Sequence[tuple[str, str]]) -> tuple[Comparison, ...]:
     places = cells_by_place(results)
-    return as_family(
-        compare(places[first, n_way, n_shot], places[second, n_way, n_shot])
-        for n_way, n_shot in results.settings
-        for first, second in combinations(results.variants, 2)
-        if (first, n_way, n_shot) in places and (second, n_way, n_shot) in places
-    )
+    sides = [[places.get((name, *setting)) for name in pair] for setting in results.settings for pair in pairs]
+    return as_family(compare(first, second) for first, second in sides if first and second)
 
 
 def cells_by_place(results: Results) -> dict[tuple[str, int, int], list[CellScore]]:

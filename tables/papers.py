@@ -86,17 +86,9 @@ def parse_published(text: str) -> PublishedTable:
     rows = tuple(_row(row, columns, copied) for row in document["rows"])
     if copied:
         raise ValueError(f"{document['id']}: copied values that the table does not have: {sorted(copied)}")
-    return PublishedTable(
-        id=document["id"],
-        title=document["title"],
-        citation=document["citation"],
-        location=document["location"],
-        dataset=document["dataset"],
-        protocol=tuple(document["protocol"]),
-        caveats=tuple(document["caveats"]),
-        columns=columns,
-        rows=rows,
-    )
+    named: dict[str, Any] = {name: document[name] for name in ("id", "title", "citation", "location", "dataset")}
+    told: dict[str, Any] = {name: tuple(document[name]) for name in ("protocol", "caveats")}
+    return PublishedTable(**named, **told, columns=columns, rows=rows)
 
 
 def _copied(document: dict[str, Any]) -> dict[tuple[str, int, int], str]:

@@ -22,12 +22,7 @@ def power_text(pairs: Sequence[PairPower], margin: float, power: float, *, with_
     width = max(len(label) for _, rows in blocks for label, _ in rows)
     head = f"{'n':>5}{'disjoint':>10}{'difference':>12}{'sd':>7}{'visible':>9}{'power':>7}   {f'for {margin_text}':<18}"
     chosen = ["The best of a setting is chosen by these same episodes, which flatters its lead."] if with_best else []
-    lines = [
-        *_premises(pairs, power),
-        *chosen,
-        "",
-        f"  {'':<{width}}{head}for the difference",
-    ]
+    lines = [*_premises(pairs, power), *chosen, "", f"  {'':<{width}}{head}for the difference"]
     for title, rows in blocks:
         lines += [title, *(f"  {label:<{width}}{_numbers(p)}" for label, p in rows)]
     return "\n".join([*lines, "", *_legend(pairs, margin_text)]) + "\n"

@@ -63,6 +63,11 @@ class CellScore:
     weights: str = ""  # SHA-256 of the training's checkpoint
     confusion: ClassConfusion | None = None  # of the episodes above; None where no answers were kept, or read
 
+    @property
+    def place(self) -> tuple[str, int, int, int]:
+        """(variant, n_way, n_shot, seed): where it stands in a grid."""
+        return self.variant, self.n_way, self.n_shot, self.seed
+
     @cached_property
     def accuracy_by_id(self) -> dict[str, float]:
         """Episode id -> accuracy: joins cells that were tested on the same episodes."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from fewshot_bench.tables.pairs import Comparison, compare_all, quantum, shared_accuracies
 from fewshot_bench.tables.scores import CellScore, CellState, Experiment, Results
+from fewshot_bench.tables.statistics.chance import p_below_chance
 from fewshot_bench.tables.statistics.classes import of_classes
 from fewshot_bench.tables.statistics.estimate import Estimate, Values, mean_of, of_episodes, of_seeds_and_episodes
 from fewshot_bench.tables.wording import accuracy, cell_name
@@ -147,10 +148,9 @@ def _by_place(results: Results) -> dict[tuple[str, int, int], list[CellScore]]:
     """The seeds of every (variant, n_way, n_shot); one that was left out is missing, never overlooked."""
     given: dict[tuple[str, int, int, int], CellScore] = {}
     for score in results.cells:
-        place = (score.variant, score.n_way, score.n_shot, score.seed)
-        if place in given:
-            raise ValueError(f"two results for {cell_name(*place)}")
-        given[place] = score
+        if score.place in given:
+            raise ValueError(f"two results for {cell_name(*score.place)}")
+        given[score.place] = score
     scores = defaultdict(list)
     for variant in results.variants:
         for n_way, n_shot in results.settings:
@@ -221,6 +221,16 @@ def interval_of(results: Sequence[Counts]) -> tuple[float, float | None]:
 def accuracy_of(results: Sequence[Counts]) -> str:
     """ "52.31 ± 1.20 %": of one training's episodes, at least one, as a table shows them."""
     return accuracy(*interval_of(results)) + " %"
+
+
+def p_below_chance_of(results: Sequence[Counts], chance: float) -> float:
+    """See `p_below_chance`, of one training's episodes; 1 where they are too few to tell."""
+    accuracies = np.array([result.n_correct / result.n_queries for result in results])
+    over = of_episodes(accuracies, 1 / max(result.n_queries for result in results)) if results else None
+    if over is None:
+        return 1.0
+    n_correct, n_queries = sum(result.n_correct for result in results), sum(result.n_queries for result in results)
+    return p_below_chance(n_correct, n_queries, over, len(results), chance)
 
 
 def _data_half_width(scores: list[CellScore], by_episode: Values) -> float | None:

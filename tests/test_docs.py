@@ -65,7 +65,7 @@ def test_the_worked_example_is_computed_from_the_shipped_baseline():
     stored = read_baseline(json.loads((ROOT / "tables/baselines/strokes-smoke.json").read_text(encoding="utf-8")))
     counts = {
         cell.variant: np.array([episode.n_correct for episode in cell.episodes])
-        for cell in stored.cells
+        for cell in (stored_cell.score for stored_cell in stored.cells)
         if (cell.n_way, cell.n_shot) == (5, 1)
     }
     protonet, transfer, maml = (counts[name] for name in ("protonet", "transfer", "maml"))

@@ -34,14 +34,7 @@ from fewshot_bench.experiment.selection import Selection
     "--junit", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="A JUnit report besides."
 )
 def check(
-    *,
-    against: Path,
-    margin: float,
-    strict: bool,
-    write: bool,
-    format_: str,
-    junit: Path | None,
-    selection: Selection,
+    *, against: Path, margin: float, strict: bool, write: bool, format_: str, junit: Path | None, selection: Selection
 ) -> int:
     """Compare the database with stored accuracies, cell by cell and variant by variant.
 

@@ -11,7 +11,7 @@ from fewshot_bench.errors import DatabaseError
 from fewshot_bench.experiment.records import SMALL, Answers
 from fewshot_bench.results.store import Reader
 from fewshot_bench.results.store.reading import Counts
-from fewshot_bench.tables.alarms.alarm import Alarm, name
+from fewshot_bench.tables.alarms.alarm import EDITED, ONE_SEED, Alarm, name
 from fewshot_bench.tables.alarms.checks import checks
 from fewshot_bench.tables.scores import CellScore, EpisodeScore
 
@@ -58,10 +58,8 @@ def _contradicted(cells: list[CellScore], reader: Reader) -> list[Alarm]:
             e for e in cell.episodes if e.number in kept and _n_right(kept[e.number], cell.n_way, e) != e.n_correct
         ]
         if wrong:
-            where = name(cell)
             text = f"the stored answers of episode {wrong[0].number} give another count than its {wrong[0].n_correct}"
-            advice = "the database was edited or is damaged: restore a copy, or evaluate the cell again"
-            found.append(Alarm("contradicted", where, text, advice))
+            found.append(Alarm("contradicted", name(cell), text, EDITED))
     return found
 
 
@@ -94,6 +92,5 @@ def _equal_weights(reader: Reader) -> list[Alarm]:
         seeds = (a.identity["seed"], b.identity["seed"])
         if a.checkpoint == b.checkpoint and seeds[0] != seeds[1]:
             where = f"{a.method} seeds {min(seeds)} and {max(seeds)}"
-            advice = "count them as one seed, and look at whether the training uses its seed"
-            found.append(Alarm("equal seeds", where, f"trainings {a.key} and {b.key} have equal weights", advice))
+            found.append(Alarm("equal seeds", where, f"trainings {a.key} and {b.key} have equal weights", ONE_SEED))
     return found

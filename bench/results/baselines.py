@@ -76,7 +76,7 @@ def _of_database(where: str, chosen: Chosen) -> Baseline:
     """What another database holds of the chosen cells, else of what another version of the code made of them."""
     reader = Reader(where)
     current = baseline_of(results(chosen, reader=reader))
-    held = {cell.key for cell in current.cells}
+    held = {cell.score.key for cell in current.cells}
     lacking = [cell for cell in chosen.cells if cell.key not in held]
     return replace(current, cells=current.cells + _older(reader, lacking))
 

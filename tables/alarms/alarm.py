@@ -1,10 +1,14 @@
 """An alarm, the check that found it, and the words that alarms share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fewshot_bench.tables.scores import CellScore
 from fewshot_bench.tables.wording import cell_name, p_value
+
+# advice of more than one check
+EDITED = "the database was edited or is damaged: restore a copy, or evaluate the cell again"
+ONE_SEED = "count them as one seed, and look at whether the training uses its seed"
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,14 @@ class Check:
         return self.looked_at.startswith("0 ")
 
 
+def rung(kind: str, looked_at: str, advice: str, found: Iterable[tuple[str, str]]) -> Check:
+    """A check with an alarm for each (where, what was found there)."""
+    return Check(kind, looked_at, tuple(Alarm(kind, where, text, advice) for where, text in found))
+
+
 def name(cell: CellScore) -> str:
     """ "maml 5-way 1-shot seed 0"."""
-    return cell_name(cell.variant, cell.n_way, cell.n_shot, cell.seed)
+    return cell_name(*cell.place)
 
 
 def seeds_text(seeds: Sequence[int]) -> str:

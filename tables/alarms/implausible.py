@@ -5,17 +5,16 @@ most one of twenty cases a check.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
 
-from fewshot_bench.tables.alarms.alarm import Alarm, Check, name, p_text, seeds_text
+from fewshot_bench.tables.alarms.alarm import EDITED, Check, name, p_text, rung, seeds_text
 from fewshot_bench.tables.pairs import shared_accuracies
 from fewshot_bench.tables.scores import CellScore
-from fewshot_bench.tables.statistics.chance import p_below_chance
 from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Values, holm, of_episodes
-from fewshot_bench.tables.summary import accuracy_of
+from fewshot_bench.tables.summary import accuracy_of, p_below_chance_of
 from fewshot_bench.tables.wording import counted, percent
 
 FEW = 5  # episodes: fewer may agree by chance
@@ -26,12 +25,9 @@ def below_chance(cells: Sequence[CellScore]) -> Check:
 
     The larger p-value counts, see `p_below_chance`.
     """
-    family, found = counted(cells, "cell"), []
-    for cell, p in zip(cells, holm([_p_below_chance(cell) for cell in cells]), strict=True):
-        if p <= ALPHA:
-            advice = "look at the order of its labels and at the loss of its training"
-            found.append(Alarm("below chance", name(cell), f"{_against_chance(cell)} ({p_text(p, family)})", advice))
-    return Check("below chance", family, tuple(found))
+    family, advice = counted(cells, "cell"), "look at the order of its labels and at the loss of its training"
+    p_values = [p_below_chance_of(cell.episodes, 1 / cell.n_way) for cell in cells]
+    return rung("below chance", family, advice, _off_chance(cells, p_values, family))
 
 
 def permuted_labels(cells: Sequence[CellScore]) -> Check:
@@ -39,12 +35,9 @@ def permuted_labels(cells: Sequence[CellScore]) -> Check:
 
     Two-sided: Student's t over episodes above chance, and as in `below_chance` below it.
     """
-    family, found = counted(cells, "model"), []
-    for cell, p in zip(cells, holm([_p_off_chance(cell) for cell in cells]), strict=True):
-        if p <= ALPHA:
-            advice = "look for a way from the queries' labels to its answers: their order, class_ids, a shared object"
-            found.append(Alarm("permuted labels", name(cell), f"{_against_chance(cell)} ({p_text(p, family)})", advice))
-    return Check("permuted labels", family, tuple(found))
+    family = counted(cells, "model")
+    advice = "look for a way from the queries' labels to its answers: their order, class_ids, a shared object"
+    return rung("permuted labels", family, advice, _off_chance(cells, [_p_off_chance(cell) for cell in cells], family))
 
 
 def falls_with_shots(cells: Sequence[CellScore]) -> Check:
@@ -60,10 +53,9 @@ def falls_with_shots(cells: Sequence[CellScore]) -> Check:
         if p <= ALPHA:
             change = f"{100 * rise.mean:.2f} ± {100 * rise.half_width():.2f} points"
             text = f"{change} from {few[0].n_shot} to {many[0].n_shot} shots on the same queries ({p_text(p, family)})"
-            advice = "look at how it is fitted to the larger support set: steps, rate, batch-norm"
-            where = f"{few[0].variant} {few[0].n_way}-way {seeds_text([cell.seed for cell in few])}"
-            found.append(Alarm("falls with shots", where, text, advice))
-    return Check("falls with shots", family, tuple(found))
+            found.append((f"{few[0].variant} {few[0].n_way}-way {seeds_text([cell.seed for cell in few])}", text))
+    advice = "look at how it is fitted to the larger support set: steps, rate, batch-norm"
+    return rung("falls with shots", family, advice, found)
 
 
 def all_or_nothing(cells: Sequence[CellScore]) -> Check:
@@ -72,10 +64,10 @@ def all_or_nothing(cells: Sequence[CellScore]) -> Check:
     for cell in several:
         accuracies = set(_accuracies(cell))
         if accuracies in ({0.0}, {1.0}):
-            text = f"every query of all {len(cell.episodes)} episodes is {'right' if accuracies == {1.0} else 'wrong'}"
-            advice = "look for copies among the images and for labels that reach the method: bench doctor --control"
-            found.append(Alarm("all or nothing", name(cell), text, advice))
-    return Check("all or nothing", counted(several, "cell"), tuple(found))
+            which = "right" if accuracies == {1.0} else "wrong"
+            found.append((name(cell), f"every query of all {len(cell.episodes)} episodes is {which}"))
+    advice = "look for copies among the images and for labels that reach the method: bench doctor --control"
+    return rung("all or nothing", counted(several, "cell"), advice, found)
 
 
 def no_spread(cells: Sequence[CellScore]) -> Check:
@@ -86,14 +78,13 @@ def no_spread(cells: Sequence[CellScore]) -> Check:
         right, of = min(counts)
         if len(counts) > 1 or right in (0, of):
             continue
-        p_one = math.exp(
-            _log_choose(of, right) + right * math.log(right / of) + (of - right) * math.log(1 - right / of)
-        )
+        log_choose = math.lgamma(of + 1) - math.lgamma(right + 1) - math.lgamma(of - right + 1)
+        p_one = math.exp(log_choose + right * math.log(right / of) + (of - right) * math.log(1 - right / of))
         if p_one ** (len(cell.episodes) - 1) * len(several) <= ALPHA:
             text = f"all {len(cell.episodes)} episodes have the same count, {right} of {of} queries"
-            advice = "look at its answers: one label for everything, or one episode again and again"
-            found.append(Alarm("no spread", name(cell), text, advice))
-    return Check("no spread", counted(several, "cell"), tuple(found))
+            found.append((name(cell), text))
+    advice = "look at its answers: one label for everything, or one episode again and again"
+    return rung("no spread", counted(several, "cell"), advice, found)
 
 
 def contradicted(cells: Sequence[CellScore]) -> Check:
@@ -108,33 +99,26 @@ def contradicted(cells: Sequence[CellScore]) -> Check:
         n_counted = sum(episode.n_correct for episode in covered)
         if n_answers not in asked or n_right != n_counted:
             text = f"{n_right} of its {n_answers} stored answers are right, but {n_counted} were counted"
-            advice = "the database was edited or is damaged: restore a copy, or evaluate the cell again"
-            found.append(Alarm("contradicted", name(cell), text, advice))
-    return Check("contradicted", counted(kept, "cell with answers", "cells with answers"), tuple(found))
+            found.append((name(cell), text))
+    looked_at = counted(kept, "cell with answers", "cells with answers")
+    return rung("contradicted", looked_at, EDITED, found)
 
 
-def _p_below_chance(cell: CellScore) -> float:
-    over = _over_episodes(cell)
-    if over is None:  # a single episode, or nothing to ask
-        return 1.0
-    n_correct, n_queries = (sum(getattr(e, count) for e in cell.episodes) for count in ("n_correct", "n_queries"))
-    return p_below_chance(n_correct, n_queries, over, len(cell.episodes), 1 / cell.n_way)
-
-
-def _against_chance(cell: CellScore) -> str:
-    measured = f"{accuracy_of(cell.episodes)} over {counted(cell.episodes, 'episode')}"
-    return f"{measured}, where guessing gives {percent(1 / cell.n_way)} %"
+def _off_chance(cells: Sequence[CellScore], p_values: Sequence[float], family: str) -> Iterator[tuple[str, str]]:
+    """The cells whose p-value stands after Holm's correction."""
+    for cell, p in zip(cells, holm(p_values), strict=True):
+        if p <= ALPHA:
+            measured = f"{accuracy_of(cell.episodes)} over {counted(cell.episodes, 'episode')}"
+            guessed = f"where guessing gives {percent(1 / cell.n_way)} %"
+            yield name(cell), f"{measured}, {guessed} ({p_text(p, family)})"
 
 
 def _p_off_chance(cell: CellScore) -> float:
-    over = _over_episodes(cell)
-    if over is None:
+    over = of_episodes(_accuracies(cell), 1 / cell.most_queries)
+    if over is None:  # a single episode, or nothing to ask
         return 1.0
-    return min(1.0, 2 * min(_p_below_chance(cell), over.p_value(1 / cell.n_way, "greater")))
-
-
-def _over_episodes(cell: CellScore) -> Estimate | None:
-    return of_episodes(_accuracies(cell), 1 / cell.most_queries)
+    below, above = p_below_chance_of(cell.episodes, 1 / cell.n_way), over.p_value(1 / cell.n_way, "greater")
+    return min(1.0, 2 * min(below, above))
 
 
 def _steps(cells: Sequence[CellScore]) -> list[tuple[list[CellScore], list[CellScore]]]:
@@ -160,7 +144,3 @@ def _rise(few: list[CellScore], many: list[CellScore]) -> Estimate | None:
 
 def _accuracies(cell: CellScore) -> Values:
     return np.array([episode.accuracy for episode in cell.episodes])
-
-
-def _log_choose(n: int, k: int) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
-from fewshot_bench.tables.alarms.alarm import Alarm, Check, name
+from fewshot_bench.tables.alarms.alarm import ONE_SEED, Check, name, rung
 from fewshot_bench.tables.scores import CellScore
 from fewshot_bench.tables.wording import counted
 
@@ -27,35 +27,36 @@ def other_episodes(cells: Sequence[CellScore]) -> Check:
             n = min(len(cell.episodes), len(pattern.episodes))
             n_shared = len({e.episode_id for e in cell.episodes[:n]} & {e.episode_id for e in pattern.episodes[:n]})
             if n_shared < n:
-                text = f"shares {n_shared} of its first {n} episodes with {name(pattern)}"
-                advice = "do not compare them: data, bank seed or sampler differ; evaluate it again"
-                found.append(Alarm("other episodes", name(cell), text, advice))
-    return Check("other episodes", counted(rows, "setting"), tuple(found))
+                found.append((name(cell), f"shares {n_shared} of its first {n} episodes with {name(pattern)}"))
+    advice = "do not compare them: data, bank seed or sampler differ; evaluate it again"
+    return rung("other episodes", counted(rows, "setting"), advice, found)
 
 
 def other_backbone(cells: Sequence[CellScore]) -> Check:
     """Trainings whose backbone is not the one that most cells of the table have."""
     known = [cell for cell in cells if cell.backbone]
-    sizes, found = Counter(cell.backbone for cell in known).most_common(), []
-    for variant, seed, backbone in dict.fromkeys((c.variant, c.seed, c.backbone) for c in known):
-        if backbone != sizes[0][0]:
-            text = f"its backbone is {backbone}; {sizes[0][1]} of {len(known)} cells have {sizes[0][0]}"
-            advice = "compare equal sizes only: run it again with the same [model]"
-            found.append(Alarm("other backbone", f"{variant} seed {seed}", text, advice))
-    return Check("other backbone", counted(known, "cell"), tuple(found))
+    sizes = Counter(cell.backbone for cell in known).most_common()
+    found = (
+        (
+            f"{variant} seed {seed}",
+            f"its backbone is {backbone}; {sizes[0][1]} of {len(known)} cells have {sizes[0][0]}",
+        )
+        for variant, seed, backbone in dict.fromkeys((c.variant, c.seed, c.backbone) for c in known)
+        if backbone != sizes[0][0]
+    )
+    advice = "compare equal sizes only: run it again with the same [model]"
+    return rung("other backbone", counted(known, "cell"), advice, found)
 
 
 def equal_seeds(cells: Sequence[CellScore]) -> Check:
     """Two training seeds of one variant with equal weights, or with equal counts wherever they can be compared."""
-    columns = _columns(cells)
-    pairs = [(a, b) for a, b in combinations(columns, 2) if a[0] == b[0]]
-    advice = "count them as one seed, and look at whether the training uses its seed"
-    found = [
-        Alarm("equal seeds", f"{a[0]} seeds {a[1]} and {b[1]}", how, advice)
-        for a, b in pairs
-        if (how := _same(columns[a], columns[b], other_at_test=False))
-    ]
-    return Check("equal seeds", counted(pairs, "pair of seeds", "pairs of seeds"), tuple(found))
+    pairs = [(a, b) for a, b in combinations(_columns(cells).items(), 2) if a[0][0] == b[0][0]]
+    found = (
+        (f"{variant} seeds {first} and {second}", _same(column, other, other_at_test=False))
+        for ((variant, first), column), ((_, second), other) in pairs
+    )
+    looked_at = counted(pairs, "pair of seeds", "pairs of seeds")
+    return rung("equal seeds", looked_at, ONE_SEED, (pair for pair in found if pair[1]))
 
 
 def equal_variants(cells: Sequence[CellScore]) -> Check:
@@ -63,15 +64,14 @@ def equal_variants(cells: Sequence[CellScore]) -> Check:
 
     Equal weights with other counts are no alarm: a setting may act at test alone.
     """
-    columns = _columns(cells)
-    pairs = [(a, b) for a, b in combinations(columns, 2) if a[1] == b[1]]
+    pairs = [(a, b) for a, b in combinations(_columns(cells).items(), 2) if a[0][1] == b[0][1]]
+    found = (
+        (f"{first} and {second} seed {seed}", _same(column, other, other_at_test=True))
+        for ((first, seed), column), ((second, _), other) in pairs
+    )
+    looked_at = counted(pairs, "pair of variants", "pairs of variants")
     advice = "look at what tells them apart (bench show): it has no effect"
-    found = [
-        Alarm("equal variants", f"{a[0]} and {b[0]} seed {a[1]}", how, advice)
-        for a, b in pairs
-        if (how := _same(columns[a], columns[b], other_at_test=True))
-    ]
-    return Check("equal variants", counted(pairs, "pair of variants", "pairs of variants"), tuple(found))
+    return rung("equal variants", looked_at, advice, (pair for pair in found if pair[1]))
 
 
 def _columns(cells: Sequence[CellScore]) -> dict[tuple[str, int], Column]:

@@ -28,20 +28,14 @@ class BaselineError(ValueError):
 class BaselineCell:
     """One stored accuracy."""
 
-    variant: str
-    n_way: int
-    n_shot: int
-    seed: int
-    key: str
-    lineage: str  # as CellScore's; "" in schema 1
+    score: CellScore  # without episodes, and of no lineage, in schema 1
     accuracy: Sample
-    episodes: tuple[EpisodeScore, ...]  # () in schema 1
     episodes_sha256: str
 
     @property
     def place(self) -> Place:
-        """Where it stands in a grid."""
-        return self.variant, self.n_way, self.n_shot, self.seed
+        """See `CellScore.place`."""
+        return self.score.place
 
 
 @dataclass(frozen=True)
@@ -54,17 +48,8 @@ class Baseline:
 
 def stored_cell(cell: CellScore) -> BaselineCell:
     """What a check needs of a cell that has episodes."""
-    return BaselineCell(
-        variant=cell.variant,
-        n_way=cell.n_way,
-        n_shot=cell.n_shot,
-        seed=cell.seed,
-        key=cell.key,
-        lineage=cell.lineage,
-        accuracy=sample([episode.accuracy for episode in cell.episodes]),
-        episodes=cell.episodes,
-        episodes_sha256=episodes_sha256(cell.episodes),
-    )
+    score = CellScore(*cell.place, cell.key, "done", episodes=cell.episodes, lineage=cell.lineage)
+    return BaselineCell(score, sample([episode.accuracy for episode in cell.episodes]), episodes_sha256(cell.episodes))
 
 
 def baseline_of(results: Results) -> Baseline:
@@ -183,7 +168,8 @@ def _read_summaries(document: Mapping[str, Any]) -> tuple[BaselineCell, ...]:
                 f"baseline of {cell_name(*place)} cannot be: mean {mean}, deviation {deviation}, {n} episodes"
             )
         accuracy = Sample(mean, deviation, n)
-        cells.append(BaselineCell(*place, str(stored["key"]), "", accuracy, (), str(stored["episodes_sha256"])))
+        score = CellScore(*place, str(stored["key"]), "done")
+        cells.append(BaselineCell(score, accuracy, str(stored["episodes_sha256"])))
     return tuple(cells)
 
 

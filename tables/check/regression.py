@@ -102,7 +102,7 @@ def compare(results: Results, baseline: Baseline, margin: float = MARGIN, strict
     """Judge every cell, and every variant over its cells; `margin` is a fraction in [0, 1]."""
     if not 0.0 <= margin <= 1.0:
         raise ValueError(f"margin is a fraction from 0 to 1, not {margin}")
-    measured = {(cell.variant, cell.n_way, cell.n_shot, cell.seed): cell for cell in results.cells}
+    measured = {cell.place: cell for cell in results.cells}
     cells = [compare_cell(old, measured.pop(old.place, None)) for old in baseline.cells]
     cells += [
         Finding(place[0], _setting(place), "not comparable", "not in the baseline", place, cell.key)
@@ -139,11 +139,11 @@ def _judged(finding: Finding, p: float, margin: float) -> Finding:
 
 def compare_cell(old: BaselineCell, cell: CellScore | None) -> Finding:
     """One cell against its baseline. What has an estimate is still to be judged."""
-    found = Finding(old.variant, _setting(old.place), "not comparable", cell=old.place, before=old.accuracy.mean)
+    found = Finding(old.score.variant, _setting(old.place), "not comparable", cell=old.place, before=old.accuracy.mean)
     if cell is None:
         return replace(found, reason="not in the measured grid")
     found = replace(found, key=cell.key)
-    if cell.key != old.key and not (old.lineage and old.lineage == cell.lineage):
+    if cell.key != old.score.key and not (old.score.lineage and old.score.lineage == cell.lineage):
         return replace(found, reason=OTHER_EXPERIMENT)
     if cell.state == "failed":
         return replace(found, verdict="worse", reason=f"failed: {cell.reason}")
@@ -153,7 +153,7 @@ def compare_cell(old: BaselineCell, cell: CellScore | None) -> Finding:
     found = with_change(found, change) if change else _by_means(found, old, cell)
     if found.verdict == "undecided" and found.estimate is None:
         return replace(found, reason=ONE_EPISODE)
-    return replace(found, reason=OTHER_VERSION if cell.key != old.key else "")
+    return replace(found, reason=OTHER_VERSION if cell.key != old.score.key else "")
 
 
 def _setting(place: Place) -> str:
@@ -162,7 +162,7 @@ def _setting(place: Place) -> str:
 
 def shared_change(old: BaselineCell, cell: CellScore) -> Change | None:
     """What became of the episodes that both have, by their ids; None where there is none."""
-    was = {episode.episode_id: episode.n_correct for episode in old.episodes}
+    was = {episode.episode_id: episode.n_correct for episode in old.score.episodes}
     rows = [(e.number, was[e.episode_id], e.n_correct, e.n_queries) for e in cell.episodes if e.episode_id in was]
     return Change(cell.n_way, *np.array(rows, dtype=np.int64).T) if rows else None
 
@@ -235,7 +235,7 @@ def _notes(results: Results, baseline: Baseline, cells: Sequence[Finding]) -> tu
     if fewer := sum(bool(found.n_episodes) and found.n_episodes < stored[found.cell] for found in cells if found.cell):
         notes.append(f"{fewer} cells have only some of the baseline's episodes: what both have is compared")
     if unpaired := sum(found.after is not None and not found.paired for found in cells):
-        old = any(not cell.episodes for cell in baseline.cells)
+        old = any(not cell.score.episodes for cell in baseline.cells)
         why = "the baseline keeps no episodes (schema 1; --write makes a new one)" if old else "no episode is shared"
         notes.append(f"{unpaired} cells are compared by means and deviations, and variants without them: {why}")
     return tuple(notes)

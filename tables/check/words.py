@@ -1,12 +1,6 @@
 """What a RegressionReport and its findings are called: the words and numbers that its documents share."""
 
-from fewshot_bench.tables.check.regression import (
-    OTHER_EXPERIMENT,
-    VERDICTS,
-    Finding,
-    RegressionReport,
-    count_verdicts,
-)
+from fewshot_bench.tables.check.regression import OTHER_EXPERIMENT, VERDICTS, Finding, RegressionReport, count_verdicts
 from fewshot_bench.tables.wording import p_value, percent, points
 
 WORDS = "docs/statistics.md#verdicts"

@@ -17,7 +17,6 @@ class Block:
     label: str  # fit for an anchor
     sentence: str  # in its quotation marks
     where: str
-    reading: str
     verdict: str
     agreement: str
     paper: str  # the verdict of the paper's own table, with its count
@@ -83,7 +82,6 @@ def _block(judged: JudgedClaim, judgement: Judgement) -> Block:
         label=f"claim-{anchor(claim.id)}",
         sentence=f"“{claim.sentence}”",
         where=f"{claim.where}; implied" if claim.implied else claim.where,
-        reading=claim.reading,
         verdict=judged.verdict,
         agreement=say.agreement(judged, judgement),
         paper=say.paper(judged.paper) if judged.paper else "no table",

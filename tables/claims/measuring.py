@@ -4,13 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from fewshot_bench.tables.claims.file import Hypothesis, Place
 from fewshot_bench.tables.pairs import by_seed, cells_by_place, differences, estimate_of, quantum, shared_accuracies
 from fewshot_bench.tables.scores import CellScore, Results
-from fewshot_bench.tables.statistics.chance import p_below_chance
-from fewshot_bench.tables.statistics.estimate import Estimate, Values, of_episodes
+from fewshot_bench.tables.statistics.estimate import Estimate, Values
+from fewshot_bench.tables.summary import p_below_chance_of
 
 Cells = Mapping[Place, Sequence[CellScore]]  # one cell a seed
 
@@ -59,7 +57,8 @@ def measure(hypothesis: Hypothesis, cells: Cells, seeds: Sequence[int]) -> Teste
     if not missing and (values.shape[1] < wanted or not estimate):
         both = " and ".join(str(side) for side in sides)
         missing.append(f"{both}: {values.shape[1]} shared episodes" if len(sides) > 1 else f"{both}: one episode")
-    worse = 0.0 if hypothesis.lower else max(map(_p_below_chance, cells.get(hypothesis.higher, ())), default=0.0)
+    guesses = () if hypothesis.lower else higher
+    worse = max((p_below_chance_of(cell.episodes, 1 / cell.n_way) for cell in guesses), default=0.0)
     return Tested(hypothesis, shared, values.shape[1], estimate, tuple(missing), worse)
 
 
@@ -91,12 +90,3 @@ def _state(cell: CellScore) -> str:
     if cell.state == "partial":
         return f"{len(cell.episodes)} of {cell.n_episodes_wanted} episodes"
     return "not measured" if cell.state == "missing" else cell.state
-
-
-def _p_below_chance(cell: CellScore) -> float:
-    """Of one seed's cell; 1 where it has too few episodes."""
-    over = of_episodes(np.array([episode.accuracy for episode in cell.episodes]), quantum([cell], [cell.seed]))
-    if over is None:
-        return 1.0
-    n_correct, n_queries = (sum(getattr(e, count) for e in cell.episodes) for count in ("n_correct", "n_queries"))
-    return p_below_chance(n_correct, n_queries, over, len(cell.episodes), 1 / cell.n_way)

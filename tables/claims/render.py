@@ -16,6 +16,7 @@ from fewshot_bench.tables.documents import html_environment, latex_environment, 
 from fewshot_bench.tables.statistics.power import power_of
 
 JSON_SCHEMA = 1  # raise it when a reader of the JSON must change
+CLAIM_FIELDS = ("id", "sentence", "where", "reading", "implied", "quantifier", "kind")
 WIDTH = 100  # columns of the lines for a terminal
 LABEL = 18  # of them for what stands before the words
 
@@ -76,13 +77,7 @@ def _json(judgement: Judgement) -> str:
 def _json_claim(judged: JudgedClaim, judgement: Judgement) -> dict[str, Any]:
     claim, paper, ahead = judged.claim, judged.paper, outlook(judged, judgement.cells)
     return {
-        "id": claim.id,
-        "sentence": claim.sentence,
-        "where": claim.where,
-        "reading": claim.reading,
-        "implied": claim.implied,
-        "quantifier": claim.quantifier,
-        "kind": claim.kind,
+        **{name: getattr(claim, name) for name in CLAIM_FIELDS},
         "verdict": judged.verdict,
         "agreement": judged.agreement,
         "paper": paper
@@ -109,18 +104,12 @@ def _json_claim(judged: JudgedClaim, judgement: Judgement) -> dict[str, Any]:
 
 
 def _json_test(tested: Tested, margin: float) -> dict[str, Any]:
-    estimate = tested.estimate
-    return {
-        "comparison": str(tested.hypothesis),
-        "n_episodes": tested.n_episodes,
-        "seeds": tested.seeds,
-        "difference": estimate.mean if estimate else None,
-        "interval": estimate.interval() if estimate else None,
-        "p_true": tested.p_true if estimate else None,
-        "p_false": tested.p_false if estimate else None,
-        "power": power_of(estimate, margin, two_sided=False) if estimate else None,
-        "missing": tested.missing,
-    }
+    estimate, told = tested.estimate, dict.fromkeys(("difference", "interval", "p_true", "p_false", "power"))
+    if estimate:
+        power = power_of(estimate, margin, two_sided=False)
+        told = dict(zip(told, (estimate.mean, estimate.interval(), tested.p_true, tested.p_false, power), strict=True))
+    known = {"comparison": str(tested.hypothesis), "n_episodes": tested.n_episodes, "seeds": tested.seeds}
+    return {**known, **told, "missing": tested.missing}
 
 
 def _junit(judgement: Judgement) -> str:

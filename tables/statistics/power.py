@@ -29,12 +29,7 @@ def power_of(estimate: Estimate, difference: float, alpha: float = ALPHA, two_si
 
 
 def episodes_to_separate(
-    estimate: Estimate,
-    n: int,
-    difference: float,
-    power: float = POWER,
-    alpha: float = ALPHA,
-    two_sided: bool = True,
+    estimate: Estimate, n: int, difference: float, power: float = POWER, alpha: float = ALPHA, two_sided: bool = True
 ) -> int | None:
     """The fewest episodes with which the test shows a true mean difference with at least this power.
 

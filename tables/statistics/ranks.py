@@ -11,7 +11,7 @@ import numpy as np
 
 from fewshot_bench.tables.statistics.estimate import ALPHA, Values
 
-NODES = 200  # of the quadrature: twice as many move no p-value by 1e-12
+NODES = 200  # of the quadrature: twice as many move no p-value by 1e-12, and no boundary of a look by 1e-9
 FAR = 12.0  # standard deviations; the probability beyond is not worth a node
 ROUNDING = 10  # decimals: accuracies that differ by less are one value, rounded on different ways
 
@@ -63,7 +63,7 @@ def _spans_more(distance: float, n: int) -> float:
     """The probability that n standard normals span more than this (Tukey's studentized range, degrees infinite)."""
     from scipy.special import ndtr
 
-    points, weights = _nodes()
+    points, weights = nodes()
     least = FAR * points
     density = np.exp(-0.5 * least**2) / math.sqrt(2 * math.pi)
     within = FAR * weights @ (n * density * (ndtr(least + distance) - ndtr(least)) ** (n - 1))
@@ -71,7 +71,8 @@ def _spans_more(distance: float, n: int) -> float:
 
 
 @cache
-def _nodes() -> tuple[Values, Values]:
+def nodes() -> tuple[Values, Values]:
+    """Points and weights in [-1, 1]."""
     return np.polynomial.legendre.leggauss(NODES)
 
 

@@ -14,9 +14,8 @@ from functools import cache
 import numpy as np
 
 from fewshot_bench.tables.statistics.estimate import ALPHA, Values
+from fewshot_bench.tables.statistics.ranks import FAR, nodes
 
-NODES = 200  # of the quadrature: four times as many move no boundary by 1e-9
-FAR = 12.0  # standard deviations; the probability beyond is not worth a node
 SMALLEST = 1e-300  # a share below this is none: no boundary can be computed from it
 
 
@@ -94,7 +93,7 @@ def _crossed_with(share: float, before: _Density, fraction: float) -> float:
 
 def _continued(before: _Density | None, fraction: float, boundary: float) -> _Density:
     """The density at this look below its boundary."""
-    points, weights = _nodes()
+    points, weights = nodes()
     low, high = -FAR * math.sqrt(fraction), min(boundary, FAR) * math.sqrt(fraction)
     at = (low + high) / 2 + points * (high - low) / 2
     if before is None:
@@ -103,11 +102,6 @@ def _continued(before: _Density | None, fraction: float, boundary: float) -> _De
         step = math.sqrt(fraction - before.fraction)
         density = _normal(at[:, None] - before.at[None, :], step) @ before.mass
     return _Density(fraction, at, density * weights * (high - low) / 2)
-
-
-@cache
-def _nodes() -> tuple[Values, Values]:
-    return np.polynomial.legendre.leggauss(NODES)
 
 
 def _normal(x: Values, deviation: float) -> Values:

@@ -6,8 +6,4 @@ from fewshot_bench.tables.verify.html_document import read_html
 from fewshot_bench.tables.verify.latex_document import read_latex
 from fewshot_bench.tables.verify.rendered import Document
 
-READERS: Mapping[str, Callable[[str], Document]] = {
-    ".tex": read_latex,
-    ".html": read_html,
-    ".htm": read_html,
-}
+READERS: Mapping[str, Callable[[str], Document]] = {".tex": read_latex, ".html": read_html, ".htm": read_html}

@@ -11,6 +11,7 @@ from fewshot_bench.tables.alarms import implausible
 from fewshot_bench.tables.alarms.checks import alarms, checks
 from fewshot_bench.tables.alarms.implausible import below_chance, falls_with_shots, permuted_labels
 from fewshot_bench.tables.scores import CellScore, ClassConfusion, EpisodeScore
+from fewshot_bench.tables.summary import p_below_chance_of
 
 N_QUERY = 15
 
@@ -72,7 +73,7 @@ def test_below_chance_agrees_with_the_binomial_test_where_that_decides():
     """Episodes that agree more than independent queries: the binomial p-value is the larger one."""
     even = cell([11, 12] * 20)
     expected = stats.binomtest(460, 40 * 75, 0.2, "less").pvalue
-    assert implausible._p_below_chance(even) == pytest.approx(expected, rel=1e-9)
+    assert p_below_chance_of(even.episodes, 0.2) == pytest.approx(expected, rel=1e-9)
 
 
 def test_below_chance_agrees_with_students_t_on_the_wider_spread():
@@ -80,7 +81,7 @@ def test_below_chance_agrees_with_students_t_on_the_wider_spread():
     shares = counts / 75
     wider = shares.std(ddof=1) * min(0.2 / shares.mean(), 0.2 / shares.std(ddof=1))
     expected = stats.t.cdf((shares.mean() - 0.2) / (wider / np.sqrt(10)), 9)
-    assert implausible._p_below_chance(cell(counts)) == pytest.approx(expected, rel=1e-9)
+    assert p_below_chance_of(cell(counts).episodes, 0.2) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(5))

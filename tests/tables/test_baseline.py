@@ -31,8 +31,8 @@ def test_cells_may_have_different_episodes(make_results):
     first, second = results.cells
     parted = replace(results, cells=(replace(first, episodes=first.episodes[5:]), second))
     read = read_baseline(json.loads(baseline_text(make_baseline(parted))))
-    assert [len(cell.episodes) for cell in read.cells] == [35, 40]
-    assert read.cells[0].episodes == first.episodes[5:]
+    assert [len(cell.score.episodes) for cell in read.cells] == [35, 40]
+    assert read.cells[0].score.episodes == first.episodes[5:]
 
 
 def test_a_file_is_small_and_one_cell_is_one_line(make_results):

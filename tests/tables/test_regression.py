@@ -48,14 +48,15 @@ def stored(results):
 
 def of_schema_1(results):
     """A baseline as it was kept before episodes were."""
-    names = ("variant", "n_way", "n_shot", "seed", "key", "episodes_sha256")
+    names = ("variant", "n_way", "n_shot", "seed", "key")
     cells = [stored_cell(cell) for cell in results.cells]
     return read_baseline(
         {
             "schema": 1,
             "experiment": make_baseline(results)["experiment"],
             "cells": [
-                {name: getattr(cell, name) for name in names}
+                {name: getattr(cell.score, name) for name in names}
+                | {"episodes_sha256": cell.episodes_sha256}
                 | {"mean": cell.accuracy.mean, "deviation": cell.accuracy.deviation, "n_episodes": cell.accuracy.n}
                 for cell in cells
             ],

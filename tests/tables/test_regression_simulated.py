@@ -37,8 +37,8 @@ def shipped():
     """Accuracies and numbers of episodes of the smoke baseline."""
     text = files("fewshot_bench.tables.baselines").joinpath("strokes-smoke.json").read_text(encoding="utf-8")
     cells = read_baseline(json.loads(text)).cells
-    accuracies = {(cell.variant, cell.n_way, cell.n_shot): cell.accuracy.mean for cell in cells}
-    counts = {(cell.n_way, cell.n_shot): cell.accuracy.n for cell in cells}
+    accuracies = {cell.place[:3]: cell.accuracy.mean for cell in cells}
+    counts = {cell.place[1:3]: cell.accuracy.n for cell in cells}
     return accuracies, lambda n_way, n_shot: counts[n_way, n_shot]
 
 
