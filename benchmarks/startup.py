@@ -22,10 +22,9 @@ import numpy as np
 
 from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.identity import Cell, Training
-from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress
+from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress, pack_answers
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.results import provenance
-from fewshot_bench.results.confusion import pack_answers
 from fewshot_bench.results.store import Writer
 
 SEEDS = (0, 1, 2)

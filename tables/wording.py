@@ -1,6 +1,6 @@
 """How names and numbers are spelled, once for every output: settings, cells, percentages, p-values, durations."""
 
-from collections.abc import Sized
+from collections.abc import Collection, Sequence, Sized
 
 
 def setting_name(n_way: int, n_shot: int) -> str:
@@ -63,3 +63,15 @@ def rough_duration(seconds: float) -> str:
     if seconds < 60:
         return "less than a minute"
     return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:,.0f} h"
+
+
+def aligned(rows: Sequence[Sequence[str]], left: Collection[int]) -> list[str]:
+    """Lines with columns of equal width: those with numbers in `left` to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            text.ljust(width) if i in left else text.rjust(width)
+            for i, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

@@ -30,6 +30,7 @@ from fewshot_bench.doctor.images import (
 from fewshot_bench.errors import DataError
 from fewshot_bench.experiment.episodes import Setting
 from fewshot_bench.files import cache_folder
+from fewshot_bench.tables.wording import aligned
 
 WIDTH = 110
 ALARMED = 3  # exit code
@@ -149,13 +150,7 @@ def _prepared_table(found: list[Prepared]) -> str:
         )
         for one in found
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    right = (False, True, True, False, False, True, False)
-    lines = []
-    for row in rows:
-        cells = [text.rjust(w) if r else text.ljust(w) for text, w, r in zip(row, widths, right, strict=True)]
-        lines.append(("  " + "  ".join(cells)).rstrip())
-    return "\n".join(lines)
+    return "\n".join(f"  {line}" for line in aligned(rows, left=(0, 3, 4, 6)))
 
 
 def _fact_table(lines: list[tuple[str, str]]) -> str:

@@ -27,15 +27,11 @@ def predicted(cell: str, support: Path, images: tuple[Path, ...], form: str, out
     labels = [str(label) for label in model.classes]
     found = list(zip(map(str, images), shares.argmax(1).tolist(), shares.tolist(), strict=True))
     if form == "json":
-        return (
-            json.dumps(
-                [
-                    {"image": image, "label": labels[best], "probabilities": dict(zip(labels, row, strict=True))}
-                    for image, best, row in found
-                ]
-            )
-            + "\n"
-        )
+        named = [
+            {"image": image, "label": labels[best], "probabilities": dict(zip(labels, row, strict=True))}
+            for image, best, row in found
+        ]
+        return json.dumps(named) + "\n"
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "label", "probability"])

@@ -13,7 +13,7 @@ from fewshot_bench.replay.rebuild import data_at_hand, find_stored, open_data, r
 from fewshot_bench.replay.repeat import replay, retrain
 from fewshot_bench.results.store import Reader
 from fewshot_bench.running.checkpoint import Checkpoints
-from fewshot_bench.tables.wording import duration
+from fewshot_bench.tables.wording import counted, duration
 
 DIFFERENT = 3  # exit code
 MOST_EPISODES = 10  # that are named one by one
@@ -34,7 +34,7 @@ def replayed(
         images = opened(stored, data or config.data.source, cache_folder(), size, screen.preparing)
         took = duration(stored.expected_seconds(len(episodes), again))
         what = "training and " if again else ""
-        screen.line(f"{stored.name}: {what}{_count(len(episodes), 'episode')}; when it was made, that took {took}")
+        screen.line(f"{stored.name}: {what}{counted(len(episodes), 'episode')}; when it was made, that took {took}")
         if again:
             done = retrain(stored, images, episodes, screen.preparing)
         else:
@@ -65,7 +65,7 @@ def _lines(done: Replay) -> list[str]:
 
 
 def _verdict(done: Replay) -> str:
-    of = f"{_count(done.n_differing, 'query')} of {done.n_queries}"
+    of = f"{counted(done.n_differing, 'query', 'queries')} of {done.n_queries}"
     if done.verdict == "identical":
         return "identical" if any(episode.kept for episode in done.episodes) else "equal counts"
     if done.verdict == "same":
@@ -74,15 +74,15 @@ def _verdict(done: Replay) -> str:
         return f"different: {done.broke}"
     others = sum(episode.id != episode.stored_id for episode in done.episodes)
     if others:
-        return f"different: {_count(others, 'episode')} of {len(done.episodes)} with other images than were stored"
+        return f"different: {counted(others, 'episode')} of {len(done.episodes)} with other images than were stored"
     beyond = sum(not episode.by_rounding for episode in done.episodes)
-    return f"different: {of}, in {_count(beyond, 'episode')} more than rounding explains"
+    return f"different: {of}, in {counted(beyond, 'episode')} more than rounding explains"
 
 
 def _compared(done: Replay) -> str:
     n_counted = sum(not episode.kept for episode in done.episodes)
-    kept = f"; only counts were kept of {_count(n_counted, 'episode')}" if n_counted else ""
-    return f"{_count(len(done.episodes), 'episode')}, {_count(done.n_queries, 'query')}{kept}"
+    kept = f"; only counts were kept of {counted(n_counted, 'episode')}" if n_counted else ""
+    return f"{counted(len(done.episodes), 'episode')}, {counted(done.n_queries, 'query', 'queries')}{kept}"
 
 
 def _weights(done: Replay) -> str:
@@ -95,7 +95,7 @@ def _counts(episode: EpisodeReplay) -> str:
     if episode.id != episode.stored_id:
         return f"{episode.number}: other images: its id was {episode.stored_id}, now it is {episode.id}"
     counts = f"{episode.stored_correct} -> {episode.correct} correct of {episode.n_queries}"
-    return f"{episode.number}: {counts}" + (f", {_count(episode.n_differing, 'other answer')}" if episode.kept else "")
+    return f"{episode.number}: {counts}" + (f", {counted(episode.n_differing, 'other answer')}" if episode.kept else "")
 
 
 def _first(episode: EpisodeReplay) -> str:
@@ -112,7 +112,3 @@ def _first(episode: EpisodeReplay) -> str:
 
 def _share(fraction: float) -> str:
     return f"{100 * fraction:.2g} %"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{n} {noun}s"

@@ -10,15 +10,11 @@ from fewshot_bench.tables.summary import accuracy_of
 from fewshot_bench.tables.wording import duration, setting_name
 
 
-def show_json(database: str, key: str) -> str:
-    """Every stored fact behind the cell whose key begins so, as JSON."""
+def shown(database: str, key: str, *, as_json: bool) -> str:
+    """Every stored fact behind the cell whose key begins so: for people, or as JSON."""
     facts = Reader(database).cell(key)
-    return json.dumps(dataclasses.asdict(facts) | {"episodes": [counts(result) for result in facts.episodes]})
-
-
-def show_text(database: str, key: str) -> str:
-    """The same for people."""
-    facts = Reader(database).cell(key)
+    if as_json:
+        return json.dumps(dataclasses.asdict(facts) | {"episodes": [counts(result) for result in facts.episodes]})
     row, training, run = facts.cell, facts.training, facts.run
     lines: list[tuple[str, Any]] = [
         ("cell", row["key"]),

@@ -53,7 +53,6 @@ def status(*, out: Path | None, verbose: bool, as_json: bool) -> None:
 @json_option
 def show(*, cell: str, out: Path | None, as_json: bool) -> None:
     """Every fact behind one number. CELL is its key, or the beginning of it."""
-    from fewshot_bench.cli.show_text import show_json, show_text
+    from fewshot_bench.cli.show_text import shown
 
-    text = show_json if as_json else show_text
-    click.echo(text(database_in(out), cell))
+    click.echo(shown(database_in(out), cell, as_json=as_json))

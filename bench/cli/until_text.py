@@ -65,7 +65,7 @@ def planned(contests: Sequence[Contest], seconds: float | None) -> str:
     for place, pairs in by_place(contests).items():
         limits = boundaries(fractions_of(pairs[0].looks), ALPHA / len(contests))
         looks = " ".join(f"{n:>5}" for n in pairs[0].looks)
-        lines.append(f"  {_name(place):<16} {looks:<28} {' '.join(f'{limit:6.2f}' for limit in limits)}")
+        lines.append(f"  {setting_name(*place):<16} {looks:<28} {' '.join(f'{limit:6.2f}' for limit in limits)}")
     if seconds is not None:
         lines.append(f"testing takes at most {duration(seconds)} to the last look (one job, this database's history)")
     return "\n".join(lines)
@@ -156,10 +156,6 @@ def _names(contests: Iterable[Contest]) -> str:
 
 
 def _wrapped(place: Place, text: str) -> str:
-    whole = f"  {_name(place):<15} {text}"
+    whole = f"  {setting_name(*place):<15} {text}"
     filled = textwrap.fill(whole, WIDTH, subsequent_indent=" " * 18, break_on_hyphens=False)
     return filled.replace(NO_BREAK, " ")
-
-
-def _name(place: Place) -> str:
-    return setting_name(*place)

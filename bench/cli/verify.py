@@ -23,11 +23,10 @@ def verify(*, file: Path, out: Path | None, as_json: bool) -> int:
     is in the file.
     docs/statistics.md explains edited, stale, unknown and gone.
     """
-    from fewshot_bench.cli.verify_text import verify_json, verify_text
+    from fewshot_bench.cli.verify_text import said
 
-    text = verify_json if as_json else verify_text
-    code, said = text(file, database_in(out), _selected)
-    click.echo(said)
+    code, text = said(file, database_in(out), _selected, as_json=as_json)
+    click.echo(text)
     return code
 
 

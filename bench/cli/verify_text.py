@@ -15,16 +15,10 @@ UNCHECKED = "not checked: plots, images, and what is not the benchmark's own; --
 Selected = Callable[[str], Selection | None]
 
 
-def verify_json(file: Path, database: str, selected: Selected) -> tuple[int, str]:
-    """Exit code and JSON."""
+def said(file: Path, database: str, selected: Selected, *, as_json: bool) -> tuple[int, str]:
+    """Exit code, and what is not true in a file: for people, or as JSON."""
     found = verified(file, database, selected)
-    return found.exit_code, json.dumps(_document(file, found))
-
-
-def verify_text(file: Path, database: str, selected: Selected) -> tuple[int, str]:
-    """Exit code, and lines for people."""
-    found = verified(file, database, selected)
-    return found.exit_code, "\n".join(_lines(file, found))
+    return found.exit_code, json.dumps(_document(file, found)) if as_json else "\n".join(_lines(file, found))
 
 
 def _document(file: Path, found: Verification) -> dict[str, Any]:

@@ -17,6 +17,6 @@ def why(*, cell: str, as_json: bool, selection: Selection) -> None:
     configuration asks for now is compared with what is stored under that key; or, for a name, with the nearest
     stored result of the same method and setting: the one with the fewest fields that differ.
     """
-    from fewshot_bench.cli.why_text import why_json, why_text
+    from fewshot_bench.cli.why_text import said
 
-    click.echo((why_json if as_json else why_text)(cell, selection))
+    click.echo(said(cell, selection, as_json=as_json))

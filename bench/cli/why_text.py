@@ -9,15 +9,12 @@ from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.replay.why import ABSENT, Answer, why
 
 
-def why_json(cell: str, selection: Selection) -> str:
-    """What changed since a result was stored, as JSON."""
+def said(cell: str, selection: Selection, *, as_json: bool) -> str:
+    """What changed since a result was stored: for people, or as JSON."""
     answer = why(cell, selection)
-    return json.dumps(dataclasses.asdict(answer) | {"up_to_date": answer.up_to_date})
-
-
-def why_text(cell: str, selection: Selection) -> str:
-    """The same for people."""
-    return "\n".join(_lines(why(cell, selection)))
+    if as_json:
+        return json.dumps(dataclasses.asdict(answer) | {"up_to_date": answer.up_to_date})
+    return "\n".join(_lines(answer))
 
 
 def _lines(answer: Answer) -> list[str]:

@@ -5,10 +5,8 @@ from collections import defaultdict
 from itertools import combinations
 from typing import Any
 
-import numpy as np
-
 from fewshot_bench.errors import DatabaseError
-from fewshot_bench.experiment.records import SMALL, Answers
+from fewshot_bench.experiment.records import Answers, n_right, unpack_answers
 from fewshot_bench.results.store import Reader
 from fewshot_bench.results.store.reading import Counts
 from fewshot_bench.tables.alarms.alarm import EDITED, ONE_SEED, Alarm, name
@@ -65,10 +63,8 @@ def _contradicted(cells: list[CellScore], reader: Reader) -> list[Alarm]:
 
 def _n_right(answers: Answers, n_way: int, episode: EpisodeScore) -> int:
     """-1 where they are not one for each query."""
-    labels = np.frombuffer(answers, "u1" if n_way <= SMALL else "<u2")
-    if len(labels) != episode.n_queries or episode.n_queries % n_way:
-        return -1
-    return int((labels == np.arange(n_way).repeat(episode.n_queries // n_way)).sum())
+    labels = unpack_answers(answers, n_way)
+    return n_right(labels, n_way) if len(labels) == episode.n_queries else -1
 
 
 def _tables(reader: Reader) -> dict[str, list[CellScore]]:

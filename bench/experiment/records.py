@@ -3,11 +3,30 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal, NewType
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fewshot_bench.tables.scores import EpisodeScore
 
 # The label given to each query of an episode, query by query: a byte each, or two (little-endian) beyond 256 ways.
 Answers = NewType("Answers", bytes)
 SMALL = 256  # ways that a byte can name
+
+
+def pack_answers(labels: NDArray[np.int64], n_way: int) -> Answers:
+    """Labels 0..n_way-1, query by query, as they are stored."""
+    return Answers(labels.astype("u1" if n_way <= SMALL else "<u2").tobytes())
+
+
+def unpack_answers(answers: bytes, n_way: int) -> NDArray[np.unsignedinteger]:
+    """The labels that were packed, in the small integers that they were packed in."""
+    return np.frombuffer(answers, "u1" if n_way <= SMALL else "<u2")
+
+
+def n_right(labels: NDArray[np.integer], n_way: int) -> int:
+    """How many queries got the right one of n_way labels; -1 where they are not as many of each, label by label."""
+    n_query, rest = divmod(len(labels), n_way)
+    return -1 if rest else int((labels == np.arange(n_way).repeat(n_query)).sum())
 
 
 @dataclass(frozen=True)

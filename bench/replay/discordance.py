@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fewshot_bench.errors import DatabaseError
-from fewshot_bench.experiment.records import Answers, EpisodeResult
+from fewshot_bench.experiment.records import Answers, EpisodeResult, n_right, unpack_answers
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Episodes, Method
-from fewshot_bench.results.confusion import unpack_answers
 
 Verdict = Literal["identical", "same", "different"]
 
@@ -204,8 +203,8 @@ def _range(logits: NDArray[np.float64]) -> float:
 
 
 def _checked(stored: EpisodeResult, answers: Answers, labels: NDArray[np.int64], n_way: int) -> NDArray[np.int64]:
-    given = unpack_answers(answers, n_way)
-    if given.shape != labels.shape or given.max() >= n_way or int((given == labels).sum()) != stored.n_correct:
+    given = unpack_answers(answers, n_way).astype(np.int64)
+    if given.shape != labels.shape or given.max() >= n_way or n_right(given, n_way) != stored.n_correct:
         raise DatabaseError(
             f"the stored answers of episode {stored.number} do not fit its stored count of {stored.n_correct} correct "
             "ones: the database was damaged or edited; restore a copy"
@@ -216,7 +215,7 @@ def _checked(stored: EpisodeResult, answers: Answers, labels: NDArray[np.int64],
 def _discordant(
     stored: NDArray[np.int64], now: EpisodeResult, labels: NDArray[np.int64], logits: NDArray[np.float64]
 ) -> tuple[Discordant, ...]:
-    given = unpack_answers(now.answers, logits.shape[1])
+    given = unpack_answers(now.answers, logits.shape[1]).astype(np.int64)
     return tuple(
         Discordant(
             query=int(q),

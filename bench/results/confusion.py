@@ -1,4 +1,4 @@
-"""The answers to single queries: how they are kept, and which classes they confuse."""
+"""Which classes the answers to single queries confuse."""
 
 from collections.abc import Mapping
 
@@ -8,22 +8,8 @@ from numpy.typing import NDArray
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.experiment.episodes import bank
 from fewshot_bench.experiment.identity import Cell
-from fewshot_bench.experiment.records import SMALL, Answers
+from fewshot_bench.experiment.records import Answers, unpack_answers
 from fewshot_bench.tables.scores import ClassConfusion
-
-
-def pack_answers(labels: NDArray[np.int64], n_way: int) -> Answers:
-    """Labels 0..n_way-1, query by query, as they are stored."""
-    return Answers(labels.astype("u1" if n_way <= SMALL else "<u2").tobytes())
-
-
-def unpack_answers(answers: Answers, n_way: int) -> NDArray[np.int64]:
-    """The labels that were packed."""
-    return _labels(answers, n_way).astype(np.int64)
-
-
-def _labels(answers: Answers, n_way: int) -> NDArray[np.unsignedinteger]:
-    return np.frombuffer(answers, "u1" if n_way <= SMALL else "<u2")
 
 
 class Classes:
@@ -53,7 +39,7 @@ def confusion(cell: Cell, answers: Mapping[int, Answers], classes: Classes) -> C
     n_episodes = next((i for i in range(cell.n_episodes) if i not in answers), cell.n_episodes)
     if not n_episodes:
         return None
-    labels = _labels(Answers(b"".join(answers[i] for i in range(n_episodes))), n_way)
+    labels = unpack_answers(b"".join(answers[i] for i in range(n_episodes)), n_way)
     n_classes = classes.count(cell.split)
     taken = classes.of(cell, n_episodes).astype(np.min_scalar_type(n_classes**2))  # (E, n_way); small is fast here
     pairs = taken[:, :, None] * n_classes + taken[:, None, :]  # (E, n_way, n_way): of true and given label

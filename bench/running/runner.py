@@ -14,14 +14,13 @@ from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import BenchError
 from fewshot_bench.experiment.episodes import Episode, bank
 from fewshot_bench.experiment.identity import Cell, Training, by_content
-from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress
+from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress, pack_answers
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.backbones import find_backbone
 from fewshot_bench.methods.execution import Execution
 from fewshot_bench.methods.frozen import Frozen
 from fewshot_bench.methods.interface import Episodes, Method
 from fewshot_bench.methods.registry import find_method
-from fewshot_bench.results.confusion import pack_answers
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.curves import Clock, Losses
 from fewshot_bench.running.device import arithmetic, describe

@@ -17,6 +17,7 @@ from fewshot_bench.tables.check.words import (
     untested,
     worst_first,
 )
+from fewshot_bench.tables.wording import aligned
 
 LEFT = (0, 1, 8)  # columns of words
 SHOWN = 20  # rows of the Markdown table; the rest is folded
@@ -39,20 +40,8 @@ def _table(findings: Sequence[Finding]) -> list[tuple[str, ...]]:
 def _text(report: RegressionReport) -> str:
     lines = _wrapped([headline(report), *tally(report), *report.notes])
     if table := _table(worst_first(report)):
-        lines += ["", *_aligned(table), ""]
+        lines += ["", *aligned(table, LEFT), ""]
     return "\n".join(lines + _wrapped([*untested(report), *legend(report)])) + "\n"
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Columns of equal width: words to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            text.ljust(width) if i in LEFT else text.rjust(width)
-            for i, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 def _wrapped(lines: Sequence[str]) -> list[str]:

@@ -11,9 +11,8 @@ from bisect import bisect_right
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
 from fewshot_bench.errors import UsageError
+from fewshot_bench.experiment.records import n_right, unpack_answers
 from fewshot_bench.results.exchange.description import Described, describe
 from fewshot_bench.results.exchange.export import words_of
 from fewshot_bench.results.exchange.long_facts import CellFacts, TrainingFacts
@@ -148,18 +147,16 @@ class _Cell:
         place = row.get("answers")
         if place is None:
             return b""
-        packed, n_way, n_query = place.answers(), self.row["n_way"], self.row["n_query"]
-        kind = np.dtype("u1" if n_way <= 256 else "<u2")  # see records.Answers
-        if len(packed) != episode["n_queries"] * kind.itemsize:
-            n_bytes = episode["n_queries"] * kind.itemsize
-            place.wrong(f"it has {len(packed)} bytes, but the answers to {episode['n_queries']} queries are {n_bytes}")
-        labels = np.frombuffer(packed, kind).reshape(n_way, n_query)
+        packed, n_way, n_queries = place.answers(), self.row["n_way"], episode["n_queries"]
+        n_bytes = n_queries * unpack_answers(b"", n_way).itemsize
+        if len(packed) != n_bytes:
+            place.wrong(f"it has {len(packed)} bytes, but the answers to {n_queries} queries are {n_bytes}")
+        labels = unpack_answers(packed, n_way)
         if labels.max() >= n_way:
             place.wrong(f"label {labels.max()} in a {n_way}-way episode")
-        n_right = int((labels == np.arange(n_way)[:, None]).sum())
-        if n_right != episode["n_correct"]:
+        if (right := n_right(labels, n_way)) != episode["n_correct"]:
             place.wrong(
-                f"{n_right} of the answers are right, but n_correct is {episode['n_correct']}; "
+                f"{right} of the answers are right, but n_correct is {episode['n_correct']}; "
                 "drop the column answers if the counts are not those of these answers (simulated, for example)"
             )
         return packed

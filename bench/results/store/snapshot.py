@@ -11,12 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, NoReturn
 
-import numpy as np
 from sqlalchemy import Connection, Engine, Select, Table, create_engine, select
 from sqlalchemy.pool import StaticPool
 
 from fewshot_bench.errors import DatabaseError, NoResultsYet
-from fewshot_bench.experiment.records import SMALL, EpisodeResult
+from fewshot_bench.experiment.records import EpisodeResult, unpack_answers
 from fewshot_bench.experiment.selection import place_of
 from fewshot_bench.results.passwords import without_password
 from fewshot_bench.results.store.checksums import (
@@ -209,10 +208,10 @@ def check_episodes(where: str, cell_key: str, found: Sequence[StoredEpisode | Ep
 def check_answers(where: str, cell: Mapping[str, Any], found: Mapping[int, bytes]) -> None:
     """Raise DatabaseError where answers are not as many labels as queries, each of a class of its episode."""
     n_way, n_queries = cell["n_way"], cell["n_way"] * cell["n_query"]
-    n_bytes, kind = (1, "u1") if n_way <= SMALL else (2, "<u2")  # see records.Answers
+    n_bytes = n_queries * unpack_answers(b"", n_way).itemsize
     for number, labels in found.items():
-        right = len(labels) == n_bytes * n_queries and number < cell["n_episodes"]
-        if not right or np.frombuffer(labels, kind).max() >= n_way:
+        right = len(labels) == n_bytes and number < cell["n_episodes"]
+        if not right or unpack_answers(labels, n_way).max() >= n_way:
             raise DatabaseError(f"{where}: the answers of cell {cell['key']}, episode {number}, cannot be: {EDITED}")
 
 

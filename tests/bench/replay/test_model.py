@@ -14,7 +14,7 @@ import fewshot_bench
 from fewshot_bench.data import open_images
 from fewshot_bench.errors import BenchError, DatabaseError, DataError, NothingSelected, UsageError
 from fewshot_bench.experiment.episodes import Setting, bank
-from fewshot_bench.results.confusion import unpack_answers
+from fewshot_bench.experiment.records import unpack_answers
 from fewshot_bench.results.store import Reader
 
 
