@@ -26,8 +26,8 @@ SPELLING = MappingProxyType(
         for function in (
             captions.caption, layout.anchor, layout.by_way, layout.copied, layout.facts_of_cell,
             layout.facts_of_published, layout.facts_of_row, layout.facts_of_table, layout.label_of, layout.letters,
-            layout.marks, layout.notes, layout.place_of, layout.published_notes, layout.why, wording.cell_name, wording.percent, wording.shots,
-            wording.span,
+            layout.marks, layout.notes, layout.place_of, layout.published_notes, layout.why, wording.cell_name,
+            wording.percent, wording.shots, wording.span,
         )
     }
     | {"comment": documents.Comment, "statement": STATEMENT, "REUSE_MARK": captions.REUSE_MARK}
@@ -76,7 +76,7 @@ def _csv(table: Table, _: Sequence[PublishedTable]) -> str:
 
 
 def _csv_line(rule: str, row: Row, cell: Cell) -> Iterator[str | int | float | None]:
-    told = {
+    told: dict[str, Any] = {
         "seeds": " ".join(str(seed.seed) for seed in cell.seeds),
         "keys": " ".join(cell.keys),
         "chance": row.chance,

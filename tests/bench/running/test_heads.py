@@ -8,8 +8,8 @@ import fewshot_bench
 from fewshot_bench.data import open_images
 from fewshot_bench.errors import NothingSelected, UsageError
 from fewshot_bench.experiment.episodes import Setting, bank
+from fewshot_bench.experiment.records import unpack_answers
 from fewshot_bench.methods import frozen
-from fewshot_bench.results.confusion import unpack_answers
 from fewshot_bench.results.store import Reader
 from fewshot_bench.running import runner
 from fewshot_bench.running.tasks import Features
