@@ -20,7 +20,8 @@ from fewshot_bench.running.planning import seconds_of
 from fewshot_bench.running.runner import Laboratory
 from fewshot_bench.running.tasks import BaseClasses, Features, Gallery
 
-STEPS_SECONDS = 0.3  # of a training's steps, at least one of them after a first, which is slower
+STEPS_AT = (0.25, 0.75)  # of a training, which may have stages
+STEPS_SECONDS = 0.3  # at each, at least one step after a first, which is slower
 BACKWARD = 2  # times a forward pass
 
 
@@ -88,13 +89,17 @@ def _step_seconds(todo: PlannedTraining, method: Method, lab: Laboratory) -> flo
             for loss in method.step(source).values():
                 float(loss)  # waits for a GPU
 
-    step()
-    taken: list[float] = []
-    while sum(taken) < STEPS_SECONDS:
-        started = time.perf_counter()
+    medians = []
+    for share in STEPS_AT:
+        method.iteration = int(share * training.iterations)
         step()
-        taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
+        taken: list[float] = []
+        while sum(taken) < STEPS_SECONDS:
+            started = time.perf_counter()
+            step()
+            taken.append(time.perf_counter() - started)
+        medians.append(statistics.median(taken))
+    return statistics.mean(medians)
 
 
 def _testing_seconds(cells: Sequence[PlannedCell], method: Method, lab: Laboratory) -> float:

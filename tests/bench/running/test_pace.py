@@ -7,6 +7,7 @@ import pytest
 
 from fewshot_bench.experiment.choosing import choose
 from fewshot_bench.experiment.selection import Selection
+from fewshot_bench.methods.sequential import PretrainedMaml
 from fewshot_bench.running.pace import Cost, cost_of
 from fewshot_bench.running.planning import plan_of
 
@@ -30,6 +31,21 @@ def test_a_step_and_an_episode_stand_for_all(cost):
     [(training, testing)] = cost(methods=("transfer",)).expected.values()
     assert training == 6 * 1
     assert testing == pytest.approx(6 * 1 * (small / large + 1))
+
+
+@pytest.mark.usefixtures("place")
+def test_a_training_in_stages_takes_the_mean_of_them(monkeypatch):
+    chosen, now = choose(Selection(methods=("pretrained-maml",), shots=(1,))), [0.0]
+
+    def step(self, source):
+        now[0] += 1.0 if self.iteration < self.pretraining_steps else 3.0
+        self.iteration += 1
+        return {}
+
+    monkeypatch.setattr(PretrainedMaml, "step", step)
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    [(training, _)] = cost_of(chosen, plan_of(chosen), 1, lambda *_: None).expected.values()
+    assert training == 2.0 * chosen.cells[0].training.iterations
 
 
 @pytest.mark.usefixtures("place")
