@@ -60,7 +60,8 @@ class Gallery:
 
 def as_floats(pixels: Tensor) -> Tensor:
     """Bytes as floats in [0, 1], which is what methods see."""
-    return pixels.float().div_(255)
+    floats = pixels.float()
+    return floats.div_(floats.new_full((), 255))  # by a number a GPU multiplies with its reciprocal, and is off a bit
 
 
 def class_index(images: ImageSet, classes: tuple[int, ...]) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.execution import WARM_UP, Execution
 from fewshot_bench.methods.interface import Episodes, Problem
 from fewshot_bench.methods.registry import METHODS
-from fewshot_bench.running.tasks import BaseClasses, Gallery
+from fewshot_bench.running.tasks import BaseClasses, Gallery, as_floats
 
 pytestmark = [
     pytest.mark.gpu,
@@ -48,6 +48,11 @@ def assert_recorded(method):
     graphs = [one for part in (method, *method.children()) for one in getattr(part, "_recorded", {}).values()]
     assert graphs
     assert all(one._replay for one in graphs)
+
+
+def test_images_have_the_same_bits_everywhere():
+    pixels = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(as_floats(pixels.to(CUDA)).cpu(), as_floats(pixels))
 
 
 @pytest.mark.parametrize("recorded", [False, True])
