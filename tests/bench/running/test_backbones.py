@@ -157,11 +157,13 @@ def pretrained(place):
     model = f'[model]\nbackbone = "timm:test_efficientnet"\ninput_size = 32\nweights = "{place.folder / "net.pth"}"\n'
     (place.folder / "bench.toml").write_text(text)
     place.add(model + 'pretrained_on = "imagenet"\n')
+    place.add('[methods.as-it-is]\nmethod = "transfer"\niterations = 0\nadaptation = { head = "centroid" }\n')
     return place
 
 
 def test_a_pretrained_network_runs_and_its_tables_say_what_it_has_seen(pretrained, bench):
-    assert bench("run", "-q", "--method", "protonet").code == 0
+    assert bench("run", "-q", "--method", "protonet,as-it-is").code == 0
+    assert "as-it-is" in bench("report", "--format", "markdown", "--method", "as-it-is").out
     page = bench("report", "--format", "markdown", "--method", "protonet").out
     assert "images resized to 32 pixels, starting from net.pth" in page
     assert "Pretrained on imagenet: none of the " in page
