@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import lzma
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +17,7 @@ REQUIRED = ("cell_key", "number", "episode_id", "n_correct", "n_queries")
 EMPTY = ("", "NA")  # R writes NA
 LARGEST = 2**31 - 1
 LONGEST_FIELD = 2**30
+XZ = b"\xfd7zXZ\0"  # how such a file begins
 INTEGER = re.compile(r"[0-9]{1,18}(\.0+)?", re.ASCII)  # pandas writes 12.0 where a column has gaps
 KEY = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
@@ -85,24 +87,27 @@ class LongFileRow:
 
 
 def read_rows(path: Path) -> Iterator[LongFileRow]:
-    """The rows of a CSV (its header is row 1) or of a Parquet file (which has no header: its first row is row 1).
+    """The rows of a CSV, plain or packed by xz (its header is row 1), or of a Parquet file (its first row is row 1).
 
     Raises UsageError for what is neither, and where a required column is missing.
     """
     try:
         with path.open("rb") as file:
-            is_parquet = file.read(4) == b"PAR1"
-        yield from _parquet_rows(path) if is_parquet else _csv_rows(path)
+            begins = file.read(6)
+        if begins.startswith(b"PAR1"):
+            yield from _parquet_rows(path)
+        else:
+            yield from _csv_rows(path, packed=begins == XZ)
     except UnicodeDecodeError:
         raise UsageError(f"{path}: it is not UTF-8 text; save it as CSV in UTF-8") from None
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise UsageError(f"{path}: cannot be read: {getattr(error, 'strerror', '') or error}") from None
 
 
-def _csv_rows(path: Path) -> Iterator[LongFileRow]:
+def _csv_rows(path: Path, *, packed: bool) -> Iterator[LongFileRow]:
     csv.field_size_limit(LONGEST_FIELD)
     number = 0
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with (lzma.open if packed else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
         try:
             reader = enumerate(csv.reader(file, strict=True), start=1)
             header: list[str] = []

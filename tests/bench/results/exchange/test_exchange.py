@@ -2,6 +2,7 @@
 
 import csv
 import io
+import lzma
 import json
 import re
 import sqlite3
@@ -39,6 +40,17 @@ def test_a_database_comes_back_as_it_was(name, filled, bench, stored):
     lines = [bench("status", "--out", out).out.splitlines() for out in ("out", "again")]
     assert lines[0][:3] == lines[1][:3]
     assert bench("import", name).out.startswith("imported: nothing new; 2 cells equal\n11 equal episodes of the same")
+
+
+def test_a_packed_file_is_read_as_it_is_and_a_cut_one_is_one_line(filled, bench, stored):
+    bench("export", "-o", "all.csv")
+    Path("all.csv.xz").write_bytes(lzma.compress(Path("all.csv").read_bytes()))
+    assert bench("import", "all.csv.xz", "--out", "again").code == 0
+    assert stored(OURS) == stored("again/results.sqlite")
+    Path("cut.csv.xz").write_bytes(Path("all.csv.xz").read_bytes()[:200])
+    cut = bench("import", "cut.csv.xz", "--out", "cut")
+    assert (cut.code, len(cut.err.splitlines())) == (2, 1)
+    assert cut.err.startswith("bench: error: cut.csv.xz: cannot be read: ")
 
 
 def test_the_columns_are_what_their_description_says(filled, bench, cell, episode):
