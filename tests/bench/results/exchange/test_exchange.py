@@ -2,8 +2,8 @@
 
 import csv
 import io
-import lzma
 import json
+import lzma
 import re
 import sqlite3
 import subprocess
