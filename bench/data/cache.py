@@ -31,7 +31,7 @@ from fewshot_bench.errors import DataError
 
 LAYOUT = 1  # raise it when what lies in a folder of the cache changes
 LEFTOVER_SECONDS = 24 * 3600.0
-
+BUFFER_BYTES = 1 << 20  # of images that are written together
 HEADER_BYTES = 128  # what numpy pads the header of any four-dimensional uint8 array to
 
 _TEMPORARY = ".preparing-"
@@ -188,9 +188,10 @@ class ImageFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = path.open("w+b")
+        self._file = path.open("w+b", BUFFER_BYTES)
         self._shape: tuple[int, ...] | None = None
         self._written: list[int] = []
+        self._next = -1  # where the file stands: to be told so again makes it write what it has
         self._adopted = False
 
     def __enter__(self) -> Self:
@@ -205,9 +206,11 @@ class ImageFile:
             self._shape = pixels.shape
         elif pixels.shape[0] > self._shape[0]:
             self._widen(pixels.shape[0], self._shape)
-        image = np.broadcast_to(pixels, self._shape)
-        self._file.seek(HEADER_BYTES + index * image.size)
+        image = pixels if pixels.shape == self._shape else np.broadcast_to(pixels, self._shape)
+        if index != self._next:
+            self._file.seek(HEADER_BYTES + index * image.size)
         self._file.write(image.tobytes())
+        self._next = index + 1
         self._written.append(index)
 
     @property
@@ -247,7 +250,8 @@ class ImageFile:
         """Copy the grey images written so far into a new file with more channels."""
         old, indices = self._file, self._written
         wide = self._path.with_suffix(".wide")
-        self._file, self._shape, self._written = wide.open("w+b"), (channels, *old_shape[1:]), []
+        self._file, self._shape = wide.open("w+b", BUFFER_BYTES), (channels, *old_shape[1:])
+        self._written, self._next = [], -1
         size = int(np.prod(old_shape))
         with old:
             for index in indices:

@@ -17,12 +17,10 @@ from PIL import Image
 from fewshot_bench.data.format import ImageSink, ImageStore, Labels, Progress, stamp
 from fewshot_bench.data.labels import FEWEST_IMAGES, PARTS, is_class_name, labels_of
 from fewshot_bench.data.readers import guarded
-from fewshot_bench.data.readers.faults import reason
 from fewshot_bench.data.readers.image_decoding import MAX_IMAGE_BYTES, MAX_STORED_PIXELS, Encoded, decode_into, resized
 from fewshot_bench.errors import DataError
 
 PROGRESS_EVERY = 256  # images
-MOST_SAID = 100  # characters of another library's message
 
 
 class Stored(NamedTuple):
@@ -110,11 +108,6 @@ class ImageArrays:
         else:
             _put(sink, zip(places, images, strict=True), len(places), image_size, progress)
         return labels_of(content.classes, class_ids, self.name, content.remark)
-
-
-def said(error: Exception) -> str:
-    """What a reader's exception says of a damaged file, without the file's bytes that it may quote."""
-    return "".join(c if c.isprintable() else "?" for c in reason(error)[:MOST_SAID])
 
 
 def check_shape(shape: tuple[int, ...], where: str) -> None:

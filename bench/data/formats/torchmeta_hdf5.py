@@ -10,16 +10,16 @@ Classes are sorted by name within their part, images keep their order within the
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fewshot_bench.data.format import Tree
-from fewshot_bench.data.image_arrays import Content, ImageArrays, Shelf, Stored
+from fewshot_bench.data.image_arrays import Content, ImageArrays, Shelf
 from fewshot_bench.data.labels import MAX_LIST_BYTES, PARTS, decode_text
 from fewshot_bench.data.readers.faults import read_bounded
-from fewshot_bench.data.readers.hdf5_file import ClassImages, Hdf5File
+from fewshot_bench.data.readers.hdf5_file import class_images, stored_images
 from fewshot_bench.errors import DataError
 
 NAME = "torchmeta-hdf5"
@@ -71,21 +71,13 @@ def _read(data: dict[str, Path], labels: dict[str, Path], read_classes: Callable
     classes = {part: dict(sorted(read_classes(_json(labels[part]), labels[part]).items())) for part in PARTS}
     shelves, kinds = [], set()
     for part in PARTS:
-        with Hdf5File(data[part]) as file:
-            found = {name: file.images(place) for name, place in classes[part].items()}
+        found = class_images(data[part], classes[part])
         kinds |= {images.encoded for images in found.values()}
         names = tuple(name for name, images in found.items() for _ in range(images.count))
-        shelves.append(Shelf(str(data[part]), names, partial(_images, data[part], found)))
+        shelves.append(Shelf(str(data[part]), names, partial(stored_images, data[part], found)))
     if len(kinds) > 1:
         raise DataError(f"{data['test']}: some classes are pixels and others are image files")
     return Content({part: tuple(classes[part]) for part in PARTS}, tuple(shelves), kinds == {True})
-
-
-def _images(path: Path, classes: dict[str, ClassImages]) -> Iterator[Stored]:
-    with Hdf5File(path) as file:
-        for name, images in classes.items():
-            for number, content in enumerate(file.read(images)):
-                yield Stored(f"{path}: class {name!r}, image {number}", content)
 
 
 def _json(path: Path) -> Any:

@@ -4,11 +4,14 @@ Here too is how a file is read no further than it may be large.
 """
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from fewshot_bench.errors import DataError
+from fewshot_bench.errors import DataError, UsageError
 
 TOLD = 10  # faults of one kind that a message names
+MOST_SAID = 100  # characters of another library's message
 
 
 def read_bounded(path: Path, most_bytes: int, where: str = "") -> bytes:
@@ -47,8 +50,18 @@ def told(faults: Sequence[str], count: int, what: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What another library's exception says, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """What another library's exception says, in one short line, without the file's bytes that it may quote."""
+    text = " ".join(str(error).split())[:MOST_SAID] or type(error).__name__
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def library(name: str, where: object, what: str) -> Any:
+    """A library that only some data need. Raises UsageError, naming the data, where it is not installed."""
+    try:
+        return import_module(name)
+    except ImportError:
+        extra, package = what.lower(), name.partition(".")[0]
+        raise UsageError(f"{where}: {what} needs {package}: pip install 'fewshot-bench[{extra}]'") from None
 
 
 def shown(path: object) -> str:

@@ -13,11 +13,13 @@ import json
 import os
 import pickle
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
@@ -26,15 +28,17 @@ from typing import IO, Any, Protocol
 import numpy as np
 
 from fewshot_bench.data.format import ImageSink, ImageStore, Labels, Progress
+from fewshot_bench.data.readers.faults import impostor, reason
 from fewshot_bench.errors import BenchError, DataError, UsageError
 
 MEMORY_BYTES = 1 << 30  # of a reader, and besides
 MEMORY_FACTOR = 2  # times the largest file: a pickle's arrays are in memory as a whole, once as text and once as bytes
-CPU_SECONDS = 60  # and besides
+CPU_SECONDS = 20  # and besides
 CPU_SECONDS_A_GIB = 300  # of files: half a million small PNG files a GiB are decoded in 100
 WALL_FACTOR = 4  # times the processor time: disks may be slow
 OUTPUT_BYTES = 64 << 30  # of the images as they are kept; tieredImageNet at 84×84 pixels has 16.5 GB
 OPEN_FILES = 64
+LONGEST_NAME = 4096  # of a file, of which a reader says that it reads it
 ANSWER_BYTES = 256 << 20  # of a reader's answer: the class of each of 10,000,000 images, names and all
 
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "HOME", "TZ")
@@ -93,6 +97,7 @@ def read(source: Guarded, sink: ImageStore, image_size: int | None, progress: Pr
 
 def _answer(source: Guarded, task: tuple[Path, int | None, Limits], progress: Progress) -> Labels:
     limits = task[2]
+    told: dict[str, Any] = {"reading": source.where}
     process = subprocess.Popen(
         [sys.executable, "-c", "from fewshot_bench.data.readers import guarded; guarded.serve()"],
         stdin=subprocess.PIPE,
@@ -109,18 +114,18 @@ def _answer(source: Guarded, task: tuple[Path, int | None, Limits], progress: Pr
         with suppress(BrokenPipeError):
             pickle.dump((source, *task), process.stdin)
             process.stdin.close()
-        answer = _listen(process.stdout, progress)
+        _listen(process.stdout, progress, told)
         code = process.wait()
     finally:
         timer.cancel()
         process.kill()
         process.wait()
         process.stdout.close()
-    if error := answer.get("error"):
-        raise _ERRORS.get(str(error), DataError)(str(answer.get("says")))
-    if "labels" not in answer or code:
-        raise DataError(_ended(source.where, code, time.monotonic() - started, limits))
-    return _labels(answer["labels"], source.where)
+    if error := told.get("error"):
+        raise _ERRORS.get(str(error), DataError)(str(told.get("says")))
+    if "labels" not in told or code:
+        raise DataError(_ended(str(told["reading"])[:LONGEST_NAME], code, time.monotonic() - started, limits))
+    return _labels(told["labels"], source.where)
 
 
 def _environment() -> dict[str, str]:
@@ -131,19 +136,18 @@ def _environment() -> dict[str, str]:
     return kept | once | {"PYTHONPATH": path, "ARROW_DEFAULT_MEMORY_POOL": "system", "HDF5_PLUGIN_PATH": os.devnull}
 
 
-def _listen(stream: IO[bytes], progress: Progress) -> dict[str, Any]:
-    """What a reader says at last; {} where it ended without a word."""
+def _listen(stream: IO[bytes], progress: Progress, told: dict[str, Any]) -> None:
+    """Note what a reader says, up to its last word; nothing but the file that it was reading where it just ended."""
     while line := stream.readline(ANSWER_BYTES):
         try:
-            said = json.loads(line)
-            if "progress" not in said:
-                return dict(said)
-            text, done, total = said["progress"]
-            step = str(text), int(done), int(total)
+            said = dict(json.loads(line))
+            if "progress" in said:
+                text, done, total = said["progress"]
+                progress(str(text), int(done), int(total))
+                continue
         except (ValueError, TypeError, RecursionError):
-            break
-        progress(*step)
-    return {}
+            return
+        told |= said
 
 
 def _ended(where: str, code: int, seconds: float, limits: Limits) -> str:
@@ -169,42 +173,72 @@ def _labels(said: Any, where: str) -> Labels:
         raise DataError(f"{where}: its reader gave no sensible answer") from None
 
 
+_starts: Callable[[str], None] = str  # told which file is read; of this process, for its last words
+
+
+@contextmanager
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """Read a file of arrays inside. Raises DataError unless it is a regular file that holds data.
+
+    Whatever else a library raises of it is such a line, too; a lack of memory is the guard's to tell, who knows how
+    much there was. kind: what it should be, "HDF5"
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DataError(f"{path} is not a regular file")
+        with path.open("rb") as file:
+            if problem := impostor(file.read(512)):
+                raise DataError(f"{path} {problem}")
+        _starts(str(path))
+        yield
+    except (BenchError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001  # of a damaged file the libraries raise nearly anything
+        if strerror := getattr(error, "strerror", None):
+            raise DataError(f"{path}: {strerror}") from None
+        raise DataError(f"{path} is damaged or no {kind} file ({reason(error)})") from None
+
+
 def serve() -> None:
     """The reader's side: limits first, then one data set from standard input."""
+    global _starts
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whatever a library prints is no answer
     source, images, image_size, limits = pickle.load(sys.stdin.buffer)  # our own words
     _limit(limits)
-    answer: dict[str, Any]
+    file = source.where
+
+    def starts(path: str) -> None:
+        nonlocal file
+        file = path
+        _say(out, {"reading": file})
+
+    _starts = starts
     try:
         from fewshot_bench.data.cache import ImageFile
 
         with ImageFile(images) as sink:
             labels = source.fill(sink, image_size, lambda *said: _say(out, {"progress": said}))
             sink.finish()
-        answer = {
-            "labels": {
-                "note": labels.note,
-                "class_names": labels.class_names,
-                "parts": labels.parts,
-                "counts": np.bincount(labels.class_ids, minlength=len(labels.class_names)).tolist(),
-            }
-        }
-    except BenchError as error:
-        answer = {"error": type(error).__name__, "says": str(error)}
-    except MemoryError:
-        says = f"{source.where} needs more than {limits.memory_bytes >> 20:,} MiB of memory to be read: {_SUSPICION}"
-        answer = {"error": "DataError", "says": says}
-    except OSError as error:
-        if error.errno == errno.EFBIG:
-            says = f"{source.where} gave more than {limits.output_bytes:,} bytes of images: {_SUSPICION}"
-            answer = {"error": "DataError", "says": says}
-        elif error.filename is None and error.errno is not None:  # of the output: a full disk
-            says = f"the images of {source.where} cannot be written: {error.strerror}"
-            answer = {"error": "DataError", "says": says}
-        else:
-            answer = {"error": "DataError", "says": f"{error.filename or source.where}: {error.strerror or error}"}
-    _say(out, answer)
+        counts = np.bincount(labels.class_ids, minlength=len(labels.class_names)).tolist()
+        named = {"note": labels.note, "class_names": labels.class_names, "parts": labels.parts}
+        _say(out, {"labels": named | {"counts": counts}})
+    except (BenchError, MemoryError, OSError) as error:
+        kind = type(error).__name__ if isinstance(error, BenchError) else "DataError"
+        _say(out, {"error": kind, "says": _said(error, file, source.where, limits)})
+
+
+def _said(error: BenchError | MemoryError | OSError, file: str, where: str, limits: Limits) -> str:
+    """The line for what a reader raised. where: the data set"""
+    if isinstance(error, BenchError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return f"{file} needs more than {limits.memory_bytes >> 20:,} MiB of memory to be read: {_SUSPICION}"
+    if error.errno == errno.EFBIG:
+        return f"{where} gave more than {limits.output_bytes:,} bytes of images: {_SUSPICION}"
+    if error.filename is None and error.errno is not None:  # of the output: a full disk
+        return f"the images of {where} cannot be written: {error.strerror}"
+    return f"{error.filename or where}: {error.strerror or error}"
 
 
 def _say(out: IO[bytes], answer: dict[str, Any]) -> None:

@@ -6,22 +6,24 @@ anything is read. On damaged files the library may crash or never end, which is 
 
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_bench.data.image_arrays import check_shape, said
-from fewshot_bench.data.readers.faults import impostor
+from fewshot_bench.data.image_arrays import Stored, check_shape
+from fewshot_bench.data.readers.faults import library
+from fewshot_bench.data.readers.guarded import reading
 from fewshot_bench.data.readers.image_decoding import MAX_IMAGE_BYTES
-from fewshot_bench.errors import DataError, UsageError
+from fewshot_bench.errors import DataError
 
 MAX_CLASS_BYTES = 1 << 30  # of one class; miniImageNet's have 13 MB
 BATCH_BYTES = 4 << 20  # read at once of an array in one piece
+ZLIB, SHUFFLE = 1, 2  # the library's own filters, by their numbers in the format
 REFERENCE_BYTES = 16  # of a byte string of variable length
 
 
@@ -34,121 +36,116 @@ class ClassImages:
     encoded: bool
 
 
-class Hdf5File:
-    """An open file; usable with `with`. Everything raises DataError that names the file."""
+def class_images(path: Path, places: Mapping[str, str]) -> dict[str, ClassImages]:
+    """Class -> the images in the array at its place, which is checked and not read yet. Raises DataError."""
+    with _opened(path) as file:
+        return {name: _images(file, path, place) for name, place in places.items()}
 
-    def __init__(self, path: Path) -> None:
-        try:
-            import h5py
-        except ImportError:
-            raise UsageError(f"{path}: HDF5 needs h5py: pip install 'fewshot-bench[hdf5]'") from None
-        self._h5py, self._path = h5py, path
-        try:
-            with path.open("rb") as file:
-                problem = impostor(file.read(512))
-            if problem:
-                raise DataError(f"{path} {problem}")
-            with _Faults(path):
-                self._file = h5py.File(path, "r", locking=False)
-        except OSError as error:
-            raise DataError(f"{path}: {error.strerror}") from None
 
-    def __enter__(self) -> Self:
-        return self
+def stored_images(path: Path, classes: Mapping[str, ClassImages]) -> Iterator[Stored]:
+    """The images of some classes, one after the other: (H, W, C), or image files. Raises DataError naming one."""
+    with _opened(path) as file:
+        for name, images in classes.items():
+            if _images(file, path, images.place) != images:
+                raise DataError(f"{path} changed while it was being read: run the command again")
+            array, where = _at(file, path, images.place), f"{path}: {images.place[:80]!r}"
+            contents = _files(array, where) if images.encoded else _pixels(array, where)
+            for number, content in enumerate(contents):
+                yield Stored(f"{path}: class {name!r}, image {number}", content)
 
-    def __exit__(self, *_: object) -> None:
-        with _Faults(self._path):
-            self._file.close()
 
-    def images(self, place: str) -> ClassImages:
-        """The images in the array at a place, which is checked and not read yet."""
-        with _Faults(self._path):
-            array = self._open(place)
-            where = f"{self._path}: {place[:80]!r}"
-            self._check_storage(array, where)
-            if self._h5py.check_vlen_dtype(array.dtype) == np.dtype(np.uint8) and array.ndim == 1:
-                if array.chunks or array.id.get_storage_size() != len(array) * REFERENCE_BYTES:
-                    raise DataError(f"{where} is not stored in one piece")
-            elif array.dtype != np.uint8 or array.ndim != 4:
-                raise DataError(
-                    f"{where} has the type {array.dtype} and shape {array.shape}, "
-                    "not uint8 and (images, height, width, 3)"
-                )
-            else:
-                check_shape(array.shape[1:], where)
-                _check_sizes(array, where)
-            if not len(array):
-                raise DataError(f"{where} holds no images")
-            return ClassImages(place, len(array), encoded=array.ndim == 1)
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    h5py = library("h5py", path, "HDF5")
+    with reading(path, "HDF5"), h5py.File(path, "r", locking=False) as file:
+        yield file
 
-    def read(self, images: ClassImages) -> Iterator[NDArray[np.uint8] | bytes]:
-        """The images one after the other: (H, W, C), or the bytes of image files."""
-        if self.images(images.place) != images:
-            raise DataError(f"{self._path} changed while it was being read: run the command again")
-        where = f"{self._path}: {images.place[:80]!r}"
-        with _Faults(self._path):
-            array = self._open(images.place)
-            if images.encoded:
-                for number in range(images.count):
-                    content = array[number].tobytes()
-                    if not 0 < len(content) <= MAX_IMAGE_BYTES:
-                        raise DataError(f"{where}, image {number} is damaged: it has {len(content):,} bytes")
-                    yield content
-            elif array.chunks:
-                yield from self._unpacked(array, where)
-            else:
-                at_once = max(1, BATCH_BYTES // math.prod(array.shape[1:]))
-                for start in range(0, len(array), at_once):
-                    yield from array[start : start + at_once]
 
-    def _open(self, place: str) -> Any:
-        """What lies at a path in the file, reached through no link but plain membership."""
-        found, where = self._file, f"{self._path}: {place[:80]!r}"
-        for name in place.split("/"):
-            links = found.id.links if isinstance(found, self._h5py.Group) else None
-            if not links or name in ("", ".") or not links.exists(name.encode()):
-                raise DataError(f"{where} is missing in the file")
-            if links.get_info(name.encode()).type != self._h5py.h5l.TYPE_HARD:
-                raise DataError(f"{where} is a link to elsewhere, which is not followed")
-            found = found[name]
-        return found
+def _images(file: Any, path: Path, place: str) -> ClassImages:
+    """What lies at a place, checked."""
+    h5py = library("h5py", path, "HDF5")
+    array, where = _at(file, path, place), f"{path}: {place[:80]!r}"
+    _check_storage(h5py, array, where)
+    encoded = h5py.check_vlen_dtype(array.dtype) == np.dtype(np.uint8) and array.ndim == 1
+    if encoded:
+        if array.chunks or array.id.get_storage_size() != len(array) * REFERENCE_BYTES:
+            raise DataError(f"{where} is not stored in one piece, or not at all")
+    elif array.dtype != np.uint8 or array.ndim != 4:
+        raise DataError(
+            f"{where} has the type {array.dtype} and shape {array.shape}, not uint8 and (images, height, width, 3)"
+        )
+    else:
+        check_shape(array.shape[1:], where)
+        _check_sizes(array, where)
+    if not len(array):
+        raise DataError(f"{where} holds no images")
+    return ClassImages(place, len(array), encoded)
 
-    def _check_storage(self, array: Any, where: str) -> None:
-        """Refuse arrays whose values lie in other files, or behind filters other than the library's own zlib."""
-        h5py = self._h5py
-        if not isinstance(array, h5py.Dataset):
-            raise DataError(f"{where} is not an array")
-        plan = array.id.get_create_plist()
-        if plan.get_layout() not in (h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED) or plan.get_external_count():
-            raise DataError(f"{where} keeps its values elsewhere (virtual, external or compact), which is not followed")
-        known = (h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE)
-        if any(plan.get_filter(i)[0] not in known for i in range(plan.get_nfilters())):
-            raise DataError(f"{where} is packed by a filter other than gzip: `h5repack -f NONE` unpacks it")
 
-    def _unpacked(self, array: Any, where: str) -> NDArray[np.uint8]:
-        """An array from its chunks, unpacked here: the library takes whatever size a chunk unpacks to.
+def _files(array: Any, where: str) -> Iterator[bytes]:
+    for number in range(len(array)):
+        content = array[number].tobytes()
+        if not 0 < len(content) <= MAX_IMAGE_BYTES:
+            raise DataError(f"{where}, image {number} is damaged: it has {len(content):,} bytes")
+        yield content
 
-        A filter that sorts bytes by their place in a value does nothing to single bytes.
-        """
-        plan, size = array.id.get_create_plist(), math.prod(array.chunks)
-        if array.id.get_num_chunks() != math.prod(
-            -(-n // step) for n, step in zip(array.shape, array.chunks, strict=True)
-        ):
-            raise DataError(f"{where} has chunks that are missing or out of place")
-        deflate = [plan.get_filter(i)[0] == self._h5py.h5z.FILTER_DEFLATE for i in range(plan.get_nfilters())]
-        values = np.zeros(array.shape, np.uint8)
-        for place in array.iter_chunks():
-            skipped, data = array.id.read_direct_chunk(tuple(part.start for part in place))
-            if any(on and not skipped >> i & 1 for i, on in enumerate(deflate)):
-                try:
-                    data = zlib.decompressobj().decompress(data, size + 1)
-                except zlib.error as error:
-                    raise DataError(f"{where} is damaged ({error})") from None
-            if len(data) != size:
-                raise DataError(f"{where} is damaged: a chunk does not unpack to its {size:,} bytes")
-            target = values[place]
-            target[...] = np.frombuffer(data, np.uint8).reshape(array.chunks)[tuple(slice(n) for n in target.shape)]
-        return values
+
+def _pixels(array: Any, where: str) -> Iterator[NDArray[np.uint8]]:
+    if array.chunks:
+        yield from _unpacked(array, where)
+    else:
+        at_once = max(1, BATCH_BYTES // math.prod(array.shape[1:]))
+        for start in range(0, len(array), at_once):
+            yield from array[start : start + at_once]
+
+
+def _at(file: Any, path: Path, place: str) -> Any:
+    """What lies at a path in the file, reached through no link but plain membership."""
+    h5py = library("h5py", path, "HDF5")
+    found, where = file, f"{path}: {place[:80]!r}"
+    for name in place.split("/"):
+        links = found.id.links if isinstance(found, h5py.Group) else None
+        if not links or name in ("", ".") or not links.exists(name.encode()):
+            raise DataError(f"{where} is missing in the file")
+        if links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
+            raise DataError(f"{where} is a link to elsewhere, which is not followed")
+        found = found[name]
+    return found
+
+
+def _check_storage(h5py: Any, array: Any, where: str) -> None:
+    """Refuse arrays whose values lie in other files, or behind filters other than the library's own zlib."""
+    if not isinstance(array, h5py.Dataset):
+        raise DataError(f"{where} is not an array")
+    plan = array.id.get_create_plist()
+    if plan.get_layout() not in (h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED) or plan.get_external_count():
+        raise DataError(f"{where} keeps its values elsewhere (virtual, external or compact), which is not followed")
+    if any(plan.get_filter(i)[0] not in (ZLIB, SHUFFLE) for i in range(plan.get_nfilters())):
+        raise DataError(f"{where} is packed by a filter other than gzip: `h5repack -f NONE` unpacks it")
+
+
+def _unpacked(array: Any, where: str) -> NDArray[np.uint8]:
+    """An array from its chunks, unpacked here: the library takes whatever size a chunk unpacks to.
+
+    A filter that sorts bytes by their place in a value does nothing to single bytes.
+    """
+    plan, size = array.id.get_create_plist(), math.prod(array.chunks)
+    if array.id.get_num_chunks() != math.prod(-(-n // step) for n, step in zip(array.shape, array.chunks, strict=True)):
+        raise DataError(f"{where} has chunks that are missing or out of place")
+    deflate = [plan.get_filter(i)[0] == ZLIB for i in range(plan.get_nfilters())]
+    values = np.zeros(array.shape, np.uint8)
+    for place in array.iter_chunks():
+        skipped, data = array.id.read_direct_chunk(tuple(part.start for part in place))
+        if any(on and not skipped >> i & 1 for i, on in enumerate(deflate)):
+            try:
+                data = zlib.decompressobj().decompress(data, size + 1)
+            except zlib.error as error:
+                raise DataError(f"{where} is damaged ({error})") from None
+        if len(data) != size:
+            raise DataError(f"{where} is damaged: a chunk does not unpack to its {size:,} bytes")
+        target = values[place]
+        target[...] = np.frombuffer(data, np.uint8).reshape(array.chunks)[tuple(slice(n) for n in target.shape)]
+    return values
 
 
 def _check_sizes(array: Any, where: str) -> None:
@@ -160,17 +157,3 @@ def _check_sizes(array: Any, where: str) -> None:
         raise DataError(f"{where} has chunks of more than {MAX_CLASS_BYTES:,} bytes")
     if not array.chunks and array.id.get_storage_size() != declared:
         raise DataError(f"{where} declares {declared:,} bytes and holds {array.id.get_storage_size():,}")
-
-
-class _Faults:
-    """Turns whatever h5py raises on a damaged file into one line that names it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if isinstance(error, Exception) and not isinstance(error, DataError):
-            raise DataError(f"{self._path} is damaged or no HDF5 file ({said(error)})") from None

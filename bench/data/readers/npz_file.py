@@ -7,7 +7,6 @@ stream: memory is that of one image, whether it was packed by `np.savez` or `np.
 import math
 import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -15,9 +14,10 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_bench.data.image_arrays import check_shape, said
+from fewshot_bench.data.image_arrays import check_shape
 from fewshot_bench.data.readers.archives import ALWAYS_ALLOWED_BYTES, MAX_RATIO
-from fewshot_bench.data.readers.faults import impostor
+from fewshot_bench.data.readers.faults import reason
+from fewshot_bench.data.readers.guarded import reading
 from fewshot_bench.errors import DataError
 
 MAX_BYTES = 16 << 30  # of the array: tieredImageNet's largest has 9.5 GB
@@ -28,24 +28,16 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 
 def npz_images(path: Path, key: str) -> Iterator[NDArray[np.uint8]]:
     """The images (H, W, C), C 1 or 3, of the array (n, H, W, C) uint8 called `key`. Raises DataError."""
-    try:
-        with path.open("rb") as file:
-            if problem := impostor(file.read(512)):
-                raise DataError(f"{path} {problem}")
-        with zipfile.ZipFile(path) as members, members.open(_member(members, key, path)) as stream:
-            shape = _shape(stream, f"{path}: {key!r}")
-            size = math.prod(shape[1:])
-            for _ in range(shape[0]):
-                data = stream.read(size)
-                if len(data) < size:
-                    raise DataError(f"{path} is truncated: {key!r} ends too early")
-                yield np.frombuffer(data, np.uint8).reshape(shape[1:])
-            if stream.read(1):  # and so to the end, where the checksum is
-                raise DataError(f"{path}: {key!r} is longer than its header says")
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise DataError(f"{path} is a damaged or incomplete .npz file ({said(error)})") from None
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or said(error)}") from None
+    with reading(path, ".npz"), zipfile.ZipFile(path) as members, members.open(_member(members, key, path)) as stream:
+        shape = _shape(stream, f"{path}: {key!r}")
+        size = math.prod(shape[1:])
+        for _ in range(shape[0]):
+            data = stream.read(size)
+            if len(data) < size:
+                raise DataError(f"{path} is truncated: {key!r} ends too early")
+            yield np.frombuffer(data, np.uint8).reshape(shape[1:])
+        if stream.read(1):  # and so to the end, where the checksum is
+            raise DataError(f"{path}: {key!r} is longer than its header says")
 
 
 def _member(members: zipfile.ZipFile, key: str, path: Path) -> zipfile.ZipInfo:
@@ -72,7 +64,7 @@ def _shape(stream: IO[bytes], where: str) -> tuple[int, ...]:
             warnings.simplefilter("ignore", UserWarning)  # a header by Python 2
             shape, fortran_order, dtype = read(stream, max_header_size=MAX_HEADER)
     except Exception as error:  # noqa: BLE001  # numpy reads it as Python: SyntaxError, TokenError, RecursionError
-        raise DataError(f"{where} has a damaged header ({said(error)})") from None
+        raise DataError(f"{where} has a damaged header ({reason(error)})") from None
     if dtype != np.uint8 or len(shape) != 4 or fortran_order or any(type(n) is not int or n < 1 for n in shape):
         raise DataError(f"{where} has the type {dtype} and shape {shape}, not uint8 and (images, height, width, 3)")
     check_shape(shape[1:], where)

@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fewshot_bench.data.image_arrays import Stored, said
+from fewshot_bench.data.image_arrays import Stored
 from fewshot_bench.data.readers.archives import MAX_RATIO
-from fewshot_bench.data.readers.faults import impostor
+from fewshot_bench.data.readers.faults import library
+from fewshot_bench.data.readers.guarded import reading
 from fewshot_bench.data.readers.image_decoding import MAX_IMAGE_BYTES
-from fewshot_bench.errors import DataError, UsageError
+from fewshot_bench.errors import DataError
 
 MAX_ROWS = 10_000_000
 MAX_GROUP_BYTES = 1 << 30  # of a row group, unpacked: a page of it can be as large, and needs as much memory twice
@@ -23,7 +24,7 @@ ALWAYS_ALLOWED_BYTES = 1 << 28  # whatever they are packed to
 
 def parquet_labels(path: Path) -> Iterator[str]:
     """The class of each row. Raises DataError naming the row, UsageError without pyarrow."""
-    pyarrow = _pyarrow(path)
+    pyarrow = library("pyarrow", path, "Parquet")
     with _opened(path, "label") as file:
         as_texts = pyarrow.types.is_string(file.schema_arrow.field("label").type)
     with _opened(path, "label", as_texts) as file:
@@ -60,42 +61,23 @@ def parquet_images(path: Path) -> Iterator[Stored]:
                 row += 1
 
 
-def _pyarrow(path: Path) -> Any:
-    try:
-        import pyarrow.parquet  # type: ignore[import-untyped]
-    except ImportError:
-        raise UsageError(f"{path}: Parquet needs pyarrow: pip install 'fewshot-bench[parquet]'") from None
-    return pyarrow
-
-
 @contextmanager
 def _opened(path: Path, column: str, each_once: bool = False) -> Iterator[Any]:
-    """The file when a column can be read from it, each different value of it once if so wanted.
-
-    Whatever pyarrow raises becomes one line that names the file.
-    """
-    parquet = _pyarrow(path).parquet
-    try:
-        with path.open("rb") as start:
-            if problem := impostor(start.read(512)):
-                raise DataError(f"{path} {problem}")
-        with parquet.ParquetFile(
+    """The file when a column can be read from it, each different value of it once if so wanted."""
+    parquet = library("pyarrow.parquet", path, "Parquet")
+    with (
+        reading(path, "Parquet"),
+        parquet.ParquetFile(
             path, buffer_size=BUFFER_BYTES, pre_buffer=False, read_dictionary=[column] if each_once else []
-        ) as file:
-            _check(file, column, path)
-            yield file
-    except UsageError:
-        raise
-    except Exception as error:  # noqa: BLE001  # of a damaged file pyarrow raises nearly anything
-        if strerror := getattr(error, "strerror", None):
-            raise DataError(f"{path}: {strerror}") from None
-        raise DataError(f"{path} is damaged or no Parquet file ({said(error)})") from None
+        ) as file,
+    ):
+        _check(file, column, path)
+        yield file
 
 
 def _check(file: Any, column: str, path: Path) -> None:
     """The column's type, and sizes that an honest file has."""
-    import pyarrow
-
+    pyarrow = library("pyarrow", path, "Parquet")
     schema, rows = file.schema_arrow, file.metadata.num_rows
     if column not in schema.names:
         columns = ", ".join(repr(name[:30]) for name in schema.names[:5]) or "nothing"

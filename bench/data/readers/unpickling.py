@@ -7,8 +7,8 @@ for objects in memory. The few stand-ins below check it. Memory and time are the
 """
 
 import codecs
+import math
 import pickle
-import stat
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +17,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_bench.data.readers.faults import impostor, reason
+from fewshot_bench.data.readers.faults import reason
+from fewshot_bench.data.readers.guarded import reading
 from fewshot_bench.errors import DataError
 
 _NUMBERS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+MOST_DIMENSIONS, MOST_NUMBERS = 32, 2**48  # of an array, even of an empty one
 _CONTAINERS = (set, frozenset, bytes, bytearray)
 
 
@@ -31,16 +33,8 @@ def unpickle(path: Path) -> Any:
     bytes. Callers check the types of what they get. What follows the end of the pickle is ignored. Raises DataError, in
     one line that names the file, for all else.
     """
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise DataError(f"{path} is not a regular file")
-        with path.open("rb") as file:
-            if problem := impostor(file.read(512)):
-                raise DataError(f"{path} {problem}")
-            file.seek(0)
-            return unpickle_from(file, str(path))
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
+    with reading(path, "pickle"), path.open("rb") as file:
+        return unpickle_from(file, str(path))
 
 
 def unpickle_from(file: IO[bytes], where: str) -> Any:
@@ -51,11 +45,11 @@ def unpickle_from(file: IO[bytes], where: str) -> Any:
             content = _Unpickler(file, encoding="bytes").load()
     except _Refused as refused:
         raise DataError(f"{where} {refused}") from None
-    except MemoryError:
-        raise DataError(f"{where} is a damaged pickle, or needs more memory than a reader may take") from None
+    except MemoryError:  # the guard knows how much there was
+        raise
     except Exception as error:  # noqa: BLE001  # of a damaged pickle the unpickler raises nearly anything
         what = "is not a pickle, or a damaged one" if "invalid load key" in str(error) else "is a damaged pickle"
-        raise DataError(f"{where} {what} ({reason(error)[:100]})") from None
+        raise DataError(f"{where} {what} ({reason(error)})") from None
     if isinstance(content, _Type | _Name):
         raise DataError(f"{where} is a damaged pickle (it ends with something unfinished)")
     return _with_text_keys(content, 2)
@@ -173,7 +167,8 @@ def _kind(dtype: Any) -> "np.dtype[Any]":
 
 
 def _shape(shape: Any) -> tuple[int, ...]:
-    if not isinstance(shape, tuple) or any(type(size) is not int or size < 0 for size in shape):
+    plain = isinstance(shape, tuple) and all(type(size) is int and size >= 0 for size in shape)
+    if not plain or len(shape) > MOST_DIMENSIONS or math.prod(size or 1 for size in shape) > MOST_NUMBERS:
         raise _Refused("is damaged: an array with an impossible shape")
     return shape
 
@@ -182,10 +177,7 @@ def _check_size(shape: tuple[int, ...], kind: "np.dtype[Any]", data: Any) -> Non
     """A size that the bytes do not have is refused, not allocated."""
     if not isinstance(data, bytes | bytearray):
         raise _Refused("is damaged: an array without bytes")
-    wanted = kind.itemsize
-    for size in shape:
-        wanted *= size
-    if wanted != len(data):
+    if (wanted := kind.itemsize * math.prod(shape)) != len(data):
         raise _Refused(f"is damaged: an array of {wanted:,} bytes is given {len(data):,}")
 
 
