@@ -12,6 +12,7 @@ from typing import BinaryIO
 from fewshot_bench import machine
 
 DATABASE = "results.sqlite"
+BY_CONTENT = "sha256:"  # before a file's SHA-256, where an identity has it instead of a name
 
 
 def database(out: Path) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from fewshot_bench.errors import UsageError, did_you_mean
-from fewshot_bench.files import content_of
+from fewshot_bench.files import BY_CONTENT, content_of
 
 T = TypeVar("T")
 Limits = Mapping[str, Any]
@@ -75,8 +75,8 @@ def _file(value: Any, where: str) -> Path:
     """A file that is there: its content is part of what a training is."""
     if type(value) is not str:
         raise UsageError(f"{where} = {shown(value)} must be a file's name in quotes")
-    if value.startswith("sha256:"):
-        raise UsageError(f"{where} is a file that is known by its content alone, {shown(value)}")
+    if value.startswith(BY_CONTENT):
+        raise UsageError(f"{where} is a file of which only the content is known, {shown(value)}: name it in bench.toml")
     path = Path(value).expanduser()
     try:
         if path.is_file():

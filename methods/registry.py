@@ -104,6 +104,12 @@ def origins(names: Iterable[str]) -> dict[str, str]:
     return {name: _origin(name) for name in dict.fromkeys(names) if name not in METHODS}
 
 
+def whose(name: str) -> str:
+    """Who brought a method, in words."""
+    declared = [] if name in METHODS or name in _registered else _declared().get(name, [])
+    return _in_words(declared[0]) if declared else f"the class {find_method(name).__qualname__}"
+
+
 def importable(method: type[Method]) -> bool:
     """Whether another process finds the class by its module: not one of a script or notebook, or made in a function."""
 

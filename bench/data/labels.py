@@ -97,7 +97,11 @@ def decode_text(data: bytes, where: str) -> str:
     try:
         return data.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        raise DataError(f"{where} is not {encoding.upper()} text (byte {error.start}): save it as UTF-8") from None
+        row = len((data[: error.start] + b".").splitlines())
+        raise DataError(
+            f"{where}, row {row} is not {encoding.upper()} text: save it as UTF-8; if it is Latin-1, as older programs "
+            "write it, by `iconv -f LATIN1 -t UTF-8`"
+        ) from None
 
 
 def _encoding(data: bytes) -> str:

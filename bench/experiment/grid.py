@@ -1,7 +1,7 @@
 """config -> the cells of a grid, checked against the data before anything trains. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -9,19 +9,21 @@ from typing import Any
 from fewshot_bench.config import AugmentationConfig, Config, choose
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import UsageError, did_you_mean
-from fewshot_bench.experiment.episodes import BANK_VERSION, Setting, check_setting
-from fewshot_bench.experiment.identity import Cell, Training
+from fewshot_bench.experiment.asking import UnusableVariant, asked, training_setting_of, versions_of
+from fewshot_bench.experiment.episodes import Setting, check_setting
+from fewshot_bench.experiment.identity import Cell, Training, by_content
 from fewshot_bench.experiment.rules import Rules, read_rules
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.experiment.spending import Spent, iterations
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.backbones import BACKBONES, TIMM, Backbone, find_backbone
-from fewshot_bench.methods.interface import CORE_VERSION, Method
+from fewshot_bench.methods.interface import Method
 from fewshot_bench.methods.pretrained import TimmTrunk, UnusableNetwork
 from fewshot_bench.methods.registry import UnusableMethod, find_method, ignored, method_names
 from fewshot_bench.settings import build
 
 MOST_CELLS = 100_000
+SMALLEST = (2, 1)  # ways and shots of an episode
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,6 @@ def resolve(config: Config, selection: Selection) -> Request:
     )
 
 
-class UnusableVariant(UsageError):
-    """A variant whose package is broken; the others are not."""
-
-
 def variant(config: Config, name: str) -> Variant:
     """A variant of bench.toml, with its method found and its settings checked. Raises UsageError."""
     table = dict(choose(name, config.methods, "unknown method"))
@@ -100,9 +98,16 @@ def variant(config: Config, name: str) -> Variant:
         method = find_method(method_name)
     except UnusableMethod as error:
         raise UnusableVariant(f"[methods.{name}] method = {method_name!r}: {error}") from None
+
+    def answered() -> Any:
+        settings: Any = build(method.Settings, table, f"methods.{name}")
+        versions_of(method)
+        training_setting_of(method, settings, SMALLEST)  # what fails at any size shows before the data are read
+        return settings
+
     own = {f.name for f in fields(method.Settings)}
     spent = {f.name: table.pop(f.name) for f in fields(Spent) if f.name in table and f.name not in own}
-    settings: Any = build(method.Settings, table, f"methods.{name}")
+    settings = asked(f"[methods.{name}] method = {method_name!r}", method_name, answered)
     return Variant(name, method_name, settings, build(Spent, spent, f"methods.{name}"))
 
 
@@ -111,6 +116,12 @@ def variants(config: Config) -> tuple[list[Variant], list[str]]:
     config = _with_plain(config, method_names())
     found, wrong = _usable(config, config.methods)
     return found, [*map(str, wrong), *ignored()]
+
+
+def files_named(config: Config) -> dict[str, str]:
+    """Content, as an identity has it -> a file of that content that some variant's settings name."""
+    values = [value for v in variants(config)[0] for value in asdict(v.settings).values()]
+    return {by_content(value): str(value) for value in values if isinstance(value, Path)}
 
 
 def without_unusable(request: Request) -> tuple[Request, tuple[str, ...]]:
@@ -315,7 +326,8 @@ def _training(
     wanted = (size.way, size.shot)
     if request.protocol == "matched":
         wanted = (tested[0], min(tested[1], size.most_shots))
-    n_way, n_shot = method.training_setting(chosen.settings, *wanted)
+    where = f"[methods.{chosen.name}] method = {chosen.method!r}"
+    n_way, n_shot = asked(where, chosen.method, lambda: training_setting_of(method, chosen.settings, wanted))
     if n_way:
         setting = Setting(n_way, n_shot, size.query)
         what = f"base classes in split {split.name!r} to train {chosen.name} on"
@@ -323,7 +335,7 @@ def _training(
     _, channels, height, _ = images.images.shape
     return Training(
         method=chosen.method,
-        versions=(*method.versions(), CORE_VERSION, BANK_VERSION),
+        versions=versions_of(method),
         settings=chosen.settings,
         fingerprint=images.fingerprint,
         base_parts=split.base_parts,

@@ -9,7 +9,7 @@ from typing import Any
 from fewshot_bench.config import NO_AUGMENTATION, AugmentationConfig, Numerics
 from fewshot_bench.experiment.episodes import BANK_VERSION, Setting
 from fewshot_bench.experiment.selection import Place
-from fewshot_bench.files import content_of
+from fewshot_bench.files import BY_CONTENT, content_of
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Problem
 from fewshot_bench.methods.later import mentioned
@@ -141,7 +141,7 @@ class Cell:
 def by_content(value: Any) -> Any:
     """Settings in which every file is named by what it holds, wherever it lies. Raises OSError."""
     if isinstance(value, Path):
-        return f"sha256:{content_of(value)}"
+        return f"{BY_CONTENT}{content_of(value)}"
     if isinstance(value, dict):
         return {name: by_content(part) for name, part in value.items()}
     return [by_content(part) for part in value] if isinstance(value, list | tuple) else value

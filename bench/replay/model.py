@@ -14,6 +14,7 @@ from torch import Tensor
 from fewshot_bench.config import Device
 from fewshot_bench.data.cache import find
 from fewshot_bench.data.formats import omniglot
+from fewshot_bench.data.images import INNER
 from fewshot_bench.data.readers.given_images import Pixels, given_images
 from fewshot_bench.errors import BenchError, DatabaseError, NothingSelected, UsageError
 from fewshot_bench.experiment.identity import Cell
@@ -71,7 +72,10 @@ class TrainedModel:
         self._method = _method(self.cell, stored, weights).to(self._device).eval()
         if self.cell.adaptation and self.cell.adaptation.head:
             self._method = runner.frozen(self._method, training, _laboratory(stored, weights, self._device))
-        self._inverted = stored.facts.cell["label"].split(" ")[0] == omniglot.NAME
+        inner = INNER.match(training.base_parts[0])
+        n_base_classes = training.n_base_classes + (int(inner[1]) if inner else 0)
+        named = stored.facts.cell["label"].split(" ")[0] == omniglot.NAME  # so may be a folder of one's own
+        self._inverted = named and n_base_classes == omniglot.n_base_classes()
         self.classes: NDArray[Any] = np.array([])
         self._support: tuple[Tensor, Tensor] | None = None  # images or features (1, n, ...), numbers of classes (1, n)
 

@@ -6,19 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fewshot_bench.config import AugmentationConfig
+from fewshot_bench.config import AugmentationConfig, config_file, load
 from fewshot_bench.data import find_source, open_images
 from fewshot_bench.data.cache import find
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.data.readers.downloads import Downloaded
 from fewshot_bench.errors import DataError, NothingSelected, UsageError
+from fewshot_bench.experiment.asking import asked, versions_of
 from fewshot_bench.experiment.episodes import BANK_VERSION, Setting
+from fewshot_bench.experiment.grid import files_named
 from fewshot_bench.experiment.identity import Cell, Training
 from fewshot_bench.experiment.records import Answers
 from fewshot_bench.experiment.selection import place_of
+from fewshot_bench.files import BY_CONTENT
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.backbones import find_backbone
-from fewshot_bench.methods.interface import CORE_VERSION
 from fewshot_bench.methods.later import mentioned
 from fewshot_bench.methods.pretrained import UnusableNetwork
 from fewshot_bench.methods.registry import UnusableMethod, find_method, method_names
@@ -148,12 +150,13 @@ def _training(identity: dict[str, Any], bank_version: int) -> Training:
     except UnusableMethod as error:
         raise UsageError(str(error)) from None
     then = (*identity["versions"], bank_version)
-    now = (*method.versions(), CORE_VERSION, BANK_VERSION, BANK_VERSION)
+    now = (*asked("its versions", name, lambda: versions_of(method)), BANK_VERSION)
     if then != now:
         raise UsageError(
             f"the versions of its method, core and episode bank were {then[:-1]}, this code's are {now[:-1]}"
         )
-    settings: Any = build(method.Settings, identity["settings"], "settings")
+    stored = _with_files(identity["settings"])
+    settings: Any = asked("its settings", name, lambda: build(method.Settings, stored, "settings"))
     missing = [name for name in mentioned(settings) if name not in identity["settings"]]
     if missing:
         raise UsageError(f"it was made before {name} had the setting {missing[0]!r}")
@@ -165,3 +168,11 @@ def _training(identity: dict[str, Any], bank_version: int) -> Training:
     lists = {"versions": tuple(identity["versions"]), "base_parts": tuple(identity["base_parts"])}
     augmentation = build(AugmentationConfig, identity.get("augmentation", {}), "augmentation")
     return Training(**rest | lists | {"settings": settings, "augmentation": augmentation})
+
+
+def _with_files(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings in which a file that is known by its content has the name of one that bench.toml names."""
+    if not any(str(value).startswith(BY_CONTENT) for value in settings.values()):
+        return settings
+    named = files_named(load(config_file(None)))
+    return {key: named.get(str(value), value) for key, value in settings.items()}

@@ -42,6 +42,11 @@ def _turned(character: str, turn: int) -> str:
     return f"{character}/rot{90 * turn:03d}"
 
 
+def n_base_classes() -> int:
+    """By which it is known from a folder of one's own that is called like it."""
+    return TURNS * len(splits.lists("vinyals")["train"])
+
+
 def recognises(tree: Tree) -> bool:
     """Whether a folder holds a part of Omniglot, or an archive both or one."""
     found = tree.entries()

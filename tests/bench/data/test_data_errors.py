@@ -117,7 +117,7 @@ def test_a_missing_csv_is_named(photos, tmp_path, cache, name, packed):
 def test_a_csv_that_is_not_utf8(photos, tmp_path, cache):
     folder = photos.as_folder(tmp_path / "set")
     (folder / "val.csv").write_bytes("filename,label\ncow.jpg,Kühe\n".encode("latin-1"))
-    with pytest.raises(DataError, match=r"val\.csv is not UTF-8 text \(byte 24\)"):
+    with pytest.raises(DataError, match=r"val\.csv, row 2 is not UTF-8 text: .* Latin-1"):
         open_images(str(folder), cache)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from PIL import Image
 
 import fewshot_bench
 from fewshot_bench.data import open_images
+from fewshot_bench.data.formats import omniglot
 from fewshot_bench.errors import BenchError, DatabaseError, DataError, NothingSelected, UsageError
 from fewshot_bench.experiment.episodes import Setting, bank
 from fewshot_bench.experiment.records import unpack_answers
+from fewshot_bench.replay.model import TrainedModel
+from fewshot_bench.replay.rebuild import find_stored
 from fewshot_bench.results.store import Reader
 
 
@@ -103,6 +107,22 @@ def test_two_classes_of_other_sizes_are_a_task_too(run, images):
         model = fewshot_bench.load("out", cell).fit(support[kept], labels[kept] + 7)
         assert set(model.predict(queries)) <= {7, 8}
         assert model.predict_proba(queries[:5]).shape == (5, 2)
+
+
+def test_omniglots_ink_is_bright_here_and_dark_in_files(run, images, monkeypatch, tmp_path):
+    """What stands under its name is inverted as its own files were; that of a folder that is only called so is not."""
+    support, labels, (query, *_) = episode_of(images, 1, 0)
+    Image.fromarray(query[0]).save(tmp_path / "a.png")
+    reader = Reader(str(run.database))
+    stored = find_stored(reader, fewshot_bench.load("out", "protonet-4w1s-s0").cell.key)
+    named = replace(stored, facts=replace(stored.facts, cell=stored.facts.cell | {"label": "omniglot paper x"}))
+    n_base_classes = stored.facts.training["identity"]["n_base_classes"]
+    for n, inverted in ((n_base_classes, True), (4112, False)):
+        monkeypatch.setattr(omniglot, "n_base_classes", lambda n=n: n)
+        model = TrainedModel(named, run.folder / "out" / "checkpoints", "cpu").fit(support, labels)
+        as_file = model.predict_proba(tmp_path / "a.png")
+        assert np.array_equal(as_file, model.predict_proba(255 - query[None])) is inverted
+        assert np.array_equal(as_file, model.predict_proba(query[None])) is not inverted
 
 
 NO_IMAGES = {

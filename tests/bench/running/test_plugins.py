@@ -12,6 +12,7 @@ from fewshot_bench.experiment.plan import Plan, PlannedTraining
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.methods import registry
 from fewshot_bench.methods.protonet import ProtoNet
+from fewshot_bench.replay.model import load
 from fewshot_bench.results.store import Reader
 from fewshot_bench.running.library import run
 from fewshot_bench.running.workers import Workplace, for_workers
@@ -157,14 +158,57 @@ def test_a_file_that_a_setting_names_counts_by_its_content(place, bench, install
     text = (place.folder / "bench.toml").read_text()
     (place.folder / "bench.toml").write_text(text.replace("one.bin", "other.bin"))
     assert key("other.bin", b"1") == first
+    assert bench("replay", first).code == 0  # bench.toml names a file of that content
+    assert load("out", first).cell.key == first
+    (place.folder / "other.bin").write_bytes(b"333")
+    ran = bench("replay", first)
+    assert (ran.code, ran.err.count("\n")) == (5, 1)
+    assert "[settings] weights is a file of which only the content is known, 'sha256:" in ran.err
     (place.folder / "other.bin").unlink()
     ran = bench("run", "-q", "--method", "near")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert "[methods.near] weights = 'other.bin' is no file" in ran.err
-    ran = bench("replay", first)
-    assert (ran.code, ran.err.count("\n")) == (5, 1)
-    assert "[settings] weights is a file that is known by its content alone, 'sha256:" in ran.err
     assert bench("run", "-q", "--method", "nearest", "--shot", "1").code == 0  # without a file
+
+
+ODD = {
+    "training_setting": (
+        "    @classmethod\n    def training_setting(cls, *words):\n        return 1 / 0\n",
+        "raises ZeroDivisionError: division by zero",
+    ),
+    "its answer": (
+        "    @classmethod\n    def training_setting(cls, *words):\n        return 5\n",
+        "raises TypeError: cannot unpack",
+    ),
+    "sizes": (
+        "    @classmethod\n    def training_setting(cls, *words):\n        return -1, 2.5\n",
+        "its training setting is (-1, 2.5)",
+    ),
+    "versions": ("    @classmethod\n    def versions(cls):\n        return ['1']\n", "its versions are ('1',)"),
+    "settings": (
+        "    from dataclasses import dataclass\n    @dataclass(frozen=True)\n    class Settings:\n        a: set = ()\n"
+        "        def __post_init__(self):\n            raise OSError('no\\nway')\n",
+        "raises OSError: no way",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_a_method_that_breaks_while_it_is_asked_is_left_out(kind, place, bench, install):
+    code, said = ODD[kind]
+    install(
+        "broken", "from fewshot_bench.methods.protonet import ProtoNet\nclass Odd(ProtoNet):\n" + code, odd="broken:Odd"
+    )
+    ran = bench("run", "-n", "--method", "odd,protonet", "--shot", "1")
+    assert ran.code in (0, 4)
+    assert " ".join(ran.err.split()).startswith(
+        "left out: [methods.odd] method = 'odd': the entry point 'odd = broken:"
+    )
+    assert said in " ".join(ran.err.split())
+    listed = bench("list", "methods")
+    assert (listed.code, listed.err.count("of broken 1.2")) == (0, 1)
+    ran = bench("run", "-q", "--method", "odd")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
 
 
 def test_a_plan_is_shown_though_a_step_is_broken(place, bench, install):
