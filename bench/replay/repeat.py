@@ -123,10 +123,12 @@ def _laboratory(
     on_gpu = run["facts"].get("device", "cpu") != "cpu" and torch.cuda.is_available()
     device = torch.device("cuda" if on_gpu else "cpu")
     machine.prepare(device, threads)
-    plugins = origins([stored.facts.training["identity"]["method"]])
+    named = origins([stored.facts.training["identity"]["method"]])
+    plugins = {f"method {name}": origin for name, origin in named.items()}
     here = collect("", machine.describe(device), threads, 1, plugins)
-    names = (*ROUNDING, *(f"method {name}" for name in plugins))
-    pairs = [(name, _all(r["facts"].get(name, "?") for r in stored.runs), here.facts[name]) for name in names]
+    pairs = [
+        (name, _all(r["facts"].get(name, "?") for r in stored.runs), here.facts[name]) for name in (*ROUNDING, *plugins)
+    ]
     pairs.append(("code", _all(map(code_of, stored.runs)), code_of(dataclasses.asdict(here))))
     differs = [pair for pair in pairs if pair[1] != pair[2] or "uncommitted" in pair[1]]  # which may be others now
     if threads > cores():

@@ -49,6 +49,7 @@ def stored_images(path: Path, classes: Mapping[str, ClassImages]) -> Iterator[St
             if _images(file, path, images.place) != images:
                 raise DataError(f"{path} changed while it was being read: run the command again")
             array, where = _at(file, path, images.place), f"{path}: {images.place[:80]!r}"
+            contents: Iterator[bytes | NDArray[np.uint8]]
             contents = _files(array, where) if images.encoded else _pixels(array, where)
             for number, content in enumerate(contents):
                 yield Stored(f"{path}: class {name!r}, image {number}", content)

@@ -167,8 +167,9 @@ def _kind(dtype: Any) -> "np.dtype[Any]":
 
 
 def _shape(shape: Any) -> tuple[int, ...]:
-    plain = isinstance(shape, tuple) and all(type(size) is int and size >= 0 for size in shape)
-    if not plain or len(shape) > MOST_DIMENSIONS or math.prod(size or 1 for size in shape) > MOST_NUMBERS:
+    if not isinstance(shape, tuple) or len(shape) > MOST_DIMENSIONS or any(type(n) is not int or n < 0 for n in shape):
+        raise _Refused("is damaged: an array with an impossible shape")
+    if math.prod(n or 1 for n in shape) > MOST_NUMBERS:
         raise _Refused("is damaged: an array with an impossible shape")
     return shape
 
