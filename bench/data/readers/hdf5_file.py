@@ -49,9 +49,7 @@ def stored_images(path: Path, classes: Mapping[str, ClassImages]) -> Iterator[St
             if _images(file, path, images.place) != images:
                 raise DataError(f"{path} changed while it was being read: run the command again")
             array, where = _at(file, path, images.place), f"{path}: {images.place[:80]!r}"
-            contents: Iterator[bytes | NDArray[np.uint8]]
-            contents = _files(array, where) if images.encoded else _pixels(array, where)
-            for number, content in enumerate(contents):
+            for number, content in enumerate((_files if images.encoded else _pixels)(array, where)):
                 yield Stored(f"{path}: class {name!r}, image {number}", content)
 
 
@@ -83,7 +81,7 @@ def _images(file: Any, path: Path, place: str) -> ClassImages:
     return ClassImages(place, len(array), encoded)
 
 
-def _files(array: Any, where: str) -> Iterator[bytes]:
+def _files(array: Any, where: str) -> Iterator[NDArray[np.uint8] | bytes]:
     for number in range(len(array)):
         content = array[number].tobytes()
         if not 0 < len(content) <= MAX_IMAGE_BYTES:
@@ -91,7 +89,7 @@ def _files(array: Any, where: str) -> Iterator[bytes]:
         yield content
 
 
-def _pixels(array: Any, where: str) -> Iterator[NDArray[np.uint8]]:
+def _pixels(array: Any, where: str) -> Iterator[NDArray[np.uint8] | bytes]:
     if array.chunks:
         yield from _unpacked(array, where)
     else:
