@@ -2,11 +2,11 @@
 
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +27,7 @@ from fewshot_bench.results.store.checksums import SEALED, recount, seal
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.runner import Laboratory
 from fewshot_bench.running.tasks import Gallery
+from tests.bench.processes import Process, Processes
 
 CONFIG = """
 [run]
@@ -79,6 +80,7 @@ class Workplace:
     """A folder with a tiny bench.toml."""
 
     folder: Path
+    processes: Processes
 
     @property
     def database(self) -> Path:
@@ -89,17 +91,24 @@ class Workplace:
         path = self.folder / "bench.toml"
         path.write_text(path.read_text() + toml)
 
-    def in_own_process(self, *words: str, before: str = "") -> Ran:
-        """The command in a process of its own, after some Python that may prepare an accident."""
+    def begin(self, *words: str, before: str = "", **options: Any) -> Process:
+        """Begin a command in a process of its own, after some Python that may prepare an accident."""
         code = f"{before}\nimport sys\nfrom fewshot_bench.cli import main\nsys.argv[0] = 'bench'\nmain()\n"
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", code, *words],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return self.processes.begin(code, *words, cwd=self.folder, **options)
+
+    def in_own_process(self, *words: str, before: str = "") -> Ran:
+        """The same until its end."""
+        process = self.begin(*words, before=before)
+        out, err = process.communicate()
+        return Ran(process.wait(), out, err)
+
+
+@pytest.fixture(scope="session")
+def processes() -> Iterator[Processes]:
+    """Begins Python processes."""
+    made = Processes()
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")
@@ -129,7 +138,9 @@ def cache(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def place(tmp_path: Path, photos: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
+def place(
+    tmp_path: Path, photos: Path, cache: Path, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> Workplace:
     """The current folder, with a tiny bench.toml in it and nothing else."""
     monkeypatch.setenv("BENCH_CACHE", str(cache))
     monkeypatch.delenv("BENCH_DB", raising=False)
@@ -138,7 +149,7 @@ def place(tmp_path: Path, photos: Path, cache: Path, monkeypatch: pytest.MonkeyP
     rule = Adaptation().identity | {"steps": 2, "batches": 2}
     adaptation = "\n".join(f"{name} = {value}" for name, value in rule.items())
     (tmp_path / "bench.toml").write_text(CONFIG.format(source=str(photos), adaptation=adaptation))
-    return Workplace(tmp_path)
+    return Workplace(tmp_path, processes)
 
 
 @pytest.fixture

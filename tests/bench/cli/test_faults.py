@@ -4,10 +4,11 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 
 import pytest
+
+from tests.bench.processes import Process
 
 # Python that is run before the command, in its process
 NOTE_TRAININGS = """
@@ -39,7 +40,6 @@ iterations = { other = 1000000, transfer = 1000000, protonet = 1000000 }
 episodes = { 1 = 6 }
 adaptation = {}
 """
-CODE = "{before}\nimport sys\nfrom fewshot_bench.cli import main\nsys.argv[0] = 'bench'\nmain()\n"
 
 
 def rows(place, query: str) -> list:
@@ -54,9 +54,8 @@ def begun(place):
     """Begin a command in a process of its own, which does not outlive the test."""
     started = []
 
-    def begin(*words: str, before: str = "", **options) -> subprocess.Popen:
-        command = [sys.executable, "-W", "error", "-c", CODE.format(before=before), *words]
-        started.append(subprocess.Popen(command, cwd=place.folder, stderr=subprocess.PIPE, text=True, **options))
+    def begin(*words: str, **options) -> Process:
+        started.append(place.begin(*words, **options))
         return started[-1]
 
     yield begin
@@ -76,7 +75,7 @@ def until(condition) -> None:
 def test_two_runs_share_one_grid(place, bench, begun):
     running = [begun("run", before=NOTE_TRAININGS) for _ in range(2)]
     for process in running:
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate()
         assert (process.returncode, "4 cells done" in said) == (0, True), said
         assert "Traceback" not in said
     trained = (place.folder / "trainings").read_text().split()
@@ -125,10 +124,10 @@ def test_one_signal_ends_a_run_with_a_stopped_worker(place, bench):
 def test_workers_are_deaf_to_signals_of_the_group_from_the_first(number, place, begun):
     """The signal comes while they import their libraries."""
     place.add(LONG)
-    running = begun("run", "--budget", "long", "--jobs", "2", "--method", "transfer", start_new_session=True)
+    running = begun("run", "--budget", "long", "--jobs", "2", "--method", "transfer", new_session=True, spawn=True)
     until(lambda: place.database.exists() and workers_of(running.pid))
     os.killpg(running.pid, number)
-    _, said = running.communicate(timeout=120)
+    _, said = running.communicate()
     assert running.returncode == 128 + number, said
     assert "everything is saved" in said
     assert "died" not in said

@@ -5,8 +5,6 @@ import io
 import json
 import os
 import pty
-import subprocess
-import sys
 from contextlib import suppress
 
 import pytest
@@ -91,10 +89,8 @@ def test_a_terminal_gets_no_commands_from_progress(place, photos):
     """On a real terminal, where bars are drawn."""
     source = place.folder / f"photos[bold]{TITLE}"
     source.symlink_to(photos)
-    code = "import sys; from fewshot_bench.cli import main; sys.argv = ['bench', *sys.argv[1:]]; main()"
-    words = [sys.executable, "-W", "error", "-c", code, "run", "--data", str(source), "--method", "transfer"]
     terminal, side = pty.openpty()
-    process = subprocess.Popen(words, stdout=side, stderr=side, cwd=place.folder)
+    process = place.begin("run", "--data", str(source), "--method", "transfer", out=side, err=side)
     os.close(side)
     shown = b""
     with suppress(OSError):  # the other side is closed

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -121,15 +119,15 @@ except DataError as error:
 """
 
 
-def _start(source, cache, how=""):
-    command = [sys.executable, "-c", OPEN, str(source), str(cache), how]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@pytest.fixture
+def start(processes, cache):
+    return lambda source, how="": processes.begin(OPEN, str(source), str(cache), how)
 
 
-def test_four_processes_prepare_at_once(photos, tmp_path, cache):
+def test_four_processes_prepare_at_once(photos, tmp_path, cache, start):
     source = photos.as_folder_with_archive(tmp_path / "set")
-    processes = [_start(source, cache) for _ in range(4)]
-    results = [process.communicate(timeout=600) for process in processes]
+    processes = [start(source) for _ in range(4)]
+    results = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, results
     assert len({out for out, _ in results}) == 1
     assert len(list(cache.iterdir())) == 1
@@ -147,11 +145,9 @@ def test_the_loser_of_a_race_uses_the_winners_folder(photos, tmp_path, cache):
     assert images.images.filename == prepared / "images.npy"
 
 
-def test_a_killed_preparation_is_harmless_and_removed_when_old(photos, tmp_path, cache):
+def test_a_killed_preparation_is_harmless_and_removed_when_old(photos, tmp_path, cache, start):
     source = photos.as_folder(tmp_path / "set")
-    process = _start(source, cache, "die")
-    process.communicate(timeout=600)
-    assert process.returncode == -signal.SIGKILL
+    assert start(source, "die").wait() == -signal.SIGKILL
     (leftover,) = cache.iterdir()
 
     open_images(str(source), cache)
@@ -162,9 +158,8 @@ def test_a_killed_preparation_is_harmless_and_removed_when_old(photos, tmp_path,
     assert not leftover.exists()
 
 
-def test_a_full_disk_is_one_line_that_names_the_cache(photos, tmp_path, cache):
-    process = _start(photos.as_folder(tmp_path / "set"), cache, "full")
-    _, message = process.communicate(timeout=600)
+def test_a_full_disk_is_one_line_that_names_the_cache(photos, tmp_path, cache, start):
+    _, message = start(photos.as_folder(tmp_path / "set"), "full").communicate()
     assert message.startswith(f"DataError: cannot prepare the data set in {cache}: File too large")
     assert message.count("\n") == 1
     assert not list(cache.iterdir())

@@ -4,9 +4,9 @@ import csv
 import io
 import json
 import lzma
+import os
 import re
 import sqlite3
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -162,26 +162,32 @@ def test_where_an_export_cannot_go(filled, bench, monkeypatch):
     assert "pip install 'fewshot-bench[parquet]'" in bench("import", "x.parquet").err
 
 
-def test_a_reader_that_has_enough_is_no_error(filled):
-    code = "from fewshot_bench.cli import main; import sys; sys.argv = ['bench', 'export']; main()"
-    command = f'"{sys.executable}" -W error -c "{code}" | head -n 1; exit ${{PIPESTATUS[0]}}'
+@pytest.fixture
+def piped(place):
+    """What `bench export WORDS | head -c N` gives; it is right that the pipe breaks."""
+
+    def read(*words: str, n_bytes: int) -> bytes:
+        reader, writer = os.pipe()
+        exporting = place.begin("export", *words, out=writer)
+        os.close(writer)
+        with os.fdopen(reader, "rb") as pipe:
+            said = pipe.read(n_bytes)
+        assert (exporting.wait(), exporting.communicate()[1]) == (0, "")
+        return said
+
+    return read
+
+
+def test_a_reader_that_has_enough_is_no_error(filled, piped):
     for _ in range(3):
-        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.startswith("cell_key,variant,")
+        assert piped(n_bytes=17) == b"cell_key,variant,"
 
 
-def test_a_reader_that_wants_nothing_is_no_error(filled, run, episode, cell):
+def test_a_reader_that_wants_nothing_is_no_error(filled, piped, run, episode, cell):
     """More than any buffer holds, so that it breaks in the middle."""
     run(OURS, 3).record_episodes(cell, "label", "bench run", [episode(i) for i in range(6, 4000)], 1.0)
-    code = "from fewshot_bench.cli import main; import sys; sys.argv = ['bench', 'export']; main()"
-    command = f'"{sys.executable}" -W error -c "{code}" | true; exit ${{PIPESTATUS[0]}}'
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert piped(n_bytes=0) == b""
 
 
-def test_parquet_through_a_pipe(filled, bench, tmp_path):
-    code = "from fewshot_bench.cli import main; import sys; sys.argv[0] = 'bench'; main()"
-    words = [sys.executable, "-c", code, "export", "--format", "parquet"]
-    done = subprocess.run(words, capture_output=True, check=True)
-    assert len(pd.read_parquet(io.BytesIO(done.stdout))) == 11
+def test_parquet_through_a_pipe(filled, piped):
+    assert len(pd.read_parquet(io.BytesIO(piped("--format", "parquet", n_bytes=-1)))) == 11

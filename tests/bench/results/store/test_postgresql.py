@@ -1,7 +1,5 @@
 """PostgreSQL serves as SQLite does: several processes at once, interleaved transactions, servers that go away."""
 
-import subprocess
-import sys
 import threading
 import time
 
@@ -44,12 +42,9 @@ def test_it_serves_as_well(where, cell, store_cell, provenance):
     assert reader.counts().runs == 2
 
 
-def test_several_first_runs_make_one_database(where):
-    command = [sys.executable, "-W", "error", "-c", OPENS, where]
-    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(6)]
-    for process in running:
-        _, said = process.communicate(timeout=600)
-        assert (process.returncode, said) == (0, "")
+def test_several_first_runs_make_one_database(where, processes):
+    for process in [processes.begin(OPENS, where) for _ in range(6)]:
+        assert (process.wait(), *process.communicate()) == (0, "", "")
     assert Reader(where).counts().runs == 6
 
 

@@ -2,8 +2,6 @@
 
 import signal
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -23,7 +21,7 @@ connection.execute("UPDATE episodes SET n_correct = 99, episode_id = episode_id 
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
-# several processes make the database at once, then store the same cells, a chunk at a time; no torch is needed
+# several processes make the database at once, then store the same cells, a chunk at a time
 AT_ONCE = """
 import sys
 from types import SimpleNamespace
@@ -52,20 +50,19 @@ def many(n: int) -> list[EpisodeResult]:
     return [EpisodeResult(i, f"{i:016x}", i % 12, 12) for i in range(n)]
 
 
-def test_what_a_killed_writer_left_is_rolled_back(writer, where, cell, store_cell):
+def test_what_a_killed_writer_left_is_rolled_back(writer, where, cell, store_cell, processes):
     store_cell(writer, many(3000))
     clean = Path(where).read_bytes()
-    done = subprocess.run([sys.executable, "-c", KILLED, where])
-    assert done.returncode == -signal.SIGKILL
+    assert processes.begin(KILLED, where).wait() == -signal.SIGKILL
     assert Path(f"{where}-journal").stat().st_size > 0
     assert Path(where).read_bytes() != clean  # so that there is something to roll back
     assert Reader(where).episodes([cell.key])[cell.key] == tuple(many(3000))
     assert Path(where).read_bytes() == clean
 
 
-def test_a_writer_rolls_back_too(writer, where, cell, store_cell):
+def test_a_writer_rolls_back_too(writer, where, cell, store_cell, processes):
     store_cell(writer, many(3000))
-    subprocess.run([sys.executable, "-c", KILLED, where])
+    processes.begin(KILLED, where).wait()
     store_cell(writer, many(3001)[3000:])
     assert Reader(where).episodes([cell.key])[cell.key] == tuple(many(3001))
 
@@ -103,12 +100,9 @@ def test_a_database_that_is_locked_for_long_is_one_line(writer, where, cell, sto
     store_cell(writer, many(1))
 
 
-def test_several_runs_at_once_store_everything_once(where, provenance):
-    command = [sys.executable, "-W", "error", "-c", AT_ONCE, where]
-    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
-    for process in running:
-        _, said = process.communicate(timeout=600)
-        assert (process.returncode, said) == (0, "")
+def test_several_runs_at_once_store_everything_once(where, provenance, processes):
+    for process in [processes.begin(AT_ONCE, where) for _ in range(4)]:
+        assert (process.wait(), *process.communicate()) == (0, "", "")
     reader = Reader(where)
     counts = reader.counts()
     assert (counts.runs, counts.cells, counts.episodes) == (4, 6, 6 * 20)

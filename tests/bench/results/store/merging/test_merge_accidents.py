@@ -3,8 +3,6 @@
 import hashlib
 import signal
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -165,12 +163,11 @@ def test_urls_and_bench_db_name_databases_too(store, bench, tmp_path, monkeypatc
     assert measured("mine.sqlite") == measured(OTHER)
 
 
-def test_a_merge_that_is_killed_changes_nothing(store, bench, cell, measured, many_cells):
+def test_a_merge_that_is_killed_changes_nothing(store, bench, cell, measured, many_cells, processes):
     store(OURS, *many_cells(cell, 4, 2))
     store(OTHER, *many_cells(cell, 4, 3000))
     before, clean = measured(OURS), Path(OURS).read_bytes()
-    done = subprocess.run([sys.executable, "-c", KILLED, OURS, OTHER])
-    assert done.returncode == -signal.SIGKILL
+    assert processes.begin(KILLED, OURS, OTHER).wait() == -signal.SIGKILL
     assert Path(OURS).read_bytes() != clean  # so that there is something to roll back
     assert bench("status").code == 0
     assert Path(OURS).read_bytes() == clean
