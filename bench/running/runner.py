@@ -32,6 +32,7 @@ from fewshot_bench.seeding import derive_seed
 SAVE_SECONDS = 20.0  # a kill loses at most this much of a training
 CHUNK_SECONDS = 5.0  # and about this much of an evaluation, whose first episode comes alone to tell its pace
 LOG_EVERY = 50  # iterations between points of a curve, at most
+CURVE_POINTS = 20  # at least, where there are as many iterations
 GPU_PIXELS = 16_384 * 32 * 32  # in one evaluation pass on a GPU: bounds its memory
 
 
@@ -123,7 +124,7 @@ def train(training: Training, lab: Laboratory) -> Iterator[TrainingEvent]:
         pending.load_state(saved, lab.device)
         clock.load_state(saved)
         logged_at = method.iteration - len(pending)
-    every = max(1, min(LOG_EVERY, training.iterations // 20))
+    every = max(1, min(LOG_EVERY, training.iterations // CURVE_POINTS))
     saved_at = time.monotonic()
 
     def progress() -> TrainingProgress:

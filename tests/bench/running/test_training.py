@@ -25,9 +25,17 @@ SMALL = {
 }
 
 
+ITERATIONS = 13  # an odd number of them, so that the last comes between two points of the curves
+
+
+@pytest.fixture(autouse=True)
+def _points_at_every_second_iteration(monkeypatch):
+    monkeypatch.setattr(runner, "CURVE_POINTS", ITERATIONS // 2)
+
+
 @pytest.fixture(params=list(METHODS))
 def training(request, make_training):
-    return make_training(request.param, **SMALL.get(request.param, {}))
+    return make_training(request.param, ITERATIONS, **SMALL.get(request.param, {}))
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +56,7 @@ def whole(training, make_lab, known) -> list:
 @pytest.fixture
 def quick(make_training):
     """The cheapest training, for what does not depend on the method."""
-    return make_training("transfer", **SMALL["transfer"])
+    return make_training("transfer", ITERATIONS, **SMALL["transfer"])
 
 
 def curve(events) -> dict[int, dict[str, float]]:
@@ -83,16 +91,15 @@ def test_a_training_ends_with_stored_weights(training, whole, known, make_lab):
     assert finished.progress.images_seen > 0
     assert finished.progress.seconds > 0
     assert finished.progress.peak_memory_bytes > 2**20
-    # every 2nd of 43 iterations, and the last
-    assert list(curve(progressed)) == [*range(2, 43, 2), 43]
+    assert list(curve(progressed)) == [*range(2, ITERATIONS, 2), ITERATIONS]
     method = runner.load(training, finished.checkpoint, lab)
     assert method.iteration == training.iterations
     assert lab.checkpoints.save_finished(method.training_state()) == finished.checkpoint
 
 
 def test_stopped_and_resumed_is_uninterrupted_bit_for_bit(training, whole, make_lab):
-    events = until_stopped(training, make_lab(stop_at(7)))  # between two points of the curves
-    events += until_stopped(training, make_lab(stop_at(13)))
+    events = until_stopped(training, make_lab(stop_at(3)))  # between two points of the curves
+    events += until_stopped(training, make_lab(stop_at(5)))
     events += run(training, make_lab())
     assert events[-1].checkpoint == whole[-1].checkpoint
     assert curve(events) == curve(whole)
@@ -102,7 +109,7 @@ def test_stopped_and_resumed_is_uninterrupted_bit_for_bit(training, whole, make_
 class OnceIn(Checkpoints):
     """Saves a partial state only at one iteration, as if SAVE_SECONDS had passed just then."""
 
-    iteration = 11
+    iteration = 5
 
     def save_partial(self, training_key, state):
         if int(state["iteration"]) == self.iteration:
@@ -116,10 +123,10 @@ def test_killed_and_resumed_is_uninterrupted_bit_for_bit(training, whole, make_l
     before = []
     for event in runner.train(training, killed):
         before.append(event)
-        if event.progress.iteration == 22:
+        if event.progress.iteration == 8:
             break  # nothing more is saved
     after = run(training, make_lab())
-    assert min(curve(after)) == 12  # it went on from iteration 11
+    assert min(curve(after)) == 6  # it went on from iteration 5
     assert after[-1].checkpoint == whole[-1].checkpoint
     assert curve(before) | curve(after) == curve(whole)
     assert all(curve(before)[i] == curve(after)[i] for i in curve(before).keys() & curve(after).keys())
@@ -129,7 +136,7 @@ def test_time_counts_over_interruptions(quick, make_lab, monkeypatch):
     seconds = iter(range(10**6))
     monkeypatch.setattr("fewshot_bench.running.runner.time.monotonic", lambda: float(next(seconds)))
     monkeypatch.setattr(runner, "SAVE_SECONDS", 1e9)
-    first = until_stopped(quick, make_lab(stop_at(20)))[-1].progress.seconds
+    first = until_stopped(quick, make_lab(stop_at(6)))[-1].progress.seconds
     rest = run(quick, make_lab())[0].progress.seconds
     assert rest > first
 
@@ -145,7 +152,7 @@ def test_a_stop_before_the_first_step_loses_nothing(quick, make_lab):
 
 def test_a_damaged_partial_state_is_only_lost(quick, make_lab, tmp_path):
     whole = run(quick, make_lab(checkpoints="whole"))
-    until_stopped(quick, make_lab(stop_at(20)))
+    until_stopped(quick, make_lab(stop_at(6)))
     (partial,) = (tmp_path / "checkpoints").iterdir()
     content = bytearray(partial.read_bytes())
     content[len(content) // 2] ^= 1
@@ -171,12 +178,12 @@ def test_a_kill_between_the_weights_and_the_database_loses_nothing(quick, make_l
     monkeypatch.setattr(runner, "SAVE_SECONDS", 0.0)
     end = run(quick, make_lab())[-1]
     again = run(quick, make_lab())
-    assert min(curve(again)) == 43
+    assert min(curve(again)) == ITERATIONS
     assert again[-1].checkpoint == end.checkpoint
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-@pytest.mark.parametrize("step", [1, 6, 7, 43])
+@pytest.mark.parametrize("step", [1, 4, 5, ITERATIONS])
 def test_a_loss_that_is_none_stops_the_training(bad, step, quick, make_lab, monkeypatch):
     original = METHODS["transfer"].step
 
@@ -197,19 +204,19 @@ def test_weights_that_are_none_are_not_stored(quick, make_lab, tmp_path, monkeyp
 
     def broken(self, source):
         losses = original(self, source)
-        if self.iteration == 43:
+        if self.iteration == ITERATIONS:
             torch.nn.init.constant_(self.head.head_bias, float("nan"))
         return losses
 
     monkeypatch.setattr(METHODS["transfer"], "step", broken)
     end = run(quick, make_lab())[-1]
     assert isinstance(end, TrainingFailed)
-    assert "weights not finite at iteration 43" in end.reason
+    assert f"weights not finite at iteration {ITERATIONS}" in end.reason
     assert not (tmp_path / "checkpoints").exists()
 
 
 def test_a_learning_rate_beyond_reason_diverges(make_training, make_lab):
-    wild = make_training("maml", inner_lr_per_way=1e38, meta_batch=2, inner_steps=3)
+    wild = make_training("maml", ITERATIONS, inner_lr_per_way=1e38, meta_batch=2, inner_steps=3)
     assert isinstance(run(wild, make_lab())[-1], TrainingFailed)
 
 
@@ -224,7 +231,7 @@ def test_seeds_differ_and_global_generators_are_left_alone(make_training, make_l
         return [random.getstate(), *map(str, np.random.get_state()), *torch.get_rng_state().tolist()]
 
     before = states()
-    ends = {run(make_training("transfer", seed=s, batch_size=8), make_lab())[-1].checkpoint for s in (0, 1, 0)}
+    ends = {run(make_training("transfer", ITERATIONS, s, batch_size=8), make_lab())[-1].checkpoint for s in (0, 1, 0)}
     assert len(ends) == 2
     assert states() == before
 
