@@ -18,6 +18,7 @@ from fewshot_bench.running.events import Progressed, Trained, TrainingFailed
 SMALL = {
     "transfer": {"batch_size": 8},
     "protonet": {"train_way": 5},
+    "r2d2": {"train_way": 5},
     "maml": {"meta_batch": 2, "inner_steps": 1},
     "reptile": {"meta_batch": 2, "inner_steps": 2, "train_shot": 4},
     "maml-mtl": {"meta_batch": 2, "inner_steps": 1},
