@@ -27,7 +27,7 @@ from fewshot_bench.results.store.checksums import SEALED, recount, seal
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.runner import Laboratory
 from fewshot_bench.running.tasks import Gallery
-from tests.bench.processes import Process, Processes
+from benchmarks.processes import Process, Processes
 
 CONFIG = """
 [run]

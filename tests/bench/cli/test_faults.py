@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.bench.processes import Process
+from benchmarks.processes import Process
 
 # Python that is run before the command, in its process
 NOTE_TRAININGS = """
