@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from sqlalchemy import create_engine
 
+from benchmarks.processes import Process, Processes
 from fewshot_bench.cli import main
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.experiment.episodes import Setting
@@ -27,7 +28,6 @@ from fewshot_bench.results.store.checksums import SEALED, recount, seal
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.runner import Laboratory
 from fewshot_bench.running.tasks import Gallery
-from benchmarks.processes import Process, Processes
 
 CONFIG = """
 [run]

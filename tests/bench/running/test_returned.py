@@ -191,7 +191,7 @@ def test_a_subclass_is_asked_itself(kind, make_training, make_lab, monkeypatch):
 
 def test_a_subclass_may_say_that_it_still_embeds(make_training, make_lab, monkeypatch):
     class Other(ProtoNet):
-        embeds = ProtoNet.embeds
+        embeds = ProtoNet.embeds  # type: ignore[assignment, unused-ignore]
 
     monkeypatch.setitem(METHODS, "protonet", Other)
     assert runner.build(make_training("protonet", train_way=5), make_lab()).embeds
