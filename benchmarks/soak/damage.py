@@ -38,7 +38,6 @@ def mutate(little: Little, kind: str, n: int, rng: random.Random) -> tuple[Count
         assert Victim(place, "run").wait() == 0
         with mock.patch.object(machine, "host", return_value="elsewhere-00000000"):  # who is at work is printed, too
             claims = Claims(place.where, 1)
-            claims._register()
             claims.claim(("cell", "a" * 16), "transfer-4w1s-s7")
         keys = [str(row[0]) for row in place.content()["cells"]]
         commands = [*COMMANDS, *(f"show {key}" for key in keys)]

@@ -23,7 +23,8 @@ from fewshot_bench.results.store.transactions import Database, patient, transact
 from fewshot_bench.results.store.writing import insert_new
 
 BEAT_SECONDS = 3.0
-DEAD_SECONDS = 30.0  # a counter that stood still this long, and was looked at again in between
+DEAD_SECONDS = 30.0  # a counter that stood still this long
+LOOK_SECONDS = 10.0  # of it a look tells, at most: since the one before the server, or who looks, may have been away
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class _Watched:
     """What was seen of an owner, by this process's clock."""
 
     counter: int
-    since: float
-    n_looks: int = 1
+    looked_at: float
+    stood_still: float = 0.0  # seconds
 
 
 class Claims(Database):
@@ -57,7 +58,7 @@ class Claims(Database):
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Counts on until the context ends, and then gives everything back."""
-        self._register()
+        self._beat()
         beating = Thread(target=self._beat_on, name="claims", daemon=True)
         beating.start()
         try:
@@ -71,6 +72,7 @@ class Claims(Database):
     @transaction
     def claim(self, c: Connection, unit: tuple[str, str], name: str) -> UnitState | None:
         """How far a unit is, which is ours now; None while another has it. unit: its kind and key."""
+        self._count_on(c)
         kind, key = unit
         row = {"unit": f"{kind} {key}", "owner": self._id, "name": name, "since": now()}
         if not insert_new(c, claims, [sealed(row)]):
@@ -112,18 +114,21 @@ class Claims(Database):
         if seen is None or seen.counter != counter:
             self._watched[owner] = _Watched(counter, time.monotonic())
             return False
-        seen.n_looks += 1
-        return seen.n_looks > 2 and time.monotonic() - seen.since > DEAD_SECONDS
+        now = time.monotonic()
+        seen.stood_still += min(now - seen.looked_at, LOOK_SECONDS)
+        seen.looked_at = now
+        return seen.stood_still > DEAD_SECONDS
 
     @transaction
-    def _register(self, c: Connection) -> None:
-        here = {"host": machine.host(), "process": machine.process(), "counter": 0}
-        insert_new(c, owners, [sealed({"id": self._id, "run_id": self._run_id} | here)])
+    def _beat(self, c: Connection) -> None:
+        self._count_on(c)
 
-    @transaction
-    def _beat(self, c: Connection) -> bool:
+    def _count_on(self, c: Connection) -> None:
+        """Who was taken for dead, as after a long stop, goes on; what it had claimed may be done twice."""
         counted = update(owners).where(owners.c.id == self._id).values(counter=owners.c.counter + 1)
-        return bool(c.execute(counted.returning(owners.c.id)).first())
+        if not c.execute(counted.returning(owners.c.id)).first():
+            here = {"host": machine.host(), "process": machine.process(), "counter": 0}
+            insert_new(c, owners, [sealed({"id": self._id, "run_id": self._run_id} | here)])
 
     @transaction
     def _leave(self, c: Connection) -> None:
@@ -133,8 +138,7 @@ class Claims(Database):
     def _beat_on(self) -> None:
         while not self._ended.poll(BEAT_SECONDS):
             with suppress(DatabaseError):  # who writes results says so
-                if not self._beat():  # we were stopped for long and taken for dead: our units may be done twice
-                    self._register()
+                self._beat()
 
 
 def held(where: str, c: Connection) -> list[tuple[Row, Row]]:

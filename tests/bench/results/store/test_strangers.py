@@ -61,7 +61,6 @@ def stored(where, provenance, cell) -> str:
     results = [EpisodeResult(i, f"{i:016x}", 3, 12, Answers(bytes([0] * 12))) for i in range(3)]
     writer.record_episodes(cell, "label", "bench run --data x", results, 1.0)
     claims = Claims(where, writer.run_id)
-    claims._register()
     claims.claim(("cell", "x"), "name")
     return where
 
