@@ -2,32 +2,43 @@
 
     python -m benchmarks.soak [--share 0.1] [--rows kills clocks] [--write]      or `make soak`
 
-Half an hour on two cores. What is done is drawn from --seed. With --write the table goes to docs/reliability.md.
+Two rows of the table are filled at a time: half an hour on two cores. What is done is drawn from --seed. With --write
+every figure goes to benchmarks/results/ and the table to docs/reliability.md; --render puts that of a file there.
 Exit code 1 where something was lost, done twice, or wrong without a word.
 """
 
 import argparse
+import ctypes
+import multiprocessing
+import os
 import random
+import resource
+import shlex
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from benchmarks.contest.environments import ROOT
-from benchmarks.contest.report import placed
 from benchmarks.data import origin
 from benchmarks.postgresql import server
 from benchmarks.soak.little import Little
-from benchmarks.soak.rows import ROWS, Soak
+from benchmarks.soak.record import Record, Row, line, markdown, render
+from benchmarks.soak.rows import ROWS, TENTH, Soak
 from benchmarks.soak.victim import Victim
 
-PAGE = ROOT / "docs" / "reliability.md"
-MARKER = "soak"
+PR_SET_CHILD_SUBREAPER = 36  # prctl(2): whose parent was killed becomes our child, so that its time is known
+ORDER = [str(row.__doc__) for row in ROWS.values()]
+FIRST = ("databases", "clocks")  # half of the work
 
 
-def run(names: list[str], share: float, seed: int) -> tuple[list[str], list[str]]:
-    """Lines of the table, and all that is wrong."""
-    lines, faults = ["| what | how often, and what came of it | wrong | minutes |", "| :--- | :--- | ---: | ---: |"], []
+def fill(names: list[str], share: float, seed: int) -> list[Row]:
+    """These rows, in a process of its own."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    rows = []
     with tempfile.TemporaryDirectory(prefix="soak") as folder, server() as postgresql:
         little = Little(Path(folder), postgresql)
         with little.temporary() as place:
@@ -36,13 +47,33 @@ def run(names: list[str], share: float, seed: int) -> tuple[list[str], list[str]
             wanted = place.content()
         for name in names:
             soak = Soak(little, postgresql, wanted, random.Random(f"{seed} {name}"), share)
-            started = time.monotonic()
+            began, began_processor = time.monotonic(), _processor_seconds()
             figure = ROWS[name](soak)
-            minutes = (time.monotonic() - started) / 60
-            lines.append(f"| {ROWS[name].__doc__} | {figure} | {len(soak.faults)} | {minutes:.1f} |")
-            faults += [f"{name}: {fault}" for fault in soak.faults]
-            print("\n".join([lines[-1], *soak.faults]), file=sys.stderr, flush=True)
-    return lines, faults
+            took, took_processor = time.monotonic() - began, _processor_seconds() - began_processor
+            rows.append(Row(str(ROWS[name].__doc__), figure, soak.faults, took, took_processor))
+            print("\n".join([line(rows[-1]), *soak.faults]), file=sys.stderr, flush=True)
+    return rows
+
+
+def _processor_seconds() -> float:
+    """Of this process and of all that ended below it."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in used)
+
+
+def run(names: list[str], share: float, seed: int, command: str) -> Record:
+    """Fill the rows, two at a time where it is worth it."""
+    about, began = origin(), time.monotonic()
+    lanes = [names]
+    if share >= TENTH:
+        lanes = [lane for first in (True, False) if (lane := [name for name in names if (name in FIRST) is first])]
+    with ProcessPoolExecutor(len(lanes), mp_context=multiprocessing.get_context("fork")) as pool:
+        rows = [row for filled in pool.map(partial(fill, share=share, seed=seed), lanes) for row in filled]
+    rows.sort(key=lambda row: ORDER.index(row.what))
+    return Record(command, about, rows, time.monotonic() - began, _processor_seconds())
 
 
 def main() -> None:
@@ -51,21 +82,19 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=", ".join(ROWS))
     parser.add_argument("--share", type=float, default=1.0, help="of the whole soak; every row does one thing at least")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--write", action="store_true", help="put the table into docs/reliability.md")
+    parser.add_argument("--write", action="store_true", help="write docs/reliability.md and the history")
+    parser.add_argument("--render", type=Path, metavar="FILE", help="only put the table of this file on the page")
     options = parser.parse_args()
-    about = origin()
-    lines, faults = run(options.rows, options.share, options.seed)
-    command = "python -m benchmarks.soak" + (f" --share {options.share}" if options.share != 1 else "")
-    machine = about["machine"]
-    measured = (
-        f"`{command} --seed {options.seed}`, commit {about['commit'] or 'unknown'}, {about['measured_at'][:10]}; "
-        f"{machine['processor']}, {machine['cores']} cores."
+    if options.render:
+        render(options.render)
+        return
+    record = run(
+        options.rows, options.share, options.seed, shlex.join(["python", "-m", "benchmarks.soak", *sys.argv[1:]])
     )
-    section = "\n".join([measured, "", *lines])
-    print(section)
+    print(markdown(record))
     if options.write:
-        PAGE.write_text(placed(PAGE.read_text(encoding="utf-8"), section, MARKER), encoding="utf-8")
-    sys.exit(1 if faults else 0)
+        print(f"written: {record.write().relative_to(ROOT)}", file=sys.stderr)
+    sys.exit(1 if any(row.faults for row in record.rows) else 0)
 
 
 if __name__ == "__main__":

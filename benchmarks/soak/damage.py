@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,25 @@ from fewshot_bench.results.store import Claims
 from fewshot_bench.results.store.schema import metadata
 
 COMMANDS = (
-    "status -v", "status --json", "report --format html", "report --format csv", "compare transfer protonet", "power",
+    "status -v", "status --json", "report --format csv", "compare transfer protonet", "power",
     "export", "why transfer-4w1s-s0", "run -n", "doctor", "merge copy.sqlite -n", "check --against copy.sqlite",
     "db check",
 )  # fmt: skip
+PLOTS = "report --format html"  # takes as long as all others together
 PAGE_BYTES = 4096
 DAMAGED = 6  # exit code
 ALARM = "damaged or edited"  # what `bench status` and `doctor` say beside what they can read
 Said = dict[str, tuple[int, str]]  # command -> exit code, and what it printed
-Change = tuple[str, Callable[[], object], Callable[[], object]]  # name, do, undo
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that is done to a database."""
+
+    name: str
+    do: Callable[[], object]
+    undo: Callable[[], object]
+    is_edit: bool = False  # of a value: plots are looked at, too
 
 
 def mutate(little: Little, kind: str, n: int, rng: random.Random) -> tuple[Counter[str], list[str]]:
@@ -48,11 +59,12 @@ def mutate(little: Little, kind: str, n: int, rng: random.Random) -> tuple[Count
             changes += _damages(Path(place.where), n - len(changes), rng)
         else:
             commands = [command for command in commands if "copy.sqlite" not in command]
-        wanted, found, faults = _said(place, commands), Counter[str](), list[str]()
-        for name, change, undo in rng.sample(changes, min(n, len(changes))):
-            change()
-            outcome, wrong = _judged(name, wanted, _said(place, commands))
-            undo()
+        wanted, found, faults = _said(place, [*commands, PLOTS]), Counter[str](), list[str]()
+        for change in rng.sample(changes, min(n, len(changes))):
+            change.do()
+            said = _said(place, [*commands, PLOTS] if change.is_edit else commands)
+            outcome, wrong = _judged(change.name, wanted, said)
+            change.undo()
             found[outcome] += 1
             faults += wrong
     return found, faults
@@ -106,7 +118,7 @@ def _damages(path: Path, n: int, rng: random.Random) -> Iterator[Change]:
         else:
             bit = rng.randrange(8)
             name, content[place] = f"bit {bit} of byte {place} flipped", content[place] ^ 1 << bit
-        yield name, partial(path.write_bytes, content), partial(path.write_bytes, whole)
+        yield Change(name, partial(path.write_bytes, content), partial(path.write_bytes, whole))
 
 
 def _edits(engine: Engine, rng: random.Random) -> Iterator[Change]:
@@ -118,7 +130,9 @@ def _edits(engine: Engine, rng: random.Random) -> Iterator[Change]:
             row = rng.choice(rows)
             new = row | {column.name: _other(row[column.name], column)}
             name = f"{table.name}.{column.name} = {str(new[column.name])[:40]!r}"
-            yield name, partial(_put, engine, table, row, new), partial(_put, engine, table, new, row)
+            yield Change(
+                name, partial(_put, engine, table, row, new), partial(_put, engine, table, new, row), is_edit=True
+            )
 
 
 def _put(engine: Engine, table: Table, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from benchmarks.soak.little import KINDS, Content, Little, Place
 from benchmarks.soak.older import make_old
 from benchmarks.soak.victim import Hit, Victim
-from fewshot_bench.results.store.engine import REVISIONS
 
 MOMENTS = ("step", "checkpoint", "record", "any")  # any: from outside, after a while
-MOST = {"step": 24, "checkpoint": 28, "record": 380, "migration": 90}  # how often a run passes each, about
+MOST = {"step": 24, "checkpoint": 28, "record": 380}  # how often a run passes each, about
 OF_A_WORKER = {"step": 6, "checkpoint": 8}
+OF_A_MIGRATION = {"0002": 46, "0003": 6}  # writes from this revision on; the first one kept no answers
 LIFE = 6  # kills before a run is let through to its end
 ON_WRITE = ("checkpoint", "record", "migration")
 KILLED = (0, 4, -9)  # exit codes; 4: of a run whose worker was killed twice at one unit
@@ -35,13 +35,13 @@ class Kills:
         return sum(n for name, n in self.n.items() if name.rpartition(" ")[2] in ON_WRITE)
 
     def kill(self, n: int) -> None:
-        """Kill n times: a tenth of it in migrations, the rest in runs that each end undisturbed."""
+        """Kill n times, now and then in a migration; in the end every run goes on undisturbed."""
         lives = itertools.cycle(self._lives())
         while self.n.total() < n:
             kind, jobs, target = next(lives)
             with self.little.temporary(kind) as place:
                 if target == "migration":
-                    self._migrate(place, min(3, n - self.n.total()))
+                    self._migrate(place, min(LIFE, n - self.n.total()))
                 else:
                     self._live(place, jobs, target, min(LIFE, n - self.n.total()))
 
@@ -82,9 +82,10 @@ class Kills:
     def _migrate(self, place: Place, n: int) -> None:
         """Kill runs that bring an older database to the newest schema."""
         assert Victim(place, "run").wait() == 0
-        make_old(place.where, self.rng.choice(REVISIONS[1:-1]))  # the first kept no answers
+        revision = self.rng.choice(list(OF_A_MIGRATION))
+        make_old(place.where, revision)
         for number in range(n):
-            hit = Hit("record", self.rng.randint(1, MOST["migration"]), "group", place.folder / f"hit{number}")
+            hit = Hit("record", self.rng.randint(1, OF_A_MIGRATION[revision]), "group", place.folder / f"hit{number}")
             victim = Victim(place, "run", act=hit.act)
             self.faults += [f"migration, {hit}: {fault}" for fault in victim.faults(KILLED)]
             if not hit.note.exists():
