@@ -31,8 +31,10 @@ from benchmarks.soak.rows import ROWS, TENTH, Soak
 from benchmarks.soak.victim import Victim
 
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2): whose parent was killed becomes our child, so that its time is known
-ORDER = [str(row.__doc__) for row in ROWS.values()]
-FIRST = ("databases", "clocks")  # half of the work
+LANES = (  # a half of the work each, long rows last
+    ("clocks", "databases"),
+    ("runs-at-once", "outages", "writers", "checkpoints", "disks", "memory", "kills"),
+)
 
 
 def fill(names: list[str], share: float, seed: int) -> list[Row]:
@@ -67,12 +69,12 @@ def _processor_seconds() -> float:
 def run(names: list[str], share: float, seed: int, command: str) -> Record:
     """Fill the rows, two at a time where it is worth it."""
     about, began = origin(), time.monotonic()
-    lanes = [names]
-    if share >= TENTH:
-        lanes = [lane for first in (True, False) if (lane := [name for name in names if (name in FIRST) is first])]
+    lanes = [[name for name in lane if name in names] for lane in (LANES if share >= TENTH else [ROWS])]
+    lanes = [lane for lane in lanes if lane]
     with ProcessPoolExecutor(len(lanes), mp_context=multiprocessing.get_context("fork")) as pool:
         rows = [row for filled in pool.map(partial(fill, share=share, seed=seed), lanes) for row in filled]
-    rows.sort(key=lambda row: ORDER.index(row.what))
+    order = [row.__doc__ for row in ROWS.values()]
+    rows.sort(key=lambda row: order.index(row.what))
     return Record(command, about, rows, time.monotonic() - began, _processor_seconds())
 
 
