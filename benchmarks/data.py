@@ -10,7 +10,6 @@ process with one thread; the DataLoader may have worker processes besides. Both 
 import argparse
 import json
 import os
-import re
 import statistics
 import sys
 import tempfile
@@ -43,8 +42,7 @@ DRAWN = (EPISODE, Setting(20, 5, 15), Setting(35, 100, 15))
 WORKERS = (0, 2)
 AUGMENTATION = AugmentationConfig(crop_padding=8, flip=True, jitter=0.4)
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGE, RESULTS = ROOT / "docs" / "performance.md", ROOT / "benchmarks" / "results"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 
 
 class Files(Dataset[Tensor]):
@@ -210,14 +208,6 @@ def origin() -> dict[str, Any]:
     commit = here.git_commit[:12] + ("-dirty" if here.git_dirty else "")
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {"commit": commit, "measured_at": here.started_at, "load": load, "machine": here.facts}
-
-
-def file_for(about: dict[str, Any], what: str) -> Path:
-    """Where a measurement is kept: by machine and commit, in a folder that is made. about: see `origin`"""
-    machine = re.sub(r"[^a-z0-9]+", "-", f"{about['machine']['processor']} {about['machine']['cores']} cores".lower())
-    folder = RESULTS / machine.strip("-")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{about['commit']}-{what}.json"
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import json
 import multiprocessing
+import re
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -19,10 +20,11 @@ from typing import Any
 from benchmarks import growth_plot, growth_table
 from benchmarks.contest.environments import ROOT
 from benchmarks.contest.report import placed
-from benchmarks.data import PAGE, file_for, origin
+from benchmarks.data import PAGE, origin
 from benchmarks.growth_curves import AXES, Record, points
 from benchmarks.growth_points import measure
 
+RESULTS = ROOT / "benchmarks" / "results"
 MARKER = "growth"
 
 
@@ -48,7 +50,9 @@ def stored(record: Record, about: dict[str, Any]) -> dict[str, Any]:
 
 def write(record: Record, about: dict[str, Any], section: str) -> list[Path]:
     """The section into the page, the pictures beside it, the numbers into the history."""
-    file = file_for(about, "growth")
+    machine = re.sub(r"[^a-z0-9]+", "-", f"{about['machine']['processor']} {about['machine']['cores']} cores".lower())
+    file = RESULTS / machine.strip("-") / f"{about['commit']}-growth.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(stored(record, about), indent=1) + "\n", encoding="utf-8")
     pictures = growth_plot.pictures(record)
     for name, content in pictures.items():

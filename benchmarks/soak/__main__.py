@@ -1,10 +1,11 @@
 """The soak: faults of every kind, again and again, and a table of what came of them.
 
     python -m benchmarks.soak [--share 0.1] [--rows kills clocks] [--write]      or `make soak`
+    python -m benchmarks.soak --render
 
 Two rows of the table are filled at a time: half an hour on two cores. What is done is drawn from --seed. With --write
-every figure goes to benchmarks/results/ and the table to docs/reliability.md; --render puts that of a file there.
-Exit code 1 where something was lost, done twice, or wrong without a word.
+every figure goes to benchmarks/results/soak.jsonl, and the newest of each row to docs/reliability.md. Exit code 1 where
+something was lost, done twice, or wrong without a word.
 """
 
 import argparse
@@ -21,12 +22,12 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from benchmarks.contest.environments import ROOT
 from benchmarks.data import origin
 from benchmarks.postgresql import server
 from benchmarks.soak.little import Little
-from benchmarks.soak.record import Record, Row, line, markdown, render
+from benchmarks.soak.record import Row, markdown, render
 from benchmarks.soak.rows import ROWS, TENTH, Soak
 from benchmarks.soak.victim import Victim
 
@@ -37,8 +38,8 @@ LANES = (  # a half of the work each, long rows last
 )
 
 
-def fill(names: list[str], share: float, seed: int) -> list[Row]:
-    """These rows, in a process of its own."""
+def fill(names: list[str], share: float, seed: int, write: bool, origin: dict[str, Any]) -> list[Row]:
+    """These rows, in a process of its own. origin: what `Row` has of it"""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     rows = []
     with tempfile.TemporaryDirectory(prefix="soak") as folder, server() as postgresql:
@@ -52,8 +53,11 @@ def fill(names: list[str], share: float, seed: int) -> list[Row]:
             began, began_processor = time.monotonic(), _processor_seconds()
             figure = ROWS[name](soak)
             took, took_processor = time.monotonic() - began, _processor_seconds() - began_processor
-            rows.append(Row(str(ROWS[name].__doc__), figure, soak.faults, took, took_processor))
-            print("\n".join([line(rows[-1]), *soak.faults]), file=sys.stderr, flush=True)
+            row = Row(name, str(ROWS[name].__doc__), figure, soak.faults, took, took_processor, **origin)
+            print("\n".join([f"{name}: {figure}", *row.faults]), file=sys.stderr, flush=True)
+            rows.append(row)
+            if write:
+                row.keep()
     return rows
 
 
@@ -66,16 +70,17 @@ def _processor_seconds() -> float:
     return sum(u.ru_utime + u.ru_stime for u in used)
 
 
-def run(names: list[str], share: float, seed: int, command: str) -> Record:
+def run(names: list[str], share: float, seed: int, *, write: bool) -> list[Row]:
     """Fill the rows, two at a time where it is worth it."""
-    about, began = origin(), time.monotonic()
+    about, command = origin(), shlex.join(["python", "-m", "benchmarks.soak", *sys.argv[1:]])
+    machine = f"{about['machine']['processor']}, {about['machine']['cores']} cores"
+    known = {"command": command, "machine": machine} | {name: about[name] for name in ("commit", "measured_at", "load")}
     lanes = [[name for name in lane if name in names] for lane in (LANES if share >= TENTH else [ROWS])]
     lanes = [lane for lane in lanes if lane]
     with ProcessPoolExecutor(len(lanes), mp_context=multiprocessing.get_context("fork")) as pool:
-        rows = [row for filled in pool.map(partial(fill, share=share, seed=seed), lanes) for row in filled]
-    order = [row.__doc__ for row in ROWS.values()]
-    rows.sort(key=lambda row: order.index(row.what))
-    return Record(command, about, rows, time.monotonic() - began, _processor_seconds())
+        filling = pool.map(partial(fill, share=share, seed=seed, write=write, origin=known), lanes)
+        rows = {row.name: row for filled in filling for row in filled}
+    return [rows[name] for name in ROWS if name in rows]
 
 
 def main() -> None:
@@ -84,19 +89,17 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=", ".join(ROWS))
     parser.add_argument("--share", type=float, default=1.0, help="of the whole soak; every row does one thing at least")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--write", action="store_true", help="write docs/reliability.md and the history")
-    parser.add_argument("--render", type=Path, metavar="FILE", help="only put the table of this file on the page")
+    parser.add_argument("--write", action="store_true", help="keep the figures, and write docs/reliability.md")
+    parser.add_argument("--render", action="store_true", help="only write docs/reliability.md, from what was kept")
     options = parser.parse_args()
-    if options.render:
-        render(options.render)
-        return
-    record = run(
-        options.rows, options.share, options.seed, shlex.join(["python", "-m", "benchmarks.soak", *sys.argv[1:]])
-    )
-    print(markdown(record))
-    if options.write:
-        print(f"written: {record.write().relative_to(ROOT)}", file=sys.stderr)
-    sys.exit(1 if any(row.faults for row in record.rows) else 0)
+    if options.write and options.share != 1:
+        parser.error("--write needs the whole soak: leave out --share")
+    rows = [] if options.render else run(options.rows, options.share, options.seed, write=options.write)
+    if options.render or options.write:
+        render(ROWS)
+    if rows:
+        print(markdown(rows))
+    sys.exit(1 if any(row.faults for row in rows) else 0)
 
 
 if __name__ == "__main__":

@@ -34,8 +34,16 @@ def share(little: Little, wanted: Content, kind: str, n_runs: int) -> tuple[int,
 
 def twice(note: Path) -> int:
     """How much was begun that had been begun before."""
-    begun = note.read_text(encoding="ascii").splitlines()
-    return len(begun) - len(set(begun))
+    return n_begun(note) - len(set(_begun(note)))
+
+
+def n_begun(note: Path) -> int:
+    """How much was begun."""
+    return len(_begun(note))
+
+
+def _begun(note: Path) -> list[str]:
+    return note.read_text(encoding="ascii").splitlines() if note.exists() else []
 
 
 def noting(note: Path) -> Callable[[], None]:
@@ -62,21 +70,18 @@ def noting(note: Path) -> Callable[[], None]:
     return act
 
 
-def outages(
-    little: Little, wanted: Content, server: Server, n: int, jobs: tuple[int, ...], rng: random.Random
-) -> tuple[int, list[str]]:
-    """Stop the server n times under runs of so many jobs: how often that was noticed, and what went wrong."""
+def outage(little: Little, wanted: Content, server: Server, jobs: tuple[int, ...], rng: random.Random) -> list[str]:
+    """Stop the server while runs of so many jobs are at work: what goes wrong, or that no run noticed it."""
     with little.temporary("postgresql") as place:
-        runs = [Victim(place, "run", "--jobs", str(number)) for number in jobs]
-        while _n_runs(place.where) < len(runs):  # from then on they are patient
-            time.sleep(0.05)
-        for _ in range(n):
-            time.sleep(rng.uniform(0, 1))
-            server.stop()
-            time.sleep(rng.uniform(0, 1))
-            server.start()
+        note, after = place.folder / "begun", rng.randrange(1, 30)
+        runs = [Victim(place, "run", "--jobs", str(number), act=noting(note)) for number in jobs]
+        while _n_runs(place.where) < len(runs) or n_begun(note) < after:  # from the first on they are patient
+            time.sleep(0.01)
+        server.stop()
+        time.sleep(rng.uniform(0, 2))
+        server.start()
         faults = [fault for run in runs for fault in run.faults()] + place.faults(wanted)
-        return sum(run.said().count("server is away") for run in runs), faults
+        return faults if any("server is away" in run.said() for run in runs) else [*faults, "no run noticed"]
 
 
 def _n_runs(where: str) -> int:

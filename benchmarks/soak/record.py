@@ -1,72 +1,63 @@
-"""What a soak found, as a file for machines and as a table for docs/reliability.md."""
+"""What a soak found: a line a row in a file for machines, and from there the table of docs/reliability.md."""
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from benchmarks.contest.environments import ROOT
 from benchmarks.contest.report import placed
-from benchmarks.data import file_for
 
-PAGE = ROOT / "docs" / "reliability.md"
+FILE, PAGE = ROOT / "benchmarks" / "results" / "soak.jsonl", ROOT / "docs" / "reliability.md"
 MARKER = "soak"
-HEAD = ("what", "how often, and what came of it", "wrong", "minutes", "of a processor")
+HEAD = ("what", "how often, and what came of it", "wrong", "minutes", "of a processor", "measured")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table."""
+    """One row of the table, and where its figures come from."""
 
+    name: str
     what: str
     figure: str
     faults: list[str]
     seconds: float
     processor_seconds: float  # of every process
-
-
-@dataclass(frozen=True)
-class Record:
-    """All of a soak."""
-
     command: str
-    about: dict[str, Any]  # see `benchmarks.data.origin`
-    rows: list[Row]
-    seconds: float
-    processor_seconds: float  # with its own and the servers'
+    commit: str
+    measured_at: str  # when the soak began
+    machine: str
+    load: float  # processes that wanted a core in the minute before
 
-    def write(self) -> Path:
-        """Every figure to benchmarks/results/, the table from there to the page; returns the file."""
-        file = file_for(self.about, "soak")
-        file.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n", encoding="utf-8")
-        render(file)
-        return file
+    def keep(self) -> None:
+        """Add it to those of the past."""
+        with FILE.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(dataclasses.asdict(self)) + "\n")
 
 
-def render(file: Path) -> None:
-    """Put the table of a soak's file on the page."""
-    PAGE.write_text(placed(PAGE.read_text(encoding="utf-8"), markdown(read(file)), MARKER), encoding="utf-8")
+def render(names: Iterable[str]) -> None:
+    """Put the newest row of each name on the page."""
+    PAGE.write_text(placed(PAGE.read_text(encoding="utf-8"), markdown(kept(names)), MARKER), encoding="utf-8")
 
 
-def read(file: Path) -> Record:
-    """What `write` wrote."""
-    stored = json.loads(file.read_text(encoding="utf-8"))
-    return Record(**stored | {"rows": [Row(**row) for row in stored["rows"]]})
+def kept(names: Iterable[str]) -> list[Row]:
+    """The newest row of each name that was ever measured in full."""
+    rows = [Row(**json.loads(line)) for line in FILE.read_text(encoding="utf-8").splitlines()]
+    newest = {row.name: row for row in rows}
+    return [newest[name] for name in names if name in newest]
 
 
-def markdown(record: Record) -> str:
+def markdown(rows: list[Row]) -> str:
     """The table, and where it comes from."""
-    about, machine = record.about, record.about["machine"]
+    machines = dict.fromkeys(f"{row.machine}, load average {row.load:.1f} in the minute before" for row in rows)
+    seconds = sum(row.processor_seconds for row in rows)
     return "\n".join(
         [
-            f"`{record.command}`, commit {about['commit'] or 'unknown'}, {about['measured_at'][:10]}; "
-            f"{machine['processor']}, {machine['cores']} cores, load average {about['load']:.1f} in the minute before: "
-            f"{record.seconds / 60:.1f} minutes, {record.processor_seconds / 60:.1f} of a processor.",
+            f"{'; '.join(machines)}; {seconds / 60:.1f} minutes of a processor.",
             "",
             f"| {' | '.join(HEAD)} |",
-            "|:---|:---|---:|---:|---:|",
-            *map(line, record.rows),
+            "|:---|:---|---:|---:|---:|:---|",
+            *map(line, rows),
         ]
     )
 
@@ -74,4 +65,5 @@ def markdown(record: Record) -> str:
 def line(row: Row) -> str:
     """One row of the table."""
     minutes = f"{row.seconds / 60:.1f} | {row.processor_seconds / 60:.1f}"
-    return f"| {row.what} | {row.figure} | {len(row.faults)} | {minutes} |"
+    origin = f"`{row.command}`, commit {row.commit}, {row.measured_at[:10]}"
+    return f"| {row.what} | {row.figure} | {len(row.faults)} | {minutes} | {origin} |"

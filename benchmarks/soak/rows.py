@@ -68,11 +68,10 @@ def runs_at_once(soak: Soak) -> str:
 
 def outages(soak: Soak) -> str:
     """server stopped in immediate mode under two runs"""
-    n = soak.of(3)
-    jobs = (soak.jobs * 2)[:2]
-    noticed, faults = company.outages(soak.little, soak.wanted, soak.server, n, jobs, soak.rng)
-    soak.faults += faults
-    return f"{n} times, said {noticed} times by the two runs, which went on"
+    n, jobs = soak.of(9), (soak.jobs * 2)[:2]
+    for _ in range(n):
+        soak.faults += company.outage(soak.little, soak.wanted, soak.server, jobs, soak.rng)
+    return f"{n} grids, each noticed it and went on by itself"
 
 
 def writers(soak: Soak) -> str:

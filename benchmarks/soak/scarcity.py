@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.contest.environments import ROOT
-from benchmarks.soak.company import twice
+from benchmarks.soak.company import n_begun, twice
 from benchmarks.soak.little import Content, Little
 from benchmarks.soak.victim import Victim, workers_of
 from fewshot_bench import cli
@@ -117,7 +117,7 @@ def turn_clocks(little: Little, wanted: Content, kind: str, *, jump: bool) -> li
             clock.write_text(offset, encoding="ascii")
         runs = Victim(place, act=lambda: _exec_clocked(note, clocks, jump=jump))
         for number in range(1, len(CLOCKS) if jump else 0):
-            while _n_lines(note) < 15 * number and runs.wait(0.01) is None:
+            while n_begun(note) < 15 * number and runs.wait(0.01) is None:
                 pass
             for clock, offset in zip(clocks, (CLOCKS[number], CLOCKS[-number - 1]), strict=True):
                 clock.write_text(offset, encoding="ascii")
@@ -142,10 +142,6 @@ def _exec_clocked(note: Path, clocks: list[Path], *, jump: bool) -> None:
 def no_clock() -> str:
     """Why no clock can be turned; empty where one can."""
     return "" if library() else "not tried: libfaketime is not installed (Debian's package faketime)"
-
-
-def _n_lines(path: Path) -> int:
-    return len(path.read_text(encoding="ascii").splitlines()) if path.exists() else 0
 
 
 def library() -> Path | None:
