@@ -40,11 +40,14 @@ class Change:
     name: str
     do: Callable[[], object]
     undo: Callable[[], object]
-    is_edit: bool = False  # of a value: plots are looked at, too
+    is_edit: bool = False  # of a value
 
 
-def mutate(little: Little, kind: str, n: int, rng: random.Random) -> tuple[Counter[str], list[str]]:
-    """Change a finished database n times, in every column, too: what became of it, and what is wrong with that."""
+def mutate(little: Little, kind: str, n: int, rng: random.Random, *, plots: bool) -> tuple[Counter[str], list[str]]:
+    """Change a finished database n times, in every column, too: what became of it, and what is wrong with that.
+
+    plots: are looked at, too, where a value was edited
+    """
     with little.temporary(kind) as place:
         assert Victim(place, "run").wait() == 0
         with mock.patch.object(machine, "host", return_value="elsewhere-00000000"):  # who is at work is printed, too
@@ -59,10 +62,11 @@ def mutate(little: Little, kind: str, n: int, rng: random.Random) -> tuple[Count
             changes += _damages(Path(place.where), n - len(changes), rng)
         else:
             commands = [command for command in commands if "copy.sqlite" not in command]
-        wanted, found, faults = _said(place, [*commands, PLOTS]), Counter[str](), list[str]()
+        all_commands = [*commands, PLOTS] if plots else commands
+        wanted, found, faults = _said(place, all_commands), Counter[str](), list[str]()
         for change in rng.sample(changes, min(n, len(changes))):
             change.do()
-            said = _said(place, [*commands, PLOTS] if change.is_edit else commands)
+            said = _said(place, all_commands if change.is_edit else commands)
             outcome, wrong = _judged(change.name, wanted, said)
             change.undo()
             found[outcome] += 1

@@ -90,7 +90,7 @@ def databases(soak: Soak) -> str:
     """databases changed: bits flipped, pages zeroed, the end cut off, values edited in every column"""
     told = []
     for kind, n in zip(KINDS, (200, 80), strict=True) if soak.share >= TENTH else [("sqlite", 200)]:
-        found, faults = damage.mutate(soak.little, kind, soak.of(n), soak.rng)
+        found, faults = damage.mutate(soak.little, kind, soak.of(n), soak.rng, plots=soak.share >= TENTH)
         soak.faults += faults
         told.append(f"{TITLES[kind]} {found.total()}: {_told(found)}")
     return "; ".join(told)
