@@ -98,9 +98,9 @@ class Reader(Database):
     @transaction
     def curves(self, c: Connection, keys: Iterable[str]) -> dict[str, list[tuple[int, float]]]:
         """Training key -> (iteration, loss) points."""
-        snapshot = Snapshot(self.where, c)
-        points = {row["key"]: snapshot.curves(row) for row in snapshot.some(trainings, keys)}
-        return {k: [(p["iteration"], p["value"]) for p in found if p["name"] == "loss"] for k, found in points.items()}
+        wanted, snapshot = list(dict.fromkeys(keys)), Snapshot(self.where, c)
+        points = {row["key"]: snapshot.curves(row) for row in snapshot.some(trainings, wanted)}
+        return {k: [(p["iteration"], p["value"]) for p in points.get(k, ()) if p["name"] == "loss"] for k in wanted}
 
     @transaction
     def cell(self, c: Connection, key_or_prefix: str) -> CellFacts:
@@ -108,6 +108,7 @@ class Reader(Database):
         matches = cells.c.key.startswith(key_or_prefix, autoescape=True)
         found = c.execute(select(cells).where(matches).limit(2)).mappings().all()
         if len(found) != 1:
+            Snapshot(self.where, c).all(cells)  # one whose key was changed is named
             what = "no cell's" if not found else "more than one cell's"
             raise NothingSelected(f"{what} key starts with {key_or_prefix!r}; `bench status -v` lists the keys")
         cell = dict(found[0])

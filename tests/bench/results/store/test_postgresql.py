@@ -108,3 +108,13 @@ def test_a_copy_is_kept_before_a_migration(where, cell, store_cell, provenance, 
     assert Reader(where).episodes([cell.key])[cell.key] == tuple(many(3))
     with open_engine(where, write=False).begin() as c:
         assert c.execute(text(f"SELECT count(*) FROM before_{REVISIONS[1]}.episodes")).scalar() == 3  # noqa: S608
+
+
+def test_curves_come_in_the_order_in_which_they_are_asked_for(where, make_training, provenance):
+    """A table has none, and an update moves its row to the end."""
+    writer, made = Writer(where, provenance), [make_training("transfer", seed=seed) for seed in range(3)]
+    for training in made:
+        writer.start_training(training)
+    keys = [training.key for training in made]
+    for asked in (keys, keys[::-1]):
+        assert list(Reader(where).curves(asked)) == asked
