@@ -42,6 +42,10 @@ class Soak:
         drawn = sorted(self.rng.sample(range(len(cases)), self.of(len(cases))))
         return [cases[i] for i in drawn]
 
+    def unless_wrong(self, figure: str, good: str) -> str:
+        """The figure, with what may be said of it where nothing is wrong."""
+        return figure if self.faults else figure + good
+
 
 def kills(soak: Soak) -> str:
     """kill -9 of the group, of the main process only, of a worker only"""
@@ -71,7 +75,7 @@ def outages(soak: Soak) -> str:
     n, jobs = soak.of(9), (soak.jobs * 2)[:2]
     for _ in range(n):
         soak.faults += company.outage(soak.little, soak.wanted, soak.server, jobs, soak.rng)
-    return f"{n} grids, each noticed it and went on by itself"
+    return soak.unless_wrong(f"{n} grids", ", each noticed it and went on by itself")
 
 
 def writers(soak: Soak) -> str:
@@ -100,7 +104,7 @@ def checkpoints(soak: Soak) -> str:
     """checkpoints cut, flipped, exchanged, of another training"""
     n, faults = weights.damage(soak.little, soak.wanted, soak.of(40), soak.rng)
     soak.faults += faults
-    return f"{n} files, each named; none used"
+    return soak.unless_wrong(f"{n} files", ", each named; none used")
 
 
 def disks(soak: Soak) -> str:
@@ -112,7 +116,9 @@ def disks(soak: Soak) -> str:
         code, faults = scarcity.fill_disk(soak.little, soak.wanted, what, soak.rng)
         codes[f"exit {code}"] += 1
         soak.faults += faults
-    return f"{codes.total()} ({_told(codes)}); each one line, and with room the same command went on"
+    return soak.unless_wrong(
+        f"{codes.total()} ({_told(codes)})", "; each one line, and with room the same command went on"
+    )
 
 
 def memory(soak: Soak) -> str:
@@ -122,7 +128,9 @@ def memory(soak: Soak) -> str:
         code, faults = scarcity.limit_memory(soak.little, soak.wanted, jobs, limit)
         codes[f"exit {code}"] += 1
         soak.faults += faults
-    return f"{codes.total()} ({_told(codes)}); each one line, and with memory the same command went on"
+    return soak.unless_wrong(
+        f"{codes.total()} ({_told(codes)})", "; each one line, and with memory the same command went on"
+    )
 
 
 def clocks(soak: Soak) -> str:
@@ -131,7 +139,7 @@ def clocks(soak: Soak) -> str:
         return told
     for kind, jump in (cases := soak.some(KINDS, (False, True))):
         soak.faults += scarcity.turn_clocks(soak.little, soak.wanted, kind, jump=jump)
-    return f"{len(cases)} grids, every unit once, no negative duration"
+    return soak.unless_wrong(f"{len(cases)} grids", ", every unit once, no negative duration")
 
 
 def _told(counted: Counter[Any]) -> str:
