@@ -2,10 +2,14 @@
 
 import functools
 import hashlib
+import mmap
 import os
 import re
+import select
 import socket
 from pathlib import Path
+
+LITTLE_BYTES = 2**28  # of memory: a few of a convolution's buffers
 
 
 def cores() -> int:
@@ -37,6 +41,20 @@ def is_gone(at: str, named: str) -> bool:
     if at != host() or not pid.isdigit() or started in ("", "0"):
         return False
     return _started(int(pid)) != started
+
+
+def lacks_memory() -> bool:
+    """Whether so little is left that whatever goes wrong may go wrong for that: libraries say it in many words."""
+    try:
+        mmap.mmap(-1, LITTLE_BYTES).close()
+    except (OSError, ValueError):
+        return True
+    return False
+
+
+def pause(seconds: float) -> None:
+    """Sleep for a span, not until a moment: Python's own goes wrong where a program feigns the clocks (libfaketime)."""
+    select.select([], [], [], seconds)
 
 
 def in_words(host: str, process: str) -> str:

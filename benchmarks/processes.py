@@ -133,9 +133,14 @@ def _become(files: list[int]) -> str:
     if asked.get("new_session"):
         os.setsid()
     if not asked.get("spawn"):
-        util.spawnv_passfds = partial(_forked, util.spawnv_passfds)
+        fork_workers()
     sys.argv = ["-c", *asked["words"]]
     return str(asked["code"])
+
+
+def fork_workers() -> None:
+    """From now on what multiprocessing spawns is forked from this process, which has the libraries."""
+    util.spawnv_passfds = partial(_forked, util.spawnv_passfds)
 
 
 def _forked(execute: Callable[..., int], path: bytes, words: list[str], files: Sequence[int]) -> int:

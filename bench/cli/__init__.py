@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fewshot_bench import __version__
+from fewshot_bench import __version__, machine
 from fewshot_bench.cli.check import check
 from fewshot_bench.cli.claims import claims
 from fewshot_bench.cli.compare import compare
@@ -104,8 +104,10 @@ def _main() -> None:
     except HadEnough:
         _forget_output()
         sys.exit(0)
-    except OSError as error:
-        if error.filename is not None:
+    except Exception as error:
+        if isinstance(error, MemoryError) or machine.lacks_memory():
+            _fail("there is too little memory; what was stored is safe: run the same command again with more", 1)
+        if not isinstance(error, OSError) or error.filename is not None:
             raise
         _forget_output()
         _fail(f"the output cannot be written: {error.strerror}", 1)

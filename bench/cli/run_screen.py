@@ -11,6 +11,7 @@ from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.plan import Plan, PlannedCell
 from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.experiment.selection import Means, Selection
+from fewshot_bench.results.store import patient, upgrade
 from fewshot_bench.running import events, recording
 from fewshot_bench.running.looks import Separation
 from fewshot_bench.running.pace import cost_of
@@ -74,7 +75,9 @@ class RunScreen(Screen):
                 self.line(text.ending(separation.contests, results))
 
         if not dry_run:
-            return separation.run(work, tell, retry_failed=means.retry_failed)
+            upgrade(chosen.database)  # a server that cannot be reached at the beginning is not waited for
+            with patient(chosen.request.config.run.server_wait_seconds, self.warn):  # between looks, too
+                return separation.run(work, tell, retry_failed=means.retry_failed)
         self.plan(chosen, means)
         if self._as_json:
             click.echo(json.dumps(text.planned_document(separation.contests)))

@@ -9,7 +9,8 @@ import pandas as pd
 from fewshot_bench.experiment.selection import Selection, as_tuple, place_of
 from fewshot_bench.files import database_at
 from fewshot_bench.results.exchange.export import words_of
-from fewshot_bench.results.store.snapshot import Row, Snapshot, snapshot
+from fewshot_bench.results.store.snapshot import Snapshot, snapshot
+from fewshot_bench.results.store.whole import Row
 from fewshot_bench.tables.summary import interval_of
 
 # in this order, with these dtypes; which words they are: `results`

@@ -8,7 +8,7 @@ from fewshot_bench.results.exchange.importing import merge_file
 from fewshot_bench.results.provenance import collect
 from fewshot_bench.results.store import merging
 from fewshot_bench.results.store.comparing import Comparison
-from fewshot_bench.results.store.snapshot import file_of, is_same
+from fewshot_bench.results.store.engine import is_same, sqlite_path
 from fewshot_bench.running.weights import Brought, bring
 
 
@@ -18,7 +18,7 @@ def merge(other: str, out: Path, *, dry_run: bool) -> tuple[Comparison, Brought]
     other: path of the file or its folder, or a URL
     """
     ours, theirs = database(out), database_at(other)
-    path = file_of(theirs)
+    path = sqlite_path(theirs)
     if path and not path.exists():
         raise UsageError(f"{other}: there is no such file")
     if is_same(ours, theirs):

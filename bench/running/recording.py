@@ -3,18 +3,18 @@
 What the work tells is recorded, and only then told on: to a screen, or to whoever called `run`.
 """
 
-import signal
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
+from fewshot_bench.errors import DatabaseError
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.plan import Plan, PlannedCell
 from fewshot_bench.experiment.selection import Means
 from fewshot_bench.files import cache_folder, checkpoints
 from fewshot_bench.methods.registry import origins
 from fewshot_bench.results.provenance import collect
-from fewshot_bench.results.store import Claims, Patience, Reader, Writer
+from fewshot_bench.results.store import Claims, Reader, Writer, patient
 from fewshot_bench.running import device as machine
 from fewshot_bench.running import events
 from fewshot_bench.running.checkpoint import Checkpoints
@@ -72,33 +72,45 @@ def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None],
     n_cells = sum(len(todo.cells) for todo in plan.todo)
     jobs = machine.choose_jobs(device, settings.jobs if means.jobs is None else means.jobs, threads, n_cells)
     place, weights = workplace(chosen, device.type, threads), Checkpoints(checkpoints(chosen.out))
-    patience = Patience(settings.server_wait_seconds, lambda said: tell(events.Warned(said)))
     methods, rules = {cell.training.method for cell in chosen.cells}, chosen.request.rules
     others = {f"method {name}": origin for name, origin in origins(methods).items()}
     others |= {"rules at test": f"{rules.file}, SHA-256 {rules.content_sha256}"} if rules else {}
-    writer = Writer(chosen.database, collect(command, machine.describe(device), threads, jobs, others), patience)
-    recorder = _Recorder(chosen, plan, writer, weights)
-    claims = Claims(chosen.database, writer.run_id, patience)
-    outcome, stop = recorder.outcome, StopOnSignal()
-    try:
-        left = Queue(plan, weights, claims)
-        if jobs == 1 and not means.timeout_seconds:
-            work = run_here(place, stop.asked, left)
-        else:
-            work = run_in_workers(for_workers(place, plan), stop.asked, left, jobs, means.timeout_seconds)
-        with stop, claims.kept(), closing(work):  # worker processes end with it, whatever happens here
-            for event in work:
-                for recorded in recorder.record(event):
-                    tell(recorded)
-        outcome.code = SOME_FAILED if outcome.n_failed or outcome.n_lost else 0
-    except Stopped:
-        outcome.code = 128 + (stop.signal or signal.SIGINT)
-    except KeyboardInterrupt:  # asked twice
-        outcome.code, outcome.cut_short = 130, True
-    finally:
-        writer.patience.seconds = 0.0
-        writer.end_run(outcome.code)
+    provenance = collect(command, machine.describe(device), threads, jobs, others)
+    stop = StopOnSignal()
+    with patient(settings.server_wait_seconds, lambda said: tell(events.Warned(said)), stop.asked):
+        writer = Writer(chosen.database, provenance)
+        recorder = _Recorder(chosen, plan, writer, weights)
+        claims = Claims(chosen.database, writer.run_id)
+        outcome = recorder.outcome
+        try:
+            left = Queue(plan, weights, claims)
+            if jobs == 1 and not means.timeout_seconds:
+                work = run_here(place, stop.asked, left)
+            else:
+                work = run_in_workers(for_workers(place, plan), stop.asked, left, jobs, means.timeout_seconds)
+            with stop, claims.kept(), closing(work):  # worker processes end with it, whatever happens here
+                for event in work:
+                    for recorded in recorder.record(event):
+                        tell(recorded)
+            outcome.code = SOME_FAILED if outcome.n_failed or outcome.n_lost else 0
+        except Stopped:
+            outcome.code = stop.exit_code
+        except (KeyboardInterrupt, DatabaseError) as error:  # asked twice, or while a server was waited for
+            if isinstance(error, DatabaseError) and not stop.asked():
+                raise
+            outcome.code, outcome.cut_short = stop.exit_code, True
+        finally:
+            _end(writer, outcome)
     return outcome
+
+
+def _end(writer: Writer, outcome: Outcome) -> None:
+    """Record how a run ended. Only where nothing else went wrong is a server waited for, and its absence an error."""
+    if outcome.code in (0, SOME_FAILED):
+        writer.end_run(outcome.code)
+        return
+    with patient(0, lambda _: None), suppress(DatabaseError):
+        writer.end_run(outcome.code)
 
 
 class _Recorder:
@@ -107,7 +119,7 @@ class _Recorder:
     def __init__(self, chosen: Chosen, plan: Plan, writer: Writer, weights: Checkpoints) -> None:
         self.outcome = Outcome()
         self._chosen, self._writer, self._weights = chosen, writer, weights
-        self._reader = Reader(chosen.database, writer.patience)
+        self._reader = Reader(chosen.database)
         self._cells = {todo.training.key: todo.cells for todo in plan.todo}
 
     def record(self, event: Event) -> Iterator[Event]:

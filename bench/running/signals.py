@@ -5,10 +5,14 @@ from types import FrameType
 
 
 class StopOnSignal:
-    """Ctrl-C, SIGTERM or SIGHUP once: stop at the next safe point. Twice: at once; what was stored is safe anyway."""
+    """Ctrl-C, SIGTERM or SIGHUP once: stop at the next safe point. Twice: at once; what was stored is safe anyway.
+
+    More of them do not disturb that: who was asked twice is ending its worker processes.
+    """
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._twice = False
 
     def __enter__(self) -> None:
         heeded = [signal.SIGINT, signal.SIGTERM]
@@ -20,11 +24,18 @@ class StopOnSignal:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    @property
+    def exit_code(self) -> int:
+        """Of a run that it stopped, as shells have it."""
+        return 128 + (self.signal or signal.SIGINT)
+
     def asked(self) -> bool:
         """Whether a signal came."""
         return self.signal is not None
 
     def _note(self, number: int, _: FrameType | None) -> None:
-        if self.signal is not None:
+        if self.signal is None:
+            self.signal = number
+        elif not self._twice:
+            self._twice = True
             raise KeyboardInterrupt
-        self.signal = number

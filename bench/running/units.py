@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from fewshot_bench import machine
 from fewshot_bench.errors import BenchError, DeviceFailed
 from fewshot_bench.experiment.plan import PlannedCell, PlannedTraining
 from fewshot_bench.experiment.records import TrainingProgress
@@ -119,7 +120,8 @@ def _trained(job: CellJob, lab: Laboratory) -> Method:
 
 def _is_environment(error: Exception) -> bool:
     said = str(error) if isinstance(error, RuntimeError) else ""
-    return isinstance(error, ENVIRONMENT_ERRORS) or any(words in said for words in OUT_OF_MEMORY)
+    told = isinstance(error, ENVIRONMENT_ERRORS) or any(words in said for words in OUT_OF_MEMORY)
+    return told or machine.lacks_memory()
 
 
 def _one_line(error: Exception) -> str:

@@ -1,8 +1,11 @@
 """One worker process, watched: it says that it lives, and whoever does not is ended."""
 
+import ctypes
 import multiprocessing
 import os
 import signal
+import socket
+import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +18,7 @@ from threading import Thread
 from types import ModuleType
 from typing import Any, Protocol
 
+from fewshot_bench import machine
 from fewshot_bench.errors import BenchError
 from fewshot_bench.running.events import Event
 from fewshot_bench.running.runner import Laboratory, Stopped
@@ -25,6 +29,7 @@ START_SECONDS = 300.0  # for its libraries
 SILENT_SECONDS = 30.0  # a worker that did not beat this long is stopped, by a person or the machine
 STOPPING_SECONDS = 10.0  # the same, once the run was asked to stop
 GRACE_SECONDS = 30.0  # beyond --timeout, to save its state
+PR_SET_PDEATHSIG = 1  # prctl(2): a signal that comes when the parent dies
 DEAF_TO = {signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])}
 
 
@@ -55,11 +60,14 @@ class Worker:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, its_end = context.Pipe()
+        with socket.socket(fileno=os.dup(self.connection.fileno())) as ours:  # it may be stopped in mid-message
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(SILENT_SECONDS), 0))
         self._signs = context.RawArray("q", 2)  # how often it beat; whether it is to stop
         self._seen, self._looked_at = 0, time.monotonic()
         self._silent = self._busy = 0.0
         self._late = self._cut = False  # beyond its time; stopped for it
-        self.process: BaseProcess = context.Process(target=_work, args=(self._place, its_end, self._signs), daemon=True)
+        words = (self._place, its_end, self._signs, os.getpid())
+        self.process: BaseProcess = context.Process(target=_work, args=words, daemon=True)
         # signals reach the whole process group, while a worker still imports its libraries, too: it inherits deafness
         resource_tracker.ensure_running()  # it would take the block away again
         before = signal.pthread_sigmask(signal.SIG_BLOCK, DEAF_TO)
@@ -75,8 +83,7 @@ class Worker:
         self.item, self._signs[1] = item, 0
         self._silent = self._busy = 0.0
         self._late = self._cut = False
-        with suppress(OSError):  # it is dead: `received` finds out
-            self.connection.send(item)
+        self._send(item)
 
     def ask_to_stop(self) -> None:
         """At the next safe point."""
@@ -86,6 +93,10 @@ class Worker:
         """At once."""
         self.process.kill()
         self.process.join()
+
+    def _send(self, what: Item | None) -> None:
+        with suppress(OSError):  # it is dead: `received` finds out
+            self.connection.send(what)
 
     def received(self, *, ready: bool, stopping: bool, timeout: float | None) -> Iterator[Event | Exception | Ended]:
         """What it says, if it does; the end of its unit comes last. timeout: seconds for a unit."""
@@ -102,7 +113,8 @@ class Worker:
         try:
             said = self.connection.recv()
         except (EOFError, OSError):
-            self.process.join()
+            self.process.join(1.0)  # for its exit code
+            self.kill()
             yield self._replaced(f"a worker process died (exit code {self.process.exitcode})", restart=not stopping)
             return
         if said is None:  # it is free
@@ -111,13 +123,15 @@ class Worker:
             self._cut = True
         else:
             yield said
+            if not isinstance(said, Exception):
+                self._send(None)  # it is recorded
 
     def _overdue(self, stopping: bool, timeout: float | None) -> str:
         """Why it is to be ended. Time passes only while we look: we may have been stopped ourselves."""
         now, beats = time.monotonic(), self._signs[0]
         passed, self._looked_at = min(now - self._looked_at, BEAT_SECONDS), now
         self._silent = 0.0 if beats != self._seen else self._silent + passed
-        self._busy, self._seen = self._busy + passed, beats
+        self._busy, self._seen = self._busy + passed * bool(beats), beats  # not while it imports its libraries
         if timeout and self._busy > timeout and not self._late:
             self._late = True
             self.ask_to_stop()
@@ -153,24 +167,21 @@ def _without_script() -> Iterator[None]:
         sys.modules["__main__"] = script
 
 
-def _work(place: Workshop, connection: "Connection[Any, Any]", signs: Any) -> None:
-    """A worker process: items in, events out, until the main process ends. That one alone heeds signals."""
-    main = os.getppid()
-    Thread(target=_beat, args=(signs, main), daemon=True).start()
+def _work(place: Workshop, connection: "Connection[Any, Any]", signs: Any, main: int) -> None:
+    """A worker process: items in, events out, until the main process ends. That one alone heeds signals.
+
+    An event is waited for until it is recorded: a state that was saved before would lose it if the run were killed.
+    """
+    _live_with_parent(main, signs)
     lab: Laboratory | None = None
-
-    def should_stop() -> bool:
-        if os.getppid() != main:  # it was killed: to save a state now could lose what it has not recorded before it
-            os._exit(1)
-        return bool(signs[1])
-
-    with suppress(EOFError, BrokenPipeError):
+    with suppress(EOFError, OSError):
         while True:
             item = connection.recv()
             try:
-                lab = lab or place.open(should_stop)
+                lab = lab or place.open(lambda: bool(signs[1]))
                 for event in do(item, lab):
                     connection.send(event)
+                    connection.recv()
             except (Stopped, BenchError) as error:
                 connection.send(error)
             except Exception as error:  # noqa: BLE001  # what `do` does not explain is the worker's own set-up
@@ -178,8 +189,15 @@ def _work(place: Workshop, connection: "Connection[Any, Any]", signs: Any) -> No
             connection.send(None)
 
 
+def _live_with_parent(main: int, signs: Any) -> None:
+    """Beat, and end when the main process does."""
+    Thread(target=_beat, args=(signs, main), daemon=True).start()
+    if sys.platform == "linux":  # even if this process is stopped
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _beat(signs: Any, main: int) -> None:
     while os.getppid() == main:
         signs[0] += 1
-        time.sleep(BEAT_SECONDS)
+        machine.pause(BEAT_SECONDS)
     os._exit(1)

@@ -1,6 +1,5 @@
 """Where the units of work are done: in this process, or in several, each with its own threads and device."""
 
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
@@ -12,6 +11,7 @@ from fewshot_bench.data import open_images
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import BenchError, DataError, UsageError
 from fewshot_bench.experiment.plan import Plan
+from fewshot_bench.machine import pause
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.methods.registry import importable, register, registered
 from fewshot_bench.running import device as machine
@@ -94,7 +94,7 @@ def run_here(place: Workplace, should_stop: Callable[[], bool], left: Queue) -> 
         elif left:
             if should_stop():
                 raise Stopped
-            time.sleep(PAUSE_SECONDS)
+            pause(PAUSE_SECONDS)
 
 
 def run_in_workers(
@@ -104,10 +104,11 @@ def run_in_workers(
 
     timeout: seconds of a training or cell, which is then stopped and not done
     """
-    workers = [Worker(place) for _ in range(jobs)]
+    workers: list[Worker] = []
     ended: list[Exception] = []
     not_saved = False
     try:
+        workers += (Worker(place) for _ in range(jobs))
         while left or left.news or any(w.item for w in workers):
             stopping = should_stop() or bool(ended)
             _hand_out(left, workers, stopping)
@@ -148,7 +149,7 @@ def _received(workers: list[Worker], stopping: bool, timeout: float | None) -> I
     """What the workers say within a moment."""
     busy = [worker for worker in workers if worker.item]
     if not busy:
-        time.sleep(PAUSE_SECONDS)
+        pause(PAUSE_SECONDS)
     ready = wait([worker.connection for worker in busy], timeout=PAUSE_SECONDS)
     for worker in busy:
         yield from worker.received(ready=worker.connection in ready, stopping=stopping, timeout=timeout)

@@ -25,6 +25,7 @@ from fewshot_bench.methods.registry import find_method
 from fewshot_bench.results.provenance import Provenance
 from fewshot_bench.results.store import Writer
 from fewshot_bench.results.store.checksums import SEALED, recount, seal
+from fewshot_bench.results.store.schema import claims, owners
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.runner import Laboratory
 from fewshot_bench.running.tasks import Gallery
@@ -199,7 +200,7 @@ def reseal() -> Callable[[str | Path], None]:
         engine = create_engine(f"sqlite:///{where}")
         with engine.begin() as connection:
             recount(connection)
-            for table in SEALED:
+            for table in (*SEALED, owners, claims):
                 seal(connection, table)
         engine.dispose()
 

@@ -3,6 +3,7 @@
 Here too is how a file is read no further than it may be large.
 """
 
+import os
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +19,7 @@ def read_bounded(path: Path, most_bytes: int, where: str = "") -> bytes:
     """The bytes of a file. Raises DataError for one that is missing or larger; where: its name in messages."""
     try:
         with path.open("rb") as stream:
-            data = stream.read(most_bytes + 1)
+            data = stream.read(min(most_bytes, os.fstat(stream.fileno()).st_size) + 1)  # what is asked for is reserved
     except OSError as error:
         raise DataError(f"{where or path}: {error.strerror}") from None
     if len(data) > most_bytes:

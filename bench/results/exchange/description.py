@@ -17,7 +17,8 @@ from fewshot_bench.results.exchange.long_facts import (
     training_facts,
 )
 from fewshot_bench.results.exchange.long_file import Field, read_rows
-from fewshot_bench.results.store.snapshot import Row, Snapshot
+from fewshot_bench.results.store.snapshot import Snapshot
+from fewshot_bench.results.store.whole import Row
 
 
 @dataclass

@@ -29,7 +29,8 @@ from typing import Any, BinaryIO, NamedTuple
 from fewshot_bench.errors import NothingSelected, UsageError
 from fewshot_bench.experiment.selection import parse, place_of
 from fewshot_bench.results.origin import Origin, origin
-from fewshot_bench.results.store.snapshot import Row, Snapshot, StoredEpisode, snapshot
+from fewshot_bench.results.store.snapshot import Snapshot, snapshot
+from fewshot_bench.results.store.whole import Row, StoredEpisode
 from fewshot_bench.tables.documents import csv_text
 
 # what is kept of a row of `cells` and `trainings` besides key, identity, run and what is counted from the episodes

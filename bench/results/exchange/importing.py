@@ -22,7 +22,8 @@ from fewshot_bench.results.provenance import Provenance
 from fewshot_bench.results.store.comparing import Comparison
 from fewshot_bench.results.store.merging import merge
 from fewshot_bench.results.store.scratch import Scratch, scratch
-from fewshot_bench.results.store.snapshot import Row, snapshot
+from fewshot_bench.results.store.snapshot import snapshot
+from fewshot_bench.results.store.whole import Row
 from fewshot_bench.tables.documents import csv_text
 
 AT_ONCE = 5000  # episodes inserted

@@ -3,7 +3,7 @@
 from fewshot_bench.results.store.claiming import Claims
 from fewshot_bench.results.store.engine import upgrade
 from fewshot_bench.results.store.reading import Reader
-from fewshot_bench.results.store.transactions import Patience
+from fewshot_bench.results.store.transactions import patient
 from fewshot_bench.results.store.writing import Writer
 
-__all__ = ["Claims", "Patience", "Reader", "Writer", "upgrade"]
+__all__ = ["Claims", "Reader", "Writer", "patient", "upgrade"]

@@ -55,8 +55,13 @@ def _hash(*values: Any) -> int:
 
 
 def row_checksum(row: Row) -> str:
-    """Of all columns of a row but the checksum itself."""
-    return f"{_hash({name: value for name, value in row.items() if name != 'checksum'}):016x}"
+    """Of all columns of a row but the checksum itself, and an owner's counter."""
+    return f"{_hash({name: value for name, value in row.items() if name not in ('checksum', 'counter')}):016x}"
+
+
+def sealed(row: Row) -> Row:
+    """A row to insert, with its checksum."""
+    return row | {"checksum": row_checksum(row)}
 
 
 def seal(c: Connection, table: Table, which: ColumnElement[bool] | None = None) -> None:
@@ -69,7 +74,8 @@ def seal(c: Connection, table: Table, which: ColumnElement[bool] | None = None) 
 
 def check_seal(where: str, table: Table, row: Row) -> None:
     """Raise DatabaseError, naming the row, where it is not as it was stored."""
-    if row_checksum(row) != row["checksum"]:
+    found = row_checksum(row)
+    if row.get("checksum", found) != found:  # databases of earlier versions have none
         (key,) = table.primary_key.columns
         what = f"{table.name[:-1]} {row[key.name]}"
         raise DatabaseError(f"{where}: what is stored of {what} does not match its checksum: {EDITED}")

@@ -9,22 +9,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from threading import Event as Flag
+from multiprocessing import Pipe
 from threading import Thread
 
 from sqlalchemy import Connection, delete, select, update
 
 from fewshot_bench import machine
 from fewshot_bench.errors import DatabaseError
-from fewshot_bench.results.passwords import without_password
 from fewshot_bench.results.provenance import now
-from fewshot_bench.results.store.engine import open_engine
+from fewshot_bench.results.store.checksums import Row, check_seal, sealed
 from fewshot_bench.results.store.schema import cells, claims, owners, trainings
-from fewshot_bench.results.store.transactions import Patience, transaction
+from fewshot_bench.results.store.transactions import Database, patient, transaction
 from fewshot_bench.results.store.writing import insert_new
 
 BEAT_SECONDS = 3.0
-DEAD_SECONDS = 30.0  # a counter that stood still this long, and was looked at again in between
+DEAD_SECONDS = 30.0  # a counter that stood still this long
+LOOK_SECONDS = 10.0  # of it a look tells, at most: since the one before the server, or who looks, may have been away
 
 
 @dataclass(frozen=True)
@@ -42,41 +42,40 @@ class _Watched:
     """What was seen of an owner, by this process's clock."""
 
     counter: int
-    since: float
-    n_looks: int = 1
+    looked_at: float
+    stood_still: float = 0.0  # seconds
 
 
-class Claims:
+class Claims(Database):
     """What one process holds, and what it sees of the others."""
 
-    def __init__(self, where: str, run_id: int, patience: Patience | None = None) -> None:
-        self.engine, self.where = open_engine(where, write=True), without_password(where)
-        self.patience = patience or Patience()
+    def __init__(self, where: str, run_id: int) -> None:
+        super().__init__(where, write=True)
         self._run_id, self._id = run_id, secrets.token_hex(16)
         self._watched: dict[str, _Watched] = {}
-        self._ended = Flag()
+        self._ended, self._end = Pipe(duplex=False)
 
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Counts on until the context ends, and then gives everything back."""
-        self._register()
+        self._beat()
         beating = Thread(target=self._beat_on, name="claims", daemon=True)
         beating.start()
         try:
             yield
         finally:
-            self._ended.set()
+            self._end.send(None)
             beating.join()
-            self.patience = Patience()
-            with suppress(DatabaseError):  # they look dead soon
+            with patient(0, lambda _: None), suppress(DatabaseError):  # they look dead soon
                 self._leave()
 
     @transaction
     def claim(self, c: Connection, unit: tuple[str, str], name: str) -> UnitState | None:
         """How far a unit is, which is ours now; None while another has it. unit: its kind and key."""
+        self._count_on(c)
         kind, key = unit
         row = {"unit": f"{kind} {key}", "owner": self._id, "name": name, "since": now()}
-        if not insert_new(c, claims, [row]):
+        if not insert_new(c, claims, [sealed(row)]):
             holder = c.execute(select(claims.c.owner).where(claims.c.unit == row["unit"])).scalar()
             if holder != self._id:
                 return None
@@ -95,9 +94,7 @@ class Claims:
     @transaction
     def of_others(self, c: Connection) -> dict[str, str]:
         """Unit -> who holds it, in words."""
-        query = select(claims.c.unit, owners.c.host, owners.c.process).join(owners, owners.c.id == claims.c.owner)
-        held = c.execute(query.where(owners.c.id != self._id)).all()
-        return {row.unit: machine.in_words(row.host, row.process) for row in held}
+        return {unit["unit"]: _who(owner) for unit, owner in held(self.where, c) if owner["id"] != self._id}
 
     @transaction
     def bury_the_dead(self, c: Connection) -> None:
@@ -117,18 +114,21 @@ class Claims:
         if seen is None or seen.counter != counter:
             self._watched[owner] = _Watched(counter, time.monotonic())
             return False
-        seen.n_looks += 1
-        return seen.n_looks > 2 and time.monotonic() - seen.since > DEAD_SECONDS
+        now = time.monotonic()
+        seen.stood_still += min(now - seen.looked_at, LOOK_SECONDS)
+        seen.looked_at = now
+        return seen.stood_still > DEAD_SECONDS
 
     @transaction
-    def _register(self, c: Connection) -> None:
-        here = {"host": machine.host(), "process": machine.process(), "counter": 0}
-        insert_new(c, owners, [{"id": self._id, "run_id": self._run_id} | here])
+    def _beat(self, c: Connection) -> None:
+        self._count_on(c)
 
-    @transaction
-    def _beat(self, c: Connection) -> bool:
+    def _count_on(self, c: Connection) -> None:
+        """Who was taken for dead, as after a long stop, goes on; what it had claimed may be done twice."""
         counted = update(owners).where(owners.c.id == self._id).values(counter=owners.c.counter + 1)
-        return bool(c.execute(counted.returning(owners.c.id)).first())
+        if not c.execute(counted.returning(owners.c.id)).first():
+            here = {"host": machine.host(), "process": machine.process(), "counter": 0}
+            insert_new(c, owners, [sealed({"id": self._id, "run_id": self._run_id} | here)])
 
     @transaction
     def _leave(self, c: Connection) -> None:
@@ -136,7 +136,34 @@ class Claims:
         c.execute(delete(owners).where(owners.c.id == self._id))
 
     def _beat_on(self) -> None:
-        while not self._ended.wait(BEAT_SECONDS):
+        while not self._ended.poll(BEAT_SECONDS):
             with suppress(DatabaseError):  # who writes results says so
-                if not self._beat():  # we were stopped for long and taken for dead: our units may be done twice
-                    self._register()
+                self._beat()
+
+
+def held(where: str, c: Connection) -> list[tuple[Row, Row]]:
+    """Every claim and its owner. Raises DatabaseError where one is not as it was stored."""
+    query = select(claims, owners).join(owners, owners.c.id == claims.c.owner, isouter=True)
+    n, found = len(claims.c), []
+    for row in c.execute(query.order_by(claims.c.since, claims.c.name)).all():
+        claim, owner = (
+            dict(zip(claims.c.keys(), row[:n], strict=True)),
+            dict(zip(owners.c.keys(), row[n:], strict=True)),
+        )
+        check_seal(where, claims, claim)
+        check_seal(where, owners, owner)
+        found.append((claim, owner))
+    return found
+
+
+def at_work(where: str, c: Connection) -> list[dict[str, str]]:
+    """Name of the unit, since when, and who: claims of all but those who are known to be gone."""
+    return [
+        {"name": claim["name"], "since": claim["since"], "who": _who(owner)}
+        for claim, owner in held(where, c)
+        if not machine.is_gone(owner["host"], owner["process"])
+    ]
+
+
+def _who(owner: Row) -> str:
+    return machine.in_words(owner["host"], owner["process"])

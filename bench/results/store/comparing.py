@@ -8,7 +8,8 @@ from typing import Literal
 
 from fewshot_bench.experiment.selection import place_of
 from fewshot_bench.results.origin import machine, origin
-from fewshot_bench.results.store.snapshot import Row, Snapshot, StoredEpisode
+from fewshot_bench.results.store.snapshot import Snapshot
+from fewshot_bench.results.store.whole import Row, StoredEpisode
 
 # "conflict": with another result for an episode; "empty": known here, and nothing to compare there
 CellState = Literal["new", "extended", "equal", "conflict", "empty"]

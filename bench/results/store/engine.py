@@ -22,7 +22,7 @@ from fewshot_bench.results.store.checking import LONGEST_BYTES, check
 from fewshot_bench.results.store.upgrading import migrate
 
 APPLICATION_ID = 0x46534231  # "FSB1", in SQLite's header: the file is a results database of ours
-REVISIONS = ("0001", "0002", "0003")  # oldest to newest; the last is what `schema.py` describes
+REVISIONS = ("0001", "0002", "0003", "0004")  # oldest to newest; the last is what `schema.py` describes
 WAIT_SECONDS = 30
 
 
@@ -84,6 +84,23 @@ def is_gone(where: str) -> bool:
     return path is not None and path.parent.is_dir() and not path.exists()
 
 
+def is_same(one: str, other: str) -> bool:
+    """Whether two names name one database."""
+    paths = sqlite_path(one), sqlite_path(other)
+    if paths[0] is None or paths[1] is None:
+        return one == other
+    with explained(one):
+        return paths[0].exists() and paths[1].exists() and paths[0].samefile(paths[1])
+
+
+def refuse_folder(where: str) -> None:
+    """Raise DatabaseError where a folder is named in place of a database: SQLite would speak of the disk."""
+    path = sqlite_path(where)
+    with explained(where):
+        if path and path.is_dir():
+            raise DatabaseError(f"{where}: it is a folder; name a database file in it, or another with BENCH_DB")
+
+
 def sqlite_path(where: str) -> Path | None:
     """The file behind a path or a sqlite URL; None for a server."""
     if not is_url(where):
@@ -113,8 +130,11 @@ def _server_engine(where: str, write: bool) -> Engine:
         url = url.set(drivername="postgresql+psycopg")
     # readers see everything as one moment shows it, as on SQLite
     level = "READ COMMITTED" if write else "REPEATABLE READ"
+    # a server whose machine is gone says nothing: without these it would be listened to for hours
+    silence = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "tcp_user_timeout": 60_000}
+    options = {n: value for n, value in silence.items() if n not in url.query and "psycopg" in url.drivername}
     try:
-        return create_engine(url, poolclass=NullPool, isolation_level=level)
+        return create_engine(url, poolclass=NullPool, isolation_level=level, connect_args=options)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise UsageError(
             f"{without_password(where)}: no driver for it is installed ({error}): "
@@ -129,14 +149,17 @@ def _sqlite_engine(path: Path, write: bool) -> Engine:
             path.touch()  # here and never again: a file that is deleted in mid-run must not come back empty
     elif not path.exists() or not path.stat().st_size:
         raise NoResultsYet(f"{path}: there are no results yet; make some with `bench run`")
-    elif Path(f"{path}-journal").exists():
-        # a killed writer left its journal: SQLite must write once to roll it back, then reading is safe
-        with closing(sqlite3.connect(path, timeout=WAIT_SECONDS)) as connection:
-            connection.execute("SELECT count(*) FROM sqlite_master")
+
+    def opened(mode: str) -> sqlite3.Connection:
+        uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
+        return sqlite3.connect(uri, uri=True, timeout=WAIT_SECONDS, isolation_level=None)
 
     def connect() -> sqlite3.Connection:
-        uri = f"file:{quote(str(path.absolute()))}?mode={'rw' if write else 'ro'}"
-        connection = sqlite3.connect(uri, uri=True, timeout=WAIT_SECONDS, isolation_level=None)
+        if not write and Path(f"{path}-journal").exists():
+            # a killed writer left its journal: SQLite must write once to roll it back, then reading is safe
+            with closing(opened("rw")) as connection:
+                connection.execute("SELECT count(*) FROM sqlite_master")
+        connection = opened("rw" if write else "ro")
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_BYTES)
         connection.execute("PRAGMA foreign_keys=ON")
         if write:

@@ -14,7 +14,8 @@ from fewshot_bench.results.store.checksums import SEALED, recount, seal
 from fewshot_bench.results.store.comparing import ComparedCell, Comparison, compare
 from fewshot_bench.results.store.engine import explained, open_engine
 from fewshot_bench.results.store.schema import answers, cells, curves, episodes, runs, trainings
-from fewshot_bench.results.store.snapshot import Row, Snapshot, snapshot
+from fewshot_bench.results.store.snapshot import Snapshot, snapshot
+from fewshot_bench.results.store.whole import Row
 
 RUN_CONTENT = ("started_at", "command", "git_commit", "git_dirty", "facts")  # two rows equal in these are one run
 

@@ -9,35 +9,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Table, select
 
 from fewshot_bench.errors import DatabaseError
-from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.results.passwords import without_password
+from fewshot_bench.results.store import whole
 from fewshot_bench.results.store.checking import LONGEST_BYTES, check_values, is_plain_table
-from fewshot_bench.results.store.checksums import (
-    answers_sum,
-    check_census,
-    check_seal,
-    curves_sum,
-    episodes_sha256,
-    runs_sum,
+from fewshot_bench.results.store.checksums import check_census, check_seal
+from fewshot_bench.results.store.engine import explained, open_engine, refuse_folder, sqlite_path
+from fewshot_bench.results.store.schema import (
+    answers,
+    cells,
+    claims,
+    curves,
+    episodes,
+    metadata,
+    owners,
+    runs,
+    trainings,
 )
-from fewshot_bench.results.store.engine import explained, open_engine, sqlite_path
-from fewshot_bench.results.store.schema import answers, cells, curves, episodes, metadata, runs, trainings
 from fewshot_bench.results.store.scratch import scratch
-from fewshot_bench.results.store.snapshot import (
-    cell_identity,
-    check_answers,
-    check_episodes,
-    parsed,
-    refuse_folder,
-    training_identity,
-)
-from fewshot_bench.results.store.writing import COUNTED
+from fewshot_bench.results.store.whole import Row, StoredEpisode
 
 TAKEN = (runs, trainings, cells, episodes, answers, curves)
-Row = dict[str, Any]
+LOOKED_AT = (*TAKEN, owners, claims)
 
 
 @dataclass
@@ -69,9 +64,9 @@ def examine(where: str) -> Examined:
                 keys = connection.execute(select(*table.primary_key.columns)).scalars().all()
                 examination.tried(check_census, connection, table, keys)
             if path is None:
-                rows = {t.name: [dict(row) for row in connection.execute(select(t)).mappings()] for t in TAKEN}
+                rows = {t.name: [dict(row) for row in connection.execute(select(t)).mappings()] for t in LOOKED_AT}
     if path is not None:
-        rows = {table.name: list(_readable(path, table.name, examination.found)) for table in TAKEN}
+        rows = {table.name: list(_readable(path, table.name, examination.found)) for table in LOOKED_AT}
     return examination.of(rows)
 
 
@@ -110,6 +105,9 @@ class _Examination:
         """rows: by table, as they can be read."""
         intact = self.found.intact
         self.found.n_stored.update({name: len(found) for name, found in rows.items()})
+        for table in (owners, claims):
+            for row in rows[table.name]:
+                self.tried(check_seal, table, row)
         intact["runs"] = [row for row in rows["runs"] if self.tried(_check_run, row)]
         n_runs = {row["id"] for row in intact["runs"]}
         points = _grouped(rows["curves"], "training_key")
@@ -143,62 +141,45 @@ def _grouped(rows: list[Row], name: str) -> dict[str, list[Row]]:
 
 
 def _check_run(where: str, row: Row) -> None:
-    check_values(where, runs, row)
-    _check_seal(where, runs, row)
-    parsed(where, f"the facts of run {row['id']}", row["facts"])
+    _check_values(where, runs, [row])
+    whole.check_run(where, row)
 
 
 def _check_training(where: str, row: Row, n_runs: set[int]) -> None:
-    check_values(where, trainings, row)
-    training_identity(where, row)
-    _check_seal(where, trainings, row)
-    _refuse_unless(row["run_id"] in n_runs, where, f"the run of training {row['key']} is missing or damaged")
+    _check_values(where, trainings, [row])
+    whole.check_training(where, row)
+    _check_runs(where, f"training {row['key']}", {row["run_id"]}, n_runs)
 
 
 def _check_curves(where: str, row: Row, points: list[Row]) -> None:
-    for point in points:
-        check_values(where, curves, point)
-    total = curves_sum("", [(p["iteration"], p["name"], p["value"]) for p in points])
-    whole = "curves_sum" not in row or total == row["curves_sum"]
-    _refuse_unless(whole, where, f"the curves of training {row['key']} do not match their checksum")
+    _check_values(where, curves, points)
+    whole.check_curves(where, row, points)
 
 
 def _check_cell(where: str, row: Row, trained: dict[str, Row], measured: list[Row], n_runs: set[int]) -> None:
-    check_values(where, cells, row)
-    for episode in measured:
-        check_values(where, episodes, episode)
-    check_episodes(where, row["key"], [EpisodeResult(*(e[name] for name in COUNTED)) for e in measured])
-    key = row["key"]
-    there = row["training_key"] in trained
-    _refuse_unless(there, where, f"the training {row['training_key']} of cell {key} is missing or damaged")
-    cell_identity(where, row, trained[row["training_key"]])
-    _check_seal(where, cells, row)
-    whole = row["sha256"] == episodes_sha256([[e[name] for name in COUNTED] for e in measured])
-    _refuse_unless(whole, where, f"the episodes of cell {key} do not match their checksum")
-    total = runs_sum("", [(e["run_id"], e["number"] + 1) for e in measured])
-    _refuse_unless(total == row.get("runs_sum", total), where, f"the runs of cell {key} do not match their checksum")
-    behind = {row["run_id"], *(e["run_id"] for e in measured)}
-    _refuse_unless(behind <= n_runs, where, f"a run of cell {key} is missing or damaged")
+    _check_values(where, cells, [row])
+    _check_values(where, episodes, measured)
+    if row["training_key"] not in trained:
+        raise DatabaseError(f"{where}: the training {row['training_key']} of cell {row['key']} is missing or damaged")
+    whole.check_cell(where, row, trained[row["training_key"]])
+    found = [StoredEpisode(*(episode[name] for name in StoredEpisode._fields)) for episode in measured]
+    whole.check_episodes(where, row, found)
+    _check_runs(where, f"cell {row['key']}", {row["run_id"], *(episode.run_id for episode in found)}, n_runs)
 
 
 def _check_answers(where: str, row: Row, kept: list[Row]) -> None:
-    for answer in kept:
-        check_values(where, answers, answer)
-    check_answers(where, row, {answer["number"]: answer["labels"] for answer in kept})
-    whole = "answers_sum" not in row or row["answers_sum"] == answers_sum(
-        "", [(a["number"], a["labels"]) for a in kept]
-    )
-    _refuse_unless(whole, where, f"the answers of cell {row['key']} do not match their checksum")
+    _check_values(where, answers, kept)
+    whole.check_answers(where, row, {answer["number"]: answer["labels"] for answer in kept})
 
 
-def _check_seal(where: str, table: Any, row: Row) -> None:
-    if "checksum" in row:  # databases from before have none
-        check_seal(where, table, row)
+def _check_values(where: str, table: Table, rows: list[Row]) -> None:
+    for row in rows:
+        check_values(where, table, row)
 
 
-def _refuse_unless(whole: bool, where: str, said: str) -> None:
-    if not whole:
-        raise DatabaseError(f"{where}: {said}")
+def _check_runs(where: str, what: str, behind: set[int], n_runs: set[int]) -> None:
+    if not behind <= n_runs:
+        raise DatabaseError(f"{where}: a run of {what} is missing or damaged")
 
 
 def _readable(path: Path, table: str, found: Examined) -> Iterator[Row]:
@@ -212,7 +193,7 @@ def _readable(path: Path, table: str, found: Examined) -> Iterator[Row]:
         for order in ("", "DESC"):
             try:
                 for kind, sql in connection.execute(entry, [table]):
-                    if not is_plain_table(kind, sql or ""):
+                    if not is_plain_table(kind, str(sql or "")):
                         found.damage.append(f"{path}: what it calls {table} is no table that this program makes")
                         return
                 query = f"SELECT rowid AS _row, * FROM {table} NOT INDEXED ORDER BY rowid {order}"  # noqa: S608

@@ -126,6 +126,7 @@ owners = Table(  # a process that does units of work; it counts on as long as it
     Column("host", String(255), nullable=False),
     Column("process", String(255), nullable=False),  # what names it on its host, see `machine.process`
     Column("counter", BigInteger, nullable=False),
+    _sum("checksum"),  # over all but the counter
 )
 
 claims = Table(  # a unit of work that somebody is at
@@ -135,4 +136,5 @@ claims = Table(  # a unit of work that somebody is at
     Column("owner", String(32), ForeignKey("owners.id"), nullable=False, index=True),
     Column("name", Text, nullable=False),  # for people
     Column("since", String(32), nullable=False),  # for people: ISO 8601, UTC
+    _sum("checksum"),
 )

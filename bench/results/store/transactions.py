@@ -1,20 +1,22 @@
 """A transaction as a function, so that it can be done again when the server was away."""
 
-from __future__ import annotations
-
 import functools
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from fewshot_bench import machine
 from fewshot_bench.errors import DatabaseError
-from fewshot_bench.results.store.engine import explained, is_gone
+from fewshot_bench.results.passwords import without_password
+from fewshot_bench.results.store.engine import explained, is_gone, open_engine
 
-LONGEST_PAUSE_SECONDS = 15.0
+LONGEST_PAUSE_SECONDS = 3.0
 # SQLSTATE of a server that shuts down, starts or has no connection left, and of two transactions in each other's way
 PASSING = ("08", "57P0", "53300", "40001", "40P01")
 
@@ -22,53 +24,81 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-@dataclass
-class Patience:
-    """How long a server that is away is waited for, and who is told."""
-
-    seconds: float = 0.0
-    tell: Callable[[str], None] = lambda _: None
-
-
-class Database(Protocol):
-    """Has an engine, a name that may be shown, and patience."""
-
-    engine: Engine
-    where: str
-    patience: Patience
+@dataclass(frozen=True)
+class _Patience:
+    seconds: float
+    tell: Callable[[str], None]
+    given_up: Callable[[], bool]
 
 
-S = TypeVar("S", bound=Database)
+_patience: list[_Patience] = []  # of this process, the innermost last
 
 
-def transaction(method: Callable[Concatenate[S, Connection, P], R]) -> Callable[Concatenate[S, P], R]:
+@contextmanager
+def patient(
+    seconds: float, tell: Callable[[str], None], given_up: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
+    """Inside, the main thread waits this long for a server that is away, until it is `given_up`.
+
+    tell: is told once an outage; another thread fails at once
+    """
+    _patience.append(_Patience(seconds, tell, given_up))
+    try:
+        yield
+    finally:
+        _patience.pop()
+
+
+class Database:
+    """A results database that is open; `transaction` makes methods of it."""
+
+    def __init__(self, where: str, *, write: bool) -> None:
+        self.where = without_password(where)
+        self.engine = _patiently(lambda: open_engine(where, write=write))
+
+
+D = TypeVar("D", bound=Database)
+
+
+def transaction(method: Callable[Concatenate[D, Connection, P], R]) -> Callable[Concatenate[D, P], R]:
     """Make a method over a connection one transaction, done again, as long as there is patience, while the server is
     away. So doing it twice must be as good as once: the first one's end may be all that was lost.
     """  # fmt: skip
 
     @functools.wraps(method)
-    def transacted(self: S, *words: P.args, **named: P.kwargs) -> R:
-        began, pause = time.monotonic(), 0.25
-        while True:
+    def transacted(self: D, *words: P.args, **named: P.kwargs) -> R:
+        def once() -> R:
             try:
                 with explained(self.where), self.engine.begin() as connection:
                     return method(self, connection, *words, **named)
             except DatabaseError as error:
-                if is_gone(self.where):
-                    again = "bring it back, or begin anew with the same command"
-                    raise DatabaseError(f"{self.where}: the file was moved or deleted; {again}") from error
-                if not self.patience.seconds or not _passes(error.__cause__):
+                if not is_gone(self.where):
                     raise
-                if time.monotonic() - began > self.patience.seconds:
-                    waited = f"{self.patience.seconds:.0f} s were waited"
-                    again = "run the same command again, what was stored is safe"
-                    raise DatabaseError(f"{error}; {waited}: {again}") from error
-            if pause == 0.25:
-                self.patience.tell(f"the database's server is away; trying again for {self.patience.seconds:.0f} s")
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                again = "bring it back, or begin anew with the same command"
+                raise DatabaseError(f"{self.where}: the file was moved or deleted; {again}") from error
+
+        return _patiently(once)
 
     return transacted  # type: ignore[return-value]  # `self` comes by position, as methods are called
+
+
+def _patiently(once: Callable[[], R]) -> R:
+    began, pause = time.monotonic(), 0.25
+    while True:
+        try:
+            return once()
+        except DatabaseError as error:
+            is_main = threading.current_thread() is threading.main_thread()
+            if not _patience or not is_main or not _passes(error.__cause__):
+                raise
+            waited, patience = time.monotonic() - began, _patience[-1]
+            if waited > patience.seconds or patience.given_up():
+                again = "run the same command again, what was stored is safe"
+                raise DatabaseError(f"{error}; {waited:.0f} s were waited: {again}") from error
+        if pause == 0.25:
+            patience.tell(f"the database's server is away; trying again for {patience.seconds:.0f} s")
+        machine.pause(pause)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
 def _passes(error: Any) -> bool:

@@ -12,7 +12,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from fewshot_bench.errors import DatabaseError
 from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress
-from fewshot_bench.results.passwords import without_password
 from fewshot_bench.results.provenance import Provenance, now
 from fewshot_bench.results.store.checksums import (
     EDITED,
@@ -25,9 +24,8 @@ from fewshot_bench.results.store.checksums import (
     runs_sum,
     seal,
 )
-from fewshot_bench.results.store.engine import open_engine
 from fewshot_bench.results.store.schema import answers, cells, curves, episodes, runs, trainings
-from fewshot_bench.results.store.transactions import Patience, transaction
+from fewshot_bench.results.store.transactions import Database, transaction
 
 if TYPE_CHECKING:  # reading results must not import torch
     from fewshot_bench.experiment.identity import Cell, Training
@@ -37,13 +35,11 @@ StoredRow = dict[str, Any]
 AT_IT: StoredRow = {"state": "running", "reason": ""}
 
 
-class Writer:
+class Writer(Database):
     """One run's way to write. Opening it creates or migrates the database and records the run."""
 
-    def __init__(self, where: str, provenance: Provenance, patience: Patience | None = None) -> None:
-        self.engine = open_engine(where, write=True)
-        self.where = without_password(where)
-        self.patience = patience or Patience()
+    def __init__(self, where: str, provenance: Provenance) -> None:
+        super().__init__(where, write=True)
         self._grown: dict[str, Any] = {}  # cell key -> the SHA-256 over its episodes, which can go on
         self.run_id = self._begin(provenance)
 

@@ -63,7 +63,9 @@ from fewshot_bench.results import store
 record = store.Writer.record_episodes
 def recording(self, *rest):
     record(self, *rest)
-    Path("workers").write_text(" ".join(str(child.pid) for child in multiprocessing.active_children()))
+    workers = [child.pid for child in multiprocessing.active_children()]
+    Path("workers").write_text(" ".join(map(str, workers)))
+    os.kill(workers[0], signal.SIGSTOP)
     kill()
 store.Writer.record_episodes = recording
 """

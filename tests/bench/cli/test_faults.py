@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -243,3 +244,21 @@ def test_a_database_that_is_deleted_in_mid_run_is_one_line(place, bench, monkeyp
     assert ran.err.splitlines()[-1].startswith("bench: error: out/results.sqlite: the file was moved or deleted")
     assert "Traceback" not in ran.err
     assert not place.database.exists()
+
+
+def test_who_reads_the_beginning_of_an_export_is_not_an_error(run):
+    ends = os.pipe()
+    os.close(ends[0])
+    process = run.begin("export", out=ends[1])
+    os.close(ends[1])
+    assert process.communicate()[1] == ""
+    assert process.wait() == 0
+
+
+@pytest.mark.parametrize("words", [("export",), ("report", "--format", "html")])
+def test_an_output_that_cannot_be_written_is_one_line(words, run):
+    with Path("/dev/full").open("wb") as full:
+        process = run.begin(*words, out=full.fileno())
+        said = process.communicate()[1]
+    assert said == "bench: error: the output cannot be written: No space left on device\n"
+    assert process.wait() == 1

@@ -2,12 +2,14 @@
 
 import io
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from fewshot_bench.data import open_images
+from fewshot_bench.data.readers.faults import read_bounded
 from fewshot_bench.errors import DataError
 
 HTML = b"<!DOCTYPE html>\n<html><title>Quota exceeded</title></html>"
@@ -197,3 +199,13 @@ def test_a_large_photograph_is_fine_when_resized(photos, tmp_path, cache):
     images = open_images(str(photos.as_folder(tmp_path / "set")), cache, image_size=8)
     assert images.images.shape == (15, 3, 8, 8)
     assert not np.asarray(images.images[9]).any()  # bee0000 is black
+
+
+def test_a_small_file_needs_little_memory_however_large_it_might_be(tmp_path):
+    (tmp_path / "test.csv").write_bytes(b"filename,label\n")
+    tracemalloc.start()
+    try:
+        assert read_bounded(tmp_path / "test.csv", 2**28) == b"filename,label\n"
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()

@@ -12,7 +12,7 @@ from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.results.store import Claims, Reader, claiming
 from fewshot_bench.results.store.schema import owners
 
-UNIT = ("training", "a" * 16)
+UNIT, OTHER = ("training", "a" * 16), ("training", "b" * 16)
 
 
 def counter(claims: Claims) -> int:
@@ -37,7 +37,7 @@ def make(place, provenance, monkeypatch):
             if elsewhere:
                 patched.setattr(machine, "host", lambda: "elsewhere-00000000")
             made = Claims(place, run_id)
-            made._register()
+            made._beat()
         return made
 
     return claims
@@ -68,36 +68,50 @@ def test_whoever_claims_learns_how_far_it_is(make, place, provenance, cell, stor
     assert (state.state, state.checkpoint) == ("finished", "c" * 64)
 
 
-def test_an_owner_whose_counter_stands_still_is_dead(make, monkeypatch):
-    a, b = make(elsewhere=True), make()
-    a.claim(UNIT, "")
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that this process's clock shows, in a list; the world's stands still."""
     seconds = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: seconds[0])
-    monkeypatch.setattr(claiming, "now", lambda: "1970-01-01T00:00:00+00:00")  # no date is looked at
-    for moment, counts in ((0, True), (20, True), (60, True), (80, False), (85, False)):
-        seconds[0] = float(moment)
-        if counts:
-            assert a._beat()
+    monkeypatch.setattr(claiming, "now", lambda: "1970-01-01T00:00:00+00:00")
+    return seconds
+
+
+def test_an_owner_whose_counter_stands_still_is_dead(make, clock):
+    a, b = make(elsewhere=True), make()
+    a.claim(UNIT, "")
+    for moment in range(0, 91, 10):
+        clock[0] = float(moment)
+        if moment <= 60:
+            a._beat()
         b.bury_the_dead()
         assert b.claim(UNIT, "") is None
-    seconds[0] = 91.0  # 31 s after the last beat was seen
+    clock[0] = 91.0  # 31 s after the last beat was seen
     b.bury_the_dead()
     assert b.claim(UNIT, "") is not None
-    assert not a._beat()  # it wakes up, knows that it was buried, and lives on as a new one
-    a._register()
-    assert a._beat()
+
+
+def test_who_was_taken_for_dead_goes_on(make, clock):
+    a, b = make(elsewhere=True), make()
+    a.claim(UNIT, "")
+    for moment in range(0, 50, 10):
+        clock[0] = float(moment)
+        b.bury_the_dead()
+    assert a.claim(OTHER, "") is not None  # even before its next beat
+    assert b.claim(OTHER, "") is None
+    assert b.claim(UNIT, "") is not None
+    a._beat()
     assert a.claim(UNIT, "") is None
 
 
-def test_one_look_is_not_enough(make, monkeypatch):
+def test_time_in_which_nobody_looked_is_no_evidence(make, clock):
+    """The server was away for both, or the waiter itself slept."""
     a, b = make(elsewhere=True), make()
     a.claim(UNIT, "")
-    seconds = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: seconds[0])
-    b.bury_the_dead()
-    seconds[0] = 1e6  # the waiter itself slept
-    b.bury_the_dead()
-    assert b.claim(UNIT, "") is None
+    for moment in (0.0, 2.0, 1000.0, 1001.0):
+        clock[0] = moment
+        b.bury_the_dead()
+        assert b.claim(UNIT, "") is None
 
 
 def test_a_process_of_this_machine_that_is_gone_is_dead_at_once(make, monkeypatch):

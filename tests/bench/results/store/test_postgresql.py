@@ -10,7 +10,7 @@ from fewshot_bench.errors import DatabaseError
 from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.results.store import Reader, Writer
 from fewshot_bench.results.store.engine import REVISIONS, open_engine
-from fewshot_bench.results.store.transactions import Patience
+from fewshot_bench.results.store.transactions import patient
 
 OPENS = """
 import sys
@@ -72,46 +72,49 @@ def test_two_runs_in_one_cell_at_once(where, cell, store_cell, provenance):
 
 def test_a_server_that_restarts_is_waited_for(own_server, cell, store_cell, provenance):
     where, said = own_server.database("restarted"), []
-    writer = Writer(where, provenance, Patience(60, said.append))
+    writer = Writer(where, provenance)
     store_cell(writer, many(2))
     own_server.stop()
     back = threading.Timer(1.0, own_server.start)
     back.start()
-    store_cell(writer, many(4))
+    with patient(60, said.append):
+        store_cell(writer, many(4))
     back.join()
     assert Reader(where).episodes([cell.key])[cell.key] == tuple(many(4))
     assert said == ["the database's server is away; trying again for 60 s"]
 
 
-def test_patience_ends_in_one_line(own_server, cell, store_cell, provenance):
-    writer = Writer(own_server.database("away"), provenance, Patience(0.5))
+@pytest.mark.parametrize(("seconds", "stopped"), [(0.5, False), (600, True)])
+def test_patience_ends_in_one_line(seconds, stopped, own_server, cell, store_cell, provenance):
+    writer = Writer(own_server.database(f"away{stopped}".lower()), provenance)
     own_server.stop()
     try:
         began = time.monotonic()
-        with pytest.raises(DatabaseError, match="run the same command again, what was stored is safe") as error:
+        again = "run the same command again, what was stored is safe"
+        with patient(seconds, lambda _: None, lambda: stopped), pytest.raises(DatabaseError, match=again) as error:
             store_cell(writer, many(2))
-        assert time.monotonic() - began >= 0.5
+        assert stopped or time.monotonic() - began >= seconds
         assert "\n" not in str(error.value)
     finally:
         own_server.start()
 
 
-def test_a_copy_is_kept_before_a_migration(where, cell, store_cell, provenance):
+def test_a_copy_is_kept_before_a_migration(where, cell, store_cell, provenance, make_old):
     store_cell(Writer(where, provenance), many(3))
-    with open_engine(where, write=True).begin() as c:
-        for table in ("claims", "owners", "census"):
-            c.execute(text(f"DROP TABLE {table}"))
-        for table, names in {
-            "runs": ["checksum"],
-            "trainings": ["curves_sum", "checksum"],
-            "cells": ["answers_sum", "runs_sum", "checksum"],
-        }.items():
-            for name in names:
-                c.execute(text(f"ALTER TABLE {table} DROP COLUMN {name}"))
-        c.execute(text("UPDATE alembic_version SET version_num = :old"), {"old": REVISIONS[1]})
+    make_old(where, REVISIONS[1])
     with pytest.raises(DatabaseError, match="its schema is old; `bench run` on it upgrades it"):
         Reader(where)
     Writer(where, provenance)
     assert Reader(where).episodes([cell.key])[cell.key] == tuple(many(3))
     with open_engine(where, write=False).begin() as c:
         assert c.execute(text(f"SELECT count(*) FROM before_{REVISIONS[1]}.episodes")).scalar() == 3  # noqa: S608
+
+
+def test_curves_come_in_the_order_in_which_they_are_asked_for(where, make_training, provenance):
+    """A table has none, and an update moves its row to the end."""
+    writer, made = Writer(where, provenance), [make_training("transfer", seed=seed) for seed in range(3)]
+    for training in made:
+        writer.start_training(training)
+    keys = [training.key for training in made]
+    for asked in (keys, keys[::-1]):
+        assert list(Reader(where).curves(asked)) == asked

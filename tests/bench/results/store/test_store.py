@@ -138,7 +138,7 @@ def test_a_changed_number_is_found(change, writer, where, cell, store_cell):
     store_cell(writer, results(3))
     assert Reader(where).episodes([cell.key])
     edit(where, change)
-    with pytest.raises(DatabaseError, match=f"the episodes of cell {cell.key} do not match their checksum"):
+    with pytest.raises(DatabaseError, match=rf"the episodes of cell {cell.key} \({cell.name}\) do not match their"):
         Reader(where).episodes([cell.key])
 
 

@@ -52,11 +52,11 @@ def many(n: int) -> list[EpisodeResult]:
 
 def test_what_a_killed_writer_left_is_rolled_back(writer, where, cell, store_cell, processes):
     store_cell(writer, many(3000))
-    clean = Path(where).read_bytes()
+    clean, reader = Path(where).read_bytes(), Reader(where)
     assert processes.begin(KILLED, where).wait() == -signal.SIGKILL
     assert Path(f"{where}-journal").stat().st_size > 0
     assert Path(where).read_bytes() != clean  # so that there is something to roll back
-    assert Reader(where).episodes([cell.key])[cell.key] == tuple(many(3000))
+    assert reader.episodes([cell.key])[cell.key] == tuple(many(3000))  # it was open before
     assert Path(where).read_bytes() == clean
 
 

@@ -197,6 +197,7 @@ def test_rows_that_are_missing_with_all_that_names_them_are_noticed(stored, cell
     for table in ("answers", "episodes", "cells"):
         rows(stored, f"DELETE FROM {table}")  # noqa: S608
     refused(lambda: Reader(stored).all_cells(), f"the table cells is not whole, {cell.key} missing")
+    refused(lambda: Reader(stored).cell(cell.key), f"the table cells is not whole, {cell.key} missing")
 
 
 def test_damage_is_not_sealed_by_what_is_written_next(stored, writer, cell, store_cell):

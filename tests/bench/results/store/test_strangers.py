@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from fewshot_bench import machine
 from fewshot_bench.doctor.stored_alarms import stored_alarms
 from fewshot_bench.errors import BenchError, DatabaseError
 from fewshot_bench.experiment.episodes import BANK_VERSION, Setting
@@ -21,7 +20,7 @@ from fewshot_bench.methods.interface import CORE_VERSION
 from fewshot_bench.methods.registry import find_method
 from fewshot_bench.replay.rebuild import find_stored, rebuild
 from fewshot_bench.results.exchange.export import long_rows
-from fewshot_bench.results.store import Reader, Writer
+from fewshot_bench.results.store import Claims, Reader, Writer
 from fewshot_bench.results.store.comparing import compare
 from fewshot_bench.results.store.salvage import salvage
 from fewshot_bench.results.store.schema import metadata
@@ -61,10 +60,8 @@ def stored(where, provenance, cell) -> str:
     writer.finish_training(cell.training, TrainingProgress(43, 9, 1.0, 1, "cpu"), "c" * 64)
     results = [EpisodeResult(i, f"{i:016x}", 3, 12, Answers(bytes([0] * 12))) for i in range(3)]
     writer.record_episodes(cell, "label", "bench run --data x", results, 1.0)
-    with opened(Path(where)) as connection:
-        connection.execute("INSERT INTO owners VALUES ('o', 1, ?, ?, 5)", [machine.host(), machine.process()])
-        connection.execute("INSERT INTO claims VALUES ('cell x', 'o', 'name', '2026')")
-        connection.commit()
+    claims = Claims(where, writer.run_id)
+    claims.claim(("cell", "x"), "name")
     return where
 
 

@@ -1,0 +1,36 @@
+"""A small share of the soak: every row of its table does something at least, and nothing is wrong."""
+
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.contest.environments import ROOT
+from benchmarks.soak import record, scarcity
+from benchmarks.soak.rows import ROWS
+
+
+@pytest.fixture(scope="module")
+def soaked() -> dict[str, list[str]]:
+    """The columns of the table, by what was done."""
+    command = [sys.executable, "-m", "benchmarks.soak", "--share", "0.005"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) == len(ROWS), done.stderr
+    assert (done.returncode == 0) == all(row[2] == "0" for row in rows)
+    return {row[0]: [*row, done.stderr] for row in rows}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ROWS)
+def test_nothing_is_wrong(name, soaked):
+    if why := {"clocks": scarcity.no_clock(), "disks": scarcity.no_disk()}.get(name):
+        pytest.skip(why)
+    _, figure, wrong, *_, said = soaked[str(ROWS[name].__doc__)]
+    assert wrong == "0", said
+    assert figure
+
+
+def test_the_page_has_what_was_measured():
+    """No number of it was typed by hand."""
+    assert f"-->\n{record.markdown(record.kept(ROWS))}\n<!--" in record.PAGE.read_text(encoding="utf-8")
