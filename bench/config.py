@@ -168,6 +168,13 @@ class GridConfig:
 
 
 @dataclass(frozen=True)
+class FamilyConfig:
+    """What is published for one kind of images; the methods' tables are checked where methods are known: grid.py."""
+
+    methods: dict[str, dict[str, Any]]  # by method: what a variant may say, too, which then counts
+
+
+@dataclass(frozen=True)
 class Config:
     """The whole of bench.toml. `methods` and `adaptation` are checked where methods are known: grid.py."""
 
@@ -182,6 +189,7 @@ class Config:
     budgets: dict[str, Budget]
     grids: dict[str, GridConfig]
     methods: dict[str, dict[str, Any]]
+    families: dict[str, FamilyConfig]
 
 
 def packaged_text() -> str:
@@ -233,7 +241,7 @@ def _config(tables: dict[str, Any]) -> Config:
     for name, section in tables.items():
         if not isinstance(section, dict):
             raise UsageError(f"{name} = {shown(section)} must be a section [{name}]")
-    for name in ("budgets", "grids", "methods", "tuning"):
+    for name in ("budgets", "grids", "methods", "tuning", "families"):
         for entry, table in tables[name].items():
             if not isinstance(table, dict):
                 raise UsageError(f"[{name}] {entry} = {shown(table)} must be a table [{name}.{entry}]")
@@ -249,6 +257,7 @@ def _config(tables: dict[str, Any]) -> Config:
         budgets={name: _budget(table, f"budgets.{name}") for name, table in tables["budgets"].items()},
         grids={name: build(GridConfig, table, f"grids.{name}") for name, table in tables["grids"].items()},
         methods=tables["methods"],
+        families={name: build(FamilyConfig, table, f"families.{name}") for name, table in tables["families"].items()},
     )
     _check_names(config)
     return config

@@ -101,6 +101,28 @@ def test_fewer_episodes_at_more_ways_are_the_first_of_the_same(full_size):
     assert {c.n_episodes for c in fewer if (c.setting.n_way, c.setting.n_shot) == (35, 5)} < set(range(60))
 
 
+def test_characters_are_trained_and_fitted_as_published_for_them(full_size):
+    characters = replace(full_size, family="characters")
+    config = replace(load(), methods=load().methods | {"own": {"method": "maml", "inner_steps": 3}})
+    names = ("maml", "fomaml", "reptile", "transfer", "protonet", "own")
+    there, here = (of(config, images, methods=names, ways=(20,), shots=(1,)) for images in (full_size, characters))
+    before, after = ({c.variant: c for c in found} for found in (there, here))
+    for variant in ("maml", "fomaml", "own"):
+        settings, rule = after[variant].training.settings, after[variant].adaptation
+        assert (settings.inner_rate(5), settings.inner_rate(20)) == (2.0, 2.0)  # 5 x 0.4, 20 x 0.1
+        assert settings.inner_steps == (3 if variant == "own" else 1)
+        assert rule is not None
+        assert (rule.rate(5), rule.rate(20), rule.rate(2), rule.steps) == (2.0, 2.0, 0.8, 3)
+        assert before[variant].training.settings.inner_rate(5) == 0.05
+    assert after["reptile"].training.n_shot == after["reptile"].training.settings.train_shot == 10
+    for variant in ("maml", "reptile"):
+        assert after[variant].key != before[variant].key
+        assert after[variant].training.key != before[variant].training.key
+    for variant in ("transfer", "protonet"):
+        assert after[variant].key == before[variant].key
+    assert of(config, replace(full_size, family="drawings"), methods=names, ways=(20,), shots=(1,)) == there
+
+
 def test_options_narrow_a_grid(full_size):
     found = of(load(), full_size, methods=("maml",), ways=(20,), shots=(1, 5), seeds=(3,), budget="smoke")
     assert [cell.name for cell in found] == ["maml-20w1s-s3", "maml-20w5s-s3"]
