@@ -208,7 +208,7 @@ def load(path: Path | None = None) -> Config:
     tables = parse_toml(packaged_text())
     if path is not None:
         try:
-            tables = _overlay(tables, parse_toml(read_bytes(path)))
+            tables = overlay(tables, parse_toml(read_bytes(path)))
         except ParseError as error:
             raise UsageError(f"{path}: {error}") from None
         except OSError as error:
@@ -219,7 +219,7 @@ def load(path: Path | None = None) -> Config:
         raise UsageError(f"{path or 'bench.toml'}: {error}") from None
 
 
-def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """`above` laid over `below`, table by table. A variant is replaced whole: half of one is another one."""
     merged = dict(below)
     for key, value in above.items():
@@ -229,7 +229,7 @@ def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         elif both and key == "episodes" and not any("w" in at for at in value):  # it speaks of all ways
             merged[key] = {at: n for at, n in below[key].items() if "w" not in at} | value
         else:
-            merged[key] = _overlay(below[key], value) if both else value
+            merged[key] = overlay(below[key], value) if both else value
     return merged
 
 

@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from fewshot_bench.config import AugmentationConfig, Config, choose
+from fewshot_bench.config import AugmentationConfig, Config, choose, overlay
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import UsageError, did_you_mean
 from fewshot_bench.experiment.asking import UnusableVariant, asked, training_setting_of, versions_of
@@ -101,7 +101,7 @@ def variant(config: Config, name: str, family: str = "") -> Variant:
         method = find_method(method_name)
     except UnusableMethod as error:
         raise UnusableVariant(f"[methods.{name}] method = {method_name!r}: {error}") from None
-    table = for_family(config, method_name, family) | table
+    table = overlay(for_family(config, method_name, family), table)
     where = f"families.{family}.methods.{method_name}" if family else f"methods.{name}"  # without a family comes first
 
     def answered() -> Any:
@@ -200,9 +200,9 @@ def inherited(config: Config, budget: str, chosen: Variant) -> dict[str, tuple[A
     return rule | {"iterations": (iterations(config.budgets[budget], chosen), own if spent.own else of_budget)}
 
 
-def _iterations(config: Config, budget: str, chosen: Variant, wanted: tuple[int, int]) -> int:
+def _iterations(config: Config, budget: str, chosen: Variant, wanted: tuple[int, int], family: str) -> int:
     """Outer updates of a variant that trains on (n_way, n_shot), as the protocol says."""
-    like = variant(config, chosen.spent.cost_of) if chosen.spent.cost_of else None
+    like = variant(config, chosen.spent.cost_of, family) if chosen.spent.cost_of else None
     return iterations(config.budgets[budget], chosen, like, (*wanted, config.training.query))
 
 
@@ -359,7 +359,7 @@ def _training(
         n_way=n_way,
         n_shot=n_shot,
         n_query=size.query if n_way else 0,
-        iterations=_iterations(config, request.budget, chosen, wanted),
+        iterations=_iterations(config, request.budget, chosen, wanted, images.family),
         seed=seed,
         augmentation=config.augmentation,
         backbone=config.model.backbone,

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -121,6 +122,38 @@ def test_characters_are_trained_and_fitted_as_published_for_them(full_size):
     for variant in ("transfer", "protonet"):
         assert after[variant].key == before[variant].key
     assert of(config, replace(full_size, family="drawings"), methods=names, ways=(20,), shots=(1,)) == there
+
+
+def test_a_variants_own_keys_count_before_its_familys_those_of_its_rule_too(full_size):
+    own = {"method": "maml", "inner_steps": 3, "adaptation": {"steps": 50}}
+    (cell,) = of(
+        with_variant(load(), "own", own),
+        replace(full_size, family="characters"),
+        methods=("own",),
+        ways=(5,),
+        shots=(1,),
+    )
+    assert (cell.training.settings.inner_steps, cell.training.settings.inner_lr_per_way) == (3, 0.4)
+    assert cell.adaptation == Adaptation(steps=50, lr_per_way=0.4, lr_most=2.0)
+
+
+def test_as_much_as_another_variant_costs_is_counted_on_the_same_data(full_size):
+    """An update of MAML passes 900 images forward and backward; on characters, with one inner step, 500."""
+    updates = {}
+    for family in ("", "characters"):
+        chosen = {"methods": ("transfer-equal", "maml-mtl"), "ways": (5,), "shots": (1,)}
+        found = of(load(), replace(full_size, family=family), **chosen)
+        equal, mtl = (c.training.iterations for c in found)
+        updates[family] = equal * 64 / mtl
+    assert updates[""] == pytest.approx(1300, rel=0.001)
+    assert updates["characters"] == pytest.approx(900, rel=0.001)
+
+
+def test_photographs_keep_their_keys(full_size):
+    """Digest of all keys that the three grids had before there were families, at the published budgets."""
+    found = [c for grid in ("full", "controls", "beta") for c in of(load(), full_size, grid=grid, budget="paper")]
+    keys = "".join(f"{c.name}{c.training.key}{c.key}" for c in found)
+    assert sha256(keys.encode()).hexdigest() == "a50cd05e0eeb6ddd8bf3b56b62b215b4521b787a0e4bab770bcd6be4b5c6c180"
 
 
 def test_options_narrow_a_grid(full_size):
