@@ -9,7 +9,6 @@ import dataclasses
 import json
 import math
 import shlex
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
@@ -22,17 +21,12 @@ from fewshot_bench.errors import NothingSelected, UsageError
 from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.grid import fitted_at_test
 from fewshot_bench.experiment.identity import Cell
-from fewshot_bench.experiment.plan import Plan
 from fewshot_bench.experiment.records import EpisodeResult, StoredCell
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.later import mentioned
 from fewshot_bench.results.provenance import now
 from fewshot_bench.results.store import Reader
-from fewshot_bench.running import runner
-from fewshot_bench.running.planning import plan_of, seconds_of
-from fewshot_bench.running.recording import workplace
-from fewshot_bench.running.tasks import BaseClasses
 from fewshot_bench.settings import build
 from fewshot_bench.tables.parsing import toml_line
 from fewshot_bench.tables.summary import over_episodes
@@ -155,44 +149,6 @@ def _candidates(chosen: Chosen, name: str, group: TuningGroup) -> Iterator[Candi
             )
             if tried:
                 yield Candidate(variant, n_way, name, rule, tried)
-
-
-def expected_seconds(tuning: Tuning) -> tuple[float, float]:
-    """(training, testing): seconds to come on one core, from the database's history or from steps timed now."""
-    plan = plan_of(tuning.chosen)
-    known = seconds_of(plan, tuning.chosen.database)
-    unknown = [todo for todo in plan.todo if None in known[todo.training.key]]
-    timed = _timed(tuning, replace(plan, todo=tuple(unknown))) if unknown else {}
-    seconds = [timed.get(todo.training.key, known[todo.training.key]) for todo in plan.todo]
-    return sum(s[0] or 0.0 for s in seconds), sum(s[1] or 0.0 for s in seconds)
-
-
-def _timed(tuning: Tuning, plan: Plan) -> dict[str, tuple[float, float]]:
-    """Training key -> (training, testing) seconds, from its second step and the images of its cells."""
-    lab = workplace(tuning.chosen, "cpu", 1).open(lambda: False)
-    found = {}
-    for todo in plan.todo:
-        training = todo.training
-        method = runner.build(training, lab)
-        source = BaseClasses(
-            lab.images, lab.images.classes_of(training.base_parts), lab.gallery, training.data_identity
-        )
-        method.step(source)
-        begun, drawn = time.perf_counter(), source.images_drawn
-        method.step(source)
-        step = time.perf_counter() - begun
-        per_image = step / max(1, source.images_drawn - drawn)
-        images = sum(_images(p.cell) * (p.cell.n_episodes - p.n_done) for p in todo.cells)
-        found[training.key] = (step * training.iterations, per_image * images)
-    return found
-
-
-def _images(cell: Cell) -> int:
-    """That pass through the network in one test episode; those of the queries only there."""
-    setting = cell.setting
-    support = setting.n_way * setting.n_shot
-    passes = math.prod(cell.adaptation.schedule(support)) if cell.adaptation else support
-    return passes + setting.n_way * setting.n_query // 3
 
 
 def document(tuning: Tuning, scores: list[Score]) -> str:
