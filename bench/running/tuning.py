@@ -83,6 +83,19 @@ class Tuning:
         found = [_score(candidate, stored, episodes) for candidate in self.candidates]
         return sorted(found, key=lambda s: (order[_place(s.candidate)], -s.accuracy, s.candidate.images))
 
+    def entry(self, score: Score) -> dict[str, Any]:
+        """A candidate's rule, resolved, and what it came to, as the file has them."""
+        candidate = score.candidate
+        return {
+            "variant": candidate.variant,
+            "n_way": candidate.n_way,
+            "from_shot": self.groups[candidate.group].from_shot,
+            "adaptation": mentioned(candidate.cells[0].adaptation),
+            "accuracy": round(score.accuracy, 6),
+            "half_width": None if score.half_width is None else round(score.half_width, 6),
+            "n_episodes": score.n_episodes,
+        }
+
 
 def _score(
     candidate: Candidate, stored: Mapping[str, StoredCell], episodes: Mapping[str, tuple[EpisodeResult, ...]]
@@ -171,13 +184,13 @@ def document(tuning: Tuning, scores: list[Score]) -> str:
         f"n_candidates = {len(scores)}",
     ]
     for score in best:
-        lines += ["", "[[rules]]", *_entry(tuning, score)]
+        lines += ["", "[[rules]]", *_lines(tuning.entry(score))]
     for score in scores:
         keys = [cell.key for cell in score.candidate.cells]
         lines += [
             "",
             "[[candidates]]",
-            *_entry(tuning, score),
+            *_lines(tuning.entry(score)),
             f"cells = {toml_line(keys)}",
             f"seconds = {score.seconds:.1f}",
         ]
@@ -188,22 +201,12 @@ def document(tuning: Tuning, scores: list[Score]) -> str:
             "iterations": training.iterations,
             "seconds": round(trainings[key].seconds, 1),
         }
-        lines += ["", "[[trainings]]", *(f"{name} = {toml_line(value)}" for name, value in told.items())]
+        lines += ["", "[[trainings]]", *_lines(told)]
     return "\n".join(lines) + "\n"
 
 
-def _entry(tuning: Tuning, score: Score) -> list[str]:
-    candidate = score.candidate
-    told = {
-        "variant": candidate.variant,
-        "n_way": candidate.n_way,
-        "from_shot": tuning.groups[candidate.group].from_shot,
-        "adaptation": mentioned(candidate.cells[0].adaptation),
-        "accuracy": round(score.accuracy, 6),
-        "half_width": None if score.half_width is None else round(score.half_width, 6),
-        "n_episodes": score.n_episodes,
-    }
-    return [f"{name} = {toml_line(value)}" for name, value in told.items() if value is not None]
+def _lines(entry: Mapping[str, Any]) -> list[str]:
+    return [f"{name} = {toml_line(value)}" for name, value in entry.items() if value is not None]
 
 
 def _place(candidate: Candidate) -> tuple[str, int, str]:
