@@ -141,8 +141,8 @@ def test_as_much_as_another_variant_costs_is_counted_on_the_same_data(full_size)
     """An update of MAML passes 900 images forward and backward; on characters, with one inner step, 500."""
     updates = {}
     for family in ("", "characters"):
-        chosen = {"methods": ("transfer-equal", "maml-mtl"), "ways": (5,), "shots": (1,)}
-        found = of(load(), replace(full_size, family=family), **chosen)
+        methods, images = ("transfer-equal", "maml-mtl"), replace(full_size, family=family)
+        found = of(load(), images, methods=methods, ways=(5,), shots=(1,))
         equal, mtl = (c.training.iterations for c in found)
         updates[family] = equal * 64 / mtl
     assert updates[""] == pytest.approx(1300, rel=0.001)
