@@ -1,7 +1,7 @@
 """A few-shot image-classification benchmark: it decides what to run, runs it and remembers it.
 
-From Python: `plan` and `run` train and test, `results`, `episodes` and `curves` read what is stored as pandas tables.
-README.md shows them; each is imported when it is first used.
+From Python: `plan` and `run` train and test, `tune` chooses rules of fitting, `results`, `episodes` and `curves` read
+what is stored as pandas tables. README.md shows them; each is imported when it is first used.
 
 Start reading at `running/runner.py`, where a model is trained and tested: `Method.step` is the next hop, and the
 science. `running/recording.py` is where a run's plan, its work and the database meet. ARCHITECTURE.md has the map.
@@ -15,16 +15,17 @@ if TYPE_CHECKING:
     from fewshot_bench.methods.registry import register
     from fewshot_bench.replay.model import load
     from fewshot_bench.results.frames import curves, episodes, results
-    from fewshot_bench.running.library import plan, run
+    from fewshot_bench.running.library import plan, run, tune
 
 __version__ = "0.1.0"
-__all__ = ["check_method", "curves", "episodes", "load", "plan", "register", "results", "run"]
+__all__ = ["check_method", "curves", "episodes", "load", "plan", "register", "results", "run", "tune"]
 
 # public name -> the module that has it; each stands above once more, for type checkers and editors
 _HOMES = {
     "check_method": "methods.contract",
     "plan": "running.library",
     "run": "running.library",
+    "tune": "running.library",
     "results": "results.frames",
     "episodes": "results.frames",
     "curves": "results.frames",

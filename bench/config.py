@@ -168,6 +168,13 @@ class GridConfig:
 
 
 @dataclass(frozen=True)
+class FamilyConfig:
+    """What is published for one kind of images; the methods' tables are checked where methods are known: grid.py."""
+
+    methods: dict[str, dict[str, Any]]  # by method: what a variant may say, too, which then counts
+
+
+@dataclass(frozen=True)
 class Config:
     """The whole of bench.toml. `methods` and `adaptation` are checked where methods are known: grid.py."""
 
@@ -182,6 +189,7 @@ class Config:
     budgets: dict[str, Budget]
     grids: dict[str, GridConfig]
     methods: dict[str, dict[str, Any]]
+    families: dict[str, FamilyConfig]
 
 
 def packaged_text() -> str:
@@ -200,7 +208,7 @@ def load(path: Path | None = None) -> Config:
     tables = parse_toml(packaged_text())
     if path is not None:
         try:
-            tables = _overlay(tables, parse_toml(read_bytes(path)))
+            tables = overlay(tables, parse_toml(read_bytes(path)))
         except ParseError as error:
             raise UsageError(f"{path}: {error}") from None
         except OSError as error:
@@ -211,7 +219,7 @@ def load(path: Path | None = None) -> Config:
         raise UsageError(f"{path or 'bench.toml'}: {error}") from None
 
 
-def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """`above` laid over `below`, table by table. A variant is replaced whole: half of one is another one."""
     merged = dict(below)
     for key, value in above.items():
@@ -221,7 +229,7 @@ def _overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         elif both and key == "episodes" and not any("w" in at for at in value):  # it speaks of all ways
             merged[key] = {at: n for at, n in below[key].items() if "w" not in at} | value
         else:
-            merged[key] = _overlay(below[key], value) if both else value
+            merged[key] = overlay(below[key], value) if both else value
     return merged
 
 
@@ -233,7 +241,7 @@ def _config(tables: dict[str, Any]) -> Config:
     for name, section in tables.items():
         if not isinstance(section, dict):
             raise UsageError(f"{name} = {shown(section)} must be a section [{name}]")
-    for name in ("budgets", "grids", "methods", "tuning"):
+    for name in ("budgets", "grids", "methods", "tuning", "families"):
         for entry, table in tables[name].items():
             if not isinstance(table, dict):
                 raise UsageError(f"[{name}] {entry} = {shown(table)} must be a table [{name}.{entry}]")
@@ -249,6 +257,7 @@ def _config(tables: dict[str, Any]) -> Config:
         budgets={name: _budget(table, f"budgets.{name}") for name, table in tables["budgets"].items()},
         grids={name: build(GridConfig, table, f"grids.{name}") for name, table in tables["grids"].items()},
         methods=tables["methods"],
+        families={name: build(FamilyConfig, table, f"families.{name}") for name, table in tables["families"].items()},
     )
     _check_names(config)
     return config

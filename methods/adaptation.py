@@ -35,6 +35,7 @@ class Adaptation:
     batch_size: int = 64  # images in a mini-batch, beyond that
     batches: int = 50  # mini-batch steps, beyond that; at least
     epochs: int = 2  # through the support set, beyond that; at least
+    lr_most: float = later(0.0)  # and no more than this, however many the ways; 0: without end
     optimizer: OptimizerName = later("sgd")  # adam: its state is new for each task
     head: HeadName = later("")  # fitted to frozen features in place of all that stands above; see frozen.py
 
@@ -42,6 +43,10 @@ class Adaptation:
     def identity(self) -> dict[str, Any]:
         """What a result depends on."""
         return {"head": self.head, "head_version": HEAD_VERSION} if self.head else mentioned(self)
+
+    def rate(self, n_way: int) -> float:
+        """In units of mean cross-entropy."""
+        return min(self.lr_per_way * n_way, self.lr_most or math.inf)
 
     def schedule(self, n_support: int) -> tuple[int, int]:
         """(images in a step, steps) for a support set of n_support images."""
@@ -206,4 +211,4 @@ def fit(logits_of: Network, weights: Weights, support: Batch, rule: Adaptation, 
     n_way = weights["head_bias"].shape[1]
     batches = slices(images, labels, *rule.schedule(images.shape[1]))
     copies = {name: w.detach().clone().requires_grad_() for name, w in weights.items()}
-    return adapt(logits_of, copies, batches, UPDATES[rule.optimizer](rule.lr_per_way * n_way), only=only)[0]
+    return adapt(logits_of, copies, batches, UPDATES[rule.optimizer](rule.rate(n_way)), only=only)[0]

@@ -37,7 +37,7 @@ class Anil(Maml):
             linear,
             self.head.weights(len(labels)),
             slices(support, labels, min(s.inner_batch, labels.shape[1]), s.inner_steps),
-            sgd(s.inner_lr_per_way * self.problem.n_way),
+            sgd(s.inner_rate(self.problem.n_way)),
             second_order=not s.first_order,
         )
         if observed and self.tracks_moments:

@@ -2,12 +2,14 @@
 
 The outer gradient goes through the inner steps exactly; with `first_order` (FOMAML) the inner gradients count
 as constants. Hyper-parameters as in the published code, whose inner rate of 0.01 is on a loss summed over the
-classes: 0.01 times n_way in the units used here, the mean cross-entropy.
+classes: 0.01 times n_way in the units used here, the mean cross-entropy. Characters have those of Omniglot, see
+[families] in bench.toml.
 Deviations: every parameter is adapted, batch-norm's scale and shift too (the published code has no scale and
 does not adapt the shift; re-implementations do); by default batch-norm takes its moments from the support set,
 not from the queries (`norm = "transductive"` is the published way).
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -17,6 +19,7 @@ from torch import Tensor
 from fewshot_bench.methods.adaptation import adapt, classifier, query_logits, sgd, slices
 from fewshot_bench.methods.heads import cross_entropy
 from fewshot_bench.methods.interface import Episodes, Problem, TaskSource
+from fewshot_bench.methods.later import later
 from fewshot_bench.methods.meta_learner import MetaLearner
 from fewshot_bench.methods.optimizers import OptimizerName, make_optimizer
 from fewshot_bench.methods.trunk import Moments, Norm, Weights
@@ -30,6 +33,7 @@ class MamlSettings:
 
     first_order: bool = False
     inner_lr_per_way: float = 0.01  # times n_way: the rate in units of mean cross-entropy; published code
+    inner_lr_most: float = later(0.0)  # and no more than this, however many the ways; 0: without end
     inner_steps: int = 5  # published code
     inner_batch: int = 200  # images in a sub-batch, where the support set is larger (Algorithm 1, line 5)
     meta_batch: int = 4  # tasks in an outer update; published code
@@ -38,6 +42,10 @@ class MamlSettings:
     clip: float = field(default=10.0, metadata={"min": 1e-6})  # largest entry of a gradient; published code
     task_reduction: Reduction = "mean"  # "sum" is Algorithm 1, line 7, to the letter
     norm: Norm = "support"
+
+    def inner_rate(self, n_way: int) -> float:
+        """In units of mean cross-entropy."""
+        return min(self.inner_lr_per_way * n_way, self.inner_lr_most or math.inf)
 
 
 class Maml(MetaLearner):
@@ -76,7 +84,7 @@ class Maml(MetaLearner):
             classifier(self.trunk),
             self.start(episodes),
             slices(images, labels, min(s.inner_batch, images.shape[1]), s.inner_steps),
-            sgd(s.inner_lr_per_way * self.problem.n_way),
+            sgd(s.inner_rate(self.problem.n_way)),
             second_order=not s.first_order,
             recompute=self.execution.recompute,
         )

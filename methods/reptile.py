@@ -1,7 +1,8 @@
 """Reptile (Nichol, Achiam, Schulman 2018): move the initialisation towards the weights that each task ends at.
 
 As published: 15 shots in a training task whatever the test's, 8 inner steps of Adam with beta1 = 0 on
-mini-batches of 10, 5 tasks in an outer step, and an outer step that falls linearly from 1 to 0.
+mini-batches of 10, 5 tasks in an outer step, and an outer step that falls linearly from 1 to 0. For characters, as on
+Omniglot, 10 shots and 5 steps ([families] in bench.toml).
 Deviations: Adam's second moments persist from one outer step to the next as published, but each of the
 meta-batch's tasks keeps its own (published: one set, used by the tasks in turn), so that tasks do not depend
 on their order; mini-batches run through the task's shuffled images without shuffling them again, so that with many

@@ -68,19 +68,19 @@ def test_the_worked_example_is_computed_from_the_shipped_baseline():
         for cell in (stored_cell.score for stored_cell in stored.cells)
         if (cell.n_way, cell.n_shot) == (5, 1)
     }
-    protonet, transfer, maml = (counts[name] for name in ("protonet", "transfer", "maml"))
+    protonet, transfer, reptile = (counts[name] for name in ("protonet", "transfer", "reptile"))
     for name, row in (("protonet", protonet), ("transfer", transfer), ("protonet minus transfer", protonet - transfer)):
         half = stats.t.ppf(0.975, 11) * stats.sem(row)
         numbers = " | ".join(f"{100 * x / 75:.2f}" for x in (row.mean(), row.std(ddof=1)))
         assert f"| {name} | {' '.join(map(str, row))} | {numbers} | ± {100 * half / 75:.2f} |" in words
-    pairs = ((protonet, maml), (protonet, transfer), (transfer, maml))
+    pairs = ((protonet, reptile), (protonet, transfer), (transfer, reptile))
     t, p = stats.ttest_rel(*pairs[1])
     assert f"= {t:.2f}, p = {p:.4f}" in words
     p_values = [stats.ttest_rel(*pair).pvalue for pair in pairs]
-    assert f"maml (p = {p_values[0]:.4f})" in words
-    assert f"maml (p = {p_values[2]:.2f})" in words
+    assert f"reptile (p = {p_values[0]:.5f})" in words
+    assert f"reptile (p = {p_values[2]:.2f})" in words
     first, second, third = holm(p_values)
-    assert f"{first:.4f}, {second:.4f}, {third:.2f}." in words
+    assert f"{first:.5f}, {second:.4f}, {third:.2f}." in words
     difference = of_episodes((protonet - transfer) / 75)
     assert difference is not None
     needed = episodes_to_separate(difference, 12, 0.01)

@@ -87,10 +87,10 @@ def _print_tables(plan: Plan, cost: Cost, memory: dict[str, int]) -> None:
     console.print()
     console.print(str(plan))
     if plan.todo:
-        console.print(_cost(cost))
+        console.print(cost_text(cost))
 
 
-def _cost(cost: Cost) -> str:
+def cost_text(cost: Cost) -> str:
     """What all of it takes, and how that is known."""
     training, testing = cost.seconds
     told = f"To do: {duration(training)} of training and {duration(testing)} of testing with one job"

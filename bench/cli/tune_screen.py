@@ -4,12 +4,14 @@ from pathlib import Path
 
 import click
 
+from fewshot_bench.cli.dry_run import cost_text
 from fewshot_bench.cli.output import written
 from fewshot_bench.cli.run_screen import RunScreen
 from fewshot_bench.experiment.selection import Means, Selection
-from fewshot_bench.running.planning import plan_to_run
-from fewshot_bench.running.tuning import Score, Tuning, best_of, document, expected_seconds, tuning_of
-from fewshot_bench.tables.wording import accuracy, duration
+from fewshot_bench.running.pace import cost_of
+from fewshot_bench.running.planning import plan_of, plan_to_run
+from fewshot_bench.running.tuning import Score, Tuning, best_of, document, tuning_of
+from fewshot_bench.tables.wording import accuracy
 
 
 class TuneScreen(RunScreen):
@@ -19,7 +21,8 @@ class TuneScreen(RunScreen):
         """Try what was not tried yet, and write the rules chosen; returns the exit code."""
         tuning = tuning_of(selection, self.preparing)
         if dry_run:
-            click.echo(_cost(tuning))
+            plan = plan_of(tuning.chosen, retry_failed=means.retry_failed)
+            click.echo(f"{_extent(tuning)}\n{cost_text(cost_of(tuning.chosen, plan, means.jobs, self.preparing))}")
             return 0
         plan = plan_to_run(tuning.chosen, retry_failed=means.retry_failed)
         self.line(str(plan))
@@ -43,14 +46,12 @@ def _line(score: Score) -> str:
     return f"{c.variant:<16} {c.n_way:>3}-way {c.group:<5} {accuracy(score.accuracy, score.half_width):>16}  {rule}"
 
 
-def _cost(tuning: Tuning) -> str:
-    training, testing = expected_seconds(tuning)
+def _extent(tuning: Tuning) -> str:
     cells = [cell for candidate in tuning.candidates for cell in candidate.cells]
     n_pairs = len({(c.variant, c.n_way, c.group) for c in tuning.candidates})
     n_each = len(tuning.candidates) // n_pairs
     return (
         f"{len(tuning.candidates)} candidates, {n_each} for each of {n_pairs} pairs of a method and a group of "
         f"settings; {sum(cell.n_episodes for cell in cells)} episodes of {len(cells)} cells, "
-        f"{len({cell.training.key for cell in cells})} trainings on split {tuning.chosen.request.split}\n"
-        f"still to do, on one core: training {duration(training)}, testing {duration(testing)}"
+        f"{len({cell.training.key for cell in cells})} trainings on split {tuning.chosen.request.split}"
     )

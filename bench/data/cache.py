@@ -29,7 +29,7 @@ from fewshot_bench.data.images import ImageSet
 from fewshot_bench.data.readers.image_decoding import RESAMPLER
 from fewshot_bench.errors import DataError
 
-LAYOUT = 1  # raise it when what lies in a folder of the cache changes
+LAYOUT = 2  # raise it when what lies in a folder of the cache changes
 LEFTOVER_SECONDS = 24 * 3600.0
 BUFFER_BYTES = 1 << 20  # of images that are written together
 HEADER_BYTES = 128  # what numpy pads the header of any four-dimensional uint8 array to
@@ -92,6 +92,7 @@ def load(folder: Path) -> ImageSet | None:
             class_names=tuple(str(name) for name in meta["class_names"]),
             parts={str(part): tuple(int(c) for c in classes) for part, classes in meta["parts"].items()},
             fingerprint=str(meta["fingerprint"]),
+            family=str(meta["family"]),
         )
         intact = (
             meta["layout"] == LAYOUT
@@ -136,6 +137,7 @@ def _describe(folder: Path, source: Source, labels: Labels, image_size: int | No
         "name": source.name,
         "note": labels.note,
         "archive_layout": labels.layout,
+        "family": labels.family,
         "class_names": labels.class_names,
         "parts": labels.parts,
         "fingerprint": content_fingerprint(images, labels),

@@ -70,6 +70,7 @@ class Labels:
     class_names: one name a class, those of "train" first, then "val", then "test"
     parts: "train" | "val" | "test" -> indices into class_names
     layout: of an archive the name of its layout, which shows only when it is read
+    family: of [families] in bench.toml, whose settings suit such images; "" for those of photographs
     """
 
     note: str
@@ -77,6 +78,7 @@ class Labels:
     class_names: tuple[str, ...]
     parts: dict[str, tuple[int, ...]]
     layout: str = ""
+    family: str = ""
 
 
 class ImageSink(Protocol):

@@ -62,6 +62,7 @@ class ImageSet:
     class_names: tuple[str, ...]
     parts: dict[str, tuple[int, ...]]
     fingerprint: str
+    family: str = ""  # of settings, see `Labels`; no part of the data's identity
 
     def split(self, name: str) -> ClassSplit:
         """The base and novel classes of a split of SPLITS or STANDARD_SPLITS; it is called as in SPLITS.

@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from fewshot_bench.config import AugmentationConfig, Config, choose
+from fewshot_bench.config import AugmentationConfig, Config, choose, overlay
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import UsageError, did_you_mean
 from fewshot_bench.experiment.asking import UnusableVariant, asked, training_setting_of, versions_of
@@ -86,8 +86,11 @@ def resolve(config: Config, selection: Selection) -> Request:
     )
 
 
-def variant(config: Config, name: str) -> Variant:
-    """A variant of bench.toml, with its method found and its settings checked. Raises UsageError."""
+def variant(config: Config, name: str, family: str = "") -> Variant:
+    """A variant of bench.toml, with its method found and its settings checked. Raises UsageError.
+
+    family: of the data; what is published for it takes the place of defaults
+    """
     table = dict(choose(name, config.methods, "unknown method"))
     method_name = table.pop("method", None)
     if method_name is None:
@@ -98,9 +101,11 @@ def variant(config: Config, name: str) -> Variant:
         method = find_method(method_name)
     except UnusableMethod as error:
         raise UnusableVariant(f"[methods.{name}] method = {method_name!r}: {error}") from None
+    table = overlay(for_family(config, method_name, family), table)
+    where = f"families.{family}.methods.{method_name}" if family else f"methods.{name}"  # without a family comes first
 
     def answered() -> Any:
-        settings: Any = build(method.Settings, table, f"methods.{name}")
+        settings: Any = build(method.Settings, table, where)
         versions_of(method)
         training_setting_of(method, settings, SMALLEST)  # what fails at any size shows before the data are read
         return settings
@@ -108,7 +113,12 @@ def variant(config: Config, name: str) -> Variant:
     own = {f.name for f in fields(method.Settings)}
     spent = {f.name: table.pop(f.name) for f in fields(Spent) if f.name in table and f.name not in own}
     settings = asked(f"[methods.{name}] method = {method_name!r}", method_name, answered)
-    return Variant(name, method_name, settings, build(Spent, spent, f"methods.{name}"))
+    return Variant(name, method_name, settings, build(Spent, spent, where))
+
+
+def for_family(config: Config, method: str, family: str) -> dict[str, Any]:
+    """What is published for a method on a family of data; nothing for a family that is not in bench.toml."""
+    return config.families[family].methods.get(method, {}) if family in config.families else {}
 
 
 def variants(config: Config) -> tuple[list[Variant], list[str]]:
@@ -190,9 +200,9 @@ def inherited(config: Config, budget: str, chosen: Variant) -> dict[str, tuple[A
     return rule | {"iterations": (iterations(config.budgets[budget], chosen), own if spent.own else of_budget)}
 
 
-def _iterations(config: Config, budget: str, chosen: Variant, wanted: tuple[int, int]) -> int:
+def _iterations(config: Config, budget: str, chosen: Variant, wanted: tuple[int, int], family: str) -> int:
     """Outer updates of a variant that trains on (n_way, n_shot), as the protocol says."""
-    like = variant(config, chosen.spent.cost_of) if chosen.spent.cost_of else None
+    like = variant(config, chosen.spent.cost_of, family) if chosen.spent.cost_of else None
     return iterations(config.budgets[budget], chosen, like, (*wanted, config.training.query))
 
 
@@ -243,8 +253,11 @@ def check_settings(request: Request) -> None:
     """Raise UsageError for a wrong setting of a variant or of the adaptation; needs no data."""
     backbone_of(request.config)
     _check_network(request.config)
-    for name in request.methods:
-        chosen = variant(request.config, name)
+    for family, defined in request.config.families.items():
+        for method in defined.methods:
+            choose(method, dict.fromkeys(method_names()), f"[families.{family}.methods]: unknown method")
+    for name, family in product(request.methods, ("", *request.config.families)):
+        chosen = variant(request.config, name, family)
         for tested in product(request.ways, request.shots):
             adaptation_of(request, chosen, tested)
 
@@ -275,7 +288,7 @@ def cells(request: Request, images: ImageSet, other: ImageSet | None = None) -> 
             check_setting(novel, novel.split(request.split).novel, setting, what)
     for seed in request.seeds:
         for name in (name for name in request.methods if seed in request.seeds_of(name)):
-            chosen = variant(config, name)
+            chosen = variant(config, name, images.family)
             method = find_method(chosen.method)
             for way in request.ways:
                 for shot in request.shots:
@@ -346,7 +359,7 @@ def _training(
         n_way=n_way,
         n_shot=n_shot,
         n_query=size.query if n_way else 0,
-        iterations=_iterations(config, request.budget, chosen, wanted),
+        iterations=_iterations(config, request.budget, chosen, wanted, images.family),
         seed=seed,
         augmentation=config.augmentation,
         backbone=config.model.backbone,

@@ -77,9 +77,8 @@ def rebuild(stored: Stored) -> Cell:
             bank_seed=identity["bank"][1],
             adaptation=build(Adaptation, rule, "adaptation") if rule else None,
             n_episodes=len(stored.facts.episodes),
+            novel=identity.get("novel", ""),
         )
-        if "novel" in identity:
-            raise UsageError("its novel classes are another data set's, and a repetition opens one")
         if cell.key != row["key"]:
             raise UsageError("it has settings that the stored result does not name")
     except (UsageError, TypeError) as error:
@@ -100,6 +99,15 @@ def data_at_hand(stored: Stored, configured: str, cache: Path, image_size: int |
     if isinstance(find_source(configured), Downloaded):
         raise DataError(f"the data of {stored.name} are not prepared here; name them with --data")
     return open_data(stored, configured, cache, image_size, progress)
+
+
+def novel_at_hand(stored: Stored, cache: Path) -> ImageSet | None:
+    """The other data set whose novel classes a cell was tested on; None for a cell of one. Raises DataError."""
+    fingerprint = stored.facts.cell["identity"].get("novel")
+    images = find(cache, fingerprint) if fingerprint else None
+    if fingerprint and images is None:
+        raise DataError(f"the novel classes of {stored.name} are another data set's: prepare it, bench data prepare")
+    return images
 
 
 def open_data(stored: Stored, source: str, cache: Path, image_size: int | None, progress: Progress) -> ImageSet:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import DatabaseError, NothingSelected
 from fewshot_bench.experiment.identity import Cell
+from fewshot_bench.files import cache_folder
 from fewshot_bench.machine import cores
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.methods.registry import origins
 from fewshot_bench.replay.discordance import SHAKES, EpisodeReplay, Listener, Replay, compare, shaken, tolerance
-from fewshot_bench.replay.rebuild import Progress, Stored, code_of, rebuild
+from fewshot_bench.replay.rebuild import Progress, Stored, code_of, novel_at_hand, rebuild
 from fewshot_bench.results.provenance import collect
 from fewshot_bench.running import device as machine
 from fewshot_bench.running import runner
@@ -133,7 +134,10 @@ def _laboratory(
     differs = [pair for pair in pairs if pair[1] != pair[2] or "uncommitted" in pair[1]]  # which may be others now
     if threads > cores():
         differs.append(("cores", run["facts"].get("cores", "?"), str(cores())))
-    return Laboratory(images, Gallery(images, device), checkpoints, device, lambda: False), tuple(differs)
+    other = novel_at_hand(stored, cache_folder())
+    novel = Gallery(other, device) if other else None
+    lab = Laboratory(images, Gallery(images, device), checkpoints, device, lambda: False, novel=novel)
+    return lab, tuple(differs)
 
 
 def _all(values: Iterable[str]) -> str:

@@ -6,11 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fewshot_bench.config import Config
+from fewshot_bench.config import Config, load
 from fewshot_bench.data.pretraining import seen_in_pretraining
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.choosing import Chosen
-from fewshot_bench.experiment.grid import backbone_of
+from fewshot_bench.experiment.grid import backbone_of, for_family
 from fewshot_bench.experiment.grid import cells as grid_cells
 from fewshot_bench.experiment.identity import Cell, Training
 from fewshot_bench.experiment.records import EpisodeResult, StoredCell, StoredTraining
@@ -231,7 +231,7 @@ def _experiment(chosen: Chosen, reader: Reader) -> Experiment:
         norms={c.variant: c.training.settings.norm for c in cells if hasattr(c.training.settings, "norm")},
         n_query=request.config.episodes.n_query,
         command=chosen.command(),
-        rule=_rule(chosen),
+        rule=rule_of(chosen),
         augmentation=str(request.config.augmentation),
         pretraining=seen_in_pretraining(request.config.model, chosen.novel, novel),
         published_share=_published_share(chosen),
@@ -250,12 +250,17 @@ def _published_share(chosen: Chosen) -> str:
     return f"{low} %" if low == high else f"{low} to {high} %"
 
 
-def _rule(chosen: Chosen) -> str:
+def rule_of(chosen: Chosen) -> str:
     """How methods are fitted at test, in words; heads on frozen features are variants of their own."""
     if rules := chosen.request.rules:
         return f"rules tuned by one procedure ({Path(rules.file).name}, SHA-256 {rules.content_sha256[:8]})"
-    own = {cell.adaptation for cell in chosen.cells if cell.adaptation and not cell.adaptation.head} - {Adaptation()}
-    return "the rule of bench.toml" if own else "the published rule"
+    packaged, used = load(), set()
+    for cell in (c for c in chosen.cells if c.adaptation and not c.adaptation.head):
+        of_family = for_family(packaged, cell.training.method, chosen.images.family).get("adaptation", {})
+        if cell.adaptation != Adaptation(**of_family):
+            return "the rule of bench.toml"
+        used.add(cell.adaptation)
+    return "the published rules" if len(used) > 1 else "the published rule"
 
 
 def _facts(cells: list[Cell], reader: Reader) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The benchmark from Python: `plan` and `run`, with the words of the command line. See also results/frames.py."""
+"""The benchmark from Python: `plan`, `run` and `tune`, with the command line's words. See also results/frames.py."""
 
 import json
 import operator
@@ -14,7 +14,7 @@ import pandas as pd
 
 from fewshot_bench import config as configuration
 from fewshot_bench.errors import BenchError, UsageError
-from fewshot_bench.experiment.choosing import choose
+from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.plan import Plan
 from fewshot_bench.experiment.selection import Means, Selection, as_tuple
 from fewshot_bench.files import write_whole
@@ -22,6 +22,7 @@ from fewshot_bench.results.frames import results
 from fewshot_bench.running import recording
 from fewshot_bench.running.events import Event
 from fewshot_bench.running.planning import plan_of, plan_to_run
+from fewshot_bench.running.tuning import best_of, document, tuning_of
 from fewshot_bench.tables.parsing import ParseError, toml_line
 
 
@@ -40,6 +41,7 @@ class Words(TypedDict, total=False):
     shots: int | Sequence[int]  # support images a class
     seeds: int | Sequence[int]  # of trainings
     episodes: int  # test episodes of every cell
+    rules: str | PathLike[str]  # tuned ones, a file that `tune` wrote; "": none
     matching: str  # only cells whose name (maml-5w1s-s0) matches, in the words of -k
     out: str | PathLike[str]  # folder of database, checkpoints and report; default: out
     retry_failed: bool  # do failed cells again
@@ -84,6 +86,39 @@ def run(*, progress: Callable[[Event], None] | None = None, **words: Unpack[RunW
     chosen = choose(selection, skip_unusable=True)
     for problem in chosen.unusable:
         warnings.warn(f"left out: {problem}", stacklevel=2)
+    _do(chosen, means, progress)
+    r = chosen.request
+    found = results(chosen.database, methods=r.methods, ways=r.ways, shots=r.shots, seeds=r.seeds)
+    keys = [cell.key for cell in chosen.cells]
+    return found[found["cell_key"].isin(keys)].sort_values(
+        "cell_key", key=lambda column: column.map(keys.index), ignore_index=True
+    )
+
+
+def tune(
+    file: str | PathLike[str] = "tuned.toml",
+    *,
+    progress: Callable[[Event], None] | None = None,
+    **words: Unpack[RunWords],
+) -> pd.DataFrame:
+    """Choose each method's rule of fitting at test as `bench tune` does, on base classes alone; see `RunWords`.
+
+    file: is written, and is for the word `rules`; it holds every candidate, too
+    Returns the rules chosen, a row for each method, number of ways and group of shots: variant, n_way, from_shot,
+    adaptation (a dict), accuracy and half_width (fractions), n_episodes.
+
+    Raises as `run` does, and NothingSelected where a candidate has no result.
+    """
+    selection, means = _read(words, None)
+    tuning = tuning_of(selection)
+    _do(tuning.chosen, means, progress)
+    scores = tuning.scores()
+    _write(Path(file), document(tuning, scores))
+    return pd.DataFrame([tuning.entry(score) for score in best_of(scores)])
+
+
+def _do(chosen: Chosen, means: Means, progress: Callable[[Event], None] | None) -> None:
+    """Do what is missing of the chosen cells."""
     plan = plan_to_run(chosen, retry_failed=means.retry_failed)
     if plan.todo:
         outcome = recording.run(chosen, plan, means, progress or (lambda _: None), chosen.command())
@@ -91,12 +126,6 @@ def run(*, progress: Callable[[Event], None] | None = None, **words: Unpack[RunW
             raise KeyboardInterrupt
         if outcome.n_lost:
             raise BenchError(f"{outcome.n_lost} cells are not done, for want of what is not their fault; call it again")
-    r = chosen.request
-    found = results(chosen.database, methods=r.methods, ways=r.ways, shots=r.shots, seeds=r.seeds)
-    keys = [cell.key for cell in chosen.cells]
-    return found[found["cell_key"].isin(keys)].sort_values(
-        "cell_key", key=lambda column: column.map(keys.index), ignore_index=True
-    )
 
 
 def _read(words: Mapping[str, Any], folder: Path | None) -> tuple[Selection, Means]:
@@ -130,7 +159,7 @@ def _checked(name: str, value: Any) -> Any:
         configuration.choose(value, dict.fromkeys(known[name]), f"unknown {name}")
     if name in ("config", "out") and not isinstance(value, Mapping):
         return Path(value)
-    return str(value) if name in ("data", "novel_data") else value
+    return str(value) if name in ("data", "novel_data", "rules") else value
 
 
 def _written(tables: Mapping[str, Any], folder: Path | None, out: Path | None) -> Path:
@@ -144,8 +173,12 @@ def _written(tables: Mapping[str, Any], folder: Path | None, out: Path | None) -
     text = "".join(lines)
     folder = folder or out or Path(tables.get("run", {}).get("out", "out"))
     path = folder / f"config-{sha256(text.encode()).hexdigest()[:8]}.toml"
+    _write(path, text)
+    return path
+
+
+def _write(path: Path, text: str) -> None:
     try:
         write_whole(path, text.encode())
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
-    return path

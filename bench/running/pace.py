@@ -11,14 +11,13 @@ from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.episodes import bank
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.experiment.plan import Expected, Plan, PlannedCell, PlannedTraining
-from fewshot_bench.files import checkpoints
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.running import device as machine
 from fewshot_bench.running import runner
-from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.planning import seconds_of
+from fewshot_bench.running.recording import workplace
 from fewshot_bench.running.runner import Laboratory
-from fewshot_bench.running.tasks import BaseClasses, Features, Gallery
+from fewshot_bench.running.tasks import BaseClasses, Features
 
 STEPS_AT = (0.25, 0.75)  # of a training, which may have stages
 STEPS_SECONDS = 0.3  # at each, at least one step after a first, which is slower
@@ -53,9 +52,7 @@ def cost_of(chosen: Chosen, plan: Plan, jobs: int | None, tell: Callable[[str, i
     expected = seconds_of(plan, chosen.database)
     unknown = [todo for todo in plan.todo if None in expected[todo.training.key]]
     if unknown:
-        machine.prepare(device, config.run.threads)
-        saved, gallery = Checkpoints(checkpoints(chosen.out)), Gallery(chosen.images, device)
-        lab = Laboratory(chosen.images, gallery, saved, device, lambda: False, config.run.recompute)
+        lab = workplace(chosen, device.type, config.run.threads).open(lambda: False)
         for n, todo in enumerate(unknown):
             tell(f"timing {todo.name}", n, len(unknown))
             (training, testing), timed = expected[todo.training.key], _timed(todo, lab)
@@ -72,8 +69,10 @@ def _timed(todo: PlannedTraining, lab: Laboratory) -> tuple[float | None, float 
         method = runner.build(todo.training, lab)
         step_seconds = _step_seconds(todo, method, lab) if left else 0.0
         method.eval()
-        by_variant = {c.cell.variant: [o for o in todo.cells if o.cell.variant == c.cell.variant] for c in todo.cells}
-        testing = sum(_testing_seconds(cells, method, lab) for cells in by_variant.values())
+        by_head: dict[str, list[PlannedCell]] = {}
+        for planned in todo.cells:
+            by_head.setdefault(planned.cell.adaptation.head if planned.cell.adaptation else "", []).append(planned)
+        testing = sum(_testing_seconds(cells, method, lab) for cells in by_head.values())
     except Exception:  # noqa: BLE001  # of a method of anyone's
         return None, None
     return step_seconds * left, testing
@@ -117,13 +116,13 @@ def _testing_seconds(cells: Sequence[PlannedCell], method: Method, lab: Laborato
 
 def _embedded(cell: Cell, method: Method, lab: Laboratory) -> float:
     """Embed the images of a cell's first episode; returns how long all novel ones will take."""
-    s, split = cell.setting, lab.images.split(cell.split)
-    episode = bank(lab.images, cell.split, s.n_way, s.n_query, cell.bank_seed).draw(0, s)
+    s, images = cell.setting, lab.tested.images
+    episode = bank(images, cell.split, s.n_way, s.n_query, cell.bank_seed).draw(0, s)
     indices = [*episode.support, *episode.query]
     started = time.perf_counter()
-    lab.embedded.setdefault(method, {})[cell.split] = Features(method.embed, np.array(indices), lab.gallery)
+    lab.embedded.setdefault(method, {})[cell.split] = Features(method.embed, np.array(indices), lab.tested)
     seconds = time.perf_counter() - started
-    return seconds / len(indices) * sum(len(lab.images.images_of_class[c]) for c in split.novel)
+    return seconds / len(indices) * sum(len(images.images_of_class[c]) for c in images.split(cell.split).novel)
 
 
 def _passes(cell: Cell) -> int:

@@ -9,7 +9,6 @@ import dataclasses
 import json
 import math
 import shlex
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
@@ -22,17 +21,12 @@ from fewshot_bench.errors import NothingSelected, UsageError
 from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.grid import fitted_at_test
 from fewshot_bench.experiment.identity import Cell
-from fewshot_bench.experiment.plan import Plan
 from fewshot_bench.experiment.records import EpisodeResult, StoredCell
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.later import mentioned
 from fewshot_bench.results.provenance import now
 from fewshot_bench.results.store import Reader
-from fewshot_bench.running import runner
-from fewshot_bench.running.planning import plan_of, seconds_of
-from fewshot_bench.running.recording import workplace
-from fewshot_bench.running.tasks import BaseClasses
 from fewshot_bench.settings import build
 from fewshot_bench.tables.parsing import toml_line
 from fewshot_bench.tables.summary import over_episodes
@@ -88,6 +82,19 @@ class Tuning:
         order = {place: i for i, place in enumerate(dict.fromkeys(map(_place, self.candidates)))}
         found = [_score(candidate, stored, episodes) for candidate in self.candidates]
         return sorted(found, key=lambda s: (order[_place(s.candidate)], -s.accuracy, s.candidate.images))
+
+    def entry(self, score: Score) -> dict[str, Any]:
+        """A candidate's rule, resolved, and what it came to, as the file has them."""
+        candidate = score.candidate
+        return {
+            "variant": candidate.variant,
+            "n_way": candidate.n_way,
+            "from_shot": self.groups[candidate.group].from_shot,
+            "adaptation": mentioned(candidate.cells[0].adaptation),
+            "accuracy": round(score.accuracy, 6),
+            "half_width": None if score.half_width is None else round(score.half_width, 6),
+            "n_episodes": score.n_episodes,
+        }
 
 
 def _score(
@@ -157,44 +164,6 @@ def _candidates(chosen: Chosen, name: str, group: TuningGroup) -> Iterator[Candi
                 yield Candidate(variant, n_way, name, rule, tried)
 
 
-def expected_seconds(tuning: Tuning) -> tuple[float, float]:
-    """(training, testing): seconds to come on one core, from the database's history or from steps timed now."""
-    plan = plan_of(tuning.chosen)
-    known = seconds_of(plan, tuning.chosen.database)
-    unknown = [todo for todo in plan.todo if None in known[todo.training.key]]
-    timed = _timed(tuning, replace(plan, todo=tuple(unknown))) if unknown else {}
-    seconds = [timed.get(todo.training.key, known[todo.training.key]) for todo in plan.todo]
-    return sum(s[0] or 0.0 for s in seconds), sum(s[1] or 0.0 for s in seconds)
-
-
-def _timed(tuning: Tuning, plan: Plan) -> dict[str, tuple[float, float]]:
-    """Training key -> (training, testing) seconds, from its second step and the images of its cells."""
-    lab = workplace(tuning.chosen, "cpu", 1).open(lambda: False)
-    found = {}
-    for todo in plan.todo:
-        training = todo.training
-        method = runner.build(training, lab)
-        source = BaseClasses(
-            lab.images, lab.images.classes_of(training.base_parts), lab.gallery, training.data_identity
-        )
-        method.step(source)
-        begun, drawn = time.perf_counter(), source.images_drawn
-        method.step(source)
-        step = time.perf_counter() - begun
-        per_image = step / max(1, source.images_drawn - drawn)
-        images = sum(_images(p.cell) * (p.cell.n_episodes - p.n_done) for p in todo.cells)
-        found[training.key] = (step * training.iterations, per_image * images)
-    return found
-
-
-def _images(cell: Cell) -> int:
-    """That pass through the network in one test episode; those of the queries only there."""
-    setting = cell.setting
-    support = setting.n_way * setting.n_shot
-    passes = math.prod(cell.adaptation.schedule(support)) if cell.adaptation else support
-    return passes + setting.n_way * setting.n_query // 3
-
-
 def document(tuning: Tuning, scores: list[Score]) -> str:
     """The file that `bench run --rules` reads: the rules chosen, and everything they were chosen from."""
     chosen, best = tuning.chosen, best_of(scores)
@@ -215,13 +184,13 @@ def document(tuning: Tuning, scores: list[Score]) -> str:
         f"n_candidates = {len(scores)}",
     ]
     for score in best:
-        lines += ["", "[[rules]]", *_entry(tuning, score)]
+        lines += ["", "[[rules]]", *_lines(tuning.entry(score))]
     for score in scores:
         keys = [cell.key for cell in score.candidate.cells]
         lines += [
             "",
             "[[candidates]]",
-            *_entry(tuning, score),
+            *_lines(tuning.entry(score)),
             f"cells = {toml_line(keys)}",
             f"seconds = {score.seconds:.1f}",
         ]
@@ -232,22 +201,12 @@ def document(tuning: Tuning, scores: list[Score]) -> str:
             "iterations": training.iterations,
             "seconds": round(trainings[key].seconds, 1),
         }
-        lines += ["", "[[trainings]]", *(f"{name} = {toml_line(value)}" for name, value in told.items())]
+        lines += ["", "[[trainings]]", *_lines(told)]
     return "\n".join(lines) + "\n"
 
 
-def _entry(tuning: Tuning, score: Score) -> list[str]:
-    candidate = score.candidate
-    told = {
-        "variant": candidate.variant,
-        "n_way": candidate.n_way,
-        "from_shot": tuning.groups[candidate.group].from_shot,
-        "adaptation": mentioned(candidate.cells[0].adaptation),
-        "accuracy": round(score.accuracy, 6),
-        "half_width": None if score.half_width is None else round(score.half_width, 6),
-        "n_episodes": score.n_episodes,
-    }
-    return [f"{name} = {toml_line(value)}" for name, value in told.items() if value is not None]
+def _lines(entry: Mapping[str, Any]) -> list[str]:
+    return [f"{name} = {toml_line(value)}" for name, value in entry.items() if value is not None]
 
 
 def _place(candidate: Candidate) -> tuple[str, int, str]:

@@ -1,5 +1,7 @@
 """What is wrong in a bench.toml stops everything, in one line that names file, section, key and value."""
 
+import re
+
 import pytest
 
 from fewshot_bench.config import load
@@ -210,3 +212,19 @@ def test_adaptation_and_budgets_are_checked_before_anything_trains(text, said, t
     with pytest.raises(UsageError, match=said) as error:
         grid.cells(grid.resolve(load(path), Selection(grid="full")), full_size)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[families.characters.methods]\nmmal = { lr = 1 }", "[families.characters.methods]: unknown method 'mmal'"),
+        ("[families.characters.methods]\nmaml = { inner_stps = 1 }", "[families.characters.methods.maml] has no key"),
+        ("[families.characters]\nmaml = { inner_steps = 1 }", "[families.characters] has no key 'maml'"),
+        ("[families]\ncharacters = 1", "[families] characters = 1 must be a table"),
+    ],
+)
+def test_families_are_checked_whatever_the_data(text, said, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=re.escape(said)):
+        grid.check_settings(grid.resolve(load(path), Selection(grid="full")))

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +119,7 @@ class OmniglotSource(Downloaded):
         classes = {part: [_turned(c, turn) for c in sorted(lists[part]) for turn in range(TURNS)] for part in PARTS}
         class_ids = np.repeat(np.arange(TURNS * len(characters), dtype=np.int64), DRAWINGS)
         read_from = f"Omniglot: {len(characters):,} characters, each turned {TURNS} ways"
-        return labels_of(classes, class_ids, read_from)
+        return replace(labels_of(classes, class_ids, read_from), family="characters")
 
     def _drawings(self, files: tuple[Path, ...], characters: list[str]) -> Iterator[Encoded]:
         """Every drawing with its place: characters in this order, drawings by file name. Raises DataError."""

@@ -93,6 +93,7 @@ class StrokeSource:
             class_ids=np.repeat(np.arange(classes, dtype=np.int64), IMAGES_PER_CLASS),
             class_names=tuple(f"character-{c:03d}" for c in range(classes)),
             parts=parts,
+            family="characters",
         )
 
 

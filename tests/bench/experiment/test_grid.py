@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -99,6 +100,60 @@ def test_fewer_episodes_at_more_ways_are_the_first_of_the_same(full_size):
     fewer, more = of(load(), full_size), of(load(), full_size, episodes=60)
     assert [c.key for c in fewer] == [c.key for c in more]
     assert {c.n_episodes for c in fewer if (c.setting.n_way, c.setting.n_shot) == (35, 5)} < set(range(60))
+
+
+def test_characters_are_trained_and_fitted_as_published_for_them(full_size):
+    characters = replace(full_size, family="characters")
+    config = replace(load(), methods=load().methods | {"own": {"method": "maml", "inner_steps": 3}})
+    names = ("maml", "fomaml", "reptile", "transfer", "protonet", "own")
+    there, here = (of(config, images, methods=names, ways=(20,), shots=(1,)) for images in (full_size, characters))
+    before, after = ({c.variant: c for c in found} for found in (there, here))
+    for variant in ("maml", "fomaml", "own"):
+        settings, rule = after[variant].training.settings, after[variant].adaptation
+        assert (settings.inner_rate(5), settings.inner_rate(20)) == (2.0, 2.0)  # 5 x 0.4, 20 x 0.1
+        assert settings.inner_steps == (3 if variant == "own" else 1)
+        assert rule is not None
+        assert (rule.rate(5), rule.rate(20), rule.rate(2), rule.steps) == (2.0, 2.0, 0.8, 3)
+        assert before[variant].training.settings.inner_rate(5) == 0.05
+    assert after["reptile"].training.n_shot == after["reptile"].training.settings.train_shot == 10
+    for variant in ("maml", "reptile"):
+        assert after[variant].key != before[variant].key
+        assert after[variant].training.key != before[variant].training.key
+    for variant in ("transfer", "protonet"):
+        assert after[variant].key == before[variant].key
+    assert of(config, replace(full_size, family="drawings"), methods=names, ways=(20,), shots=(1,)) == there
+
+
+def test_a_variants_own_keys_count_before_its_familys_those_of_its_rule_too(full_size):
+    own = {"method": "maml", "inner_steps": 3, "adaptation": {"steps": 50}}
+    (cell,) = of(
+        with_variant(load(), "own", own),
+        replace(full_size, family="characters"),
+        methods=("own",),
+        ways=(5,),
+        shots=(1,),
+    )
+    assert (cell.training.settings.inner_steps, cell.training.settings.inner_lr_per_way) == (3, 0.4)
+    assert cell.adaptation == Adaptation(steps=50, lr_per_way=0.4, lr_most=2.0)
+
+
+def test_as_much_as_another_variant_costs_is_counted_on_the_same_data(full_size):
+    """An update of MAML passes 900 images forward and backward; on characters, with one inner step, 500."""
+    updates = {}
+    for family in ("", "characters"):
+        methods, images = ("transfer-equal", "maml-mtl"), replace(full_size, family=family)
+        found = of(load(), images, methods=methods, ways=(5,), shots=(1,))
+        equal, mtl = (c.training.iterations for c in found)
+        updates[family] = equal * 64 / mtl
+    assert updates[""] == pytest.approx(1300, rel=0.001)
+    assert updates["characters"] == pytest.approx(900, rel=0.001)
+
+
+def test_photographs_keep_their_keys(full_size):
+    """Digest of all keys that the three grids had before there were families, at the published budgets."""
+    found = [c for grid in ("full", "controls", "beta") for c in of(load(), full_size, grid=grid, budget="paper")]
+    keys = "".join(f"{c.name}{c.training.key}{c.key}" for c in found)
+    assert sha256(keys.encode()).hexdigest() == "a50cd05e0eeb6ddd8bf3b56b62b215b4521b787a0e4bab770bcd6be4b5c6c180"
 
 
 def test_options_narrow_a_grid(full_size):

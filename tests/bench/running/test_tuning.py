@@ -5,6 +5,8 @@ import tomllib
 
 import pytest
 
+import fewshot_bench
+
 TUNING = """
 [tuning.few]
 ways = [4]
@@ -49,7 +51,15 @@ def test_the_best_candidate_is_written_with_all_that_were_tried(place, bench):
     assert [t["variant"] for t in found["trainings"]] == ["transfer"]
     again = bench("tune", "--method", "transfer", "-o", "again.toml")
     assert "0 to do" in again.err
-    assert bench("tune", "--method", "transfer", "-n").out.endswith("training 0 s, testing 0 s\n")
+    assert "\nTo do: 0 s of training and 0 s of testing with one job" in bench("tune", "--method", "transfer", "-n").out
+
+
+def test_from_python_it_is_the_same(place, bench):
+    rules = fewshot_bench.tune("mine.toml", methods="transfer", jobs=1)
+    bench("tune", "--method", "transfer")
+    mine = tomllib.loads((place.folder / "mine.toml").read_text())
+    assert mine["rules"] == tuned(place)["rules"] == rules.to_dict("records")
+    assert fewshot_bench.plan(methods="transfer", rules="mine.toml").count("todo") == 2
 
 
 def test_results_of_tuned_rules_are_others_of_the_same_training(place, bench):

@@ -97,7 +97,7 @@ def test_the_sets_are_those_that_were_published():
 def test_every_drawing_comes_back_from_the_archives(whole, tmp_path):
     found = open_images(str(whole[0]), tmp_path)
     check(found, whole[1])
-    assert found.name == "omniglot"
+    assert (found.name, found.family) == ("omniglot", "characters")
     assert found.note == (
         "12,984 images in 6,492 classes (4112/688/1692), read from Omniglot: 1,623 characters, each turned 4 ways."
     )

@@ -60,6 +60,10 @@ def test_an_image_is_nearer_to_its_own_class_than_to_most_others(images):
     assert (rank > 0).sum() > 10, "but not by the mean image alone"
 
 
+def test_it_declares_its_family(images):
+    assert images.family == "characters"
+
+
 def test_the_note_says_that_it_is_synthetic(images):
     assert "Synthetic" in images.note
     assert "say nothing about photographs" in images.note
