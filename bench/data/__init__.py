@@ -9,17 +9,16 @@ from functools import partial
 from pathlib import Path
 
 from fewshot_bench.data.cache import open_cached
-from fewshot_bench.data.format import Format, Source, Tree
+from fewshot_bench.data.format import Format, Layout, Source, Tree
 from fewshot_bench.data.formats import (
+    array_pickles,
     bertinetto,
     chen_json,
     class_folders,
     csv_lists,
     easyfsl_json,
     hf_parquet,
-    metaoptnet_pickles,
     omniglot,
-    ren_pickles,
     split_folders,
     strokes,
     tiered_imagenet,
@@ -46,21 +45,22 @@ NAMED: dict[str, Callable[[], Source]] = {
 
 # What may lie in a folder or an archive. The order matters: the first that recognises it reads it, and the last fits
 # nearly any folder.
-LAYOUTS: dict[str, Format] = {
-    omniglot.NAME: omniglot,
-    "miniimagenet-cache": ren_pickles,
-    "label-pickles": metaoptnet_pickles,
-    tiered_imagenet.NAME: tiered_imagenet,
-    torchmeta_hdf5.NAME: torchmeta_hdf5,
-    hf_parquet.NAME: hf_parquet,
-    split_folders.NAME: split_folders,
-    bertinetto.NAME: bertinetto,
-    chen_json.NAME: chen_json,
-    csv_lists.EasyfslCsv.NAME: csv_lists.EasyfslCsv(),
-    easyfsl_json.NAME: easyfsl_json,
-    csv_lists.RaviCsv.NAME: csv_lists.RaviCsv(),
-    class_folders.NAME: class_folders,
-}
+_LAYOUTS: tuple[Layout, ...] = (
+    omniglot,
+    array_pickles.CachePickles(),
+    array_pickles.LabelPickles(),
+    tiered_imagenet,
+    torchmeta_hdf5,
+    hf_parquet,
+    split_folders,
+    bertinetto,
+    chen_json,
+    csv_lists.EasyfslCsv(),
+    easyfsl_json,
+    csv_lists.RaviCsv(),
+    class_folders,
+)
+LAYOUTS: dict[str, Format] = {layout.NAME: layout for layout in _LAYOUTS}
 
 FORMATS: dict[str, Format] = {
     strokes.NAME: strokes,

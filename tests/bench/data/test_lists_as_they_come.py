@@ -159,7 +159,7 @@ JSON_FAULTS = {
     "not JSON": (b"{", "is not JSON"),
     "nested": (b'{"class_roots":' + b"[" * 50_000, "is not JSON"),
     "no lists": (b'{"class_names": {}, "class_roots": 7}', "holds no list 'class_names'"),
-    "numbers": (b'{"class_names": ["cow"], "class_roots": [7]}', "holds no list 'class_roots'"),
+    "numbers": (b'{"class_names": ["cow"], "class_roots": [7]}', "'7' is not a name"),
     "of two lengths": (b'{"class_names": ["cow"], "class_roots": ["cow", "x"]}', "1 class_names but 2 class_roots"),
     "twice": (
         b'{"class_names": ["cow", "cow "], "class_roots": ["images/cow", "images/cow"]}',

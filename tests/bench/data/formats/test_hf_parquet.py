@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fewshot_bench.data import find_source, open_images, recognise, splits
-from fewshot_bench.data.readers import parquet_file
+from fewshot_bench.data.readers import image_decoding, parquet_file
 from fewshot_bench.errors import DataError, UsageError
 
 pa = pytest.importorskip("pyarrow")
@@ -285,11 +285,11 @@ def test_a_row_group_that_is_too_large(tmp_path, cache, monkeypatch):
 
 
 def test_an_image_that_is_too_large(tmp_path, cache, monkeypatch):
-    monkeypatch.setattr(parquet_file, "MAX_IMAGE_BYTES", 1000)
+    monkeypatch.setattr(image_decoding, "MAX_IMAGE_BYTES", 1000)
     folder = Set().write(tmp_path / "set")
     path = first_file(folder)
     pq.write_table(table([GOOD[0], {"bytes": bytes(2000)}], [3, 4]), path)
-    fails(folder, cache, path, "row 1 is an image of 2,000 bytes")
+    fails(folder, cache, path, "row 1 is larger than 0 MiB")
 
 
 @pytest.mark.parametrize("compression", ["snappy", "none"])
