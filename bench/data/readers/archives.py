@@ -169,8 +169,10 @@ def _tar_streams(archive: Path, select: Select, max_member_bytes: int) -> Iterat
                 _check_member(archive, member.name, member.size, max_member_bytes)
                 if content := tar.extractfile(member):
                     yield key, content
-        while capped.read(1 << 20):  # to the end, where xz and gzip keep their checksum
-            pass
+            rest = tar.fileobj
+            while rest and (data := rest.read(COPIED_BYTES)):  # to the end, where xz and gzip keep their checksum
+                if data.strip(b"\0"):
+                    raise tarfile.ReadError("there is more behind its end")
 
 
 def _unpacked(archive: Path, packed: IO[bytes]) -> IO[bytes] | gzip.GzipFile:
@@ -210,11 +212,16 @@ class _Capped(io.BufferedIOBase):
 
 
 class _ShortHeaders(tarfile.TarInfo):
-    """Refuses extended headers of a size that no honest name needs."""
+    """Refuses extended headers of a size that no honest name needs, and what tarfile takes for an archive's end."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        member = super().frombuf(buf, encoding, errors)
+        try:
+            member = super().frombuf(buf, encoding, errors)
+        except tarfile.EOFHeaderError:
+            raise
+        except tarfile.HeaderError as error:  # behind the first member tarfile passes over it, and over all that follows
+            raise tarfile.ReadError(str(error)) from None
         if member.type in _LONG_HEADERS and member.size > MAX_HEADER_BYTES:
             raise tarfile.ReadError(f"a header of {member.size:,} bytes")
         return member
