@@ -30,7 +30,7 @@ from fewshot_bench.data.images import ImageSet
 from fewshot_bench.data.readers.archive_trees import Archive
 from fewshot_bench.data.readers.downloads import FOLDER as DOWNLOADS
 from fewshot_bench.data.readers.downloads import Downloaded
-from fewshot_bench.data.readers.trees import LINKED, contents, open_tree
+from fewshot_bench.data.readers.trees import LINKED, open_tree, unknown_layout
 from fewshot_bench.errors import DataError, did_you_mean
 
 __all__ = ["FORMATS", "NAMED", "ImageSet", "find_source", "open_images", "recognise"]
@@ -155,7 +155,7 @@ def _forced(source: str, follow_links: bool) -> tuple[str, Source]:
 def _strange(tree: Tree) -> str:
     """Why an existing path is no data set."""
     if tree.path.is_dir():
-        return f"is in no known layout: it holds {contents(tree.entries())}"
+        return unknown_layout(tree)
     if stat.S_ISREG(tree.path.stat().st_mode):
         return "is a file in no known format (of several files, name their folder)"
     return "is neither a folder nor a file"

@@ -11,7 +11,7 @@ from fewshot_bench.data.labels import Listing
 from fewshot_bench.data.readers.archive_trees import Archive
 from fewshot_bench.data.readers.archives import SUFFIXES
 from fewshot_bench.data.readers.image_decoding import decode_into, is_turned
-from fewshot_bench.data.readers.trees import contents
+from fewshot_bench.data.readers.trees import unknown_layout
 from fewshot_bench.errors import DataError
 
 SEE_LIST = "`bench data list` shows what can be read"
@@ -144,4 +144,4 @@ class ArchiveSource:
         for name, known in self.formats.items():
             if known.recognises(tree):
                 return name
-        raise DataError(f"{self.path} is in no known layout: it holds {contents(tree.entries())}; {SEE_LIST}")
+        raise DataError(f"{self.path} {unknown_layout(tree)}; {SEE_LIST}")

@@ -23,7 +23,7 @@ _FILES = tuple(f"{part}.json" for part in PARTS)
 def recognises(tree: Tree) -> bool:
     """Whether one of the files speaks of `class_roots`; those of other layouts do not."""
     there = [name for name in _FILES if name in tree.entries().files]
-    return any("class_roots".encode(code) in tree.read(name) for name in there for code in ("utf-8", "utf-16-le"))
+    return any(b"class_roots" in tree.read(name).replace(b"\0", b"") for name in there)  # in UTF-16 and -32 as well
 
 
 def find(tree: Tree) -> ImageFiles:
@@ -61,6 +61,8 @@ def _classes(data: bytes, where: str) -> list[tuple[str, str]]:
         check_text(value, where)
     if len(names) != len(roots):
         raise DataError(f"{where}: {len(names)} class_names but {len(roots)} class_roots")
+    if not names:
+        raise DataError(f"{where} names no classes")
     return list(zip(names, roots, strict=True))
 
 

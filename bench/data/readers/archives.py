@@ -220,7 +220,9 @@ class _ShortHeaders(tarfile.TarInfo):
             member = super().frombuf(buf, encoding, errors)
         except tarfile.EOFHeaderError:
             raise
-        except tarfile.HeaderError as error:  # behind the first member tarfile passes over it, and over all that follows
+        except (
+            tarfile.HeaderError
+        ) as error:  # behind the first member tarfile passes over it, and over all that follows
             raise tarfile.ReadError(str(error)) from None
         if member.type in _LONG_HEADERS and member.size > MAX_HEADER_BYTES:
             raise tarfile.ReadError(f"a header of {member.size:,} bytes")
