@@ -16,8 +16,8 @@ from fewshot_bench.errors import UsageError
 REQUIRED = ("cell_key", "number", "episode_id", "n_correct", "n_queries")
 EMPTY = ("", "NA")  # R writes NA
 LARGEST = 2**31 - 1
-LONGEST_LINE, LONGEST_FIELD = 2**24, 2**16  # letters; a row has 3,000
-ROWS = 1000  # of Parquet, in memory at once
+LONGEST_LINE, LONGEST_FIELD = 2**24, 2**17  # letters; a row has 3,000
+ROWS = 200  # of Parquet, in memory at once
 XZ = b"\xfd7zXZ\0"  # how such a file begins
 INTEGER = re.compile(r"[0-9]{1,18}(\.0+)?", re.ASCII)  # pandas writes 12.0 where a column has gaps
 KEY = re.compile(r"[0-9a-f]{16}", re.ASCII)
