@@ -75,14 +75,14 @@ MAX_IMAGE_SIZE = 1024
 
 
 def open_images(
-    source: str,
+    source: str | Source,
     cache: Path,
     image_size: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> ImageSet:
     """Open a data set; the first time it is decoded into the cache, later it is mapped from there.
 
-    source: a name, the path of a folder or archive in a known format (see FORMATS), or FORMAT:PATH
+    source: a name, the path of a folder or archive in a known format (see FORMATS), or FORMAT:PATH; or what was found
     cache: the folder that prepared data sets are kept in
     image_size: side in pixels of the square that all images are resized to (Lanczos); None keeps them as
         stored, and they must all have one size then
@@ -91,7 +91,7 @@ def open_images(
     """
     if image_size is not None and not 1 <= image_size <= MAX_IMAGE_SIZE:
         raise DataError(f"image_size = {image_size} is not between 1 and {MAX_IMAGE_SIZE} pixels")
-    found = find_source(source)
+    found = find_source(source) if isinstance(source, str) else source
     if isinstance(found, Downloaded):  # what is fetched is kept beside what is prepared
         found = replace(found, downloads=cache / DOWNLOADS)
     return open_cached(cache, found, image_size, progress or _silent)

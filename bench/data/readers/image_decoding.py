@@ -52,11 +52,12 @@ class Encoded(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """The same file decoded; pixels: (C, H, W) uint8."""
+    """The same file decoded; pixels: (C, H, W) uint8; turned: see `is_turned`."""
 
     place: int
     where: str
     pixels: NDArray[np.uint8]
+    turned: bool = False
 
 
 def read_image(data: bytes, where: str, image_size: int | None = None) -> NDArray[np.uint8]:
@@ -101,7 +102,7 @@ def _channels_first(image: Image.Image) -> NDArray[np.uint8]:
 
 def decode_into(
     sink: ImageSink, files: Iterable[Encoded], total: int, image_size: int | None, progress: Progress
-) -> None:
+) -> list[int]:
     """Decode image files into a sink, in parallel, holding only a few chunks of them in memory.
 
     total: how many files there are, for the progress report. Raises DataError when sizes differ although image_size is
@@ -115,17 +116,21 @@ def decode_into(
         warnings.simplefilter("ignore", UserWarning)  # broken EXIF blocks, which are not used
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            put_all(sink, _decoded(pool, files, image_size), total, partial(progress, "decoding images"))
+            return put_all(sink, _decoded(pool, files, image_size), total, partial(progress, "decoding images"))
         finally:
             pool.shutdown(cancel_futures=True)
 
 
 def put_all(
     sink: ImageSink, chunks: Iterable[Sequence[Decoded | DataError]], total: int, progress: Callable[[int, int], None]
-) -> None:
-    """Put images into a sink until one cannot be used; the others are then only looked at. Raises as `decode_into`."""
+) -> list[int]:
+    """Put images into a sink until one cannot be used; the others are then only looked at. Raises as `decode_into`.
+
+    Returns the places of those that are turned.
+    """
     first: Decoded | None = None
     faults: list[str] = []
+    turned: list[int] = []
     done = n_faults = 0
     for chunk in chunks:
         for image in chunk:
@@ -140,21 +145,28 @@ def put_all(
                         "set `image_size` to bring all images to one size"
                     )
                 sink.put(image.place, image.pixels)
+                turned += [image.place] if image.turned else []
         done += len(chunk)
         progress(done, total)
     if n_faults:
         raise DataError(told(faults, n_faults, "images cannot be used"))
+    return turned
 
 
 def is_turned(content: bytes | Path) -> bool:
     """Whether EXIF says that the image in a file lies on its side or head; False for what is damaged."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # broken EXIF blocks
-        try:
-            with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as image:
-                return "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
-        except Exception:  # noqa: BLE001  # of damaged EXIF blocks Pillow raises nearly anything
-            return False
+        return _is_turned(content)
+
+
+def _is_turned(content: bytes | Path) -> bool:
+    """The same in a thread, where filters of warnings belong to whoever started it."""
+    try:
+        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as image:
+            return "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+    except Exception:  # noqa: BLE001  # of damaged EXIF blocks Pillow raises nearly anything
+        return False
 
 
 def _size(image: Decoded) -> str:
@@ -194,7 +206,8 @@ def _decode_chunk(files: list[Encoded], image_size: int | None) -> list[Decoded 
     for file in files:
         try:
             data = file.content if isinstance(file.content, bytes) else read_file(file.content)
-            decoded.append(Decoded(file.place, file.where, read_image(data, file.where, image_size)))
+            pixels = read_image(data, file.where, image_size)
+            decoded.append(Decoded(file.place, file.where, pixels, _is_turned(data)))
         except DataError as error:
             decoded.append(DataError(str(error)))  # as it was raised it would keep the file in memory
     return decoded
