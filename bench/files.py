@@ -4,6 +4,8 @@ import functools
 import hashlib
 import os
 import secrets
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -84,6 +86,14 @@ def remove_leftovers(folder: Path) -> None:
         if len(owner) == 2 and machine.is_gone(*owner):
             with suppress(OSError):
                 leftover.unlink()
+
+
+def remove_old(folder: Path, pattern: str, seconds: float) -> None:
+    """Remove what processes that were killed left behind: folders older than any that one still fills."""
+    for old in folder.glob(pattern):
+        with suppress(FileNotFoundError):  # another process removes it too
+            if time.time() - old.stat().st_mtime > seconds:
+                shutil.rmtree(old, ignore_errors=True)
 
 
 def write_whole(path: Path, content: bytes) -> None:

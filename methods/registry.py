@@ -67,8 +67,13 @@ def find_method(name: str) -> type[Method]:
         raise UnusableMethod(f"the method {name!r} is declared by {both}: uninstall one of them")
     try:
         found = entries[0].load()
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # a module of strangers may raise anything
-        said = " ".join(str(error).split())
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  # a module of strangers may raise anything
+        try:
+            said = " ".join(str(error).split())
+        except Exception:  # noqa: BLE001
+            said = "without words"
         raise UnusableMethod(f"{_in_words(entries[0])} cannot be imported: {type(error).__name__}: {said}") from None
     if problem := _problem(found):
         raise UnusableMethod(f"{_in_words(entries[0])} is no method: {problem}")

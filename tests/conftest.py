@@ -7,10 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.methods.interface import Episodes
 from fewshot_bench.running.tasks import BaseClasses
+
+# the same examples everywhere, none of them remembered, and however long a busy machine takes for one
+settings.register_profile("everywhere", deadline=None, derandomize=True, database=None)
+settings.load_profile("everywhere")
 
 
 @pytest.fixture(autouse=True, scope="session")

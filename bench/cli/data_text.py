@@ -184,9 +184,9 @@ def _open(source: str, image_size: int | None, config: Config, quiet: bool) -> O
             counts.append(done)
             screen.preparing(text, done, total)
 
-        images = open_images(source, cache_folder(), size, progress)
+        format_, found = recognise(source)
+        images = open_images(found, cache_folder(), size, progress)
     seconds = time.perf_counter() - start
-    format_, found = recognise(source)
     facts = prepared(folder_of(cache_folder(), found.state(), size))
     if facts is None:
         raise DataError(f"{found.where} changed while it was being read: run the command again")

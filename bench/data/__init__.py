@@ -9,17 +9,16 @@ from functools import partial
 from pathlib import Path
 
 from fewshot_bench.data.cache import open_cached
-from fewshot_bench.data.format import Format, Source, Tree
+from fewshot_bench.data.format import Format, Layout, Source, Tree
 from fewshot_bench.data.formats import (
+    array_pickles,
     bertinetto,
     chen_json,
     class_folders,
     csv_lists,
     easyfsl_json,
     hf_parquet,
-    metaoptnet_pickles,
     omniglot,
-    ren_pickles,
     split_folders,
     strokes,
     tiered_imagenet,
@@ -31,7 +30,7 @@ from fewshot_bench.data.images import ImageSet
 from fewshot_bench.data.readers.archive_trees import Archive
 from fewshot_bench.data.readers.downloads import FOLDER as DOWNLOADS
 from fewshot_bench.data.readers.downloads import Downloaded
-from fewshot_bench.data.readers.trees import LINKED, contents, open_tree
+from fewshot_bench.data.readers.trees import LINKED, open_tree, unknown_layout
 from fewshot_bench.errors import DataError, did_you_mean
 
 __all__ = ["FORMATS", "NAMED", "ImageSet", "find_source", "open_images", "recognise"]
@@ -46,21 +45,22 @@ NAMED: dict[str, Callable[[], Source]] = {
 
 # What may lie in a folder or an archive. The order matters: the first that recognises it reads it, and the last fits
 # nearly any folder.
-LAYOUTS: dict[str, Format] = {
-    omniglot.NAME: omniglot,
-    "miniimagenet-cache": ren_pickles,
-    "label-pickles": metaoptnet_pickles,
-    tiered_imagenet.NAME: tiered_imagenet,
-    torchmeta_hdf5.NAME: torchmeta_hdf5,
-    hf_parquet.NAME: hf_parquet,
-    split_folders.NAME: split_folders,
-    bertinetto.NAME: bertinetto,
-    chen_json.NAME: chen_json,
-    csv_lists.EasyfslCsv.NAME: csv_lists.EasyfslCsv(),
-    easyfsl_json.NAME: easyfsl_json,
-    csv_lists.RaviCsv.NAME: csv_lists.RaviCsv(),
-    class_folders.NAME: class_folders,
-}
+_LAYOUTS: tuple[Layout, ...] = (
+    omniglot,
+    array_pickles.CachePickles(),
+    array_pickles.LabelPickles(),
+    tiered_imagenet,
+    torchmeta_hdf5,
+    hf_parquet,
+    split_folders,
+    bertinetto,
+    chen_json,
+    csv_lists.EasyfslCsv(),
+    easyfsl_json,
+    csv_lists.RaviCsv(),
+    class_folders,
+)
+LAYOUTS: dict[str, Format] = {layout.NAME: layout for layout in _LAYOUTS}
 
 FORMATS: dict[str, Format] = {
     strokes.NAME: strokes,
@@ -75,14 +75,14 @@ MAX_IMAGE_SIZE = 1024
 
 
 def open_images(
-    source: str,
+    source: str | Source,
     cache: Path,
     image_size: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> ImageSet:
     """Open a data set; the first time it is decoded into the cache, later it is mapped from there.
 
-    source: a name, the path of a folder or archive in a known format (see FORMATS), or FORMAT:PATH
+    source: a name, the path of a folder or archive in a known format (see FORMATS), or FORMAT:PATH; or what was found
     cache: the folder that prepared data sets are kept in
     image_size: side in pixels of the square that all images are resized to (Lanczos); None keeps them as
         stored, and they must all have one size then
@@ -91,7 +91,7 @@ def open_images(
     """
     if image_size is not None and not 1 <= image_size <= MAX_IMAGE_SIZE:
         raise DataError(f"image_size = {image_size} is not between 1 and {MAX_IMAGE_SIZE} pixels")
-    found = find_source(source)
+    found = find_source(source) if isinstance(source, str) else source
     if isinstance(found, Downloaded):  # what is fetched is kept beside what is prepared
         found = replace(found, downloads=cache / DOWNLOADS)
     return open_cached(cache, found, image_size, progress or _silent)
@@ -155,7 +155,7 @@ def _forced(source: str, follow_links: bool) -> tuple[str, Source]:
 def _strange(tree: Tree) -> str:
     """Why an existing path is no data set."""
     if tree.path.is_dir():
-        return f"is in no known layout: it holds {contents(tree.entries())}"
+        return unknown_layout(tree)
     if stat.S_ISREG(tree.path.stat().st_mode):
         return "is a file in no known format (of several files, name their folder)"
     return "is neither a folder nor a file"

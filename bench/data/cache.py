@@ -14,7 +14,6 @@ import io
 import json
 import os
 import shutil
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -28,6 +27,7 @@ from fewshot_bench.data.format import Labels, Progress, Source
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.data.readers.image_decoding import RESAMPLER
 from fewshot_bench.errors import DataError
+from fewshot_bench.files import remove_old
 
 LAYOUT = 2  # raise it when what lies in a folder of the cache changes
 LEFTOVER_SECONDS = 24 * 3600.0
@@ -50,7 +50,7 @@ def open_cached(cache: Path, source: Source, image_size: int | None, progress: P
         return found
     temporary = cache / f"{_TEMPORARY}{uuid4().hex}"
     try:
-        _remove_leftovers(cache)
+        remove_old(cache, f"{_TEMPORARY}*", LEFTOVER_SECONDS)
         temporary.mkdir(parents=True)
         with ImageFile(temporary / "images.npy") as sink:
             labels = source.decode(sink, image_size, progress)
@@ -164,16 +164,6 @@ def _publish(temporary: Path, folder: Path) -> None:
     except OSError as error:  # a non-empty folder of that name: another process was faster
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-
-
-def _remove_leftovers(cache: Path) -> None:
-    """Remove what preparations that were killed long ago left behind."""
-    for folder in cache.glob(f"{_TEMPORARY}*"):
-        try:
-            if time.time() - folder.stat().st_mtime > LEFTOVER_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
-        except FileNotFoundError:  # another process removes it too
-            continue
 
 
 def _digest(key: list[object]) -> str:

@@ -136,6 +136,12 @@ class Format(Protocol):
         """
 
 
+class Layout(Format, Protocol):
+    """A format that files are recognised by."""
+
+    NAME: str
+
+
 def stamp(status: os.stat_result) -> str:
     """What changes when a file does. The change time is in it because it cannot be set back."""
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n"

@@ -5,22 +5,29 @@ files hold them.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from fewshot_bench.data.format import ImageSink, ImageStore, Labels, Progress, stamp
 from fewshot_bench.data.labels import FEWEST_IMAGES, PARTS, is_class_name, labels_of
 from fewshot_bench.data.readers import guarded
-from fewshot_bench.data.readers.image_decoding import MAX_IMAGE_BYTES, MAX_STORED_PIXELS, Encoded, decode_into, resized
+from fewshot_bench.data.readers.image_decoding import (
+    CHUNK,
+    MAX_STORED_PIXELS,
+    Decoded,
+    Encoded,
+    decode_into,
+    put_all,
+    resized_pixels,
+)
 from fewshot_bench.errors import DataError
-
-PROGRESS_EVERY = 256  # images
 
 
 class Stored(NamedTuple):
@@ -65,16 +72,18 @@ class ImageArrays:
 
     folder: what the user named; files: all that the content depends on
     read: gives the content, for which it reads the labels; raises DataError
+    called: its name, if that is not the folder's
     """
 
     folder: Path
     files: tuple[Path, ...]
     read: Callable[[], Content]
+    called: str = ""
 
     @property
     def name(self) -> str:
-        """The folder's name."""
-        return self.folder.name
+        """What tables print."""
+        return self.called or self.folder.name
 
     @property
     def where(self) -> str:
@@ -99,14 +108,14 @@ class ImageArrays:
         """The same in this process."""
         content = self.read()
         class_ids, places = _places(content)
-        images = _stored(content.shelves)
+        images = ((place, *image) for place, image in zip(places, _stored(content.shelves), strict=True))
         if content.encoded:
-            files = (
-                Encoded(place, where, _bytes(data, where)) for place, (where, data) in zip(places, images, strict=True)
-            )
+            files = (Encoded(place, where, bytes(data)) for place, where, data in images)
             decode_into(sink, files, len(places), image_size, progress)
         else:
-            _put(sink, zip(places, images, strict=True), len(places), image_size, progress)
+            decoded = (Decoded(place, where, _pixels(data, image_size)) for place, where, data in images)
+            chunks = iter(lambda: list(islice(decoded, CHUNK)), [])
+            put_all(sink, chunks, len(places), partial(progress, "reading images"))
         return labels_of(content.classes, class_ids, self.name, content.remark)
 
 
@@ -165,35 +174,7 @@ def _stored(shelves: tuple[Shelf, ...]) -> Iterator[Stored]:
             raise DataError(f"{shelf.file} has {count:,} images but {wanted:,} labels")
 
 
-def _bytes(data: NDArray[np.uint8] | bytes, where: str) -> bytes:
-    if len(data) > MAX_IMAGE_BYTES:
-        raise DataError(f"{where} is larger than {MAX_IMAGE_BYTES >> 20} MiB")
-    return bytes(data)
-
-
-def _put(
-    sink: ImageSink, images: Iterable[tuple[int, Stored]], total: int, image_size: int | None, progress: Progress
-) -> None:
-    """Put images of pixels into the sink, all of the size of the first or else resized."""
-    first: Stored | None = None
-    for done, (place, image) in enumerate(images, start=1):
-        first = first or image
-        (height, width), wanted = np.shape(image.content)[:2], np.shape(first.content)[:2]
-        if (height, width) != wanted and not image_size:
-            raise DataError(
-                f"{image.where} has {width}×{height} pixels but {first.where} has {wanted[1]}×{wanted[0]}: "
-                "set `image_size` to bring all images to one size"
-            )
-        pixels = np.asarray(image.content).transpose(2, 0, 1)
-        if image_size and pixels.shape[1:] != (image_size, image_size):
-            pixels = _resized(pixels, image_size)
-        sink.put(place, pixels)
-        if done % PROGRESS_EVERY == 0 or done == total:
-            progress("reading images", done, total)
-
-
-def _resized(pixels: NDArray[np.uint8], image_size: int) -> NDArray[np.uint8]:
-    """(C, H, W) -> (C, image_size, image_size)."""
-    picture = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-    small = np.asarray(resized(picture, image_size))
-    return small[None] if small.ndim == 2 else small.transpose(2, 0, 1)
+def _pixels(stored: NDArray[np.uint8] | bytes, image_size: int | None) -> NDArray[np.uint8]:
+    """(H, W, C) -> (C, H, W), resized where that is wanted."""
+    pixels = np.asarray(stored).transpose(2, 0, 1)
+    return resized_pixels(pixels, image_size) if image_size and pixels.shape[1:] != (image_size,) * 2 else pixels

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fewshot_bench.data.format import Format, ImageStore, Labels, Progress, Source, Tree, stamp
@@ -11,10 +11,22 @@ from fewshot_bench.data.labels import Listing
 from fewshot_bench.data.readers.archive_trees import Archive
 from fewshot_bench.data.readers.archives import SUFFIXES
 from fewshot_bench.data.readers.image_decoding import decode_into, is_turned
-from fewshot_bench.data.readers.trees import contents
+from fewshot_bench.data.readers.trees import unknown_layout
 from fewshot_bench.errors import DataError
 
 SEE_LIST = "`bench data list` shows what can be read"
+
+
+@dataclass(frozen=True)
+class Files:
+    """The image files that a data set was made from.
+
+    names: in the order in which the images are stored, relative to the data set's top
+    turned: those whose EXIF orientation, which is ignored, says that they lie on their side or head
+    """
+
+    names: tuple[str, ...] = ()
+    turned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,7 @@ class ImageFiles:
     tree: Tree
     format: str
     listing: Callable[[Tree], Listing]
+    seen: list[Files] = field(default_factory=list, init=False, compare=False, repr=False)  # when it was decoded
 
     @property
     def name(self) -> str:
@@ -54,27 +67,21 @@ class ImageFiles:
         """Decode every listed image; see `format.Source.decode`."""
         listing = self.listing(self.tree)
         labels = listing.labels(self.name)
-        decode_into(sink, self.tree.encoded(listing), len(listing.rows), image_size, progress)
+        turned = decode_into(sink, self.tree.encoded(listing), len(listing.rows), image_size, progress)
+        self.seen[:] = [_files(listing, turned)]
         return labels
 
-    def files(self) -> "Files":
-        """See `Files`; reads the head of every image file."""
+    def files(self) -> Files:
+        """See `Files`; reads the head of every image file unless it was decoded just now."""
+        if self.seen:
+            return self.seen[0]
         listing = self.listing(self.tree)
-        names = tuple(f"{listing.folder}/{row.file}" if listing.folder else row.file for row in listing.rows)
-        turned = [image.place for image in self.tree.encoded(listing) if is_turned(image.content)]
-        return Files(names, tuple(names[place] for place in sorted(turned)))
+        return _files(listing, [image.place for image in self.tree.encoded(listing) if is_turned(image.content)])
 
 
-@dataclass(frozen=True)
-class Files:
-    """The image files that a data set was made from.
-
-    names: in the order in which the images are stored, relative to the data set's top
-    turned: those whose EXIF orientation, which is ignored, says that they lie on their side or head
-    """
-
-    names: tuple[str, ...] = ()
-    turned: tuple[str, ...] = ()
+def _files(listing: Listing, turned: list[int]) -> Files:
+    names = tuple(f"{listing.folder}/{row.file}" if listing.folder else row.file for row in listing.rows)
+    return Files(names, tuple(names[place] for place in sorted(turned)))
 
 
 def files_of(source: Source) -> Files:
@@ -106,6 +113,7 @@ class ArchiveSource:
 
     path: Path
     formats: Mapping[str, Format]
+    seen: list[Files] = field(default_factory=list, init=False, compare=False, repr=False)  # when it was decoded
 
     @property
     def name(self) -> str:
@@ -130,11 +138,16 @@ class ArchiveSource:
         """Decode every image in the format that the archive has; see `format.Source.decode`."""
         with Archive(self.path, progress) as tree:
             name = self._format(tree)
-            labels = self.formats[name].find(tree).decode(sink, image_size, progress)
+            found = self.formats[name].find(tree)
+            labels = found.decode(sink, image_size, progress)
+            if isinstance(found, ImageFiles):
+                self.seen[:] = found.seen
         return replace(labels, layout=name)
 
     def files(self) -> Files:
-        """See `Files`; reads the archive."""
+        """See `Files`; reads the archive unless it was decoded just now."""
+        if self.seen:
+            return self.seen[0]
         with Archive(self.path) as tree:
             return files_of(self.formats[self._format(tree)].find(tree))
 
@@ -144,4 +157,4 @@ class ArchiveSource:
         for name, known in self.formats.items():
             if known.recognises(tree):
                 return name
-        raise DataError(f"{self.path} is in no known layout: it holds {contents(tree.entries())}; {SEE_LIST}")
+        raise DataError(f"{self.path} {unknown_layout(tree)}; {SEE_LIST}")

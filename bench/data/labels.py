@@ -3,17 +3,18 @@
 import codecs
 import csv
 import io
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_bench.data.format import Labels
-from fewshot_bench.data.readers.faults import impostor
+from fewshot_bench.data.readers.faults import impostor, reason
 from fewshot_bench.errors import DataError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ PART_OF = {  # the names that parts have in the wild
 LISTS = frozenset(f"{name}{suffix}" for name in (*PART_OF, "split") for suffix in (".csv", ".json", ".txt"))
 MAX_LIST_BYTES = 64 << 20  # of all lists together; those of miniImageNet have 4 MB
 MAX_ROWS = 1_000_000  # of a list; the largest set in use has 779,165 images
+MAX_VALUES = 4_000_000  # of a list in JSON
 MAX_NAME_LENGTH = 200  # of a class
 MAX_PATH_LENGTH = 1000
 ALIKE = "differ only in capitals, blanks or Unicode form: give them one name, or two that differ"
@@ -105,10 +107,36 @@ def decode_text(data: bytes, where: str) -> str:
 
 
 def _encoding(data: bytes) -> str:
-    """What spreadsheets write: UTF-8 or UTF-16, with a byte-order mark or without."""
+    """What spreadsheets write: UTF-8 or UTF-16, with a byte-order mark or without; or UTF-32 with one."""
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     return {1: "utf-16-le", 0: "utf-16-be"}.get(data[:2].find(0), "utf-8")
+
+
+def read_json(data: bytes, where: str, keys: Sequence[str] = ()) -> Any:
+    """What a list in JSON holds; of an object its lists under some keys, unchecked inside. Raises DataError."""
+    text = decode_text(data, where)
+    if text.count(",") + text.count("[") + text.count("{") > MAX_VALUES:  # each takes 64 bytes
+        raise DataError(f"{where} has more than {MAX_VALUES:,} values")
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where} is not JSON ({reason(error)})") from None
+    lists = [found.get(key) if isinstance(found, dict) else None for key in keys]
+    for key, value in zip(keys, lists, strict=True):
+        if not isinstance(value, list):
+            raise DataError(f"{where} holds no list {key!r}: expected an object with {', '.join(keys)}")
+    return lists if keys else found
+
+
+def check_text(value: object, where: str) -> str:
+    """A value of JSON that is a name or a path. Raises DataError for another."""
+    if not isinstance(value, str) or not value or any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise DataError(f"{where}: {str(value)[:80]!a} is not a name in valid Unicode")
+    check_length(value, where)
+    return value
 
 
 def read_table(data: bytes, where: str, header: list[str]) -> Iterator[tuple[list[str], str]]:

@@ -18,6 +18,7 @@ from fewshot_bench.files import cache_folder
 from fewshot_bench.results.collect import results as results_of
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.papers import load_published
+from fewshot_bench.tables.parsing import ParseError, read_bytes
 from fewshot_bench.tables.scores import CellScore, Results
 from fewshot_bench.tables.summary import disjoint_episodes
 from fewshot_bench.tables.verify.reading import READERS
@@ -91,7 +92,9 @@ def _read(file: Path) -> Document:
     if file.suffix.lower() not in READERS:
         raise UsageError(f"{file}: only {', '.join(READERS)} can be verified")
     try:
-        text = file.read_text(encoding="utf-8-sig", errors="replace")
+        text = read_bytes(file).decode("utf-8-sig", errors="replace")
+    except ParseError as error:
+        raise UsageError(f"{file}: {error}") from None
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from None
     return READERS[file.suffix.lower()](text)

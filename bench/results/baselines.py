@@ -56,6 +56,8 @@ def _is_database(path: Path) -> bool:
     """Whether this is, or is named as, a SQLite database. Raises OSError for a file that cannot be read."""
     if path.suffix in (".sqlite", ".sqlite3", ".db"):
         return True
+    if not path.is_file():  # a pipe would be waited for
+        return False
     with path.open("rb") as file:
         return file.read(len(SQLITE_BEGINS)) == SQLITE_BEGINS
 

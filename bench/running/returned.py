@@ -7,6 +7,8 @@ from torch import Tensor
 
 from fewshot_bench.methods.interface import Episodes
 
+MAX_NAME = 50  # letters of a loss's name, as stored
+
 
 class BrokenMethod(Exception):
     """A method does not do what its interface says; one line that names it and what is wrong."""
@@ -22,7 +24,9 @@ def check_step(method: str, losses: Any, counted: int) -> None:
     if not isinstance(losses, dict):
         raise BrokenMethod(f"{method}: step returned {_kind(losses)}, not a dict of losses")
     for name, value in losses.items():
-        if not isinstance(value, Tensor) or value.shape != ():
+        if not (isinstance(name, str) and name.isprintable() and 1 <= len(name) <= MAX_NAME):
+            raise BrokenMethod(f"{method}: step named a loss {name!r:.60}, not in 1 to {MAX_NAME} printable letters")
+        if not isinstance(value, Tensor) or value.shape != () or value.is_complex():
             raise BrokenMethod(f"{method}: step returned {name!r} as {_kind(value)}, not as a 0-dim tensor")
         if value.requires_grad:
             raise BrokenMethod(f"{method}: step returned {name!r} with its graph, which fills memory: detach() it")
@@ -55,7 +59,9 @@ def _check_tensor(what: str, value: Any, device: torch.device) -> None:
 
 
 def _kind(value: Any) -> str:
-    return f"a tensor of shape {_shape(value)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+    if not isinstance(value, Tensor):
+        return f"a {type(value).__name__}"
+    return f"a {'complex ' if value.is_complex() else ''}tensor of shape {_shape(value)}"
 
 
 def _shape(value: Tensor) -> tuple[int, ...]:

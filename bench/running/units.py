@@ -73,7 +73,7 @@ def _train(todo: PlannedTraining, lab: Laboratory) -> Iterator[Event]:
     except BrokenMethod as error:
         lab.checkpoints.drop_partial(todo.training.key)
         yield TrainingFailed(todo.training, progress, str(error))
-    except Exception as error:  # noqa: BLE001  # a method's own code may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a method's own code may raise anything
         if _is_environment(error):
             yield NotDone(todo.cells, _one_line(error))
             return
@@ -100,7 +100,7 @@ def _evaluate(job: CellJob, lab: Laboratory) -> Iterator[Event]:
         yield CellFailed(planned, str(error))
     except WeightsGone as error:
         yield WeightsLost(planned, str(error))
-    except Exception as error:  # noqa: BLE001  # as above
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # as above
         if _is_environment(error):
             yield NotDone((planned,), _one_line(error))
             return
@@ -118,11 +118,11 @@ def _trained(job: CellJob, lab: Laboratory) -> Method:
     return lab.loaded[key]
 
 
-def _is_environment(error: Exception) -> bool:
+def _is_environment(error: BaseException) -> bool:
     said = str(error) if isinstance(error, RuntimeError) else ""
     told = isinstance(error, ENVIRONMENT_ERRORS) or any(words in said for words in OUT_OF_MEMORY)
     return told or machine.lacks_memory()
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

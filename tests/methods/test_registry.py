@@ -50,6 +50,16 @@ BROKEN = {
     "no object": (GOOD, "broken", "is no method: a module is no subclass of fewshot_bench.methods.interface.Method"),
     "nonsense": (GOOD, "= !", "cannot be imported: "),
     "raises": ("1 / 0", "broken:Nearest", "cannot be imported: ZeroDivisionError: division by zero"),
+    "raises no Exception": (
+        "class Gone(BaseException): pass\nraise Gone(1)",
+        "broken:Nearest",
+        "cannot be imported: Gone: 1",
+    ),
+    "raises what cannot be said": (
+        "class Mute(Exception):\n    __str__ = None\nraise Mute",
+        "broken:Nearest",
+        "cannot be imported: Mute: without words",
+    ),
     "ends": ("raise SystemExit(3)", "broken:Nearest", "cannot be imported: SystemExit: 3"),
     "number": ("Nearest = 3", "broken:Nearest", "is no method: a int is no subclass of"),
     "function": ("def Nearest(): pass", "broken:Nearest", "is no method: a function is no subclass of"),

@@ -6,14 +6,12 @@ top of the data set, if there is such a file; otherwise its last two pieces, `<c
 below it.
 """
 
-import json
 from collections import Counter
-from typing import Any
 
 from fewshot_bench.data.format import Tree
 from fewshot_bench.data.formats.split_folders import is_image
 from fewshot_bench.data.image_files import ImageFiles
-from fewshot_bench.data.labels import PART_OF, Listing, Row, check_length, decode_text, list_images
+from fewshot_bench.data.labels import PART_OF, Listing, Row, check_text, list_images, read_json
 from fewshot_bench.errors import DataError
 
 NAME = "chen-json"
@@ -71,10 +69,8 @@ class _Pictures:
 def _rows(tree: Tree, file: str, pictures: _Pictures) -> list[Row]:
     """The images that one file names; checked, as nothing in JSON is certain."""
     where = tree.show(file)
-    names, images, labels = _lists(tree.read(file), where)
-    for number, name in enumerate(names, start=1):
-        _check_text(name, f"{where}, label_names {number}")
-    names = [name.strip() for name in names]
+    names, images, labels = read_json(tree.read(file), where, KEYS)
+    names = [check_text(name, f"{where}, label_names {i}").strip() for i, name in enumerate(names, start=1)]
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise DataError(f"{where}: label_names holds {repeated[0]!r} twice")
     if len(images) != len(labels):
@@ -84,38 +80,11 @@ def _rows(tree: Tree, file: str, pictures: _Pictures) -> list[Row]:
     rows = []
     for number, (path, label) in enumerate(zip(images, labels, strict=True), start=1):
         here = f"{where}, image {number}"
-        _check_text(path, here)
-        check_length(path, here)
+        check_text(path, here)
         if type(label) is not int or not 0 <= label < len(names):
             raise DataError(f"{here}: label {str(label)[:80]!r} is not a number from 0 to {len(names) - 1}")
         rows.append(Row(pictures.find(path, here), names[label], here))
     return rows
-
-
-def _lists(data: bytes, where: str) -> tuple[list[Any], list[Any], list[Any]]:
-    """The three lists of one file, unchecked inside."""
-    text = decode_text(data, where)
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where} is not JSON ({' '.join(str(error).split())[:100]})") from None
-    lists: list[list[Any]] = []
-    for key in KEYS:
-        value = found.get(key) if isinstance(found, dict) else None
-        if not isinstance(value, list):
-            raise DataError(f"{where} holds no list {key!r}: expected an object with {', '.join(KEYS)}")
-        lists.append(value)
-    names, images, labels = lists
-    return names, images, labels
-
-
-def _check_text(value: object, where: str) -> None:
-    if not isinstance(value, str) or not value:
-        raise DataError(f"{where}: {str(value)[:80]!r} is not a name")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise DataError(f"{where}: {value[:80]!r} is not valid Unicode") from None
 
 
 def _image_files(tree: Tree, at: str = "", depth: int = 0) -> list[str]:

@@ -10,21 +10,20 @@ import hashlib
 import json
 import tarfile
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from fewshot_bench.data import splits
-from fewshot_bench.data.format import ImageSink, ImageStore, Labels, Progress, Tree, stamp
-from fewshot_bench.data.formats.pickled_values import entry, integers_of
-from fewshot_bench.data.labels import FEWEST_IMAGES, PARTS, labels_of
-from fewshot_bench.data.readers import guarded
+from fewshot_bench.data.format import ImageStore, Labels, Progress, Tree, stamp
+from fewshot_bench.data.formats.pickled_values import entry, integers_of, pixels_of, texts_of
+from fewshot_bench.data.image_arrays import Content, ImageArrays, Shelf
+from fewshot_bench.data.labels import PARTS
 from fewshot_bench.data.readers.downloads import Downloaded, fetch
-from fewshot_bench.data.readers.image_decoding import resized
+from fewshot_bench.data.readers.faults import read_bounded
 from fewshot_bench.data.readers.unpickling import unpickle_from
 from fewshot_bench.errors import DataError
 
@@ -32,7 +31,6 @@ FOLDER, ARCHIVE = "cifar-100-python", "cifar-100-python.tar.gz"
 FILES = ("train", "test", "meta")
 SIDE = 32  # pixels
 MAX_FILE_BYTES = 256 << 20  # of `train`, which has 155 MB
-PROGRESS_EVERY = 256  # images
 
 _NOT_PUBLISHED = "is not the file as it was published (its MD5 differs): fetch it again"
 _NAMES_KEY = "fine_label_names"
@@ -104,49 +102,14 @@ class Cifar100Source(Downloaded):
     def decode(self, sink: ImageStore, image_size: int | None, progress: Progress) -> Labels:
         """Put every image into the sink, class by class, under the guard; see `format.Source.decode`."""
         path = self.files or self._download(progress)
-        return guarded.read(_Files(self.name, path, _checksums()), sink, image_size, progress)
+        files = tuple(path / name for name in FILES) if path.is_dir() else (path,)
+        read = partial(_read, path, _checksums(), splits.lists(_SPLITS[self.name]))
+        return ImageArrays(path, files, read, "CIFAR-100").decode(sink, image_size, progress)
 
     def _download(self, progress: Progress) -> Path:
         from torchvision.datasets import CIFAR100
 
         return fetch(CIFAR100.url, CIFAR100.tgz_md5, self.downloads, progress)
-
-
-@dataclass(frozen=True)
-class _Files:
-    """What is read under the guard. checksums: MD5 of the archive and of each file, as they were published"""
-
-    name: str
-    path: Path
-    checksums: dict[str, str]
-
-    @property
-    def where(self) -> str:
-        return str(self.path)
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        return tuple(self.path / name for name in FILES) if self.path.is_dir() else (self.path,)
-
-    def fill(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
-        """See `guarded.Guarded`."""
-        images, labels, names, remark = _read(self.path, self.checksums)
-        lists = splits.lists(_SPLITS[self.name])
-        order = [name for part in PARTS for name in sorted(lists[part])]
-        if sorted(order) != sorted(names):
-            raise DataError(f"{self.where}: its classes are not those of CIFAR-100")
-        indices = [np.flatnonzero(labels == names.index(name)) for name in order]
-        if small := [name for name, own in zip(order, indices, strict=True) if len(own) < FEWEST_IMAGES]:
-            raise DataError(f"{self.where}: class {small[0]!r} has fewer than {FEWEST_IMAGES} images")
-        for place, index in enumerate(np.concatenate(indices)):
-            pixels = images[index]
-            if image_size and image_size != SIDE:
-                pixels = np.asarray(resized(Image.fromarray(pixels.transpose(1, 2, 0)), image_size)).transpose(2, 0, 1)
-            sink.put(place, pixels)
-            if (place + 1) % PROGRESS_EVERY == 0 or place + 1 == len(labels):
-                progress("reading images", place + 1, len(labels))
-        class_ids = np.repeat(np.arange(len(order), dtype=np.int64), [len(own) for own in indices])
-        return labels_of({part: sorted(lists[part]) for part in PARTS}, class_ids, "CIFAR-100", remark)
 
 
 def _checksums() -> dict[str, str]:
@@ -168,33 +131,30 @@ def _locate(path: Path) -> Path | None:
     return None
 
 
-def _read(files: Path, checksums: dict[str, str]) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...], str]:
-    """Images (n, 3, 32, 32) and labels (n,) of `train`, then of `test`, the name of each label, and a remark.
+def _read(path: Path, checksums: dict[str, str], parts: dict[str, tuple[str, ...]]) -> Content:
+    """The images of `train`, then of `test`; a remark where the files are not those that were published.
 
     Raises DataError for an archive that is not the published one, and for files in another layout.
     """
-    if files.is_dir():
-        contents = {name: _content(files / name) for name in FILES}
+    if path.is_dir():
+        contents = {name: _content(path / name) for name in FILES}
     else:
-        contents = _archive_contents(files, checksums[ARCHIVE])
+        contents = _archive_contents(path, checksums[ARCHIVE])
     others = [n for n in FILES if hashlib.md5(contents[n], usedforsecurity=False).hexdigest() != checksums[n]]
     remark = f"Not the published files: the MD5 of {', '.join(others)} differs." if others else ""
-    read: dict[str, Any] = {name: unpickle_from(BytesIO(contents[name]), str(files / name)) for name in FILES}
-    images, labels = zip(*(_part(read[name], files / name) for name in ("train", "test")), strict=True)
-    names = entry(read["meta"], _NAMES_KEY, files / "meta")
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str | bytes) for name in names):
-        raise DataError(f"{files / 'meta'}: {_NAMES_KEY!r} is no list of names")
-    return np.concatenate(images), np.concatenate(labels), tuple(_text(name) for name in names), remark
+    read: dict[str, Any] = {name: unpickle_from(BytesIO(contents[name]), str(path / name)) for name in FILES}
+    names = texts_of(entry(read["meta"], _NAMES_KEY, path / "meta"), f"{path / 'meta'}: {_NAMES_KEY!r}")
+    if sorted(names) != sorted(name for part in PARTS for name in parts[part]):
+        raise DataError(f"{path}: its classes are not those of CIFAR-100")
+    shelves = tuple(_shelf(read[name], path / name, names) for name in ("train", "test"))
+    return Content({part: tuple(sorted(parts[part])) for part in PARTS}, shelves, encoded=False, remark=remark)
 
 
 def _content(path: Path) -> bytes:
     """The bytes of a file of the folder."""
-    try:
-        if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
-            raise DataError(f"{path} is missing, or larger than {MAX_FILE_BYTES >> 20} MiB")
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
+    if not path.is_file():
+        raise DataError(f"{path} is missing")
+    return read_bounded(path, MAX_FILE_BYTES)
 
 
 def _archive_contents(archive: Path, checksum: str) -> dict[str, bytes]:
@@ -216,15 +176,14 @@ def _member(tar: tarfile.TarFile, name: str) -> bytes:
     return content.read() if content else b""
 
 
-def _part(content: Any, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Images (n, 3, 32, 32) and labels (n,) of `train` or `test`."""
+def _shelf(content: Any, path: Path, names: list[str]) -> Shelf:
+    """The images of `train` or `test`."""
     data = entry(content, "data", path)
     labels = integers_of(entry(content, "fine_labels", path), f"{path}: 'fine_labels'")
     wanted = (len(labels), 3 * SIDE * SIDE)
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape != wanted:
         raise DataError(f"{path}: 'data' is no array of {wanted[0]} x {wanted[1]} uint8")
-    return data.reshape(-1, 3, SIDE, SIDE), labels
-
-
-def _text(name: str | bytes) -> str:
-    return name if isinstance(name, str) else str(name, "latin1")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
+        raise DataError(f"{path}: 'fine_labels' are not numbers from 0 to {len(names) - 1}")
+    images = data.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)  # (n, H, W, 3)
+    return Shelf(str(path), tuple(names[label] for label in labels.tolist()), partial(pixels_of, images, path))

@@ -44,7 +44,7 @@ def listing(tree: Tree) -> Listing:
     elif published := splits.of_classes(set(folders)):
         part_of = {name: part for part, names in published.parts.items() for name in names}
         remark = f"Split by class as by {published.authors}: the classes are those of {published.data_set}."
-    elif unread := sorted(LISTS.intersection(tree.entries().files)):
+    elif unread := [file for file in tree.entries().files if file.lower() in LISTS]:
         raise DataError(
             f"{tree.show(unread[0])} is not read, and without it the classes would be split by chance: "
             f"write {SPLIT_FILE} (header {','.join(HEADER)}) beside it, or move it away"

@@ -1,18 +1,16 @@
 """easyfsl's class lists: `{train,val,test}.json` beside class folders, as it ships them for CUB and tieredImageNet.
 
 Each file is an object of two lists: `class_names`, and in `class_roots` the folder of each class, as a path of the
-machine that wrote it. The longest end of that path which is a folder of the data set is taken:
-`images/001.Albatross`, or `001.Albatross`.
+machine that wrote it. The longest end of that path which is a folder of the data set, or of `images` in it, is taken:
+`001.Albatross`.
 """
 
-import json
-from typing import Any
 from unicodedata import normalize
 
 from fewshot_bench.data.format import Tree
 from fewshot_bench.data.formats.split_folders import class_rows
 from fewshot_bench.data.image_files import ImageFiles
-from fewshot_bench.data.labels import PARTS, Listing, Row, check_length, decode_text, list_images
+from fewshot_bench.data.labels import PARTS, Listing, Row, check_text, list_images, read_json
 from fewshot_bench.errors import DataError
 
 NAME = "easyfsl-json"
@@ -25,7 +23,7 @@ _FILES = tuple(f"{part}.json" for part in PARTS)
 def recognises(tree: Tree) -> bool:
     """Whether one of the files speaks of `class_roots`; those of other layouts do not."""
     there = [name for name in _FILES if name in tree.entries().files]
-    return any("class_roots".encode(code) in tree.read(name) for name in there for code in ("utf-8", "utf-16-le"))
+    return any(b"class_roots" in tree.read(name).replace(b"\0", b"") for name in there)  # in UTF-16 and -32 as well
 
 
 def find(tree: Tree) -> ImageFiles:
@@ -58,29 +56,21 @@ def _rows(tree: Tree, file: str) -> list[Row]:
 
 def _classes(data: bytes, where: str) -> list[tuple[str, str]]:
     """(name, folder) of each class of one file; checked, as nothing in JSON is certain."""
-    text = decode_text(data, where)
-    try:
-        found: Any = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where} is not JSON ({' '.join(str(error).split())[:100]})") from None
-    lists: list[list[str]] = []
-    for key in KEYS:
-        values = found.get(key) if isinstance(found, dict) else None
-        lists.append(values if isinstance(values, list) else [])
-        if not lists[-1] or not all(isinstance(value, str) and value.isprintable() for value in lists[-1]):
-            raise DataError(f"{where} holds no list {key!r} of names: expected an object with {' and '.join(KEYS)}")
-    names, roots = lists
+    names, roots = read_json(data, where, KEYS)
+    for value in (*names, *roots):
+        check_text(value, where)
     if len(names) != len(roots):
         raise DataError(f"{where}: {len(names)} class_names but {len(roots)} class_roots")
+    if not names:
+        raise DataError(f"{where} names no classes")
     return list(zip(names, roots, strict=True))
 
 
 def _folder(tree: Tree, root: str, where: str) -> str:
     """The folder of the data set that a path of another machine means."""
-    check_length(root, where)
     pieces = [piece for piece in root.replace("\\", "/").split("/") if piece not in ("", ".", "..")]
     for start in range(len(pieces)):
-        folder = "/".join(pieces[start:])
-        if tree.entries(folder).files:
-            return folder
+        for folder in ("/".join(pieces[start:]), "/".join(["images", *pieces[start:]])):
+            if tree.entries(folder).files:
+                return folder
     raise DataError(f"{where}: there is no folder {pieces[-1] if pieces else root!r} with images in {tree.show('')}")

@@ -12,8 +12,7 @@ Classes are sorted by name within their part, images keep the order of the files
 """
 
 import re
-from collections import defaultdict
-from dataclasses import dataclass
+from collections import Counter, defaultdict
 from functools import partial
 from pathlib import Path
 
@@ -31,16 +30,7 @@ _SUFFIX = ".parquet"
 _NUMBERED = re.compile(r"-(\d{5})-of-(\d{5})(-|$)")  # one of several files of a split
 
 
-@dataclass(frozen=True)
-class _Split:
-    """The files of one of the data set's own splits, as they are labelled."""
-
-    part: str
-    shelves: tuple[Shelf, ...]
-
-    @property
-    def classes(self) -> set[str]:
-        return {name for shelf in self.shelves for name in shelf.class_names}
+Splits = dict[str, tuple[Shelf, ...]]  # part -> its files, as they are labelled
 
 
 def recognises(tree: Tree) -> bool:
@@ -87,12 +77,16 @@ def _check_whole(paths: tuple[Path, ...]) -> None:
 
 
 def _read(folder: Path, files: dict[str, tuple[Path, ...]]) -> Content:
-    splits = [_Split(part, tuple(_shelf(path) for path in files[part])) for part in PARTS if part in files]
-    shared = _shared(splits)
+    splits: Splits = {part: tuple(map(_shelf, files[part])) for part in PARTS if part in files}
+    classes = {part: {name for shelf in shelves for name in shelf.class_names} for part, shelves in splits.items()}
+    homes = Counter(name for names in classes.values() for name in names)
+    shared = sorted(name for name, count in homes.items() if count > 1)
     if not shared:
-        return _as_they_are(splits, folder)
-    classes = set().union(*(split.classes for split in splits))
-    if published := of_classes(classes):
+        if missing := [part for part in PARTS if part not in splits]:
+            raise DataError(f"{folder} has no Parquet files of {' and '.join(missing)}: expected {EXPECTS}")
+        kept = tuple(shelf for shelves in splits.values() for shelf in shelves)
+        return Content({part: tuple(sorted(names)) for part, names in classes.items()}, kept, encoded=True)
+    if published := of_classes(set(homes)):
         return _anew(splits, published)
     others = f" and {len(shared) - 1:,} more" if len(shared) > 1 else ""
     raise DataError(
@@ -105,31 +99,11 @@ def _shelf(path: Path) -> Shelf:
     return Shelf(str(path), tuple(parquet_labels(path)), partial(parquet_images, path))
 
 
-def _shared(splits: list[_Split]) -> list[str]:
-    """The classes that are in several splits."""
-    seen: set[str] = set()
-    shared: set[str] = set()
-    for split in splits:
-        shared |= seen & split.classes
-        seen |= split.classes
-    return sorted(shared)
-
-
-def _as_they_are(splits: list[_Split], folder: Path) -> Content:
-    missing = [part for part in PARTS if part not in {split.part for split in splits}]
-    if missing:
-        raise DataError(f"{folder} has no Parquet files of {' and '.join(missing)}: expected {EXPECTS}")
-    classes = {split.part: tuple(sorted(split.classes)) for split in splits}
-    return Content(classes, tuple(shelf for split in splits for shelf in split.shelves), encoded=True)
-
-
-def _anew(splits: list[_Split], published: Standard) -> Content:
+def _anew(splits: Splits, published: Standard) -> Content:
     """All splits but `test` as one, split by a published list."""
-    kept = [split for split in splits if split.part != "test"]
-    shelves = tuple(shelf for split in kept for shelf in split.shelves)
-    left_out = sum(len(shelf.class_names) for split in splits if split.part == "test" for shelf in split.shelves)
+    left_out = sum(len(shelf.class_names) for shelf in splits.get("test", ()))
     remark = f"Split anew by class as by {published.authors}: the files' own splits share their classes."
     if left_out:
         remark += f" Not read: the {left_out:,} images of their test split."
-    classes = {part: tuple(sorted(published.parts[part])) for part in PARTS}
-    return Content(classes, shelves, encoded=True, remark=remark)
+    kept = tuple(shelf for part, shelves in splits.items() if part != "test" for shelf in shelves)
+    return Content({part: tuple(sorted(published.parts[part])) for part in PARTS}, kept, encoded=True, remark=remark)

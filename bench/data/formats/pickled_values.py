@@ -1,37 +1,15 @@
 """What the formats made of pickles share: finding three files, and the values in them, checked."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_bench.data.image_arrays import Shelf, Stored, check_shape
+from fewshot_bench.data.image_arrays import Stored, check_shape
 from fewshot_bench.data.labels import PARTS
 from fewshot_bench.errors import DataError
-
-
-@dataclass(frozen=True)
-class PublishedSize:
-    """How many classes (train, val, test) and images per class a data set has as it was published."""
-
-    name: str
-    n_classes: tuple[int, int, int]
-    images_per_class: int = 600
-
-    def difference(self, shelves: Sequence[Shelf]) -> str:
-        """A sentence about a difference, or nothing. shelves: one a part"""
-        sizes_of_part = [Counter(shelf.class_names) for shelf in shelves]
-        counts = tuple(map(len, sizes_of_part))
-        sizes = {count for part in sizes_of_part for count in part.values()}
-        if counts == self.n_classes and sizes == {self.images_per_class}:
-            return ""
-        classes = "/".join(map(str, self.n_classes))
-        found = f"{min(sizes)}" if len(sizes) == 1 else f"{min(sizes)} to {max(sizes)}"
-        return f"{self.name} as published has {classes} classes of {self.images_per_class} images; these have {found}."
 
 
 def find_files(folder: Path, names: Mapping[str, Sequence[str]], expects: str) -> dict[str, Path]:
@@ -82,6 +60,13 @@ def integers_of(values: Any, what: str) -> NDArray[np.int64]:
         return np.array(values, np.int64)
     except OverflowError:
         raise DataError(f"{what} has integers beyond 64 bits") from None
+
+
+def texts_of(values: Any, what: str) -> list[str]:
+    """A list of names, which Python 2 wrote as bytes. Raises DataError naming `what`."""
+    if not isinstance(values, list | tuple) or not all(isinstance(value, str | bytes) for value in values):
+        raise DataError(f"{what} is not a list of names")
+    return [value if isinstance(value, str) else str(value, "latin1") for value in values]
 
 
 def pixels_of(images: NDArray[np.uint8], path: Path) -> Iterator[Stored]:

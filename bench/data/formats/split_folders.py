@@ -12,6 +12,7 @@ from unicodedata import normalize
 from fewshot_bench.data.format import Tree
 from fewshot_bench.data.image_files import ImageFiles
 from fewshot_bench.data.labels import PART_OF, PARTS, Listing, Row, list_images
+from fewshot_bench.data.readers.faults import shown
 from fewshot_bench.errors import DataError
 
 NAME = "split-folders"
@@ -44,11 +45,13 @@ def listing(tree: Tree) -> Listing:
     for first, second in combinations([part for part in PARTS if part in folders], 2):
         if shared := sorted(classes[first].keys() & classes[second].keys()):
             at, there = (tree.show(classes[part][shared[0]]) for part in (second, first))
-            way = f"{'' if tree.path.is_dir() else 'unpack it, and '}class-folders:{tree.path}/{folders[first]}"
+            others = f", and {len(shared) - 1:,} more are" if len(shared) > 1 else ""
+            way = "" if tree.path.is_dir() else "unpack it, and "
+            top = shown(tree.path) if tree.path.is_dir() else "FOLDER"
             raise DataError(
-                f"{at}: class {shared[0]!r} is in {first} already ({there}), and {len(shared) - 1:,} more are, but "
-                f"few-shot learning tests on classes that are not trained on: {way} splits those of {folders[first]} "
-                "by chance"
+                f"{at}: class {shared[0]!r} is in {first} already ({there}){others}, but few-shot learning tests on "
+                f"classes that are not trained on: {way}name class-folders:{top}/{folders[first]} to have those of "
+                f"{folders[first]} split by chance"
             )
     for part in PARTS:
         if part not in folders:
@@ -61,8 +64,10 @@ def listing(tree: Tree) -> Listing:
 def _way_to(part: str, tree: Tree, folders: dict[str, str]) -> str:
     """The end of a message: how to make the part that is missing out of `train`."""
     classes = tree.entries(folders["train"]).folders if "train" in folders else ()
-    if len(classes) < FEWEST_TO_DIVIDE or not tree.path.is_dir():
+    if len(classes) < FEWEST_TO_DIVIDE:
         return ""
+    if not tree.path.is_dir():
+        return f"; unpack it, and move some classes of {folders['train']} into {part}"
     own, new = (str(tree.path / folder) for folder in (f"{folders['train']}/{classes[0]}", part))
     return f"; move some classes there, as by `mkdir {quote(new)}; mv {quote(own)} {quote(new)}`"
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from fewshot_bench.data.format import Tree
-from fewshot_bench.data.formats.pickled_values import entry, find_files, integers_of
+from fewshot_bench.data.formats.pickled_values import entry, find_files, integers_of, texts_of
 from fewshot_bench.data.image_arrays import Content, ImageArrays, Shelf, Stored
 from fewshot_bench.data.labels import PARTS
 from fewshot_bench.data.readers.npz_file import npz_images
@@ -71,7 +71,7 @@ def _read(images: dict[str, Path], labels: dict[str, Path], encoded: bool) -> Co
         classes[part] = tuple(by_number.values() if numbered else sorted(by_number.values()))
         read = partial(_pngs if encoded else _pixels, images[part])
         shelves.append(Shelf(str(images[part]), tuple(by_number[label] for label in class_of_image), read))
-        categories[part] = set(_texts(content.get("label_general_str", []), "label_general_str", labels[part]))
+        categories[part] = set(texts_of(content.get("label_general_str", []), f"{labels[part]}: 'label_general_str'"))
     return Content(classes, tuple(shelves), encoded, _shared(categories))
 
 
@@ -86,7 +86,7 @@ def _class_names(content: Any, path: Path, part: str) -> dict[int, str]:
     labels = _labels(content, path)
     if "label_specific" not in content:
         return {label: f"{part}-{label}" for label in set(labels)}
-    known = _texts(entry(content, "label_specific_str", path), "label_specific_str", path)
+    known = texts_of(entry(content, "label_specific_str", path), f"{path}: 'label_specific_str'")
     for image, label in enumerate(labels):
         if not 0 <= label < len(known):
             raise DataError(f"{path}: image {image} has the label {label}, but there are {len(known):,} names")
@@ -94,13 +94,6 @@ def _class_names(content: Any, path: Path, part: str) -> dict[int, str]:
     if len(set(names.values())) < len(names):
         raise DataError(f"{path}: two classes in 'label_specific_str' have one name")
     return names
-
-
-def _texts(values: Any, key: str, path: Path) -> list[str]:
-    """A list of names, which Python 2 wrote as bytes."""
-    if not isinstance(values, list | tuple) or not all(isinstance(value, str | bytes) for value in values):
-        raise DataError(f"{path}: {key!r} is not a list of names")
-    return [value if isinstance(value, str) else str(value, "latin1") for value in values]
 
 
 def _shared(categories: dict[str, set[str]]) -> str:

@@ -9,7 +9,6 @@
 Classes are sorted by name within their part, images keep their order within their class.
 """
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 from fewshot_bench.data.format import Tree
 from fewshot_bench.data.image_arrays import Content, ImageArrays, Shelf
-from fewshot_bench.data.labels import MAX_LIST_BYTES, PARTS, decode_text
+from fewshot_bench.data.labels import MAX_LIST_BYTES, PARTS, read_json
 from fewshot_bench.data.readers.faults import read_bounded
 from fewshot_bench.data.readers.hdf5_file import class_images, stored_images
 from fewshot_bench.errors import DataError
@@ -68,7 +67,8 @@ def _cifar(tree: Tree) -> str | None:
 
 
 def _read(data: dict[str, Path], labels: dict[str, Path], read_classes: Callable[[Any, Path], Classes]) -> Content:
-    classes = {part: dict(sorted(read_classes(_json(labels[part]), labels[part]).items())) for part in PARTS}
+    listed = {part: read_json(read_bounded(labels[part], MAX_LIST_BYTES), str(labels[part])) for part in PARTS}
+    classes = {part: dict(sorted(read_classes(listed[part], labels[part]).items())) for part in PARTS}
     shelves, kinds = [], set()
     for part in PARTS:
         found = class_images(data[part], classes[part])
@@ -78,14 +78,6 @@ def _read(data: dict[str, Path], labels: dict[str, Path], read_classes: Callable
     if len(kinds) > 1:
         raise DataError(f"{data['test']}: some classes are pixels and others are image files")
     return Content({part: tuple(classes[part]) for part in PARTS}, tuple(shelves), kinds == {True})
-
-
-def _json(path: Path) -> Any:
-    data = read_bounded(path, MAX_LIST_BYTES)
-    try:
-        return json.loads(decode_text(data, str(path)))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON ({' '.join(str(error).split())[:100]})") from None
 
 
 def _names(listed: Any, path: Path) -> Classes:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from fewshot_bench.data.format import Entries, Progress, hidden, stamp
-from fewshot_bench.data.labels import LISTS, MAX_LIST_BYTES, PART_OF, Listing
+from fewshot_bench.data.labels import LISTS, MAX_LIST_BYTES, PART_OF, Listing, check_length
 from fewshot_bench.data.readers.archives import archive_name, read_members, write_members
 from fewshot_bench.data.readers.image_decoding import Encoded
 from fewshot_bench.errors import DataError
@@ -118,6 +118,7 @@ class Archive:
                 return None
             if name.count("/") > MAX_DEPTH:
                 raise DataError(f"{self.path}: {name[:50]!r}... lies more than {MAX_DEPTH} folders deep")
+            check_length(name, str(self.path))
             names.add(name)
             return name if name.rpartition("/")[2] in LISTS else None
 

@@ -32,6 +32,8 @@ MAX_HEADER_BYTES = 64 << 10  # of long names and key-value records, which tarfil
 MAX_RATIO = 200  # photographs pack 2:1, tiny ones 5:1 because tar pads them to 512 bytes
 ALWAYS_ALLOWED_BYTES = 1 << 30  # below this the ratio does not matter
 
+Select = Callable[[str], str | None]  # member name -> key, or None to pass over it
+
 _LONG_HEADERS = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -53,34 +55,23 @@ def archive_name(path: Path) -> str:
     return path.name[: -len(suffix)]
 
 
-def read_members(archive: Path, select: Callable[[str], str | None]) -> Iterator[tuple[str, bytes]]:
+def read_members(archive: Path, select: Select) -> Iterator[tuple[str, bytes]]:
     """Yield (key, content) of the regular files that `select` gives a key for, in the archive's order.
 
-    select: member name -> key, or None to pass over it
     Raises DataError when the archive is damaged, is no archive, or exceeds a cap.
     """
     with _faults(archive):
-        if _zipped(archive):
-            for key, stream in _zip_streams(archive, select, MAX_MEMBER_BYTES):
-                yield key, stream.read(MAX_MEMBER_BYTES)  # never more than the size it claims, whatever it unpacks to
-            return
-        for key, member, content in _tar_streams(archive, select):
-            if member.size > MAX_MEMBER_BYTES:
-                raise DataError(f"{archive}: {member.name!r} is larger than {MAX_MEMBER_BYTES >> 20} MiB")
-            yield key, content.read()
+        for key, stream in _streams(archive, select, MAX_MEMBER_BYTES):
+            yield key, stream.read(MAX_MEMBER_BYTES)  # never more than the size it claims, whatever it unpacks to
 
 
-def write_members(archive: Path, select: Callable[[str], str | None], folder: Path) -> None:
+def write_members(archive: Path, select: Select, folder: Path) -> None:
     """Write the regular files that `select` gives a key for into a folder, under their keys, which the caller chose.
 
     Raises DataError as `read_members`, and when the disk is full.
     """
     with _faults(archive):
-        if _zipped(archive):
-            streams = _zip_streams(archive, select, _max_bytes(archive))
-        else:
-            streams = ((key, stream) for key, _, stream in _tar_streams(archive, select))
-        for key, stream in streams:
+        for key, stream in _streams(archive, select, _max_bytes(archive)):
             _write(stream, folder / key, archive)
 
 
@@ -106,27 +97,26 @@ def _faults(archive: Path) -> Iterator[None]:
     """What goes wrong with an archive, as one line that names it."""
     try:
         yield
-    except (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError) as error:
-        raise DataError(f"{archive} is a damaged or incomplete archive ({reason(error)})") from None
-    except (NotImplementedError, ValueError) as error:  # of zipfile: a packing or a name that it does not know
+    except (
+        tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError,
+        NotImplementedError, ValueError,  # of zipfile: a packing or a name that it does not know
+    ) as error:  # fmt: skip
         raise DataError(f"{archive} is a damaged or incomplete archive ({reason(error)})") from None
     except OSError as error:
         raise DataError(f"{archive} cannot be read ({error.strerror or reason(error)})") from None
 
 
-def _zipped(archive: Path) -> bool:
-    """Whether an archive is a .zip: by its content, as for what packs a tar."""
-    with archive.open("rb") as packed:
-        return packed.read(4) == b"PK\3\4"
-
-
-def _zip_streams(
-    archive: Path, select: Callable[[str], str | None], max_member_bytes: int
-) -> Iterator[tuple[str, IO[bytes]]]:
+def _streams(archive: Path, select: Select, max_member_bytes: int) -> Iterator[tuple[str, IO[bytes]]]:
     """Yield (key, its content) of each selected member; the content is to be read before the next one.
 
-    Raises DataError when the archive is encrypted or exceeds a cap; what zipfile raises when it is damaged.
+    Raises DataError when the archive is encrypted or exceeds a cap; what the libraries raise when it is damaged.
     """
+    with archive.open("rb") as packed:
+        is_zip = packed.read(4) == b"PK\3\4"  # suffixes are often wrong
+    yield from (_zip_streams if is_zip else _tar_streams)(archive, select, max_member_bytes)
+
+
+def _zip_streams(archive: Path, select: Select, max_member_bytes: int) -> Iterator[tuple[str, IO[bytes]]]:
     with _opened_zip(archive) as members:
         if len(members.infolist()) > MAX_MEMBERS:
             raise DataError(f"{archive} holds more than {MAX_MEMBERS:,} members")
@@ -137,8 +127,7 @@ def _zip_streams(
                 continue
             if member.flag_bits & _ENCRYPTED:
                 raise DataError(f"{archive}: {member.filename!r} is encrypted: unpack the archive first")
-            if member.file_size > max_member_bytes:
-                raise DataError(f"{archive}: {member.filename!r} is larger than {max_member_bytes >> 20:,} MiB")
+            _check_member(archive, member.filename, member.file_size, max_member_bytes)
             left -= member.file_size
             if left < 0:
                 raise DataError(f"{archive} unpacks to more than {max_bytes >> 20:,} MiB")
@@ -160,23 +149,30 @@ def _regular(member: zipfile.ZipInfo) -> bool:
     return not member.is_dir() and kind in (0, stat.S_IFREG)
 
 
-def _tar_streams(
-    archive: Path, select: Callable[[str], str | None]
-) -> Iterator[tuple[str, tarfile.TarInfo, IO[bytes]]]:
-    """Yield (key, member, its content) of each selected member; the content is to be read before the next one."""
+def _check_member(archive: Path, name: str, size: int, most: int) -> None:
+    if size > most:
+        raise DataError(f"{archive}: {name!r} is larger than {most >> 20:,} MiB")
+
+
+def _tar_streams(archive: Path, select: Select, max_member_bytes: int) -> Iterator[tuple[str, IO[bytes]]]:
     with archive.open("rb") as packed, _unpacked(archive, packed) as stream:
         capped = _Capped(stream, archive)
         with tarfile.open(fileobj=capped, mode="r|", tarinfo=_ShortHeaders, encoding="utf-8") as tar:
-            for count, member in enumerate(tar):
-                if count >= MAX_MEMBERS:
+            count = 0
+            while member := tar.next():
+                tar.members.clear()  # which would keep all
+                count += 1
+                if count > MAX_MEMBERS:
                     raise DataError(f"{archive} holds more than {MAX_MEMBERS:,} members")
                 if not member.isreg() or member.issparse() or (key := select(member.name)) is None:
                     continue
-                content = tar.extractfile(member)
-                if content is not None:
-                    yield key, member, content
-        while capped.read(1 << 20):  # to the end, where xz and gzip keep their checksum
-            pass
+                _check_member(archive, member.name, member.size, max_member_bytes)
+                if content := tar.extractfile(member):
+                    yield key, content
+            rest = tar.fileobj
+            while rest and (data := rest.read(COPIED_BYTES)):  # to the end, where xz and gzip keep their checksum
+                if data.strip(b"\0"):
+                    raise tarfile.ReadError("there is more behind its end")
 
 
 def _unpacked(archive: Path, packed: IO[bytes]) -> IO[bytes] | gzip.GzipFile:
@@ -216,11 +212,18 @@ class _Capped(io.BufferedIOBase):
 
 
 class _ShortHeaders(tarfile.TarInfo):
-    """Refuses extended headers of a size that no honest name needs."""
+    """Refuses extended headers of a size that no honest name needs, and what tarfile takes for an archive's end."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        member = super().frombuf(buf, encoding, errors)
+        try:
+            member = super().frombuf(buf, encoding, errors)
+        except tarfile.EOFHeaderError:
+            raise
+        except (
+            tarfile.HeaderError
+        ) as error:  # behind the first member tarfile passes over it, and over all that follows
+            raise tarfile.ReadError(str(error)) from None
         if member.type in _LONG_HEADERS and member.size > MAX_HEADER_BYTES:
             raise tarfile.ReadError(f"a header of {member.size:,} bytes")
         return member

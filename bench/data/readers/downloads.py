@@ -5,7 +5,6 @@ download, which has no limits.
 """
 
 import http.client
-import shutil
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +15,7 @@ from tempfile import TemporaryDirectory
 from fewshot_bench.data.format import Progress
 from fewshot_bench.data.readers.faults import reason
 from fewshot_bench.errors import DataError
+from fewshot_bench.files import remove_old
 
 FOLDER = "downloads"  # below the cache
 TIMEOUT_SECONDS = 30.0  # without an answer
@@ -46,7 +46,7 @@ def fetch(url: str, md5: str, folder: Path, progress: Progress) -> Path:
     progress(f"downloading {path.name}", 0, 1)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(folder)
+        remove_old(folder, f"{_TEMPORARY}*", LONGEST_SECONDS + TIMEOUT_SECONDS)
         with TemporaryDirectory(dir=folder, prefix=_TEMPORARY) as temporary:
             new = Path(temporary) / path.name
             _download(url, new)
@@ -73,16 +73,6 @@ def _download(url: str, path: Path) -> None:
             if time.monotonic() > end:
                 raise OSError(f"it takes longer than {LONGEST_SECONDS / 60:,.0f} minutes")
             file.write(piece)
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove what downloads that were killed left behind: older than any that still runs."""
-    for old in folder.glob(f"{_TEMPORARY}*"):
-        try:
-            if time.time() - old.stat().st_mtime > LONGEST_SECONDS + TIMEOUT_SECONDS:
-                shutil.rmtree(old, ignore_errors=True)
-        except FileNotFoundError:  # another process removes it too
-            continue
 
 
 def _cause(error: Exception) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fewshot_bench.data.readers.faults import reason
-from fewshot_bench.data.readers.image_decoding import pixels_of, read_file, read_image, resized
+from fewshot_bench.data.readers.image_decoding import pixels_of, read_file, read_image, resized_pixels
 from fewshot_bench.errors import DataError
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]  # (C, H, W): bytes, or floats in [0, 1]
@@ -59,7 +59,7 @@ def _of_array(image: Any, where: str, side: int) -> Pixels:
             f"{where} has the shape {np.shape(array)}: an image is (H, W), (C, H, W) or (H, W, C), C 1 or 3"
         )
     if array.dtype == np.uint8:
-        return array if array.shape[1:] == (side, side) else _resized(array, side)
+        return array if array.shape[1:] == (side, side) else resized_pixels(array, side)
     if array.dtype.kind != "f":
         raise DataError(f"{where} has numbers of type {array.dtype}: give bytes (uint8), or floats in [0, 1]")
     if not ((array >= 0) & (array <= 1)).all():  # also refuses nan
@@ -69,12 +69,6 @@ def _of_array(image: Any, where: str, side: int) -> Pixels:
             f"{where} has {array.shape[2]}×{array.shape[1]} floats, not {side}×{side}: only bytes are resized"
         )
     return np.asarray(array, np.float32)
-
-
-def _resized(array: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    image = Image.fromarray(np.ascontiguousarray(array[0] if len(array) == 1 else array.transpose(1, 2, 0)))
-    pixels: NDArray[np.uint8] = np.asarray(resized(image, side))
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
 def _with_channels(pixels: Pixels, where: str, channels: int) -> Pixels:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from fewshot_bench.data.image_arrays import Stored, check_shape
 from fewshot_bench.data.readers.faults import library
 from fewshot_bench.data.readers.guarded import reading
-from fewshot_bench.data.readers.image_decoding import MAX_IMAGE_BYTES
 from fewshot_bench.errors import DataError
 
 MAX_CLASS_BYTES = 1 << 30  # of one class; miniImageNet's have 13 MB
@@ -49,7 +48,8 @@ def stored_images(path: Path, classes: Mapping[str, ClassImages]) -> Iterator[St
             if _images(file, path, images.place) != images:
                 raise DataError(f"{path} changed while it was being read: run the command again")
             array, where = _at(file, path, images.place), f"{path}: {images.place[:80]!r}"
-            for number, content in enumerate((_files if images.encoded else _pixels)(array, where)):
+            contents = (array[i].tobytes() for i in range(len(array))) if images.encoded else _pixels(array, where)
+            for number, content in enumerate(contents):
                 yield Stored(f"{path}: class {name!r}, image {number}", content)
 
 
@@ -79,14 +79,6 @@ def _images(file: Any, path: Path, place: str) -> ClassImages:
     if not len(array):
         raise DataError(f"{where} holds no images")
     return ClassImages(place, len(array), encoded)
-
-
-def _files(array: Any, where: str) -> Iterator[NDArray[np.uint8] | bytes]:
-    for number in range(len(array)):
-        content = array[number].tobytes()
-        if not 0 < len(content) <= MAX_IMAGE_BYTES:
-            raise DataError(f"{where}, image {number} is damaged: it has {len(content):,} bytes")
-        yield content
 
 
 def _pixels(array: Any, where: str) -> Iterator[NDArray[np.uint8] | bytes]:

@@ -8,9 +8,10 @@ ignore them too, and the pixel array should be what the file stores. Of an anima
 import io
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -29,11 +30,14 @@ RESAMPLER = "lanczos"
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # none that starts another program, as EPS does
 MAX_IMAGE_BYTES = 64 << 20
 MAX_PIXELS = 8192**2  # of a file that is resized: more than a camera has is a mistake or an attack
+MAX_WEBP_PIXELS = MAX_PIXELS // 4  # its library keeps 16 bytes of each
 LARGE_PIXELS = 4096**2  # images of more are decoded one at a time: each takes up to 200 MB
 MAX_STORED_PIXELS = 1024**2  # of a file kept as it is: 50,000 of these need 150 GB already
 CHUNK = 32  # images a task: enough to outweigh handing it over, few enough to bound the memory
 CHUNK_BYTES = 4 << 20  # of files that are in memory: a task with more takes no further image
+AHEAD_BYTES = 128 << 20  # of files in memory, decoded or about to be
 
+WORKERS = min(8, cores())  # threads
 _GREY_MODES = ("1", "L", "LA")
 _COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 _one_large = Lock()
@@ -48,11 +52,12 @@ class Encoded(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """The same file decoded; pixels: (C, H, W) uint8."""
+    """The same file decoded; pixels: (C, H, W) uint8; turned: see `is_turned`."""
 
     place: int
     where: str
     pixels: NDArray[np.uint8]
+    turned: bool = False
 
 
 def read_image(data: bytes, where: str, image_size: int | None = None) -> NDArray[np.uint8]:
@@ -64,6 +69,8 @@ def read_image(data: bytes, where: str, image_size: int | None = None) -> NDArra
     """
     if problem := impostor(data):
         raise DataError(f"{where} {problem}")
+    if len(data) > MAX_IMAGE_BYTES:
+        raise DataError(f"{where} is larger than {MAX_IMAGE_BYTES >> 20} MiB")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             return pixels_of(image, where, image_size)
@@ -82,9 +89,20 @@ def resized(image: Image.Image, image_size: int) -> Image.Image:
     return image.resize((image_size, image_size), Image.Resampling.LANCZOS)
 
 
+def resized_pixels(pixels: NDArray[np.uint8], image_size: int) -> NDArray[np.uint8]:
+    """The same for (C, H, W) uint8; C is 1 or 3."""
+    image = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    return _channels_first(resized(image, image_size))
+
+
+def _channels_first(image: Image.Image) -> NDArray[np.uint8]:
+    pixels: NDArray[np.uint8] = np.asarray(image)  # (H, W) or (H, W, 3)
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)  # (C, H, W)
+
+
 def decode_into(
     sink: ImageSink, files: Iterable[Encoded], total: int, image_size: int | None, progress: Progress
-) -> None:
+) -> list[int]:
     """Decode image files into a sink, in parallel, holding only a few chunks of them in memory.
 
     total: how many files there are, for the progress report. Raises DataError when sizes differ although image_size is
@@ -94,67 +112,61 @@ def decode_into(
     nothing to pickle and nothing to guard in the caller's main module. Two threads bring photographs of
     500×375 pixels to 84×84 in 0.54 of one thread's time; on 32×32 pixels they gain nothing.
     """
-    workers = min(8, cores())
-    store = _Store(sink, total, progress)
-    waiting: deque[Future[list[Decoded | DataError]]] = deque()
-    with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(WORKERS) as pool:
         warnings.simplefilter("ignore", UserWarning)  # broken EXIF blocks, which are not used
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            for chunk in _chunks(files):
-                waiting.append(pool.submit(_decode_chunk, chunk, image_size))
-                if len(waiting) > workers + 1:
-                    store.take(waiting.popleft().result())
-            while waiting:
-                store.take(waiting.popleft().result())
+            return put_all(sink, _decoded(pool, files, image_size), total, partial(progress, "decoding images"))
         finally:
             pool.shutdown(cancel_futures=True)
-    store.finish()
+
+
+def put_all(
+    sink: ImageSink, chunks: Iterable[Sequence[Decoded | DataError]], total: int, progress: Callable[[int, int], None]
+) -> list[int]:
+    """Put images into a sink until one cannot be used; the others are then only looked at. Raises as `decode_into`.
+
+    Returns the places of those that are turned.
+    """
+    first: Decoded | None = None
+    faults: list[str] = []
+    turned: list[int] = []
+    done = n_faults = 0
+    for chunk in chunks:
+        for image in chunk:
+            if isinstance(image, DataError):
+                n_faults += 1
+                faults += [str(image)] if n_faults <= TOLD else []
+            elif not n_faults:
+                first = first or image
+                if image.pixels.shape[1:] != first.pixels.shape[1:]:
+                    raise DataError(
+                        f"{image.where} has {_size(image)} pixels but {first.where} has {_size(first)}: "
+                        "set `image_size` to bring all images to one size"
+                    )
+                sink.put(image.place, image.pixels)
+                turned += [image.place] if image.turned else []
+        done += len(chunk)
+        progress(done, total)
+    if n_faults:
+        raise DataError(told(faults, n_faults, "images cannot be used"))
+    return turned
 
 
 def is_turned(content: bytes | Path) -> bool:
     """Whether EXIF says that the image in a file lies on its side or head; False for what is damaged."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # broken EXIF blocks
-        try:
-            with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as image:
-                return "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
-        except Exception:  # noqa: BLE001  # of damaged EXIF blocks Pillow raises nearly anything
-            return False
+        return _is_turned(content)
 
 
-class _Store:
-    """Puts decoded images into the sink, holding all of them to the size of the first."""
-
-    def __init__(self, sink: ImageSink, total: int, progress: Progress) -> None:
-        self._sink, self._total, self._progress = sink, total, progress
-        self._first: Decoded | None = None
-        self._done = 0
-        self._faults: list[str] = []
-        self._n_faults = 0
-
-    def take(self, images: list[Decoded | DataError]) -> None:
-        """Put some images, until one cannot be used: the others are then only looked at."""
-        for image in images:
-            if isinstance(image, DataError):
-                self._n_faults += 1
-                self._faults += [str(image)] if self._n_faults <= TOLD else []
-            if isinstance(image, DataError) or self._n_faults:
-                continue
-            first = self._first = self._first or image
-            if image.pixels.shape[1:] != first.pixels.shape[1:]:
-                raise DataError(
-                    f"{image.where} has {_size(image)} pixels but {first.where} has {_size(first)}: "
-                    "set `image_size` to bring all images to one size"
-                )
-            self._sink.put(image.place, image.pixels)
-        self._done += len(images)
-        self._progress("decoding images", self._done, self._total)
-
-    def finish(self) -> None:
-        """Raise DataError where images cannot be used."""
-        if self._n_faults:
-            raise DataError(told(self._faults, self._n_faults, "images cannot be used"))
+def _is_turned(content: bytes | Path) -> bool:
+    """The same in a thread, where filters of warnings belong to whoever started it."""
+    try:
+        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as image:
+            return "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+    except Exception:  # noqa: BLE001  # of damaged EXIF blocks Pillow raises nearly anything
+        return False
 
 
 def _size(image: Decoded) -> str:
@@ -162,18 +174,31 @@ def _size(image: Decoded) -> str:
     return f"{image.pixels.shape[2]}×{image.pixels.shape[1]}"
 
 
-def _chunks(files: Iterable[Encoded]) -> Iterator[list[Encoded]]:
-    """The files in tasks for one thread each."""
+def _decoded(
+    pool: ThreadPoolExecutor, files: Iterable[Encoded], image_size: int | None
+) -> Iterator[list[Decoded | DataError]]:
+    """The files decoded, in their order, a few chunks ahead of who takes them."""
+    waiting: deque[tuple[int, Future[list[Decoded | DataError]]]] = deque()  # with their bytes in memory
+    for n_bytes, chunk in _chunks(files):
+        waiting.append((n_bytes, pool.submit(_decode_chunk, chunk, image_size)))
+        while len(waiting) > WORKERS + 1 or sum(held for held, _ in waiting) > AHEAD_BYTES:
+            yield waiting.popleft()[1].result()
+    while waiting:
+        yield waiting.popleft()[1].result()
+
+
+def _chunks(files: Iterable[Encoded]) -> Iterator[tuple[int, list[Encoded]]]:
+    """The files in tasks for one thread each, with the bytes of those that are in memory."""
     chunk: list[Encoded] = []
     n_bytes = 0
     for file in files:
         chunk.append(file)
         n_bytes += len(file.content) if isinstance(file.content, bytes) else 0
         if len(chunk) == CHUNK or n_bytes > CHUNK_BYTES:
-            yield chunk
+            yield n_bytes, chunk
             chunk, n_bytes = [], 0
     if chunk:
-        yield chunk
+        yield n_bytes, chunk
 
 
 def _decode_chunk(files: list[Encoded], image_size: int | None) -> list[Decoded | DataError]:
@@ -181,9 +206,10 @@ def _decode_chunk(files: list[Encoded], image_size: int | None) -> list[Decoded 
     for file in files:
         try:
             data = file.content if isinstance(file.content, bytes) else read_file(file.content)
-            decoded.append(Decoded(file.place, file.where, read_image(data, file.where, image_size)))
+            pixels = read_image(data, file.where, image_size)
+            decoded.append(Decoded(file.place, file.where, pixels, _is_turned(data)))
         except DataError as error:
-            decoded.append(error)
+            decoded.append(DataError(str(error)))  # as it was raised it would keep the file in memory
     return decoded
 
 
@@ -194,7 +220,7 @@ def read_file(path: Path) -> bytes:
 
 def pixels_of(image: Image.Image, where: str, image_size: int | None) -> NDArray[np.uint8]:
     """Check an opened image, of which only the header is read so far, and convert it to (C, H, W) uint8."""
-    limit = MAX_PIXELS if image_size else MAX_STORED_PIXELS
+    limit = MAX_STORED_PIXELS if not image_size else MAX_WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS
     if image.width * image.height > limit:
         hint = "" if image_size else ": set `image_size` to resize the images"
         raise DataError(f"{where} has {image.width}×{image.height} pixels, more than {limit:,}{hint}")
@@ -203,7 +229,4 @@ def pixels_of(image: Image.Image, where: str, image_size: int | None) -> NDArray
     with _one_large if image.width * image.height > LARGE_PIXELS else nullcontext():
         mode = "L" if image.mode in _GREY_MODES else "RGB"
         converted = image if image.mode == mode else image.convert(mode)  # which would copy
-        if image_size:
-            converted = resized(converted, image_size)
-        pixels = np.asarray(converted)  # (H, W) or (H, W, 3)
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)  # (C, H, W)
+        return _channels_first(resized(converted, image_size) if image_size else converted)

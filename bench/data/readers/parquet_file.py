@@ -10,7 +10,6 @@ from fewshot_bench.data.image_arrays import Stored
 from fewshot_bench.data.readers.archives import MAX_RATIO
 from fewshot_bench.data.readers.faults import library
 from fewshot_bench.data.readers.guarded import reading
-from fewshot_bench.data.readers.image_decoding import MAX_IMAGE_BYTES
 from fewshot_bench.errors import DataError
 
 MAX_ROWS = 10_000_000
@@ -55,8 +54,6 @@ def parquet_images(path: Path) -> Iterator[Stored]:
                     raise DataError(
                         f"{where} has no image bytes, only a path: save the data set with its images embedded"
                     )
-                if (size := image.as_buffer().size) > MAX_IMAGE_BYTES:
-                    raise DataError(f"{where} is an image of {size:,} bytes, more than {MAX_IMAGE_BYTES >> 20} MiB")
                 yield Stored(where, image.as_py())
                 row += 1
 

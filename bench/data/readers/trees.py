@@ -168,8 +168,18 @@ class FolderWithArchive(Folder):
         yield from listed_members(self._archive, listing, below_images)
 
 
-def contents(entries: Entries) -> str:
-    """ "3 folders, 2 .txt files", "nothing": what lies in a folder, for messages; of the files the commonest kinds."""
+def unknown_layout(tree: Folder | Archive) -> str:
+    """What a message says of a folder or an archive in no known layout, and what to name where one folder is in it."""
+    found, way = tree.entries(), ""
+    if len(found.folders) == 1:
+        inner = found.folders[0]
+        there = f"name {shown(tree.path / inner)}" if isinstance(tree, Folder) else f"unpack it, and name {inner!r}"
+        way = f": {there} if the data lie there"
+    return f"is in no known layout: it holds {_contents(found)}{way}"
+
+
+def _contents(entries: Entries) -> str:
+    """ "3 folders, 2 .txt files", "nothing"; of the files the commonest kinds."""
     kinds = Counter(_kind(file) for file in entries.files).most_common()
     counts = [(len(entries.folders), "folder"), *((n, f"{kind} file") for kind, n in kinds[:KINDS])]
     counts.append((sum(n for _, n in kinds[KINDS:]), "more file"))

@@ -9,14 +9,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from fewshot_bench.errors import UsageError
 
 REQUIRED = ("cell_key", "number", "episode_id", "n_correct", "n_queries")
 EMPTY = ("", "NA")  # R writes NA
 LARGEST = 2**31 - 1
-LONGEST_FIELD = 2**30
+LONGEST_LINE, LONGEST_FIELD = 2**24, 2**17  # letters; a row has 3,000
+ROWS = 200  # of Parquet, in memory at once
 XZ = b"\xfd7zXZ\0"  # how such a file begins
 INTEGER = re.compile(r"[0-9]{1,18}(\.0+)?", re.ASCII)  # pandas writes 12.0 where a column has gaps
 KEY = re.compile(r"[0-9a-f]{16}", re.ASCII)
@@ -91,6 +92,8 @@ def read_rows(path: Path) -> Iterator[LongFileRow]:
 
     Raises UsageError for what is neither, and where a required column is missing.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise UsageError(f"{path}: it is no regular file")
     try:
         with path.open("rb") as file:
             begins = file.read(6)
@@ -109,7 +112,7 @@ def _csv_rows(path: Path, *, packed: bool) -> Iterator[LongFileRow]:
     number = 0
     with (lzma.open if packed else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
         try:
-            reader = enumerate(csv.reader(file, strict=True), start=1)
+            reader = enumerate(csv.reader(_lines(path, file), strict=True), start=1)
             header: list[str] = []
             for number, texts in reader:
                 if not texts:
@@ -126,20 +129,33 @@ def _csv_rows(path: Path, *, packed: bool) -> Iterator[LongFileRow]:
         raise UsageError(f"{path}: it is empty")
 
 
+def _lines(path: Path, file: IO[str]) -> Iterator[str]:
+    while line := file.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise UsageError(f"{path}: a line has {LONGEST_LINE:,} letters or more")
+        yield line
+
+
 def _parquet_rows(path: Path) -> Iterator[LongFileRow]:
     try:
-        from pyarrow import parquet  # type: ignore[import-untyped]
+        from pyarrow import DictionaryArray, parquet  # type: ignore[import-untyped]
     except ImportError:
         raise UsageError("Parquet needs pyarrow: pip install 'fewshot-bench[parquet]'") from None
     number = 0
     try:
-        with parquet.ParquetFile(path) as file:
-            _checked_header(path, [str(name) for name in file.schema_arrow.names])
-            for batch in file.iter_batches():
+        names = parquet.read_schema(path).names
+        _checked_header(path, [str(name) for name in names])
+        with parquet.ParquetFile(path, read_dictionary=names) as file:  # a text that is repeated is there once
+            for batch in file.iter_batches(ROWS):
+                texts = [column.dictionary for column in batch.columns if isinstance(column, DictionaryArray)]
+                if any(len(str(text)) > LONGEST_FIELD for column in texts for text in column):
+                    raise UsageError(f"{path}, row {number + 1}: a text has more than {LONGEST_FIELD:,} letters")
                 for row in batch.to_pylist():
                     number += 1
-                    texts = {name: "" if value is None or value != value else str(value) for name, value in row.items()}
-                    yield LongFileRow(path, number, texts)
+                    fields = {
+                        name: "" if value is None or value != value else str(value) for name, value in row.items()
+                    }
+                    yield LongFileRow(path, number, fields)
     except UsageError:
         raise
     except Exception as error:  # noqa: BLE001  # what the library makes of damaged bytes is of many kinds

@@ -1,6 +1,7 @@
 """`bench check`: stored accuracies, or another database, against what the database holds."""
 
 import json
+import os
 import re
 import shutil
 import sqlite3
@@ -155,3 +156,10 @@ def test_nothing_is_written_of_nothing(run, bench):
     assert ran.code == 5
     assert "no finished cell" in ran.err
     assert not (run.folder / "none.json").exists()
+
+
+def test_a_pipe_is_not_waited_for(run, bench):
+    os.mkfifo("base.json")
+    ran = bench("check", "--against", "base.json")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "it is no regular file" in ran.err

@@ -11,6 +11,7 @@ from PIL import ExifTags, Image
 
 from fewshot_bench.data import FORMATS, find_source, open_images
 from fewshot_bench.data.describing import class_samples
+from fewshot_bench.data.readers import archives
 
 SIDE = 16
 
@@ -230,6 +231,17 @@ def test_copies_and_turned_photographs_are_named_by_file(own, bench, tmp_path, a
     checked = bench("data", "check", source, "--json")
     assert notes(checked)["EXIF orientation"] == turned
     assert checked.code == 0
+
+
+@pytest.mark.parametrize("suffix", ["tar", "zip"])
+def test_preparing_an_archive_reads_it_twice(own, bench, tmp_path, suffix, monkeypatch):
+    """Once for the names and once for the images: what is told of their EXIF is seen while they are decoded."""
+    read = []
+    streams = archives._streams
+    monkeypatch.setattr(archives, "_streams", lambda *given: read.append(given[0]) or streams(*given))
+    source = shutil.make_archive(str(tmp_path / "packed"), suffix, own)
+    assert bench("data", "prepare", source).code == 0
+    assert read == [Path(source)] * 2
 
 
 @pytest.mark.parametrize("command", ["check", "prepare"])

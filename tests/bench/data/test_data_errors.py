@@ -162,13 +162,13 @@ def test_an_unknown_source(cache, source, message):
 
 
 def test_a_folder_in_no_known_layout(tmp_path, cache):
-    for name in ("a.txt", "b.TXT", "notes", "c.\x1b", "d.xml", "e.yaml", "f.log", "dog/cow/a.txt"):
+    for name in ("a.txt", "b.TXT", "notes", "c.\x1b", "d.xml", "e.yaml", "f.log", "dog/cow/a.txt", "cat/b.txt"):
         (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "set" / name).touch()
     with pytest.raises(DataError) as error:
         open_images(str(tmp_path / "set"), cache)
     assert str(error.value) == (
-        f"{tmp_path}/set is in no known layout: it holds 1 folder, 2 .txt files, 2 other files, 1 .xml file, "
+        f"{tmp_path}/set is in no known layout: it holds 2 folders, 2 .txt files, 2 other files, 1 .xml file, "
         "2 more files; `bench data list` shows what can be read"
     )
 

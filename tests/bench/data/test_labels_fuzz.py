@@ -58,7 +58,7 @@ def test_a_list_of_anything_is_read_or_named(photos, layouts, tmp_path, layout):
     source = find_source(f"{layout.partition(',')[0]}:{folder}")
     messages = set()
 
-    @settings(max_examples=300, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=300)
     @given(content=contents | st.binary(max_size=60))
     def read(content):
         (folder / name).write_bytes(content)

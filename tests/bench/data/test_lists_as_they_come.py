@@ -156,10 +156,11 @@ def test_class_lists_of_easyfsl_are_read(photos, layouts, tmp_path, cache, root)
 
 
 JSON_FAULTS = {
+    "no classes": (b'{"class_names": [], "class_roots": []}', "names no classes"),
     "not JSON": (b"{", "is not JSON"),
     "nested": (b'{"class_roots":' + b"[" * 50_000, "is not JSON"),
     "no lists": (b'{"class_names": {}, "class_roots": 7}', "holds no list 'class_names'"),
-    "numbers": (b'{"class_names": ["cow"], "class_roots": [7]}', "holds no list 'class_roots'"),
+    "numbers": (b'{"class_names": ["cow"], "class_roots": [7]}', "'7' is not a name"),
     "of two lengths": (b'{"class_names": ["cow"], "class_roots": ["cow", "x"]}', "1 class_names but 2 class_roots"),
     "twice": (
         b'{"class_names": ["cow", "cow "], "class_roots": ["images/cow", "images/cow"]}',
@@ -218,6 +219,15 @@ def test_the_top_folder_of_cub_names_its_images(photos, layouts, tmp_path, cache
     fails(layouts.write(tmp_path / "CUB.zip", files, "CUB/"), cache, "unpack it and name")
 
 
+def test_a_folder_beside_one_file_is_named(photos, layouts, tmp_path, cache):
+    files = {f"CUB/images/{name[:3]}/{name}": data for name, data in photos.files.items()} | {
+        "attributes.txt": b"1 x\n"
+    }
+    folder = layouts.write(tmp_path / "set", files)
+    fails(folder, cache, f"it holds 1 folder, 1 .txt file: name {folder / 'CUB'} if the data lie there")
+    fails(layouts.write(tmp_path / "set.tar", files), cache, "unpack it, and name 'CUB' if the data lie there")
+
+
 def test_the_same_classes_in_train_and_val(photos, layouts, tmp_path, cache):
     files: dict[str, bytes] = {}
     for name, data in photos.files.items():
@@ -234,7 +244,7 @@ def test_train_and_val_of_the_same_classes_and_no_test(photos, layouts, tmp_path
     fails(folder, cache, "is in train already", f"class-folders:{folder}/train")
 
 
-@pytest.mark.parametrize("name", ["train.txt", "val.json", "novel.csv"])
+@pytest.mark.parametrize("name", ["train.txt", "val.json", "novel.csv", "Split.csv", "TRAIN.TXT"])
 def test_lists_beside_class_folders_are_not_passed_over(photos, layouts, tmp_path, cache, name):
     """A split by chance in their place would be a wrong one that nobody notices."""
     files = {f"{name[:3]}/{name}": data for name, data in photos.files.items()}

@@ -106,6 +106,14 @@ def test_features_have_a_row_an_image(features, job, make_lab, monkeypatch):
     [
         (None, "step returned a NoneType, not a dict of losses"),
         (torch.zeros(()), "step returned a tensor of shape (), not a dict of losses"),
+        ({3: torch.zeros(())}, "step named a loss 3, not in 1 to 50 printable letters"),
+        ({"": torch.zeros(())}, "step named a loss '', not in 1 to 50 printable letters"),
+        ({"\ud800": torch.zeros(())}, "step named a loss '\\ud800', not in 1 to 50 printable letters"),
+        ({"l" * 51: torch.zeros(())}, f"step named a loss '{'l' * 51}', not in 1 to 50 printable letters"),
+        (
+            {"loss": torch.zeros((), dtype=torch.complex64)},
+            "step returned 'loss' as a complex tensor of shape (), not as a 0-dim tensor",
+        ),
         ({"loss": 0.5}, "step returned 'loss' as a float, not as a 0-dim tensor"),
         ({"loss": torch.zeros(1)}, "step returned 'loss' as a tensor of shape (1,), not as a 0-dim tensor"),
         (
@@ -201,3 +209,16 @@ def test_a_subclass_may_say_that_it_still_embeds(make_training, make_lab, monkey
 def test_a_way_around_predict_that_is_older_is_refused(bases):
     with pytest.raises(TypeError, match="Wrong declares `embeds`, but its `embed` is older than its `predict`"):
         type("Wrong", bases, {"embeds": True, "classify": ProtoNet.classify})
+
+
+def test_a_method_that_ends_the_program_fails_alone(answering, planned, make_lab, monkeypatch):
+    def ends(self, *_):
+        raise SystemExit(3)
+
+    *_, failed = answering(ends)
+    assert isinstance(failed, CellFailed)
+    assert failed.reason == "evaluation broke in or after episode 0: SystemExit: 3"
+    monkeypatch.setattr(ProtoNet, "step", ends)
+    *_, failed = units.do(PlannedTraining(planned.cell.training, None, (planned,)), make_lab(checkpoints="new"))
+    assert isinstance(failed, TrainingFailed)
+    assert "SystemExit: 3" in failed.reason

@@ -322,7 +322,7 @@ def test_flipped_bytes_give_images_or_one_line(tmp_path, name, outcome):
     whole = path.read_bytes()
     outcomes = set()
 
-    @settings(max_examples=150, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=150)
     @given(st.lists(st.tuples(st.integers(0, len(whole) - 1), st.integers(0, 255)), max_size=20), st.booleans())
     def read(changes, cut):
         content = bytearray(whole)
@@ -335,7 +335,7 @@ def test_flipped_bytes_give_images_or_one_line(tmp_path, name, outcome):
     assert outcomes == {"read", "refused"}
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@settings(max_examples=100)
 @given(data=st.binary(max_size=300), magic=st.booleans())
 def test_any_bytes_are_refused(tmp_path_factory, outcome, data, magic):
     folder = write_npz(tmp_path_factory.mktemp("any"), Set())

@@ -366,7 +366,7 @@ def test_flipped_bytes_give_images_or_one_line(tmp_path, images, writer):
     assert all(str(path) in text and text.isprintable() for text in refusals)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@settings(max_examples=100)
 @given(data=st.binary(max_size=600), magic=st.booleans())
 def test_any_bytes_are_refused(tmp_path_factory, data, magic):
     folder = tmp_path_factory.mktemp("any")

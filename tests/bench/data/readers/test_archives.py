@@ -1,6 +1,8 @@
 """Archives made to do harm, or damaged on the way."""
 
+import gzip
 import io
+import lzma
 import tarfile
 from itertools import product
 
@@ -112,4 +114,31 @@ def test_an_oversized_header_is_not_read_into_memory(tmp_path, kind):
     archive = tmp_path / "a.tar"
     archive.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(10240))
     with pytest.raises(DataError, match="a header of 8,589,934,592 bytes"):
+        _members(archive)
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tar.xz"])
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("cut off between members", "empty header"),
+        ("cut off in a header", "truncated header"),
+        ("a damaged header", "bad checksum"),
+        ("zeros in place of a header", "there is more behind its end"),
+    ],
+)
+def test_a_tar_that_ends_before_its_last_member_is_refused(tmp_path, suffix, fault, reason):
+    with tarfile.open(tmp_path / "whole.tar", "w") as tar:
+        for number in range(4):
+            tar.addfile(tarfile.TarInfo(f"{number}.jpg"))
+    whole, third = (tmp_path / "whole.tar").read_bytes(), 2 * tarfile.BLOCKSIZE
+    changed = {
+        "cut off between members": whole[:third],
+        "cut off in a header": whole[: third + 100],
+        "a damaged header": whole[:third] + b"X" + whole[third + 1 :],
+        "zeros in place of a header": whole[:third] + bytes(tarfile.BLOCKSIZE) + whole[third + tarfile.BLOCKSIZE :],
+    }[fault]
+    pack = {".tar": bytes, ".tar.gz": gzip.compress, ".tar.xz": lzma.compress}[suffix]
+    (archive := tmp_path / f"set{suffix}").write_bytes(pack(changed))
+    with pytest.raises(DataError, match=rf"set{suffix} is a damaged or incomplete archive \({reason}\)"):
         _members(archive)

@@ -49,9 +49,7 @@ def imported(path: Path, where: Path, provenance: Provenance) -> None:
     assert refused or Reader(str(where)).counts().episodes > 0
 
 
-FUZZ = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
-)
+FUZZ = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @FUZZ

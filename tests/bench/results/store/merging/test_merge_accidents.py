@@ -213,7 +213,7 @@ def test_a_result_that_comes_while_we_compare_is_not_overwritten(store, bench, c
     assert counts(OURS, cell.key) == [0, 9]
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lengths=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=2))
 def test_the_order_of_merging_does_not_matter(lengths, store, cell, tmp_path_factory, episode, many_cells):
     """Whatever both sides hold of the same bank, the union holds the longer of each cell, from either side."""
