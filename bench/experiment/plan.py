@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.records import StoredCell, StoredTraining
 
 if TYPE_CHECKING:  # reading results must not import torch
@@ -38,7 +39,13 @@ class PlannedTraining:
     def name(self) -> str:
         """The variants that it serves, for the screen."""
         names = list(dict.fromkeys(c.cell.variant for c in self.cells))
-        return " ".join(names if len(names) < 4 else [*names[:2], f"and {len(names) - 2} more"])
+        shown = " ".join(names if len(names) < 4 else [*names[:2], f"and {len(names) - 2} more"])
+        return shown or self.training.method
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether its weights are recorded."""
+        return self.stored is not None and self.stored.state == "finished"
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,20 @@ class Plan:
     cells: tuple[PlannedCell, ...]
     todo: tuple[PlannedTraining, ...]
     n_stale: int  # stored under the same names with another identity: other code, data or settings
+
+    def training_alone(self, key: str) -> Plan:
+        """Only the training with this key, or whose key alone begins so, without its cells.
+
+        Raises UsageError where it is none or several.
+        """
+        keys = {c.cell.training.key for c in self.cells if c.cell.training.key.startswith(key)}
+        if len(keys) != 1:
+            raise UsageError(
+                f"--training {key!r}: keys of {len(keys)} chosen trainings begin so; give one's (bench run -n)"
+            )
+        cells = tuple(c for c in self.cells if c.cell.training.key in keys)
+        unfinished = [t for t in self.todo if t.training.key in keys and not t.is_trained]
+        return Plan(cells, tuple(replace(t, cells=()) for t in unfinished), self.n_stale)
 
     def count(self, state: State) -> int:
         """Cells in a state."""
@@ -109,7 +130,7 @@ def expected(
 
 def _training_seconds(todo: PlannedTraining, stored: Mapping[str, StoredTraining]) -> float | None:
     """From trainings with the same work a step."""
-    if todo.stored and todo.stored.state == "finished":
+    if todo.is_trained:
         return 0.0
     mine = todo.training.identity
     rates = [

@@ -61,6 +61,10 @@ class Means:
     jobs: int | None = None  # 0: one a core, or one for a GPU
     retry_failed: bool = False
     timeout_seconds: float | None = None  # of a training or cell
+    training: str | None = None  # its key: this one alone, without its cells
+    engine: str | None = None  # here, slurm or dask
+    engine_options: tuple[tuple[str, str], ...] = ()
+    detach: bool = False  # jobs of an engine are not waited for
 
 
 class Place(NamedTuple):

@@ -9,10 +9,11 @@ from fewshot_bench.running.memory import predicted_bytes
 from fewshot_bench.running.runner import execution_of
 
 
-def plan_to_run(chosen: Chosen, *, retry_failed: bool = False) -> Plan:
-    """As `plan_of`; an older version's database is upgraded first."""
+def plan_to_run(chosen: Chosen, *, retry_failed: bool = False, training: str | None = None) -> Plan:
+    """As `plan_of`, or of it one training alone; an older version's database is upgraded first."""
     upgrade(chosen.database)
-    return plan_of(chosen, retry_failed=retry_failed)
+    plan = plan_of(chosen, retry_failed=retry_failed)
+    return plan if training is None else plan.training_alone(training)
 
 
 def plan_of(chosen: Chosen, *, retry_failed: bool = False) -> Plan:
