@@ -42,20 +42,23 @@ def run(
     docs/statistics.md.
     """
     from fewshot_bench.cli.run_screen import RunScreen
+    from fewshot_bench.running.engines import HERE
 
     if max_episodes and not until:
         raise UsageError("--max-episodes needs --until separated")
     with RunScreen(verbosity, as_json, shlex.join(["bench", *sys.argv[1:]])) as screen:
         chosen = screen.choose(selection)
         engine = means.engine or chosen.request.config.engine.name
-        if until and engine != "here":
+        if until and engine != HERE:
             raise UsageError(f"--until looks at each result before it goes on: --engine {engine} cannot; use here")
-        if means.detach and engine == "here":
+        if means.detach and engine == HERE:
             raise UsageError("--detach leaves jobs to an engine: name one, --engine slurm or dask")
+        if means.training is not None and engine != HERE:
+            raise UsageError(f"--training is one job's own work: --engine {HERE}")
         if until:
             return screen.until_separated(chosen, means, max_episodes, dry_run=dry_run)
         if dry_run:
             return screen.plan(chosen, means)
-        if engine == "here":
+        if engine == HERE:
             return screen.run(chosen, means)
         return screen.drive(chosen, means, engine)

@@ -16,7 +16,6 @@ from fewshot_bench.results.store import patient, upgrade
 from fewshot_bench.running import events, recording
 from fewshot_bench.running.engines import open_engine
 from fewshot_bench.running.engines.driving import drive
-from fewshot_bench.running.engines.jobs import jobs_of
 from fewshot_bench.running.looks import Separation
 from fewshot_bench.running.pace import cost_of
 from fewshot_bench.running.planning import memory_of, plan_of, plan_to_run
@@ -63,15 +62,15 @@ class RunScreen(Screen):
     def drive(self, chosen: Chosen, means: Means, name: str) -> int:
         """Have other machines do what is to do; returns the exit code."""
         options = chosen.request.config.engine.options | dict(means.engine_options)
-        engine = open_engine(name, options, chosen.out, chosen.database)
-        plan = plan_to_run(chosen, retry_failed=means.retry_failed)
-        self.line(str(plan))
-        shown = _Shown(self, plan, self._as_json)
-        outcome = drive(chosen, means, engine, shown.show, leave=None if means.detach else self._leave)
-        if means.detach or outcome.stopped:
-            n_jobs = len(jobs_of(chosen.database, engine))
-            self.line(f"{n_jobs} jobs wait or run. bench status --engine {name}; bench cancel --engine {name}")
-        else:
+        with open_engine(name, options, chosen.out, chosen.database) as engine:
+            plan = plan_to_run(chosen, retry_failed=means.retry_failed)
+            self.line(str(plan))
+            shown = _Shown(self, plan, self._as_json)
+            outcome = drive(chosen, means, engine, shown.show, leave=None if means.detach else self._leave)
+        if outcome.n_left:
+            how = f"--engine {name}"
+            self.line(f"{outcome.n_left} jobs wait or run, and go on: bench status {how}, bench cancel {how}")
+        if not means.detach:
             self.line(self._ending(outcome))
         return outcome.code
 

@@ -20,9 +20,10 @@ def status(
     *, out: Path | None, verbose: bool, as_json: bool, engine: str | None, engine_options: tuple[tuple[str, str], ...]
 ) -> None:
     """What the database holds. (What a grid still lacks: bench run -n.)"""
-    from fewshot_bench.cli.status_text import overview, waiting
+    from fewshot_bench.doctor.stored_alarms import overview
+    from fewshot_bench.running.engines.jobs import jobs_at
 
-    jobs = waiting(out, engine, engine_options)
+    jobs = jobs_at(out, engine, dict(engine_options))
     counts, cells, alarms = overview(database_in(out))
     if as_json:
         rung = None if alarms is None else [dataclasses.asdict(alarm) for alarm in alarms]

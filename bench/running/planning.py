@@ -2,7 +2,7 @@
 
 from fewshot_bench.errors import NoResultsYet
 from fewshot_bench.experiment.choosing import Chosen
-from fewshot_bench.experiment.plan import Expected, Plan, expected, make_plan
+from fewshot_bench.experiment.plan import Expected, History, Plan, expected, make_plan
 from fewshot_bench.results.store import Reader, upgrade
 from fewshot_bench.running.device import choose_device, prepare
 from fewshot_bench.running.memory import predicted_bytes
@@ -28,8 +28,13 @@ def plan_of(chosen: Chosen, *, retry_failed: bool = False) -> Plan:
 
 def seconds_of(plan: Plan, database: str) -> Expected:
     """How long each training and its cells may take with one job, from the database's history."""
+    return expected(plan, history_of(database))
+
+
+def history_of(database: str) -> History:
+    """How long what is stored took."""
     reader = _reader_if_any(database)
-    return expected(plan, reader.cells(), reader.trainings()) if reader else expected(plan, {}, {})
+    return History(reader.cells(), reader.trainings()) if reader else History({}, {})
 
 
 def memory_of(chosen: Chosen, plan: Plan) -> dict[str, int]:

@@ -18,7 +18,7 @@ from fewshot_bench.results.store import Claims, Reader, Writer, patient
 from fewshot_bench.running import device as machine
 from fewshot_bench.running import events
 from fewshot_bench.running.checkpoint import Checkpoints
-from fewshot_bench.running.engines import check_shared_folder
+from fewshot_bench.running.engines import begin_job
 from fewshot_bench.running.events import Event, TrainingEvent
 from fewshot_bench.running.queue import Queue
 from fewshot_bench.running.runner import Stopped
@@ -38,6 +38,7 @@ class Outcome:
     n_failed: int = 0
     n_lost: int = 0  # for want of something that is not the work's: a worker process, memory, room, time
     cut_short: bool = False  # what was in hand was not saved
+    n_left: int = 0  # jobs of an engine that go on
 
     @property
     def stopped(self) -> bool:
@@ -67,7 +68,7 @@ def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None],
     tell: is told of every event after it was recorded
     command: what the user typed, for the record
     """
-    check_shared_folder()
+    begin_job()
     settings, numerics = chosen.request.config.run, chosen.request.config.model.numerics
     device = machine.choose_device(means.device or settings.device, numerics)
     threads = means.threads or settings.threads

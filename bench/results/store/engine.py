@@ -101,6 +101,13 @@ def refuse_folder(where: str) -> None:
             raise DatabaseError(f"{where}: it is a folder; name a database file in it, or another with BENCH_DB")
 
 
+def server_url(where: str) -> str:
+    """The URL of a server without passwords: they come from PGPASSWORD or ~/.pgpass."""
+    url = make_url(where)
+    secret = [name for name in url.query if "password" in name]
+    return url.set(password=None).difference_update_query(secret).render_as_string()
+
+
 def sqlite_path(where: str) -> Path | None:
     """The file behind a path or a sqlite URL; None for a server."""
     if not is_url(where):
