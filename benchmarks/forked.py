@@ -39,52 +39,70 @@ def write_stub(path: Path, at: Path) -> None:
     path.chmod(0o755)
 
 
+class _Units:
+    """Who was forked and still runs."""
+
+    def __init__(self) -> None:
+        self.selector = selectors.DefaultSelector()
+        self._by_number: dict[int, tuple[int, int, socket.socket]] = {}  # link or handle -> (pid, handle, link)
+
+    def forked(self, pid: int, link: socket.socket) -> None:
+        """Heed it and its stub."""
+        handle = os.pidfd_open(pid)
+        for number in (link.fileno(), handle):
+            self.selector.register(number, selectors.EVENT_READ)
+            self._by_number[number] = pid, handle, link
+
+    def heed(self, number: int) -> None:
+        """Pass on what a stub was told, or to a stub how its process ended."""
+        if number not in self._by_number:  # it ended just now
+            return
+        pid, handle, link = self._by_number[number]
+        if number == handle:
+            _, status = os.waitpid(pid, 0)
+            with suppress(OSError):  # the stub was killed
+                link.send(b"%d" % os.waitstatus_to_exitcode(status))
+            self._forget(handle)
+            self._forget(link.fileno())
+            os.close(handle)
+            link.close()
+        elif told := link.recv(64):
+            for signal_number in told:
+                os.kill(pid, signal_number)
+        else:  # the stub was killed
+            os.kill(pid, signal.SIGKILL)
+            self.selector.unregister(number)
+
+    def _forget(self, number: int) -> None:
+        del self._by_number[number]
+        with suppress(KeyError):
+            self.selector.unregister(number)
+
+
 def serve(at: str) -> list[int]:
-    """Fork at each request, pass signals on and tell exit codes; returns in a new process, with its three files."""
-    selector, listener = selectors.DefaultSelector(), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    """Fork at each request, until a pipe that is our input ends; returns in a new process, with its three files."""
+    units, listener = _Units(), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(at)
     listener.listen(64)
-    selector.register(listener, selectors.EVENT_READ)
-    selector.register(0, selectors.EVENT_READ)  # a pipe, whose end is ours
-    units: dict[int, tuple[int, socket.socket]] = {}  # link or pidfd -> (pid, link)
+    for number in (listener.fileno(), 0):
+        units.selector.register(number, selectors.EVENT_READ)
     print("up", flush=True)
     while True:
-        for key, _ in selector.select():
-            if key.fileobj is listener:
-                link, _ = listener.accept()
-                _, files, _, _ = socket.recv_fds(link, 64, 3)
-                if not (pid := os.fork()):
-                    for number in units:
-                        os.close(number)
-                    listener.close()
-                    link.close()
-                    return files
-                for file in files:
-                    os.close(file)
-                handle = os.pidfd_open(pid)
-                for number in (link.fileno(), handle):
-                    selector.register(number, selectors.EVENT_READ)
-                    units[number] = pid, link
-            elif key.fd == 0:
+        for key, _ in units.selector.select():
+            if key.fd == 0:
                 sys.exit()
-            elif key.fd in units:
-                pid, link = units[key.fd]
-                if key.fd == link.fileno():
-                    said = link.recv(64)
-                    for number in said or [signal.SIGKILL]:
-                        os.kill(pid, number)
-                    if not said:
-                        selector.unregister(key.fd)
-                else:
-                    _, status = os.waitpid(pid, 0)
-                    with suppress(OSError):  # the stub was killed
-                        link.send(b"%d" % os.waitstatus_to_exitcode(status))
-                    for number in (key.fd, link.fileno()):
-                        units.pop(number)
-                        with suppress(KeyError):
-                            selector.unregister(number)
-                    os.close(key.fd)
-                    link.close()
+            if key.fd != listener.fileno():
+                units.heed(key.fd)
+                continue
+            link, _ = listener.accept()
+            _, files, _, _ = socket.recv_fds(link, 64, 3)
+            if not (pid := os.fork()):
+                link.detach()  # whoever reads at its other end
+                os.closerange(3, min(files))
+                return files
+            for file in files:
+                os.close(file)
+            units.forked(pid, link)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,16 @@ def wait_for(what: Callable[[], object]) -> object:
     while not (found := what()):
         assert time.monotonic() < end, "it never came"
         time.sleep(0.05)
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """Processes whose parent this is."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            number, _, _, parent = re.match(r"(\d+) \((.*)\) (\S) (\d+)", path.read_text()).groups()
+            found += [int(number)] * (int(parent) == pid)
     return found
 
 
@@ -75,7 +86,15 @@ class Dask:
         return ["--engine", "dask", "--engine-option", f"scheduler={self.address}"]
 
     def kill_a_worker(self) -> None:
-        self.workers[0].kill()
+        """The one that runs a unit; another takes its place."""
+        [at_work] = [worker for worker in self.workers if children(worker.pid)]
+        at_work.kill()
+        at_work.wait()
+        self.ready()
+
+    def scripts(self) -> str:
+        """What jobs consist of."""
+        return ""
 
     def _begin(self, *words: str) -> subprocess.Popen:
         log = self.children.enter_context((self.folder / "log").open("ab"))

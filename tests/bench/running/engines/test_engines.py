@@ -2,21 +2,27 @@
 
 import os
 import re
+import signal
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from fewshot_bench.results.store import Reader
+from fewshot_bench.running.engines import driving
 
-SLOW = "[budgets.slow]\niterations = { other = 4000 }\nepisodes = { 1 = 6 }\nadaptation = {}\n"
+LONG = ["--method", "protonet", "--shot", "1", "--budget", "long"]
+TOML = "[budgets.long]\niterations = { other = 500 }\nepisodes = { 1 = 6 }\nadaptation = {}\n"
+PASSWORD = "sesame-hidden"
 
 
 @pytest.fixture
 def elsewhere(place, cluster, new_database, monkeypatch):
-    """A workplace with a database on a server, and the words that name the engine."""
-    monkeypatch.setenv("BENCH_DB", new_database())
-    place.add(SLOW)
-    return ["run", *cluster.ready()]
+    """The words that name an engine; the workplace's database is on a server."""
+    monkeypatch.setattr(driving, "LOOK_SECONDS", 0.2)
+    monkeypatch.setenv("BENCH_DB", new_database().replace("bench@", f"bench:{PASSWORD}@"))
+    place.add(TOML)
+    return cluster.ready()
 
 
 def rows() -> dict:
@@ -25,30 +31,108 @@ def rows() -> dict:
     return {"weights": weights, "episodes": reader.episodes(list(reader.cells()))}
 
 
-def at_work() -> list[int]:
-    """Processes that hold a claim."""
-    if not (counts := Reader(os.environ["BENCH_DB"]).counts()):
+def at_work(*killed: int) -> list[int]:
+    """Processes that hold a claim, but for those that were killed."""
+    if not exists():
         return []
-    return [int(re.match(r"process (\d+) of", unit["who"])[1]) for unit in counts.at_work]
+    who = [unit["who"] for unit in Reader(os.environ["BENCH_DB"]).counts().at_work]
+    return [pid for said in who if (pid := int(re.match(r"process (\d+) of", said)[1])) not in killed]
 
 
-def local(bench, *words) -> dict:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.delenv("BENCH_DB")
-        assert bench("run", *words, "--out", "local").code == 0
-        patched.setenv("BENCH_DB", "local/results.sqlite")
-        return rows()
+def exists() -> bool:
+    """Whether the first unit has made the database's tables."""
+    with psycopg.connect(os.environ["BENCH_DB"]) as c:
+        return bool(c.execute("SELECT 1 FROM pg_tables WHERE tablename = 'claims'").fetchall())
 
 
-def test_a_grid_is_the_same_grid(elsewhere, bench):
-    ran = bench(*elsewhere, "--json")
+def has_begun() -> bool:
+    """Whether a training's steps are recorded."""
+    return any(training.iteration for training in Reader(os.environ["BENCH_DB"]).trainings().values())
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[tuple[str, ...], dict]:
+    return {}
+
+
+@pytest.fixture
+def local(place, bench, known):
+    """What a run on this machine has made of some words."""
+
+    def made(*words: str) -> dict:
+        if words not in known:
+            with pytest.MonkeyPatch.context() as patched:
+                patched.delenv("BENCH_DB")
+                assert bench("run", *words, "--out", "local").code == 0
+                patched.setenv("BENCH_DB", "local/results.sqlite")
+                known[words] = rows()
+        return known[words]
+
+    return made
+
+
+def test_a_grid_is_the_same_grid(elsewhere, bench, local):
+    ran = bench("run", *elsewhere, "--json")
     assert ran.code == 0, ran.err
     assert len(ran.out.splitlines()) == 4
-    assert rows() == local(bench)
+    assert rows() == local()
     with psycopg.connect(os.environ["BENCH_DB"]) as c:
         runs = c.execute("SELECT facts, exit_code FROM runs").fetchall()
     assert len(runs) == 6  # two trainings, four cells
     assert {code for _, code in runs} == {0}
     assert all("job" in facts for facts, _ in runs)
-    assert bench(*elsewhere).code == 0  # nothing is left
+    assert bench("run", *elsewhere).code == 0  # nothing is left
     assert Reader(os.environ["BENCH_DB"]).counts().runs == 6
+
+
+def test_units_workers_and_the_driver_may_be_killed(elsewhere, place, bench, cluster, local, wait_for):
+    driver = place.begin("run", *LONG, *elsewhere)
+    [unit] = wait_for(at_work)
+    os.kill(unit, signal.SIGKILL)
+    [second] = wait_for(lambda: at_work(unit))
+    cluster.kill_a_worker()
+    [third] = wait_for(lambda: at_work(unit, second))
+    driver.kill()
+    assert driver.wait() == -signal.SIGKILL
+    ran = bench("run", *LONG, *elsewhere)
+    assert ran.code == 0, ran.err
+    found, wanted = rows(), local(*LONG)
+    assert wanted["weights"].items() <= found["weights"].items()
+    assert wanted["episodes"].items() <= found["episodes"].items()
+
+
+def test_jobs_are_left_known_and_cancelled(elsewhere, bench, cluster, local, wait_for):
+    assert bench("run", *LONG, *elsewhere, "--detach").err.endswith(
+        f"2 jobs wait or run, and go on: bench status --engine {elsewhere[1]}, bench cancel --engine {elsewhere[1]}\n"
+    )
+    [unit] = wait_for(at_work)
+    assert "2 jobs wait or run" in bench("run", *LONG, *elsewhere, "--detach").err
+    assert "jobs:      2 wait or run: bench-" in bench("status", *elsewhere).out
+    assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if PASSWORD.encode() in read(path)]
+    assert PASSWORD not in cluster.scripts()
+    wait_for(has_begun)
+    assert bench("cancel", *elsewhere).err == "2 jobs are told to end\n"
+    wait_for(lambda: not at_work())
+    wait_for(lambda: "jobs:" not in bench("status", *elsewhere).out)
+    [training] = Reader(os.environ["BENCH_DB"]).trainings().values()
+    assert training.state == "running"
+    assert [*Path("out/checkpoints").glob("*.partial")]  # its state was saved
+    assert bench("run", *LONG, *elsewhere).code == 0
+    assert rows() == local(*LONG)
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_ctrl_c_leaves_the_jobs(elsewhere, place, bench, wait_for):
+    driver = place.begin("run", *LONG, *elsewhere)
+    wait_for(lambda: "jobs:" in bench("status", *elsewhere).out)
+    os.kill(driver.pid, signal.SIGINT)
+    assert driver.wait() == 130
+    assert "2 jobs wait or run, and go on" in driver.communicate()[1]
+    assert bench("cancel", *elsewhere).code == 0
+    wait_for(lambda: "jobs:" not in bench("status", *elsewhere).out)
