@@ -3,13 +3,15 @@
 Deviation from what is common: submitit is not used. It waits for `sacct`, which clusters without accounting lack.
 """
 
+import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from fewshot_bench.errors import UsageError
-from fewshot_bench.running.engines import Job
+from fewshot_bench.running.engines import JOB, Job
 
 ANSWER_SECONDS = 60.0  # for a command of Slurm's; some hang for ever where its controller is away
 WARNED_SECONDS = 120  # before the time limit
@@ -18,7 +20,7 @@ OURS = ("job-name", "output", "error", "dependency", "requeue", "open-mode", "pa
 # A run that is told to stop saves its state and ends with 143. USR1 comes before the time limit: then the job is queued
 # again. TERM comes with scancel, and before a preemption, after which Slurm itself queues it again.
 SCRIPT = """#!/bin/sh
-export BENCH_JOB="slurm $SLURM_JOB_ID"
+export {job}="slurm $SLURM_JOB_ID"
 trap 'again=yes; kill -TERM $run' USR1
 trap 'kill -TERM $run' TERM
 {command} &
@@ -51,13 +53,15 @@ class Slurm:
         words += [f"--output={self._log(job.name)}", *self._options]
         if job.after:
             words += [f"--dependency=afterok:{self._numbers[job.after]}", "--kill-on-invalid-dep=yes"]
-        said = _slurm(words, SCRIPT.format(command=shlex.join(job.command)))
+        command = shlex.join([sys.executable, "-m", "fewshot_bench", *job.words])
+        said = _slurm(words, SCRIPT.format(job=JOB, command=command), job.environment)
         self._numbers[job.name] = said.strip().partition(";")[0]
 
     def alive(self) -> set[str]:
         """Names of jobs that wait, run or end just now."""
         lines = _slurm(["squeue", "--noheader", "--me", "--format=%i %j"]).splitlines()
-        found = {name: number for number, name in (line.split(maxsplit=1) for line in lines) if _is_ours(name)}
+        jobs = (line.split(maxsplit=1) for line in lines)
+        found = {name: number for number, name in jobs if name.startswith("bench-")}
         self._numbers |= found
         return set(found)
 
@@ -75,18 +79,18 @@ class Slurm:
             return ""
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"
 
 
-def _is_ours(name: str) -> bool:
-    return name.startswith("bench-")
-
-
-def _slurm(words: list[str], script: str = "") -> str:
+def _slurm(words: list[str], script: str = "", environment: Mapping[str, str] | None = None) -> str:
     """What a command of Slurm's answers. Raises UsageError in one line."""
+    given = os.environ | (environment or {})
     try:
-        done = subprocess.run(words, input=script, capture_output=True, text=True, timeout=ANSWER_SECONDS)
+        done = subprocess.run(words, input=script, capture_output=True, text=True, timeout=ANSWER_SECONDS, env=given)
     except FileNotFoundError:
         raise UsageError(f"{words[0]} is not on PATH: --engine slurm works on a machine of the cluster") from None
     except subprocess.TimeoutExpired:

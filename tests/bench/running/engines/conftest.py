@@ -3,8 +3,11 @@
 import json
 import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -98,8 +101,7 @@ class Dask:
 
     def _begin(self, *words: str) -> subprocess.Popen:
         log = self.children.enter_context((self.folder / "log").open("ab"))
-        begun = subprocess.Popen([sys.executable, *words], stdout=log, stderr=log)
-        self.children.callback(begun.wait)
+        begun = self.children.enter_context(subprocess.Popen([sys.executable, *words], stdout=log, stderr=log))
         self.children.callback(begun.kill)
         return begun
 
@@ -112,6 +114,122 @@ def dask(tmp_path_factory, python) -> Iterator[Dask]:
         yield cluster
 
 
-@pytest.fixture(params=["dask"])
-def cluster(request) -> Dask:
+CONFIGURATION = """
+ClusterName=tests
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort=16817
+SlurmdPort=16818
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+CredType=cred/munge
+SlurmUser=root
+SlurmdUser=root
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+ReturnToService=2
+SchedulerParameters=sched_interval=1,batch_sched_delay=0,requeue_delay=1
+KillWait=15
+MinJobAge=300
+JobRequeue=1
+NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=1000 State=UNKNOWN
+PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
+"""
+COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "sinfo")
+
+
+@dataclass
+class Slurm:
+    """A cluster of one node, without accounting, in a network namespace; its commands are reached through `bin`."""
+
+    folder: Path
+    children: ExitStack
+
+    def start(self) -> None:
+        # a second address: with 127.0.0.1 alone Slurm's getaddrinfo fails, and its commands hang
+        up = "ip link set lo up && ip addr add 10.99.0.1/32 dev lo && echo up && exec cat"
+        self.inside = self._begin("unshare", "-n", "sh", "-c", up, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.inside.stdout.readline() == b"up\n"
+        for name in ("state", "spool", "bin"):
+            (self.folder / name).mkdir()
+        key, host = self.folder / "munge.key", socket.gethostname().partition(".")[0]
+        key.write_bytes(os.urandom(1024))
+        key.chmod(0o600)
+        where = self.folder / "slurm.conf"
+        where.write_text(CONFIGURATION.format(folder=self.folder, host=host))
+        for name in COMMANDS:
+            wrapper = self.folder / "bin" / name
+            words = f"nsenter --target {self.inside.pid} --net timeout 60 {shutil.which(name)}"
+            wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={where} exec {words} "$@"\n')
+            wrapper.chmod(0o755)
+        munge = [f"--{name}={self.folder}/munge.{name}" for name in ("socket", "pid-file", "log-file", "seed-file")]
+        self._daemon("munged", "--foreground", "--force", f"--key-file={key}", *munge)
+        wait_for((self.folder / "munge.socket").exists)
+        self._daemon("slurmctld", "-D", "-f", str(where))
+        self._daemon("slurmd", "-D", "-f", str(where))
+        wait_for(lambda: "idle" in self.command("sinfo", "--noheader", "--format=%T"))
+
+    def ready(self) -> list[str]:
+        """The words that name it."""
+        return ["--engine", "slurm", "--engine-option", "mem=100"]
+
+    def kill_a_worker(self) -> None:
+        """The whole job that runs a unit."""
+        self.command("scancel", "--signal=KILL", "--full", "--state=RUNNING", *self.numbers())
+
+    def tell_jobs(self, signal: str) -> None:
+        """Send what the cluster sends before a time limit."""
+        self.command("scancel", f"--signal={signal}", "--batch", "--state=RUNNING", *self.numbers())
+
+    def scripts(self) -> str:
+        """What jobs consist of."""
+        return "".join(self.command("scontrol", "write", "batch_script", number, "-") for number in self.numbers())
+
+    def numbers(self) -> list[str]:
+        """Of jobs that wait or run."""
+        return self.command("squeue", "--noheader", "--format=%i").split()
+
+    def command(self, name: str, *words: str) -> str:
+        done = subprocess.run([self.folder / "bin" / name, *words], capture_output=True, text=True)
+        return done.stdout
+
+    def _daemon(self, *words: str) -> None:
+        self._begin("nsenter", "--target", str(self.inside.pid), "--net", *words)
+
+    def _begin(self, *words: str, **options) -> subprocess.Popen:
+        log = self.children.enter_context((self.folder / f"{words[-1].rpartition('/')[2][:9]}.log").open("wb"))
+        begun = self.children.enter_context(subprocess.Popen(words, **({"stdout": log, "stderr": log} | options)))
+        self.children.callback(begun.terminate)
+        return begun
+
+
+@pytest.fixture(scope="session")
+def a_slurm() -> Iterator[Slurm]:
+    missing = [name for name in (*COMMANDS, "munged", "slurmctld", "slurmd", "unshare", "ip") if not shutil.which(name)]
+    if os.geteuid() or missing:
+        why = f"Slurm's tests need root and {', '.join(missing) or 'nothing more'}"
+        (pytest.fail if os.environ.get("BENCH_TEST_SLURM") else pytest.skip)(why)
+    with tempfile.TemporaryDirectory(prefix="slurm", ignore_cleanup_errors=True) as folder, ExitStack() as children:
+        cluster = Slurm(Path(folder), children)
+        cluster.start()
+        yield cluster
+
+
+@pytest.fixture
+def slurm(a_slurm, python, monkeypatch) -> Slurm:
+    monkeypatch.setenv("PATH", str(a_slurm.folder / "bin"), prepend=os.pathsep)
+    monkeypatch.setattr(sys, "executable", str(python))
+    return a_slurm
+
+
+@pytest.fixture(params=["dask", "slurm"])
+def cluster(request) -> Dask | Slurm:
     return request.getfixturevalue(request.param)

@@ -91,7 +91,7 @@ def test_units_workers_and_the_driver_may_be_killed(elsewhere, place, bench, clu
     os.kill(unit, signal.SIGKILL)
     [second] = wait_for(lambda: at_work(unit))
     cluster.kill_a_worker()
-    [third] = wait_for(lambda: at_work(unit, second))
+    assert wait_for(lambda: at_work(unit, second))
     driver.kill()
     assert driver.wait() == -signal.SIGKILL
     ran = bench("run", *LONG, *elsewhere)
@@ -105,7 +105,7 @@ def test_jobs_are_left_known_and_cancelled(elsewhere, bench, cluster, local, wai
     assert bench("run", *LONG, *elsewhere, "--detach").err.endswith(
         f"2 jobs wait or run, and go on: bench status --engine {elsewhere[1]}, bench cancel --engine {elsewhere[1]}\n"
     )
-    [unit] = wait_for(at_work)
+    assert wait_for(at_work)
     assert "2 jobs wait or run" in bench("run", *LONG, *elsewhere, "--detach").err
     assert "jobs:      2 wait or run: bench-" in bench("status", *elsewhere).out
     assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if PASSWORD.encode() in read(path)]
@@ -128,11 +128,16 @@ def read(path: Path) -> bytes:
         return b""
 
 
-def test_ctrl_c_leaves_the_jobs(elsewhere, place, bench, wait_for):
-    driver = place.begin("run", *LONG, *elsewhere)
-    wait_for(lambda: "jobs:" in bench("status", *elsewhere).out)
-    os.kill(driver.pid, signal.SIGINT)
-    assert driver.wait() == 130
-    assert "2 jobs wait or run, and go on" in driver.communicate()[1]
-    assert bench("cancel", *elsewhere).code == 0
-    wait_for(lambda: "jobs:" not in bench("status", *elsewhere).out)
+@pytest.mark.parametrize("cluster", ["slurm"], indirect=True)
+def test_a_preempted_job_saves_and_goes_on(elsewhere, bench, cluster, local, wait_for):
+    """As before a time limit: USR1 to the job, which saves its state and is queued again by itself."""
+    assert bench("run", *LONG, *elsewhere, "--detach").code == 0
+    wait_for(has_begun)
+    [first] = at_work()
+    cluster.tell_jobs("USR1")
+    wait_for(lambda: at_work(first))
+    assert [*Path("out/checkpoints").glob("*.partial")]
+    assert bench("run", *LONG, *elsewhere).code == 0
+    assert rows() == local(*LONG)
+    [log] = Path("out/jobs").glob("bench-*-t*.log")
+    assert "everything is saved" in log.read_text()
