@@ -62,3 +62,24 @@ def test_what_engines_cannot_do(place, bench, words, said):
     assert ran.code == 2
     assert said in ran.err
     assert len(ran.err.strip().splitlines()) == 1
+
+
+def test_weights_travel_in_the_database(place, bench, chosen, monkeypatch):
+    path = place.folder / "bench.toml"
+    path.write_text(path.read_text().replace("[run]", '[run]\nweights = "database"'))
+    monkeypatch.setenv("BENCH_DB", str(place.folder / "units.sqlite"))
+    narrowed = shlex.split(chosen.command(chosen.cells[0]))[1:]
+    assert bench(*narrowed, "--training", chosen.cells[0].training.key, "--out", "one").code == 0
+    ran = bench(*narrowed, "--out", "other")
+    assert ran.code == 0
+    assert "trained again" not in ran.err
+    [there] = (place.folder / "one" / "checkpoints").glob("*.safetensors")
+    assert (place.folder / "other" / "checkpoints" / there.name).read_bytes() == there.read_bytes()
+
+
+def test_a_job_sees_the_folder_of_weights(place, bench, monkeypatch):
+    monkeypatch.setenv("BENCH_SHARED_FOLDER", str(place.folder / "elsewhere"))
+    ran = bench("run")
+    assert ran.code == 2
+    assert "is not to be seen on this machine: name an --out that all machines share" in ran.err
+    assert not place.database.exists()
