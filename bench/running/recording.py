@@ -20,6 +20,7 @@ from fewshot_bench.running import events
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.engines import begin_job
 from fewshot_bench.running.events import Event, TrainingEvent
+from fewshot_bench.running.planning import history_of
 from fewshot_bench.running.queue import Queue
 from fewshot_bench.running.runner import Stopped
 from fewshot_bench.running.signals import StopOnSignal
@@ -88,7 +89,7 @@ def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None],
         claims = Claims(chosen.database, writer.run_id)
         outcome = recorder.outcome
         try:
-            left = Queue(plan, weights, claims)
+            left = Queue(plan if jobs == 1 else _longest_first(plan, chosen.database), weights, claims)
             if jobs == 1 and not means.timeout_seconds:
                 work = run_here(place, stop.asked, left)
             else:
@@ -107,6 +108,11 @@ def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None],
         finally:
             _end(writer, outcome)
     return outcome
+
+
+def _longest_first(plan: Plan, database: str) -> Plan:
+    """So that no worker is left with a long unit when the others have nothing to do."""
+    return replace(plan, todo=tuple(history_of(database).longest_first(plan)))
 
 
 def _end(writer: Writer, outcome: Outcome) -> None:

@@ -14,6 +14,7 @@ from fewshot_bench.errors import UsageError
 from fewshot_bench.running.engines import JOB, Job
 
 ANSWER_SECONDS = 60.0  # for a command of Slurm's; some hang for ever where its controller is away
+PYTHON = sys.executable  # where jobs run, too
 WARNED_SECONDS = 120  # before the time limit
 OURS = ("job-name", "output", "error", "dependency", "requeue", "open-mode", "parsable", "kill-on-invalid-dep")
 
@@ -53,7 +54,7 @@ class Slurm:
         words += [f"--output={self._log(job.name)}", *self._options]
         if job.after:
             words += [f"--dependency=afterok:{self._numbers[job.after]}", "--kill-on-invalid-dep=yes"]
-        command = shlex.join([sys.executable, "-m", "fewshot_bench", *job.words])
+        command = shlex.join([PYTHON, "-m", "fewshot_bench", *job.words])
         said = _slurm(words, SCRIPT.format(job=JOB, command=command), job.environment)
         self._numbers[job.name] = said.strip().partition(";")[0]
 

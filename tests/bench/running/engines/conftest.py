@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import forked
+from fewshot_bench.running.engines import slurm as engine
 
 PATIENCE_SECONDS = 120  # only what hangs takes so long
 
@@ -70,6 +71,7 @@ class Dask:
     python: Path
     children: ExitStack
     workers: list[subprocess.Popen] = field(default_factory=list)
+    before: str = ""
 
     def start(self) -> None:
         where = self.folder / "scheduler.json"
@@ -152,6 +154,7 @@ class Slurm:
 
     folder: Path
     children: ExitStack
+    before: str = ""  # what a driver in a process of its own does first
 
     def start(self) -> None:
         # a second address: with 127.0.0.1 alone Slurm's getaddrinfo fails, and its commands hang
@@ -226,7 +229,8 @@ def a_slurm() -> Iterator[Slurm]:
 @pytest.fixture
 def slurm(a_slurm, python, monkeypatch) -> Slurm:
     monkeypatch.setenv("PATH", str(a_slurm.folder / "bin"), prepend=os.pathsep)
-    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr(engine, "PYTHON", str(python))
+    a_slurm.before = f"from fewshot_bench.running.engines import slurm; slurm.PYTHON = {str(python)!r}"
     return a_slurm
 
 

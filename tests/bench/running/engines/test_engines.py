@@ -47,7 +47,7 @@ def exists() -> bool:
 
 def has_begun() -> bool:
     """Whether a training's steps are recorded."""
-    return any(training.iteration for training in Reader(os.environ["BENCH_DB"]).trainings().values())
+    return exists() and any(training.iteration for training in Reader(os.environ["BENCH_DB"]).trainings().values())
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_a_grid_is_the_same_grid(elsewhere, bench, local):
 
 
 def test_units_workers_and_the_driver_may_be_killed(elsewhere, place, bench, cluster, local, wait_for):
-    driver = place.begin("run", *LONG, *elsewhere)
+    driver = place.begin("run", *LONG, *elsewhere, before=cluster.before)
     [unit] = wait_for(at_work)
     os.kill(unit, signal.SIGKILL)
     [second] = wait_for(lambda: at_work(unit))
