@@ -12,7 +12,7 @@ from fewshot_bench.results.store import Reader
 from fewshot_bench.running.engines import driving
 
 LONG = ["--method", "protonet", "--shot", "1", "--budget", "long"]
-TOML = "[budgets.long]\niterations = { other = 500 }\nepisodes = { 1 = 6 }\nadaptation = {}\n"
+TOML = "[budgets.long]\niterations = { other = 200 }\nepisodes = { 1 = 6 }\nadaptation = {}\n"
 PASSWORD = "sesame-hidden"
 
 
@@ -135,7 +135,8 @@ def test_a_preempted_job_saves_and_goes_on(elsewhere, bench, cluster, local, wai
     wait_for(has_begun)
     [first] = at_work()
     cluster.tell_jobs("USR1")
-    wait_for(lambda: at_work(first))
+    wait_for(lambda: not at_work())
+    wait_for(lambda: cluster.begin_now() and at_work(first))
     assert [*Path("out/checkpoints").glob("*.partial")]
     assert bench("run", *LONG, *elsewhere).code == 0
     assert rows() == local(*LONG)
