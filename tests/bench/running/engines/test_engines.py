@@ -2,7 +2,11 @@
 
 import os
 import re
+import shlex
 import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
@@ -142,3 +146,34 @@ def test_a_preempted_job_saves_and_goes_on(elsewhere, bench, cluster, local, wai
     assert rows() == local(*LONG)
     [log] = Path("out/jobs").glob("bench-*-t*.log")
     assert "everything is saved" in log.read_text()
+
+
+def test_the_page_is_true(elsewhere, cluster, local, python, tmp_path):
+    """The script of docs/cluster.md, with this machine's names in it."""
+    page = (Path(__file__).parents[4] / "docs" / "cluster.md").read_text()
+    [script] = [text for text in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if f"--engine {elsewhere[1]}" in text]
+    for theirs, ours in {
+        "postgresql://bench@db.example.org/results": shlex.quote(os.environ["BENCH_DB"]),
+        "bench run --grid smoke": "bench run --method protonet --shot 1",
+        "8786": str(free_port()),
+        "partition=main": "mem=100",
+    }.items():
+        script = script.replace(theirs, ours)
+    (tmp_path / "bench").write_text(f'#!/bin/sh\nexec {python} -m fewshot_bench "$@"\n')
+    (tmp_path / "dask").write_text(f'#!/bin/sh\nexec {sys.executable} -m dask "$@"\n')
+    for name in ("bench", "dask"):
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    with (tmp_path / "said").open("w+") as said:
+        ran = subprocess.run(
+            ["bash", "-e", "-m", "-c", script], env=os.environ | {"PATH": path}, stdout=said, stderr=said
+        )
+        said.seek(0)
+        assert ran.returncode == 0, said.read()
+    assert rows() == local("--method", "protonet", "--shot", "1")
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
