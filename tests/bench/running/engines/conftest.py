@@ -86,7 +86,17 @@ class Dask:
         self.workers = [worker for worker in self.workers if worker.poll() is None]
         while len(self.workers) < 2:
             code = WORKER.format(python=str(self.python))
-            words = ("--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard", self.address)
+            words = (
+                "--host",
+                "127.0.0.1",
+                "--nthreads",
+                "1",
+                "--no-nanny",
+                "--no-dashboard",
+                "--death-timeout",
+                "60",
+                self.address,
+            )
             self.workers.append(self._begin("-c", code, *words, "--local-directory", str(self.folder)))
         return ["--engine", "dask", "--engine-option", f"scheduler={self.address}"]
 
