@@ -16,6 +16,7 @@ from fewshot_bench.experiment.plan import Plan, PlannedCell, PlannedTraining
 from fewshot_bench.experiment.selection import Means
 from fewshot_bench.files import checkpoints, write_whole
 from fewshot_bench.results.store import Reader
+from fewshot_bench.results.store.engine import open_engine as open_database
 from fewshot_bench.running import events
 from fewshot_bench.running.engines import HERE, PROOF, Engine, Job, job_name
 from fewshot_bench.running.events import Event
@@ -69,6 +70,7 @@ class _Driver:
     def __init__(self, chosen: Chosen, means: Means, engine: Engine) -> None:
         self.outcome, self.tries = Outcome(), Counter[str]()
         self._chosen, self._means, self._engine = chosen, means, engine
+        open_database(chosen.database, write=True)  # there before a job or `bench status` looks
         self._told = {planned.cell.key for planned in plan_of(chosen).cells if planned.state == "done"}
         self._environment = _shared_folder(chosen)
 

@@ -72,6 +72,7 @@ class Dask:
     children: ExitStack
     workers: list[subprocess.Popen] = field(default_factory=list)
     before: str = ""
+    address: str = ""
 
     def start(self) -> None:
         where = self.folder / "scheduler.json"
@@ -79,7 +80,7 @@ class Dask:
             "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
             "--scheduler-file", str(where),
         )  # fmt: skip
-        self.address = wait_for(lambda: where.exists() and json.loads(where.read_text() or "{}").get("address"))
+        self.address = str(wait_for(lambda: where.exists() and json.loads(where.read_text() or "{}").get("address")))
 
     def ready(self) -> list[str]:
         """The words that name it. Two workers are there, or will be."""

@@ -28,6 +28,9 @@ class Idle:
     def cancel(self, names) -> None:
         self.cancelled |= set(names)
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def last_words(self, name: str) -> str:
         return "no such GPU"
 
