@@ -8,7 +8,7 @@ import click
 from fewshot_bench.cli.options import engine_options, means_options, selection_options
 from fewshot_bench.config import MOST_EPISODES
 from fewshot_bench.errors import UsageError
-from fewshot_bench.experiment.selection import Means, Selection
+from fewshot_bench.experiment.selection import HERE, Means, Selection
 
 
 @click.command()
@@ -42,7 +42,6 @@ def run(
     docs/statistics.md.
     """
     from fewshot_bench.cli.run_screen import RunScreen
-    from fewshot_bench.running.engines import HERE
 
     if max_episodes and not until:
         raise UsageError("--max-episodes needs --until separated")

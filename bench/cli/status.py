@@ -20,8 +20,7 @@ def status(
     *, out: Path | None, verbose: bool, as_json: bool, engine: str | None, engine_options: tuple[tuple[str, str], ...]
 ) -> None:
     """What the database holds. (What a grid still lacks: bench run -n.)"""
-    from fewshot_bench.doctor.stored_alarms import overview
-    from fewshot_bench.running.engines.jobs import jobs_at
+    from fewshot_bench.cli.status_text import jobs_at, overview
 
     jobs = jobs_at(out, engine, dict(engine_options))
     counts, cells, alarms = overview(database_in(out))

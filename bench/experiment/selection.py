@@ -10,6 +10,7 @@ from fewshot_bench.errors import UsageError
 
 Predicate = Callable[[str], bool]
 T = TypeVar("T", str, int)
+HERE = "here"  # the engine that is this machine
 NAME = re.compile(r"(?P<variant>.+)-(?P<n_way>\d{1,9})w(?P<n_shot>\d{1,9})s-s(?P<seed>\d{1,9})")
 
 

@@ -17,9 +17,9 @@ from typing import Literal, Protocol
 
 from fewshot_bench.config import choose
 from fewshot_bench.errors import UsageError
+from fewshot_bench.experiment.selection import HERE
 from fewshot_bench.results.store.engine import server_url, sqlite_path
 
-HERE = "here"
 ENGINES = {"slurm": "Slurm", "dask": "Dask"}  # module -> class
 JOB = "BENCH_JOB"  # environment of a job: what the engine calls it; recorded with what it makes
 PROOF = "BENCH_SHARED_FOLDER"  # a file that it must see, or weights would not travel

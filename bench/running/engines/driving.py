@@ -13,12 +13,12 @@ from dataclasses import replace
 from fewshot_bench import machine
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.plan import Plan, PlannedCell, PlannedTraining
-from fewshot_bench.experiment.selection import Means
+from fewshot_bench.experiment.selection import HERE, Means
 from fewshot_bench.files import checkpoints, write_whole
 from fewshot_bench.results.store import Reader
 from fewshot_bench.results.store.engine import open_engine as open_database
 from fewshot_bench.running import events
-from fewshot_bench.running.engines import HERE, PROOF, Engine, Job, job_name
+from fewshot_bench.running.engines import PROOF, Engine, Job, job_name
 from fewshot_bench.running.events import Event
 from fewshot_bench.running.planning import history_of, plan_of
 from fewshot_bench.running.recording import SOME_FAILED, Outcome

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from fewshot_bench.config import config_file, load
 from fewshot_bench.errors import UsageError
+from fewshot_bench.experiment.selection import HERE
 from fewshot_bench.files import database
-from fewshot_bench.running.engines import HERE, open_engine, prefix
+from fewshot_bench.running.engines import open_engine, prefix
 
 
 def jobs_at(out: Path | None, name: str | None, options: Mapping[str, str], *, cancel: bool = False) -> list[str]:

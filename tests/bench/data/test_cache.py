@@ -154,7 +154,7 @@ def test_the_loser_of_a_race_uses_the_winners_folder(photos, tmp_path, cache, mo
 def test_a_killed_preparation_is_harmless_and_removed_when_old(photos, tmp_path, cache, start):
     source = photos.as_folder(tmp_path / "set")
     assert start(source, "die").wait() == -signal.SIGKILL
-    (leftover,) = cache.iterdir()
+    (leftover,) = cache.glob(".preparing-*")
 
     open_images(str(source), cache)
     assert leftover.exists(), "it may belong to a process that is still at work"
