@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 
 import pytest
 
@@ -35,6 +34,15 @@ class Idle:
         return "no such GPU"
 
 
+class Interrupting(Idle):
+    """During whose first look somebody types Ctrl-C."""
+
+    def alive(self) -> set[str]:
+        if not self.jobs:
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().alive()
+
+
 @pytest.fixture
 def chosen(place, new_database, monkeypatch):
     monkeypatch.setattr(driving, "LOOK_SECONDS", 0.01)
@@ -64,14 +72,12 @@ def test_jobs_that_end_without_their_work_are_given_up(chosen):
 
 @pytest.mark.parametrize("leave", [True, False])
 def test_a_signal_asks_what_becomes_of_the_jobs(chosen, leave):
-    engine, asked = Idle(), []
+    engine, asked = Interrupting(), []
 
     def answer(n_jobs: int) -> bool:
         asked.append(n_jobs)
         return leave
 
-    begun = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    begun.start()
     outcome = drive(chosen, Means(), engine, print, leave=answer)
     assert outcome.code == 130
     assert asked == [6]
