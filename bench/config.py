@@ -21,6 +21,7 @@ from fewshot_bench.tables.parsing import ParseError, parse_toml, read_bytes
 Protocol = Literal["single", "matched"]
 Device = Literal["auto", "cpu", "cuda"]
 Numerics = Literal["float32", "tf32", "bfloat16"]
+Weights = Literal["folder", "database"]
 T = TypeVar("T")
 
 # What is beyond these was mistyped: no machine has the time, the memory or the processes
@@ -49,9 +50,18 @@ class RunConfig:
     recompute: bool
     out: str
     rules: str
+    weights: Weights
     jobs: int = _between(0, MOST_PROCESSES)
     threads: int = _between(1, MOST_PROCESSES)
     server_wait_seconds: int = _between(0, 86_400)
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """Who does the work; its options are the engine's own, by the names that it has for them."""
+
+    name: str
+    options: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -179,6 +189,7 @@ class Config:
     """The whole of bench.toml. `methods` and `adaptation` are checked where methods are known: grid.py."""
 
     run: RunConfig
+    engine: EngineConfig
     data: DataConfig
     episodes: EpisodesConfig
     model: ModelConfig
@@ -247,6 +258,7 @@ def _config(tables: dict[str, Any]) -> Config:
                 raise UsageError(f"[{name}] {entry} = {shown(table)} must be a table [{name}.{entry}]")
     config = Config(
         run=build(RunConfig, tables["run"], "run"),
+        engine=build(EngineConfig, tables["engine"], "engine"),
         data=build(DataConfig, tables["data"], "data"),
         episodes=build(EpisodesConfig, tables["episodes"], "episodes"),
         model=build(ModelConfig, tables["model"], "model"),

@@ -175,11 +175,11 @@ def _end(code: object) -> NoReturn:
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 
-if __name__ == "__main__":
+def live(serve: Callable[[], list[int]]) -> NoReturn:
+    """Import the libraries, serve, and in each process that comes of it be the one that was asked for."""
     for name in _PRELOADED:
         __import__(name)
-    with socket.socket(fileno=int(sys.argv[1])) as link:
-        files = _serve(link)
+    files = serve()
     try:
         exec(compile(_become(files), "<string>", "exec"), {"__name__": "__main__"})
     except SystemExit as ending:
@@ -188,3 +188,12 @@ if __name__ == "__main__":
         sys.excepthook(*sys.exc_info())
         _end(1)
     _end(0)
+
+
+def _serve_a_parent() -> list[int]:
+    with socket.socket(fileno=int(sys.argv[1])) as link:
+        return _serve(link)
+
+
+if __name__ == "__main__":
+    live(_serve_a_parent)

@@ -18,6 +18,7 @@ ONLY_IN = {
     "alembic": "bench/results/store",
     "click": "bench/cli",
     "rich": "bench/cli",
+    "distributed": "bench/running/engines",
     "matplotlib": "reports",
 }
 NAMELESS = {"utils", "util", "common", "helpers", "helper", "base", "misc", "tools"}

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from fewshot_bench import __version__, machine
+from fewshot_bench.cli.cancel import cancel
 from fewshot_bench.cli.check import check
 from fewshot_bench.cli.claims import claims
 from fewshot_bench.cli.compare import compare
@@ -30,7 +31,7 @@ from fewshot_bench.cli.why import why
 from fewshot_bench.errors import BenchError
 
 GROUPS = {
-    "Make results": (init, list_, data, method, tune, run, status),
+    "Make results": (init, list_, data, method, tune, run, status, cancel),
     "Read them": (report, compare, claims, power),
     "Use them": (predict,),
     "Trust them": (check, db, doctor, show, replay, why, verify),

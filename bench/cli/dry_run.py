@@ -41,6 +41,7 @@ def _document(plan: Plan, cost: Cost, memory: dict[str, int]) -> dict[str, objec
         ],
         "expected_seconds": training_seconds + testing_seconds,
         "jobs": cost.jobs,
+        "expected_wall_seconds": cost.wall_seconds,
         "stale": plan.n_stale,
     }  # fmt: skip
 
@@ -94,7 +95,7 @@ def cost_text(cost: Cost) -> str:
     """What all of it takes, and how that is known."""
     training, testing = cost.seconds
     told = f"To do: {duration(training)} of training and {duration(testing)} of testing with one job"
-    told += f", at least {duration((training + testing) / cost.jobs)} with {cost.jobs}" if cost.jobs > 1 else ""
+    told += f", about {duration(cost.wall_seconds)} with {cost.jobs}" if cost.jobs > 1 else ""
     told += ", those marked ? aside" if any(None in seconds for seconds in cost.expected.values()) else ""
     timed = "some steps and an episode of each were timed just now"
     if len(cost.timed) < len(cost.expected):

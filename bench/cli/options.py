@@ -111,10 +111,25 @@ def means_options(command: F) -> Callable[..., Any]:
     )
     @functools.wraps(command)
     def wrapped(**given: Any) -> Any:
-        means = Means(**{name: given.pop(name) for name in Means.__dataclass_fields__})
+        means = Means(**{name: given.pop(name) for name in Means.__dataclass_fields__ if name in given})
         return command(means=means, **given)
 
     return wrapped
+
+
+def engine_options(command: F) -> F:
+    """Add the options that name an engine, `engine` and `engine_options`."""
+    several = click.option(
+        "--engine-option", "engine_options", multiple=True, callback=_pairs, metavar="NAME=VALUE",
+        help="For the engine, as its own options are called; more than once.",
+    )  # fmt: skip
+    named = click.option("--engine", metavar="NAME", help="Who works: here, slurm or dask.  [default: here]")
+    return named(several(command))
+
+
+def _pairs(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """partition=gpu; a name alone is a switch."""
+    return tuple((name, text) for name, _, text in (word.partition("=") for word in value))
 
 
 def out_folder(out: Path | None) -> Path:

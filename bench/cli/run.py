@@ -5,15 +5,18 @@ import sys
 
 import click
 
-from fewshot_bench.cli.options import means_options, selection_options
+from fewshot_bench.cli.options import engine_options, means_options, selection_options
 from fewshot_bench.config import MOST_EPISODES
 from fewshot_bench.errors import UsageError
-from fewshot_bench.experiment.selection import Means, Selection
+from fewshot_bench.experiment.selection import HERE, Means, Selection
 
 
 @click.command()
 @selection_options
 @means_options
+@click.option("--training", metavar="KEY", help="Only this training, without its cells.")
+@engine_options
+@click.option("--detach", is_flag=True, help="Submit an engine's jobs and do not wait for them.")
 @click.option(
     "--until",
     type=click.Choice(["separated"]),
@@ -44,6 +47,17 @@ def run(
         raise UsageError("--max-episodes needs --until separated")
     with RunScreen(verbosity, as_json, shlex.join(["bench", *sys.argv[1:]])) as screen:
         chosen = screen.choose(selection)
+        engine = means.engine or chosen.request.config.engine.name
+        if until and engine != HERE:
+            raise UsageError(f"--until looks at each result before it goes on: --engine {engine} cannot; use here")
+        if means.detach and engine == HERE:
+            raise UsageError("--detach leaves jobs to an engine: name one, --engine slurm or dask")
+        if means.training is not None and engine != HERE:
+            raise UsageError(f"--training is one job's own work: --engine {HERE}")
         if until:
             return screen.until_separated(chosen, means, max_episodes, dry_run=dry_run)
-        return screen.plan(chosen, means) if dry_run else screen.run(chosen, means)
+        if dry_run:
+            return screen.plan(chosen, means)
+        if engine == HERE:
+            return screen.run(chosen, means)
+        return screen.drive(chosen, means, engine)

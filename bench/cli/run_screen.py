@@ -1,6 +1,7 @@
 """What `bench run` shows: the plan, then every event as a bar or a line, on stdout one JSON object a finished cell."""
 
 import json
+import sys
 
 import click
 
@@ -13,6 +14,8 @@ from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.experiment.selection import Means, Selection
 from fewshot_bench.results.store import patient, upgrade
 from fewshot_bench.running import events, recording
+from fewshot_bench.running.engines import open_engine
+from fewshot_bench.running.engines.driving import drive
 from fewshot_bench.running.looks import Separation
 from fewshot_bench.running.pace import cost_of
 from fewshot_bench.running.planning import memory_of, plan_of, plan_to_run
@@ -47,7 +50,7 @@ class RunScreen(Screen):
 
     def run(self, chosen: Chosen, means: Means) -> int:
         """Do what is to do; returns the exit code."""
-        plan = plan_to_run(chosen, retry_failed=means.retry_failed)
+        plan = plan_to_run(chosen, retry_failed=means.retry_failed, training=means.training)
         self.line(str(plan))
         code = SOME_FAILED if plan.count("failed") or chosen.unusable else 0
         if not plan.todo:
@@ -55,6 +58,26 @@ class RunScreen(Screen):
         outcome = self._do(chosen, plan, means)
         self.line(self._ending(outcome))
         return outcome.code or code
+
+    def drive(self, chosen: Chosen, means: Means, name: str) -> int:
+        """Have other machines do what is to do; returns the exit code."""
+        options = chosen.request.config.engine.options | dict(means.engine_options)
+        with open_engine(name, options, chosen.out, chosen.database) as engine:
+            plan = plan_to_run(chosen, retry_failed=means.retry_failed)
+            self.line(str(plan))
+            shown = _Shown(self, plan, self._as_json)
+            outcome = drive(chosen, means, engine, shown.show, leave=None if means.detach else self._leave)
+        if outcome.n_left:
+            how = f"--engine {name}"
+            self.line(f"{outcome.n_left} jobs wait or run, and go on: bench status {how}, bench cancel {how}")
+        if not means.detach:
+            self.line(self._ending(outcome))
+        return outcome.code
+
+    def _leave(self, n_jobs: int) -> bool:
+        """Whether jobs go on without us: as a person says, else yes."""
+        self.hide()
+        return not (sys.stdin.isatty() and click.confirm(f"Cancel the {n_jobs} jobs too?", err=True))
 
     def until_separated(self, chosen: Chosen, means: Means, max_episodes: int | None, *, dry_run: bool) -> int:
         """Look by look until every pair is told apart; returns the exit code."""

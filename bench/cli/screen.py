@@ -94,6 +94,10 @@ class Screen:
         if name in self._tasks:
             self._bars.remove_task(self._tasks.pop(name))
 
+    def hide(self) -> None:
+        """Take the bars away, so that a question can be asked."""
+        self._bars.stop()
+
     def preparing(self, text: str, done: int, total: int) -> None:
         """The progress callback of data preparation."""
         self.bar("data", text, done, total)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from fewshot_bench.cli.doctor import alarm_text
-from fewshot_bench.cli.options import database_in, json_option, out_option
+from fewshot_bench.cli.options import database_in, engine_options, json_option, out_option
 from fewshot_bench.experiment.selection import place_of
 
 
@@ -15,14 +15,18 @@ from fewshot_bench.experiment.selection import place_of
 @out_option
 @click.option("-v", "--verbose", is_flag=True, help="Every cell, with its key.")
 @json_option
-def status(*, out: Path | None, verbose: bool, as_json: bool) -> None:
+@engine_options
+def status(
+    *, out: Path | None, verbose: bool, as_json: bool, engine: str | None, engine_options: tuple[tuple[str, str], ...]
+) -> None:
     """What the database holds. (What a grid still lacks: bench run -n.)"""
-    from fewshot_bench.doctor.stored_alarms import overview
+    from fewshot_bench.cli.status_text import jobs_at, overview
 
+    jobs = jobs_at(out, engine, dict(engine_options))
     counts, cells, alarms = overview(database_in(out))
     if as_json:
         rung = None if alarms is None else [dataclasses.asdict(alarm) for alarm in alarms]
-        click.echo(json.dumps(dataclasses.asdict(counts) | {"cells": cells, "alarms": rung}))
+        click.echo(json.dumps(dataclasses.asdict(counts) | {"cells": cells, "alarms": rung, "jobs": jobs}))
         return
     states = ", ".join(f"{n} {state}" for state, n in sorted(counts.trainings.items())) or "none"
     click.echo(f"trainings: {states}")
@@ -33,6 +37,8 @@ def status(*, out: Path | None, verbose: bool, as_json: bool) -> None:
         click.echo(f"last run:  {last['started_at']}  {last['command']}  ({ended})")
     for unit in counts.at_work:
         click.echo(f"at work:   {unit['name']}, {unit['who']}, since {unit['since']}")
+    if jobs:
+        click.echo(f"jobs:      {len(jobs)} wait or run: {' '.join(jobs[:3])}{' ...' * (len(jobs) > 3)}")
     if alarms is None:
         click.echo(f"alarms:    not looked for among {counts.episodes} episodes: bench doctor")
     else:

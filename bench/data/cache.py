@@ -2,19 +2,21 @@
 
 `<cache>/<digest>/` holds images.npy (n, C, H, W) uint8, class_ids.npy (n,) int64 and meta.json. The digest
 covers the source's state (see `Source.state`), the image size and the layout of this folder, so changed
-data means another folder. A folder appears by one rename and is never changed afterwards. Several processes
-may prepare the same data at once: the first rename wins and the others discard theirs. What a killed
-process leaves behind is removed when a day old. Folders of data that has changed since stay until the user
-deletes them.
+data means another folder. A folder appears by one rename and is never changed afterwards. Of several processes
+that need the same data one prepares it and the others wait; where several do (a file system without locks), the
+first rename wins and the others discard theirs. What a killed process leaves behind is removed when a day old.
+Folders of data that has changed since stay until the user deletes them.
 """
 
 import errno
+import fcntl
 import hashlib
 import io
 import json
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
@@ -48,6 +50,28 @@ def open_cached(cache: Path, source: Source, image_size: int | None, progress: P
     found = load(folder)
     if found is not None:
         return found
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with _alone(cache / f".{folder.name}.lock"):
+            return load(folder) or _prepared(folder, source, state, image_size, progress)
+    except OSError as error:
+        raise DataError(f"cannot prepare the data set in {cache}: {error.strerror or error}") from None
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time; the system takes the lock from who is killed. Without locks, several at a time."""
+    with path.open("wb") as file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)  # who waits for it may prepare beside who comes now: see above
+
+
+def _prepared(folder: Path, source: Source, state: str, image_size: int | None, progress: Progress) -> ImageSet:
+    cache = folder.parent
     temporary = cache / f"{_TEMPORARY}{uuid4().hex}"
     try:
         remove_old(cache, f"{_TEMPORARY}*", LEFTOVER_SECONDS)
@@ -62,8 +86,6 @@ def open_cached(cache: Path, source: Source, image_size: int | None, progress: P
         if prepared is None:
             raise DataError(f"{temporary} was written but cannot be read back: is the disk in order?")
         _publish(temporary, folder)
-    except OSError as error:
-        raise DataError(f"cannot prepare the data set in {cache}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return load(folder) or prepared  # the latter while another process repairs the same folder

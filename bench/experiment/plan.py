@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import math
 import statistics
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.records import StoredCell, StoredTraining
 
 if TYPE_CHECKING:  # reading results must not import torch
     from fewshot_bench.experiment.identity import Cell, Training
 
+T = TypeVar("T")
 State = Literal["done", "partial", "failed", "todo"]
 STATES: dict[State, str] = {"done": "done", "partial": "partial", "failed": "failed", "todo": "to do"}
 
@@ -38,7 +42,13 @@ class PlannedTraining:
     def name(self) -> str:
         """The variants that it serves, for the screen."""
         names = list(dict.fromkeys(c.cell.variant for c in self.cells))
-        return " ".join(names if len(names) < 4 else [*names[:2], f"and {len(names) - 2} more"])
+        shown = " ".join(names if len(names) < 4 else [*names[:2], f"and {len(names) - 2} more"])
+        return shown or self.training.method
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether its weights are recorded."""
+        return self.stored is not None and self.stored.state == "finished"
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,20 @@ class Plan:
     cells: tuple[PlannedCell, ...]
     todo: tuple[PlannedTraining, ...]
     n_stale: int  # stored under the same names with another identity: other code, data or settings
+
+    def training_alone(self, key: str) -> Plan:
+        """Only the training with this key, or whose key alone begins so, without its cells.
+
+        Raises UsageError where it is none or several.
+        """
+        keys = {c.cell.training.key for c in self.cells if c.cell.training.key.startswith(key)}
+        if len(keys) != 1:
+            raise UsageError(
+                f"--training {key!r}: keys of {len(keys)} chosen trainings begin so; give one's (bench run -n)"
+            )
+        cells = tuple(c for c in self.cells if c.cell.training.key in keys)
+        unfinished = [t for t in self.todo if t.training.key in keys and not t.is_trained]
+        return Plan(cells, tuple(replace(t, cells=()) for t in unfinished), self.n_stale)
 
     def count(self, state: State) -> int:
         """Cells in a state."""
@@ -97,38 +121,57 @@ SAME_PACE = ("method", "settings", "backbone", "filters", "image_size", "in_chan
 Expected = dict[str, tuple[float | None, float | None]]  # training key -> (training, testing) seconds to come
 
 
-def expected(
-    plan: Plan, stored_cells: Mapping[str, StoredCell], stored_trainings: Mapping[str, StoredTraining]
-) -> Expected:
-    """How long each training and its cells may take, from this database's history; None where it has none."""
-    return {
-        todo.training.key: (_training_seconds(todo, stored_trainings), _testing_seconds(todo, stored_cells))
-        for todo in plan.todo
-    }
+class History:
+    """How long what is stored took, a step or an episode: the median of what takes alike long."""
 
+    def __init__(self, cells: Mapping[str, StoredCell], trainings: Mapping[str, StoredTraining]) -> None:
+        self._step = _medians((_pace(t.identity), t.seconds / t.iteration) for t in trainings.values() if t.iteration)
+        self._episode = _medians((c.pace, c.seconds / c.n_episodes) for c in cells.values() if c.n_episodes)
 
-def _training_seconds(todo: PlannedTraining, stored: Mapping[str, StoredTraining]) -> float | None:
-    """From trainings with the same work a step."""
-    if todo.stored and todo.stored.state == "finished":
-        return 0.0
-    mine = todo.training.identity
-    rates = [
-        t.seconds / t.iteration
-        for t in stored.values()
-        if t.iteration and all(t.identity.get(name) == mine[name] for name in SAME_PACE)
-    ]
-    done = todo.stored.iteration if todo.stored else 0
-    return statistics.median(rates) * (todo.training.iterations - done) if rates else None
+    def of_training(self, todo: PlannedTraining) -> float | None:
+        """Seconds to come, from trainings with the same work a step."""
+        if todo.is_trained:
+            return 0.0
+        step, done = self._step.get(_pace(todo.training.identity)), todo.stored.iteration if todo.stored else 0
+        return None if step is None else step * (todo.training.iterations - done)
 
-
-def _testing_seconds(todo: PlannedTraining, stored: Mapping[str, StoredCell]) -> float | None:
-    """From cells of the same name, whatever their training."""
-    total = 0.0
-    for planned in todo.cells:
+    def of_cell(self, planned: PlannedCell) -> float | None:
+        """Seconds to come, from cells of the same name, whatever their training."""
         setting = planned.cell.setting
-        pace = (planned.cell.variant, setting.n_way, setting.n_shot)
-        rates = [c.seconds / c.n_episodes for c in stored.values() if c.pace == pace and c.n_episodes]
-        if not rates:
-            return None
-        total += statistics.median(rates) * (planned.cell.n_episodes - planned.n_done)
-    return total
+        episode = self._episode.get((planned.cell.variant, setting.n_way, setting.n_shot))
+        return None if episode is None else episode * (planned.cell.n_episodes - planned.n_done)
+
+    def of_cells(self, todo: PlannedTraining) -> float | None:
+        """Seconds of all cells of a training."""
+        seconds = [self.of_cell(planned) for planned in todo.cells]
+        return None if None in seconds else sum(s for s in seconds if s)
+
+    def longest_first(self, plan: Plan) -> list[PlannedTraining]:
+        """The trainings, by what they and their longest cell will take, and the cells of each; the unknown first."""
+        found = [replace(todo, cells=tuple(sorted(todo.cells, key=self._last))) for todo in plan.todo]
+        return sorted(
+            found, key=lambda todo: _last(self.of_training(todo)) + min(map(self._last, todo.cells), default=0.0)
+        )
+
+    def _last(self, planned: PlannedCell) -> float:
+        return _last(self.of_cell(planned))
+
+
+def _last(seconds: float | None) -> float:
+    return -math.inf if seconds is None else -seconds
+
+
+def _pace(identity: Mapping[str, Any]) -> str:
+    return json.dumps([identity.get(name) for name in SAME_PACE], sort_keys=True)
+
+
+def _medians(rates: Iterable[tuple[T, float]]) -> dict[T, float]:
+    by_pace: dict[T, list[float]] = {}
+    for pace, seconds in rates:
+        by_pace.setdefault(pace, []).append(seconds)
+    return {pace: statistics.median(seconds) for pace, seconds in by_pace.items()}
+
+
+def expected(plan: Plan, history: History) -> Expected:
+    """How long each training and its cells may take; None where nothing like it is stored."""
+    return {todo.training.key: (history.of_training(todo), history.of_cells(todo)) for todo in plan.todo}

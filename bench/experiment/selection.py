@@ -10,6 +10,7 @@ from fewshot_bench.errors import UsageError
 
 Predicate = Callable[[str], bool]
 T = TypeVar("T", str, int)
+HERE = "here"  # the engine that is this machine
 NAME = re.compile(r"(?P<variant>.+)-(?P<n_way>\d{1,9})w(?P<n_shot>\d{1,9})s-s(?P<seed>\d{1,9})")
 
 
@@ -61,6 +62,10 @@ class Means:
     jobs: int | None = None  # 0: one a core, or one for a GPU
     retry_failed: bool = False
     timeout_seconds: float | None = None  # of a training or cell
+    training: str | None = None  # its key: this one alone, without its cells
+    engine: str | None = None  # here, slurm or dask
+    engine_options: tuple[tuple[str, str], ...] = ()
+    detach: bool = False  # jobs of an engine are not waited for
 
 
 class Place(NamedTuple):

@@ -58,7 +58,10 @@ def results(
     answers = reader.answers(held) if with_answers else {}
     trainings = {cell.training.key: cell.training for cell in cells}
     curves = reader.curves(trainings)
-    variants = {key: tuple(dict.fromkeys(c.variant for c in cells if c.training.key == key)) for key in trainings}
+    served: dict[str, dict[str, None]] = {key: {} for key in trainings}
+    for cell in cells:
+        served[cell.training.key][cell.variant] = None
+    variants = {key: tuple(names) for key, names in served.items()}
     return Results(
         experiment=_experiment(chosen, reader),
         beside=_beside(chosen, reader, with_answers),

@@ -1,5 +1,6 @@
 """Where a number came from: code, command, versions, hardware. Recorded beside results, not identity."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -43,6 +44,8 @@ def collect(command: str, device: str, threads: int, jobs: int, others: Mapping[
         "threads": str(threads),
         "jobs": str(jobs),
     }
+    if job := os.environ.get("BENCH_JOB"):
+        facts["job"] = f"{job} on {platform.node()}"
     facts |= {name: version(name) for name in LIBRARIES}
     facts |= others or {}
     return Provenance(now(), command_without_passwords(command), commit, dirty, facts)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,10 +32,13 @@ class Named(Protocol):
 
 
 class Checkpoints:
-    """The folder of one results database's checkpoints."""
+    """The folder of one results database's checkpoints.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    fetch: gives the content of finished weights by their SHA-256 that another machine may have made, or None
+    """
+
+    def __init__(self, folder: Path, fetch: Callable[[str], bytes | None] = lambda _: None) -> None:
+        self._folder, self._fetch = folder, fetch
         remove_leftovers(folder)
 
     def save_partial(self, training: Named, state: dict[str, Tensor]) -> None:
@@ -87,11 +91,22 @@ class Checkpoints:
 
     def load_finished(self, sha256: str) -> dict[str, Tensor] | None:
         """The weights of that SHA-256; None if the file is missing or damaged."""
-        content = content_of(self._finished(sha256), sha256)
+        content = self.finished(sha256)
         try:
             return None if content is None else load(content)
         except SafetensorError:
             return None
+
+    def finished(self, sha256: str) -> bytes | None:
+        """The content of the file of finished weights, fetched if it is not here; None if there is none."""
+        content = content_of(self._finished(sha256), sha256)
+        if content is not None:
+            return content
+        fetched = self._fetch(sha256)
+        if fetched is None or hashlib.sha256(fetched).hexdigest() != sha256:
+            return None
+        self._write(self._finished(sha256), fetched)
+        return fetched
 
     def _partial(self, training_key: str) -> Path:
         return self._folder / f"{training_key}.partial"

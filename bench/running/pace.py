@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.episodes import bank
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.experiment.plan import Expected, Plan, PlannedCell, PlannedTraining
+from fewshot_bench.experiment.schedule import wall_seconds
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.running import device as machine
 from fewshot_bench.running import runner
@@ -31,12 +32,24 @@ class Cost:
     expected: Expected
     timed: frozenset[str]  # keys of trainings that were timed now
     jobs: int  # that a run would have
+    n_cells: Mapping[str, int]  # of each training, to do
 
     @property
     def seconds(self) -> tuple[float, float]:
         """Of all trainings and all tests with one job; of those that are known."""
         training, testing = zip(*self.expected.values(), strict=True) if self.expected else ((), ())
         return sum(s or 0.0 for s in training), sum(s or 0.0 for s in testing)
+
+    @property
+    def wall_seconds(self) -> float:
+        """Of all that is known with `jobs` workers; a training's cells count alike."""
+        return wall_seconds(
+            [
+                (training or 0.0, ((testing or 0.0) / self.n_cells[key],) * self.n_cells[key])
+                for key, (training, testing) in self.expected.items()
+            ],
+            self.jobs,
+        )
 
 
 def cost_of(chosen: Chosen, plan: Plan, jobs: int | None, tell: Callable[[str, int, int], None]) -> Cost:
@@ -59,7 +72,8 @@ def cost_of(chosen: Chosen, plan: Plan, jobs: int | None, tell: Callable[[str, i
             both = (timed[0] if training is None else training, timed[1] if testing is None else testing)
             expected[todo.training.key] = both
         tell("timing", len(unknown), len(unknown))
-    return Cost(expected, frozenset(todo.training.key for todo in unknown), jobs)
+    n_cells_of = {todo.training.key: len(todo.cells) for todo in plan.todo}
+    return Cost(expected, frozenset(todo.training.key for todo in unknown), jobs, n_cells_of)
 
 
 def _timed(todo: PlannedTraining, lab: Laboratory) -> tuple[float | None, float | None]:

@@ -2,17 +2,18 @@
 
 from fewshot_bench.errors import NoResultsYet
 from fewshot_bench.experiment.choosing import Chosen
-from fewshot_bench.experiment.plan import Expected, Plan, expected, make_plan
+from fewshot_bench.experiment.plan import Expected, History, Plan, expected, make_plan
 from fewshot_bench.results.store import Reader, upgrade
 from fewshot_bench.running.device import choose_device, prepare
 from fewshot_bench.running.memory import predicted_bytes
 from fewshot_bench.running.runner import execution_of
 
 
-def plan_to_run(chosen: Chosen, *, retry_failed: bool = False) -> Plan:
-    """As `plan_of`; an older version's database is upgraded first."""
+def plan_to_run(chosen: Chosen, *, retry_failed: bool = False, training: str | None = None) -> Plan:
+    """As `plan_of`, or of it one training alone; an older version's database is upgraded first."""
     upgrade(chosen.database)
-    return plan_of(chosen, retry_failed=retry_failed)
+    plan = plan_of(chosen, retry_failed=retry_failed)
+    return plan if training is None else plan.training_alone(training)
 
 
 def plan_of(chosen: Chosen, *, retry_failed: bool = False) -> Plan:
@@ -27,8 +28,13 @@ def plan_of(chosen: Chosen, *, retry_failed: bool = False) -> Plan:
 
 def seconds_of(plan: Plan, database: str) -> Expected:
     """How long each training and its cells may take with one job, from the database's history."""
+    return expected(plan, history_of(database))
+
+
+def history_of(database: str) -> History:
+    """How long what is stored took."""
     reader = _reader_if_any(database)
-    return expected(plan, reader.cells(), reader.trainings()) if reader else expected(plan, {}, {})
+    return History(reader.cells(), reader.trainings()) if reader else History({}, {})
 
 
 def memory_of(chosen: Chosen, plan: Plan) -> dict[str, int]:

@@ -18,7 +18,9 @@ from fewshot_bench.results.store import Claims, Reader, Writer, patient
 from fewshot_bench.running import device as machine
 from fewshot_bench.running import events
 from fewshot_bench.running.checkpoint import Checkpoints
+from fewshot_bench.running.engines import begin_job
 from fewshot_bench.running.events import Event, TrainingEvent
+from fewshot_bench.running.planning import history_of
 from fewshot_bench.running.queue import Queue
 from fewshot_bench.running.runner import Stopped
 from fewshot_bench.running.signals import StopOnSignal
@@ -37,6 +39,7 @@ class Outcome:
     n_failed: int = 0
     n_lost: int = 0  # for want of something that is not the work's: a worker process, memory, room, time
     cut_short: bool = False  # what was in hand was not saved
+    n_left: int = 0  # jobs of an engine that go on
 
     @property
     def stopped(self) -> bool:
@@ -61,17 +64,18 @@ def workplace(chosen: Chosen, device: str, threads: int) -> Workplace:
 
 
 def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None], command: str) -> Outcome:
-    """Do everything that is to do. Whatever happens, the run's ending is recorded.
+    """Do everything that is to do, on this machine. Whatever happens, the run's ending is recorded.
 
     tell: is told of every event after it was recorded
     command: what the user typed, for the record
     """
+    begin_job()
     settings, numerics = chosen.request.config.run, chosen.request.config.model.numerics
     device = machine.choose_device(means.device or settings.device, numerics)
     threads = means.threads or settings.threads
-    n_cells = sum(len(todo.cells) for todo in plan.todo)
-    jobs = machine.choose_jobs(device, settings.jobs if means.jobs is None else means.jobs, threads, n_cells)
-    place, weights = workplace(chosen, device.type, threads), Checkpoints(checkpoints(chosen.out))
+    n_units = sum(len(todo.cells) or 1 for todo in plan.todo)
+    jobs = machine.choose_jobs(device, settings.jobs if means.jobs is None else means.jobs, threads, n_units)
+    place = workplace(chosen, device.type, threads)
     methods, rules = {cell.training.method for cell in chosen.cells}, chosen.request.rules
     others = {f"method {name}": origin for name, origin in origins(methods).items()}
     others |= {"rules at test": f"{rules.file}, SHA-256 {rules.content_sha256}"} if rules else {}
@@ -79,11 +83,13 @@ def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None],
     stop = StopOnSignal()
     with patient(settings.server_wait_seconds, lambda said: tell(events.Warned(said)), stop.asked):
         writer = Writer(chosen.database, provenance)
+        fetch = {"fetch": Reader(chosen.database).weights} if settings.weights == "database" else {}
+        weights = Checkpoints(checkpoints(chosen.out), **fetch)
         recorder = _Recorder(chosen, plan, writer, weights)
         claims = Claims(chosen.database, writer.run_id)
         outcome = recorder.outcome
         try:
-            left = Queue(plan, weights, claims)
+            left = Queue(plan if jobs == 1 else _longest_first(plan, chosen.database), weights, claims)
             if jobs == 1 and not means.timeout_seconds:
                 work = run_here(place, stop.asked, left)
             else:
@@ -102,6 +108,11 @@ def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None],
         finally:
             _end(writer, outcome)
     return outcome
+
+
+def _longest_first(plan: Plan, database: str) -> Plan:
+    """So that no worker is left with a long unit when the others have nothing to do."""
+    return replace(plan, todo=tuple(history_of(database).longest_first(plan)))
 
 
 def _end(writer: Writer, outcome: Outcome) -> None:
@@ -150,6 +161,8 @@ class _Recorder:
             case events.Progressed(training, progress, losses):
                 writer.record_progress(training, progress, losses)
             case events.Trained(training, progress, checkpoint):
+                if self._chosen.request.config.run.weights == "database":
+                    writer.keep_weights(checkpoint, self._weights.finished(checkpoint))
                 writer.finish_training(training, progress, checkpoint)
                 self._weights.drop_partial(training.key)  # only now: see `train`
             case events.TrainingFailed(training, progress, reason):

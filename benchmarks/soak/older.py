@@ -16,6 +16,7 @@ ADDED: dict[str, tuple[list[str], dict[str, list[str]]]] = {
         },
     ),
     "0004": ([], {"claims": ["checksum"], "owners": ["checksum"]}),
+    "0005": (["weights"], {}),
 }
 
 

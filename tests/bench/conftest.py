@@ -1,5 +1,6 @@
 """A tiny grid on tiny photographs, and the command line, called in this process or in one of its own."""
 
+import itertools
 import os
 import shutil
 import sys
@@ -9,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
 import torch
 from PIL import Image
 from sqlalchemy import create_engine
 
+from benchmarks.postgresql import Server, server
 from benchmarks.processes import Process, Processes
 from fewshot_bench.cli import main
 from fewshot_bench.data.images import ImageSet
@@ -30,6 +33,7 @@ from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.runner import Laboratory
 from fewshot_bench.running.tasks import Gallery
 
+NUMBERS = itertools.count()
 CONFIG = """
 [run]
 grid = "tiny"
@@ -289,6 +293,30 @@ def store_cell(cell: Cell) -> Callable[..., None]:
         writer.record_episodes(of, "label", "bench run ...", results, 1.5)
 
     return store
+
+
+@pytest.fixture(scope="session")
+def own_server() -> Iterator[Server]:
+    """A PostgreSQL server that may be stopped."""
+    with server() as found:
+        yield found
+
+
+@pytest.fixture
+def new_database(request: pytest.FixtureRequest) -> Callable[[], str]:
+    """Make an empty database, on a server of ours or the one that BENCH_TEST_POSTGRESQL names; its URL."""
+    named = os.environ.get("BENCH_TEST_POSTGRESQL")
+    own = None if named else request.getfixturevalue("own_server")
+
+    def make() -> str:
+        name = f"bench_test_{os.getpid()}_{next(NUMBERS)}"
+        if own:
+            return str(own.database(name))
+        with psycopg.connect(str(named), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return f"{str(named).rpartition('/')[0]}/{name}"
+
+    return make
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -25,7 +25,7 @@ LENGTHS = HEX | {"episode_id": 16}  # whose digits `reading` looks at: here it w
 MAY_BE_EMPTY = ("checkpoint", "checksum", "curves_sum", "answers_sum", "runs_sum")
 AT_LEAST_ONE = ("n_way", "n_shot", "n_query", "n_queries")
 OF_ANY_SIGN = ("exit_code", "value")
-LARGE = ("episodes", "answers", "curves")  # tables that SQLite looks through; others are read row by row
+LARGE = ("episodes", "answers", "curves", "weights")  # tables that SQLite looks through; others are read row by row
 
 OF_SQLITE = ("sqlite_sequence", "sqlite_stat1", "sqlite_stat4")
 COMPUTES = re.compile(r"\b(CHECK|GENERATED|COLLATE|AS)\b", re.IGNORECASE)  # what would be run when a table is read

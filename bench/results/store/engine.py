@@ -22,7 +22,7 @@ from fewshot_bench.results.store.checking import LONGEST_BYTES, check
 from fewshot_bench.results.store.upgrading import migrate
 
 APPLICATION_ID = 0x46534231  # "FSB1", in SQLite's header: the file is a results database of ours
-REVISIONS = ("0001", "0002", "0003", "0004")  # oldest to newest; the last is what `schema.py` describes
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")  # oldest to newest; the last is what `schema.py` describes
 WAIT_SECONDS = 30
 
 
@@ -99,6 +99,13 @@ def refuse_folder(where: str) -> None:
     with explained(where):
         if path and path.is_dir():
             raise DatabaseError(f"{where}: it is a folder; name a database file in it, or another with BENCH_DB")
+
+
+def server_url(where: str) -> str:
+    """The URL of a server without passwords: they come from PGPASSWORD or ~/.pgpass."""
+    url = make_url(where)
+    secret = [name for name in url.query if "password" in name]
+    return url.set(password=None).difference_update_query(secret).render_as_string()
 
 
 def sqlite_path(where: str) -> Path | None:

@@ -14,7 +14,7 @@ from fewshot_bench.results.store import whole
 from fewshot_bench.results.store.checksums import EDITED
 from fewshot_bench.results.store.claiming import at_work
 from fewshot_bench.results.store.engine import refuse_folder
-from fewshot_bench.results.store.schema import cells, episodes, runs, trainings
+from fewshot_bench.results.store.schema import cells, episodes, runs, trainings, weights
 from fewshot_bench.results.store.snapshot import Snapshot
 from fewshot_bench.results.store.transactions import Database, transaction
 from fewshot_bench.results.store.whole import Row
@@ -62,6 +62,11 @@ class Reader(Database):
             key: StoredTraining(**{n: row[n] for n in names} | {"identity": whole.training_of(self.where, row)})
             for key, row in rows.items()
         }
+
+    @transaction
+    def weights(self, c: Connection, sha256: str) -> bytes | None:
+        """The content of finished weights that are kept here; None if they are not."""
+        return c.execute(select(weights.c.content).where(weights.c.sha256 == sha256)).scalar()
 
     @transaction
     def cells(self, c: Connection) -> dict[str, StoredCell]:

@@ -110,6 +110,13 @@ curves = Table(
     Column("value", Float, nullable=False),
 )
 
+weights = Table(  # finished ones, where `[run] weights` says that they travel in the database
+    "weights",
+    metadata,
+    Column("sha256", String(64), primary_key=True),  # of the content, which trainings name
+    Column("content", LargeBinary, nullable=False),  # a file of safetensors
+)
+
 census = Table(  # how many rows there are, and their keys' exclusive or
     "census",
     metadata,

@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from fewshot_bench.errors import DatabaseError
 from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress
 from fewshot_bench.results.provenance import Provenance, now
+from fewshot_bench.results.store.checking import LONGEST_BYTES
 from fewshot_bench.results.store.checksums import (
     EDITED,
     answers_sum,
@@ -24,7 +25,7 @@ from fewshot_bench.results.store.checksums import (
     runs_sum,
     seal,
 )
-from fewshot_bench.results.store.schema import answers, cells, curves, episodes, runs, trainings
+from fewshot_bench.results.store.schema import answers, cells, curves, episodes, runs, trainings, weights
 from fewshot_bench.results.store.transactions import Database, transaction
 
 if TYPE_CHECKING:  # reading results must not import torch
@@ -111,6 +112,17 @@ class Writer(Database):
                 "(another machine, device or --threads?); bring their file back, or use another --out"
             )
         self._update(c, training, vars(progress) | {"state": "finished", "checkpoint": checkpoint})
+
+    @transaction
+    def keep_weights(self, c: Connection, sha256: str, content: bytes | None) -> None:
+        """Keep finished weights for other machines. Raises DatabaseError for what is too large."""
+        if content is not None and len(content) > LONGEST_BYTES:
+            raise DatabaseError(
+                f"weights of {len(content) / 2**20:.0f} MiB are too large for the database ({LONGEST_BYTES // 2**20} "
+                'MiB at most): use weights = "folder" and an --out that all machines share'
+            )
+        if content is not None:
+            insert_new(c, weights, [{"sha256": sha256, "content": content}])
 
     @transaction
     def fail_training(self, c: Connection, training: Training, progress: TrainingProgress, reason: str) -> None:

@@ -1,5 +1,6 @@
 """The cache: decoded once, shared by processes, repaired when damaged, honest when the disk is full."""
 
+import fcntl
 import json
 import os
 import signal
@@ -133,8 +134,13 @@ def test_four_processes_prepare_at_once(photos, tmp_path, cache, start):
     assert len(list(cache.iterdir())) == 1
 
 
-def test_the_loser_of_a_race_uses_the_winners_folder(photos, tmp_path, cache):
+def no_locks(*_):
+    raise OSError("this file system has none")
+
+
+def test_the_loser_of_a_race_uses_the_winners_folder(photos, tmp_path, cache, monkeypatch):
     folder = photos.as_folder(tmp_path / "set")
+    monkeypatch.setattr(fcntl, "flock", no_locks)
 
     def other_process_wins(*_):
         open_images(str(folder), cache)
@@ -148,7 +154,7 @@ def test_the_loser_of_a_race_uses_the_winners_folder(photos, tmp_path, cache):
 def test_a_killed_preparation_is_harmless_and_removed_when_old(photos, tmp_path, cache, start):
     source = photos.as_folder(tmp_path / "set")
     assert start(source, "die").wait() == -signal.SIGKILL
-    (leftover,) = cache.iterdir()
+    (leftover,) = cache.glob(".preparing-*")
 
     open_images(str(source), cache)
     assert leftover.exists(), "it may belong to a process that is still at work"
@@ -188,3 +194,19 @@ def test_the_stored_fingerprint_can_be_checked(photos, tmp_path, cache):
     changed = np.array(found.images)
     changed[3, 0, 0, 0] ^= 1
     assert content_fingerprint(changed, labels) != found.fingerprint
+
+
+def test_processes_that_need_it_at_once_decode_it_once(photos, tmp_path, cache, processes, monkeypatch):
+    folder = photos.as_folder(tmp_path / "set")
+    code = (
+        "import sys, pathlib\nfrom fewshot_bench.data import open_images\n"
+        "from fewshot_bench.data.readers import image_decoding\nread = image_decoding.read_image\n"
+        "def counted(*words):\n    print('decoded')\n    return read(*words)\n"
+        "image_decoding.read_image = counted\n"
+        "print(open_images(sys.argv[1], pathlib.Path(sys.argv[2])).fingerprint)\n"
+    )
+    begun = [processes.begin(code, str(folder), str(cache)) for _ in range(4)]
+    said = [process.communicate()[0].splitlines() for process in begun]
+    assert sum(lines.count("decoded") for lines in said) == 15
+    assert len({lines[-1] for lines in said}) == 1
+    assert len(list(cache.iterdir())) == 1

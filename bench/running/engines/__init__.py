@@ -1,0 +1,105 @@
+"""Other machines: the same units of work as jobs of an engine that a lab has. Each file here imports one engine.
+
+A job is an ordinary `bench run`, narrowed to one training or one cell, that records its own rows. An engine knows
+names and commands; what is done, the database says.
+"""
+
+import ctypes
+import hashlib
+import os
+import signal
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Literal, Protocol
+
+from fewshot_bench.config import choose
+from fewshot_bench.errors import UsageError
+from fewshot_bench.experiment.selection import HERE
+from fewshot_bench.results.store.engine import server_url, sqlite_path
+
+ENGINES = {"slurm": "Slurm", "dask": "Dask"}  # module -> class
+JOB = "BENCH_JOB"  # environment of a job: what the engine calls it; recorded with what it makes
+PROOF = "BENCH_SHARED_FOLDER"  # a file that it must see, or weights would not travel
+PARENT = "BENCH_PARENT"  # the process with which it ends
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One unit of work for another machine."""
+
+    name: str  # see `job_name`
+    words: tuple[str, ...]  # of `bench`
+    after: str = ""  # name of the job whose success it waits for
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """Whoever runs jobs. All names are of this benchmark's jobs. Every call raises UsageError where it is refused."""
+
+    def submit(self, job: Job) -> None:
+        """Have it run."""
+
+    def alive(self) -> set[str]:
+        """Names of the jobs that wait or run, whoever submitted them."""
+
+    def cancel(self, names: Collection[str]) -> None:
+        """Stop jobs; what they saved stays."""
+
+    def last_words(self, name: str) -> str:
+        """The last line that an ended job said, or what became of it; empty where nothing is known."""
+
+    def close(self) -> None:
+        """Leave it. Jobs go on."""
+
+
+def prefix(database: str) -> str:
+    """How the names of all jobs of a database begin."""
+    return f"bench-{hashlib.sha256(server_url(database).encode()).hexdigest()[:8]}-"
+
+
+def job_name(database: str, kind: Literal["training", "cell"], key: str) -> str:
+    """The name of a unit's job: by it another driver knows the job."""
+    return f"{prefix(database)}{kind[0]}{key}"
+
+
+@contextmanager
+def open_engine(name: str, options: Mapping[str, str], out: Path, database: str) -> Iterator[Engine]:
+    """An engine by name. Raises UsageError where it or the database cannot serve several machines.
+
+    options: the engine's own, by the names that it has for them
+    out: the folder that the machines share; jobs write what they say to out/jobs
+    """
+    choose(name, {HERE: "", **ENGINES}, "unknown engine")
+    if sqlite_path(database) is not None:
+        raise UsageError(
+            f"--engine {name} needs a database that several machines can write, and SQLite is damaged on a network's "
+            "file system: set BENCH_DB=postgresql://USER@HOST/NAME (docs/storage.md)"
+        )
+    try:
+        module = import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        raise UsageError(f"--engine {name}: {error}: pip install 'fewshot-bench[{name}]'") from None
+    engine = getattr(module, ENGINES[name])(options, out.absolute(), server_url(database))
+    with closing(engine):
+        yield engine
+
+
+def begin_job() -> None:
+    """In a job, before it works: end with whoever runs it, and see the folder in which weights travel.
+
+    Raises UsageError where it does not.
+    """
+    if (parent := os.environ.get(PARENT)) and hasattr(os, "pidfd_open"):  # Linux
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != int(parent):
+            raise UsageError(f"process {parent}, which ran this job, has ended")
+    proof = os.environ.get(PROOF)
+    if proof and not Path(proof).is_file():
+        raise UsageError(
+            f"{proof} is not to be seen on this machine: name an --out that all machines share, or set "
+            'weights = "database" in [run], so that weights travel in the database'
+        )

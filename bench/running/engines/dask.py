@@ -1,0 +1,145 @@
+"""Dask distributed: jobs are tasks of a scheduler that is already up, one at a time on a worker.
+
+A worker that dies loses nothing: the scheduler gives its tasks to another, and they go on from what is stored.
+"""
+
+import logging
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+from typing import IO, Any
+
+from distributed import Client, Future, Security, fire_and_forget, get_worker
+
+from fewshot_bench.errors import UsageError
+from fewshot_bench.results.store.engine import server_url
+from fewshot_bench.running.engines import JOB, PARENT, Job
+
+LOOK_SECONDS = 0.5  # between two looks whether a task was cancelled
+CONNECT_SECONDS = 30
+TLS = {"tls-ca": "tls_ca_file", "tls-cert": "tls_client_cert", "tls-key": "tls_client_key"}
+OPTIONS = ("scheduler", *TLS, "resources")
+WAITING_OR_RUNNING = ("waiting", "no-worker", "queued", "processing")
+
+
+class Dask:
+    """Tasks of one scheduler."""
+
+    def __init__(self, options: Mapping[str, str], _out: Path, database: str) -> None:
+        for name in options:
+            if name not in OPTIONS:
+                raise UsageError(f"--engine-option {name}: --engine dask has {', '.join(OPTIONS)}")
+        if "scheduler" not in options:
+            raise UsageError("--engine dask needs --engine-option scheduler=tls://HOST:PORT (or tcp://)")
+        self._resources = _resources(options.get("resources", ""))
+        self._address, self._database = options["scheduler"], database
+        self._client = _client(options)
+        self._futures: dict[str, Future] = {}
+
+    def submit(self, job: Job) -> None:
+        """Have it run once its predecessor, if it has one, has succeeded."""
+        key = f"{job.name}-{secrets.token_hex(4)}"  # a task that has ended keeps its key
+        environment = {"BENCH_DB": self._database, **job.environment}
+        future = self._client.submit(
+            run_job, job.words, environment, str(Path.cwd()), self._futures.get(job.after),
+            key=key, pure=False, resources=self._resources,
+        )  # fmt: skip
+        fire_and_forget(future)
+        self._futures[job.name] = future
+
+    def alive(self) -> set[str]:
+        """Names of tasks that wait or run."""
+        found = {_name(key): key for key in self._keys()}
+        for name, key in found.items():
+            if name not in self._futures:  # another driver's: ours may wait for it
+                self._futures[name] = Future(key, self._client)
+        return set(found)
+
+    def cancel(self, names: Collection[str]) -> None:
+        """A task that runs sees it, and its state is saved."""
+        keys = [key for key in self._keys() if _name(key) in names]
+        self._client.cancel([Future(key, self._client) for key in keys], force=True)
+
+    def last_words(self, name: str) -> str:
+        """What the task's error says."""
+        future = self._futures.get(name)
+        if future is None or future.status != "error":
+            return ""
+        return " ".join(str(future.exception()).split())[:300]
+
+    def close(self) -> None:
+        """Leave the scheduler. Tasks go on."""
+        self._futures.clear()
+        self._client.close()
+
+    def _keys(self) -> list[str]:
+        try:
+            return list(self._client.run_on_scheduler(_unfinished))
+        except (OSError, TimeoutError) as error:
+            raise UsageError(f"--engine dask: {self._address}: {' '.join(str(error).split())[:200]}") from None
+
+
+def run_job(words: Sequence[str], environment: Mapping[str, str], folder: str, _after: object) -> None:
+    """On a worker: run `bench` to its end, or until the task is cancelled. Raises RuntimeError if it fails."""
+    worker = get_worker()
+    key = worker.get_current_task()
+    given = os.environ | environment | {JOB: f"dask {key}", PARENT: str(os.getpid())}
+    own = os.environ.get("BENCH_DB", "")
+    if own and server_url(own) == environment["BENCH_DB"]:  # it may hold the password
+        given["BENCH_DB"] = own
+    command, last = [sys.executable, "-m", "fewshot_bench", *words], deque[str](maxlen=1)
+    with subprocess.Popen(
+        command, cwd=folder, env=given, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        reading = Thread(target=_keep_last, args=(process.stderr, last), daemon=True)
+        reading.start()
+        while process.returncode is None:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(LOOK_SECONDS)
+            task = worker.state.tasks.get(key)
+            if task is None or task.state != "executing":
+                process.send_signal(signal.SIGTERM)
+                process.wait()
+        reading.join()
+    if process.returncode:
+        raise RuntimeError(last[0] if last else f"exit code {process.returncode}")
+
+
+def _keep_last(stream: IO[str], last: "deque[str]") -> None:
+    last.extend(line.strip() for line in stream if line.strip())
+
+
+def _unfinished(dask_scheduler: Any = None) -> list[str]:
+    """On the scheduler: the keys of our tasks that wait or run."""
+    tasks = dask_scheduler.tasks.items()
+    return [key for key, task in tasks if str(key).startswith("bench-") and task.state in WAITING_OR_RUNNING]
+
+
+def _name(key: str) -> str:
+    return key.rpartition("-")[0]
+
+
+def _client(options: Mapping[str, str]) -> Client:
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said here, in one line
+    files = {word: options[name] for name, word in TLS.items() if name in options}
+    try:
+        security = Security(require_encryption=True, **files) if files else None
+        return Client(options["scheduler"], security=security, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise UsageError(f"--engine dask: {options['scheduler']}: {' '.join(str(error).split())[:200]}") from None
+
+
+def _resources(text: str) -> dict[str, float] | None:
+    """GPU=1,memory=2e9 as Dask's workers declare them."""
+    try:
+        return {name: float(value) for name, value in (part.split("=") for part in text.split(","))} if text else None
+    except ValueError:
+        raise UsageError(f"--engine-option resources={text}: write it like GPU=1") from None

@@ -1,0 +1,148 @@
+"""A run on other machines: submit what is missing, and look on until the database has it all.
+
+The driver computes nothing and writes no results. It may end, or be killed: the jobs go on, and the next driver knows
+them by their names.
+"""
+
+import shlex
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from fewshot_bench import machine
+from fewshot_bench.experiment.choosing import Chosen
+from fewshot_bench.experiment.plan import Plan, PlannedCell, PlannedTraining
+from fewshot_bench.experiment.selection import HERE, Means
+from fewshot_bench.files import checkpoints, write_whole
+from fewshot_bench.results.store import Reader
+from fewshot_bench.results.store.engine import open_engine as open_database
+from fewshot_bench.running import events
+from fewshot_bench.running.engines import PROOF, Engine, Job, job_name
+from fewshot_bench.running.events import Event
+from fewshot_bench.running.planning import history_of, plan_of
+from fewshot_bench.running.recording import SOME_FAILED, Outcome
+from fewshot_bench.running.signals import StopOnSignal
+
+LOOK_SECONDS = 2.0
+LOOKING_SHARE = 0.1  # of the time: a look at a large grid takes long
+TRIES = 3  # of a unit by one driver: jobs die with their machines
+
+
+def drive(
+    chosen: Chosen,
+    means: Means,
+    engine: Engine,
+    tell: Callable[[Event], None],
+    *,
+    leave: Callable[[int], bool] | None,
+) -> Outcome:
+    """Submit what is to do and is not yet submitted, until every cell is stored or failed, or no job can do more.
+
+    tell: is told of each cell that ended
+    leave: asked, when a signal came, whether so many jobs go on; None: leave them at once, without waiting for any
+    """
+    driver, stop = _Driver(chosen, means, engine), StopOnSignal()
+    with stop:
+        while True:
+            began = time.monotonic()
+            alive = engine.alive()  # first: a job that ends now has recorded before
+            plan = plan_of(chosen, retry_failed=means.retry_failed and not driver.tries)
+            for event in driver.news(plan, alive):
+                tell(event)
+            mine = (alive | driver.submit(plan, alive)) & driver.names(plan.cells)
+            if leave is None or stop.asked():
+                break
+            if not mine:
+                for event in driver.given_up(plan):
+                    tell(event)
+                return replace(driver.outcome, code=driver.code)
+            machine.pause(max(LOOK_SECONDS, (time.monotonic() - began) / LOOKING_SHARE))
+    if leave is not None and not leave(len(mine)):
+        engine.cancel(mine)
+        mine = set()
+    return replace(driver.outcome, code=0 if leave is None else stop.exit_code, n_left=len(mine))
+
+
+class _Driver:
+    """What was submitted, and what has come of it."""
+
+    def __init__(self, chosen: Chosen, means: Means, engine: Engine) -> None:
+        self.outcome, self.tries = Outcome(), Counter[str]()
+        self._chosen, self._means, self._engine = chosen, means, engine
+        open_database(chosen.database, write=True)  # there before a job or `bench status` looks
+        self._told = {planned.cell.key for planned in plan_of(chosen).cells if planned.state == "done"}
+        self._environment = _shared_folder(chosen)
+
+    @property
+    def code(self) -> int:
+        """The exit code, once no job is left."""
+        return SOME_FAILED if self.outcome.n_failed or self.outcome.n_lost else 0
+
+    def submit(self, plan: Plan, alive: set[str]) -> set[str]:
+        """Names of the jobs submitted now: trainings, the longest first, and then the cells that wait for them."""
+        found = set[str]()
+        if all(job.name in alive or self.tries[job.name] >= TRIES for todo in plan.todo for job in self._jobs(todo)):
+            return found
+        jobs = [job for todo in history_of(self._chosen.database).longest_first(plan) for job in self._jobs(todo)]
+        for job in sorted(jobs, key=lambda job: bool(job.after)):
+            waits_in_vain = job.after and job.after not in alive | found
+            if job.name not in alive and self.tries[job.name] < TRIES and not waits_in_vain:
+                self._engine.submit(job)
+                self.tries[job.name] += 1
+                found.add(job.name)
+        return found
+
+    def names(self, cells: tuple[PlannedCell, ...]) -> set[str]:
+        """Of all jobs that cells may have."""
+        where = self._chosen.database
+        names = {job_name(where, "cell", planned.cell.key) for planned in cells}
+        return names | {job_name(where, "training", planned.cell.training.key) for planned in cells}
+
+    def news(self, plan: Plan, alive: set[str]) -> Iterator[Event]:
+        """Cells that have ended since the last look."""
+        for planned in plan.cells:
+            key = planned.cell.key
+            if planned.state not in ("done", "failed") or key in self._told:
+                continue
+            if planned.state == "failed" and alive & self.names((planned,)):  # it is tried again
+                continue
+            self._told.add(key)
+            if planned.state == "failed":
+                self.outcome.n_failed += 1
+                yield events.CellFailed(planned, planned.reason)
+            else:
+                self.outcome.n_done += 1
+                yield events.CellFinished(planned, Reader(self._chosen.database).episodes([key])[key])
+
+    def given_up(self, plan: Plan) -> Iterator[Event]:
+        """Cells whose jobs have ended without them."""
+        for todo in plan.todo:
+            said = {self._engine.last_words(job.name) for job in self._jobs(todo)} - {""}
+            self.outcome.n_lost += len(todo.cells)
+            yield events.NotDone(todo.cells, f"{TRIES} jobs ended without it: {'; '.join(sorted(said)) or 'no word'}")
+
+    def _jobs(self, todo: PlannedTraining) -> Iterator[Job]:
+        where, after = self._chosen.database, ""
+        if not todo.is_trained:
+            after = job_name(where, "training", todo.training.key)
+            yield Job(after, self._words(todo.cells[0], "--training", todo.training.key), "", self._environment)
+        for planned in todo.cells:
+            yield Job(job_name(where, "cell", planned.cell.key), self._words(planned), after, self._environment)
+
+    def _words(self, planned: PlannedCell, *narrowed: str) -> tuple[str, ...]:
+        """The command of one unit, without its program."""
+        words = [*shlex.split(self._chosen.command(planned.cell))[1:], *narrowed, "--engine", HERE]
+        means = self._means
+        given = {"--device": means.device, "--threads": means.threads, "--timeout": means.timeout_seconds, "--jobs": 1}
+        words += [str(word) for option, value in given.items() if value is not None for word in (option, value)]
+        return (*words, *["--retry-failed"] * self._means.retry_failed)
+
+
+def _shared_folder(chosen: Chosen) -> dict[str, str]:
+    """The environment that names a file in the folder of weights: every job must see it."""
+    if chosen.request.config.run.weights == "database":
+        return {}
+    proof = checkpoints(chosen.out).absolute() / f"shared-by-{machine.host()}"
+    write_whole(proof, b"")
+    return {PROOF: str(proof)}

@@ -1,0 +1,30 @@
+"""The jobs of a database that wait or run, whoever submitted them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from fewshot_bench.config import config_file, load
+from fewshot_bench.errors import UsageError
+from fewshot_bench.experiment.selection import HERE
+from fewshot_bench.files import database
+from fewshot_bench.running.engines import open_engine, prefix
+
+
+def jobs_at(out: Path | None, name: str | None, options: Mapping[str, str], *, cancel: bool = False) -> list[str]:
+    """Names of the jobs that wait or run on the engine named or configured, of the database of `out`.
+
+    cancel: tell all of them to end; raises UsageError where no engine is named or configured
+    """
+    config = load(config_file(None))
+    name = name or config.engine.name
+    if name == HERE and cancel:
+        raise UsageError("nothing runs elsewhere: name an engine, --engine slurm or dask")
+    if name == HERE:
+        return []
+    folder = out or Path(config.run.out)
+    where = database(folder)
+    with open_engine(name, config.engine.options | dict(options), folder, where) as engine:
+        names = sorted(name for name in engine.alive() if name.startswith(prefix(where)))
+        if cancel:
+            engine.cancel(names)
+    return names

@@ -1,0 +1,103 @@
+"""Slurm, by its own commands: sbatch, squeue, scancel. No accounting is needed, since the database says what is done.
+
+Deviation from what is common: submitit is not used. It waits for `sacct`, which clusters without accounting lack.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from fewshot_bench.errors import UsageError
+from fewshot_bench.running.engines import JOB, Job
+
+ANSWER_SECONDS = 60.0  # for a command of Slurm's; some hang for ever where its controller is away
+PYTHON = sys.executable  # where jobs run, too
+WARNED_SECONDS = 120  # before the time limit
+OURS = ("job-name", "output", "error", "dependency", "requeue", "open-mode", "parsable", "kill-on-invalid-dep")
+
+# A run that is told to stop saves its state and ends with 143. USR1 comes before the time limit: then the job is queued
+# again. TERM comes with scancel, and before a preemption, after which Slurm itself queues it again.
+SCRIPT = """#!/bin/sh
+export {job}="slurm $SLURM_JOB_ID"
+trap 'again=yes; kill -TERM $run' USR1
+trap 'kill -TERM $run' TERM
+{command} &
+run=$!
+while true; do
+    wait $run; code=$?
+    kill -0 $run 2>/dev/null || break
+done
+[ -z "$again" ] || [ $code -ne 143 ] || exec scontrol requeue $SLURM_JOB_ID
+exit $code
+"""
+
+
+class Slurm:
+    """Jobs of the cluster whose commands are on PATH."""
+
+    def __init__(self, options: Mapping[str, str], out: Path, _database: str) -> None:
+        for name in options:
+            if name in OURS:
+                raise UsageError(f"--engine-option {name}: it is set for each job")
+        asked = {"signal": f"B:USR1@{WARNED_SECONDS}"} | dict(options)
+        self._options = [f"--{name}={value}" if value else f"--{name}" for name, value in asked.items()]
+        self._folder = out / "jobs"
+        self._numbers: dict[str, str] = {}  # name -> Slurm's number
+
+    def submit(self, job: Job) -> None:
+        """Have it run once its predecessor, if it has one, has succeeded."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        words = ["sbatch", "--parsable", f"--job-name={job.name}", "--requeue", "--open-mode=append"]
+        words += [f"--output={self._log(job.name)}", *self._options]
+        if job.after:
+            words += [f"--dependency=afterok:{self._numbers[job.after]}", "--kill-on-invalid-dep=yes"]
+        command = shlex.join([PYTHON, "-m", "fewshot_bench", *job.words])
+        said = _slurm(words, SCRIPT.format(job=JOB, command=command), job.environment)
+        self._numbers[job.name] = said.strip().partition(";")[0]
+
+    def alive(self) -> set[str]:
+        """Names of jobs that wait, run or end just now."""
+        lines = _slurm(["squeue", "--noheader", "--me", "--format=%i %j"]).splitlines()
+        jobs = (line.split(maxsplit=1) for line in lines)
+        found = {name: number for number, name in jobs if name.startswith("bench-")}
+        self._numbers |= found
+        return set(found)
+
+    def cancel(self, names: Collection[str]) -> None:
+        """TERM, and KILL after the cluster's KillWait."""
+        here = self.alive() & set(names)
+        if here:
+            _slurm(["scancel", *(self._numbers[name] for name in here)])
+
+    def last_words(self, name: str) -> str:
+        """The last line of its log."""
+        try:
+            lines = self._log(name).read_text(encoding="utf-8", errors="replace").split("\n")
+        except OSError:
+            return ""
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _log(self, name: str) -> Path:
+        return self._folder / f"{name}.log"
+
+
+def _slurm(words: list[str], script: str = "", environment: Mapping[str, str] | None = None) -> str:
+    """What a command of Slurm's answers. Raises UsageError in one line."""
+    given = os.environ | (environment or {})
+    try:
+        done = subprocess.run(words, input=script, capture_output=True, text=True, timeout=ANSWER_SECONDS, env=given)
+    except FileNotFoundError:
+        raise UsageError(f"{words[0]} is not on PATH: --engine slurm works on a machine of the cluster") from None
+    except subprocess.TimeoutExpired:
+        raise UsageError(
+            f"{words[0]} did not answer for {ANSWER_SECONDS:g} s: is the cluster's controller up?"
+        ) from None
+    if done.returncode:
+        raise UsageError(f"{words[0]}: {' '.join(done.stderr.split())[:300] or f'exit code {done.returncode}'}")
+    return done.stdout

@@ -1,0 +1,109 @@
+"""Units of work that need not import their libraries: forked from a process that did so, once for all tests.
+
+Run as a program, with the path of a socket, this is that one. What stands for Python in jobs is a `stub`: a process as
+the engines see it, with the files, signals and exit code of the forked one.
+"""
+
+import os
+import selectors
+import signal
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from benchmarks.processes import live
+
+STUB = """#!{python} -SE
+import ctypes, json, os, signal, socket, sys
+ctypes.CDLL(None).prctl(1, 9)  # ends with whoever began it
+link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+link.connect({socket!r})
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, lambda number, _: link.send(bytes([number])))
+assert sys.argv[1:3] == ["-m", "fewshot_bench"], sys.argv
+code = "import sys; from fewshot_bench.cli import main; sys.argv[0] = 'bench'; main()"
+env = {{name: value for name, value in os.environ.items() if name != "BENCH_PARENT"}}
+with os.fdopen(os.memfd_create("asked"), "w+") as asked:
+    json.dump({{"code": code, "words": sys.argv[3:], "cwd": os.getcwd(), "env": env}}, asked)
+    asked.seek(0)
+    socket.send_fds(link, [b"begin"], [asked.fileno(), 1, 2])
+code = int(link.recv(64) or -9)
+sys.exit(code if code >= 0 else 128 - code)
+"""
+
+
+def write_stub(path: Path, at: Path) -> None:
+    """An executable that stands for Python and whose work is done by the server at a socket."""
+    path.write_text(STUB.format(python=sys.executable, socket=str(at)))
+    path.chmod(0o755)
+
+
+class _Units:
+    """Who was forked and still runs."""
+
+    def __init__(self) -> None:
+        self.selector = selectors.DefaultSelector()
+        self._by_number: dict[int, tuple[int, int, socket.socket]] = {}  # link or handle -> (pid, handle, link)
+
+    def forked(self, pid: int, link: socket.socket) -> None:
+        """Heed it and its stub."""
+        handle = os.pidfd_open(pid)
+        for number in (link.fileno(), handle):
+            self.selector.register(number, selectors.EVENT_READ)
+            self._by_number[number] = pid, handle, link
+
+    def heed(self, number: int) -> None:
+        """Pass on what a stub was told, or to a stub how its process ended."""
+        if number not in self._by_number:  # it ended just now
+            return
+        pid, handle, link = self._by_number[number]
+        if number == handle:
+            _, status = os.waitpid(pid, 0)
+            with suppress(OSError):  # the stub was killed
+                link.send(b"%d" % os.waitstatus_to_exitcode(status))
+            self._forget(handle)
+            self._forget(link.fileno())
+            os.close(handle)
+            link.close()
+        elif told := link.recv(64):
+            for signal_number in told:
+                os.kill(pid, signal_number)
+        else:  # the stub was killed
+            os.kill(pid, signal.SIGKILL)
+            self.selector.unregister(number)
+
+    def _forget(self, number: int) -> None:
+        del self._by_number[number]
+        with suppress(KeyError):
+            self.selector.unregister(number)
+
+
+def serve(at: str) -> list[int]:
+    """Fork at each request, until a pipe that is our input ends; returns in a new process, with its three files."""
+    units, listener = _Units(), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(at)
+    listener.listen(64)
+    for number in (listener.fileno(), 0):
+        units.selector.register(number, selectors.EVENT_READ)
+    print("up", flush=True)
+    while True:
+        for key, _ in units.selector.select():
+            if key.fd == 0:
+                sys.exit()
+            if key.fd != listener.fileno():
+                units.heed(key.fd)
+                continue
+            link, _ = listener.accept()
+            _, files, _, _ = socket.recv_fds(link, 64, 3)
+            if not (pid := os.fork()):
+                link.detach()  # whoever reads at its other end
+                os.closerange(3, min(files))
+                return files
+            for file in files:
+                os.close(file)
+            units.forked(pid, link)
+
+
+if __name__ == "__main__":
+    live(lambda: serve(sys.argv[1]))

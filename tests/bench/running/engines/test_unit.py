@@ -1,0 +1,85 @@
+"""One unit of work as a command: a training alone, a cell alone."""
+
+import shlex
+
+import pytest
+
+from fewshot_bench.experiment.choosing import choose
+from fewshot_bench.experiment.selection import Selection
+from fewshot_bench.results.store import Reader
+
+
+@pytest.fixture
+def chosen(place):
+    return choose(Selection())
+
+
+def rows(database: str) -> dict:
+    reader = Reader(database)
+    keys = list(reader.cells())
+    weights = {key: training.checkpoint for key, training in reader.trainings().items()}
+    return {"weights": weights, "episodes": reader.episodes(keys)}
+
+
+def test_units_one_by_one_make_the_grid(run, bench, chosen, monkeypatch):
+    whole = rows(chosen.database)
+    monkeypatch.setenv("BENCH_DB", str(run.folder / "units.sqlite"))
+    for cell in chosen.cells:
+        narrowed = shlex.split(chosen.command(cell))[1:]
+        assert bench(*narrowed, "--training", cell.training.key).code == 0
+        assert cell.key not in Reader(chosen.database).cells()
+        assert bench(*narrowed).code == 0
+        assert cell.key in Reader(chosen.database).cells()
+    assert rows(chosen.database) == whole
+
+
+def test_a_training_alone_is_trained_once(run, bench, chosen):
+    ran = bench("run", "--training", chosen.cells[0].training.key[:6])
+    assert ran.code == 0
+    assert "0 to do" in ran.err
+
+
+@pytest.mark.parametrize(("key", "n"), [("", 2), ("zz", 0)])
+def test_a_key_names_one_training(place, bench, key, n):
+    ran = bench("run", "--training", key)
+    assert ran.code == 2
+    assert ran.err.splitlines()[-1] == (
+        f"bench: error: --training {key!r}: keys of {n} chosen trainings begin so; give one's (bench run -n)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--engine", "slurm"], "--engine slurm needs a database that several machines can write"),
+        (["--engine", "dask", "--until", "separated"], "--until looks at each result before it goes on"),
+        (["--detach"], "--detach leaves jobs to an engine"),
+        (["--engine", "slorm"], "did you mean 'slurm'"),
+    ],
+)
+def test_what_engines_cannot_do(place, bench, words, said):
+    ran = bench("run", *words)
+    assert ran.code == 2
+    assert said in ran.err
+    assert len(ran.err.strip().splitlines()) == 1
+
+
+def test_weights_travel_in_the_database(place, bench, chosen, monkeypatch):
+    path = place.folder / "bench.toml"
+    path.write_text(path.read_text().replace("[run]", '[run]\nweights = "database"'))
+    monkeypatch.setenv("BENCH_DB", str(place.folder / "units.sqlite"))
+    narrowed = shlex.split(chosen.command(chosen.cells[0]))[1:]
+    assert bench(*narrowed, "--training", chosen.cells[0].training.key, "--out", "one").code == 0
+    ran = bench(*narrowed, "--out", "other")
+    assert ran.code == 0
+    assert "trained again" not in ran.err
+    [there] = (place.folder / "one" / "checkpoints").glob("*.safetensors")
+    assert (place.folder / "other" / "checkpoints" / there.name).read_bytes() == there.read_bytes()
+
+
+def test_a_job_sees_the_folder_of_weights(place, bench, monkeypatch):
+    monkeypatch.setenv("BENCH_SHARED_FOLDER", str(place.folder / "elsewhere"))
+    ran = bench("run")
+    assert ran.code == 2
+    assert "is not to be seen on this machine: name an --out that all machines share" in ran.err
+    assert not place.database.exists()
