@@ -73,6 +73,13 @@ class EpisodesConfig:
 
 
 @dataclass(frozen=True)
+class StatisticsConfig:
+    """What comparisons speak of."""
+
+    new_classes: bool
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """The backbone; which ones there are is checked where they are known: grid.py."""
 
@@ -174,6 +181,7 @@ class Config:
     run: RunConfig
     data: DataConfig
     episodes: EpisodesConfig
+    statistics: StatisticsConfig
     model: ModelConfig
     training: TrainingConfig
     augmentation: AugmentationConfig
@@ -241,6 +249,7 @@ def _config(tables: dict[str, Any]) -> Config:
         run=build(RunConfig, tables["run"], "run"),
         data=build(DataConfig, tables["data"], "data"),
         episodes=build(EpisodesConfig, tables["episodes"], "episodes"),
+        statistics=build(StatisticsConfig, tables["statistics"], "statistics"),
         model=build(ModelConfig, tables["model"], "model"),
         training=build(TrainingConfig, tables["training"], "training"),
         augmentation=build(AugmentationConfig, tables["augmentation"], "augmentation"),

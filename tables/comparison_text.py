@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from textwrap import fill
+from textwrap import fill, wrap
 
 from fewshot_bench.tables.documents import json_text
-from fewshot_bench.tables.pairs import Comparison
+from fewshot_bench.tables.pairs import Comparison, scope_of
 from fewshot_bench.tables.ranks import CAUTION, Ranking
 from fewshot_bench.tables.statistics.estimate import ALPHA
 from fewshot_bench.tables.wording import counted, p_value, points, setting_name
@@ -28,7 +28,7 @@ def render_ranking(ranking: Ranking, format: str) -> str:
 
 
 def verdict(comparison: Comparison) -> str:
-    """higher, lower, not separated, or equal counts in every episode; else why nothing could be compared."""
+    """higher, lower, not separated, cannot tell or equal counts; else why nothing could be compared."""
     if comparison.mean is None:
         return "no shared episodes"
     if comparison.estimate is None:
@@ -36,7 +36,7 @@ def verdict(comparison: Comparison) -> str:
     if comparison.equal:
         return "equal counts"
     if not comparison.significant:
-        return "not separated"
+        return "cannot tell" if comparison.cannot_tell else "not separated"
     return "higher" if comparison.mean > 0 else "lower"
 
 
@@ -44,17 +44,21 @@ def _text(comparisons: Sequence[Comparison]) -> str:
     names = list(dict.fromkeys((c.first, c.second) for c in comparisons))
     tested = [c for c in comparisons if c.p is not None]
     lines = [_headline(comparisons), ""]
-    head = f"{'':<16}{'n':>5}  {'difference':>10}  {'95 % interval':>17}  {'p':>8}  {'p (Holm)':>8}  {'d_z':>6}"
+    head = f"{'':<16}{'n':>5}  {'difference':>10}  {'95 % interval':>17}  {'p':>8}  {'p (all)':>8}  {'d_z':>6}"
     for name in names:
         lines += [f"{name[0]} minus {name[1]}", head]
         lines += [_line(c) for c in comparisons if (c.first, c.second) == name]
         lines.append("")
     if tested:
         lines += [
-            "Paired t-tests on shared episodes; the intervals are of one difference each, Holm's correction covers",
-            f"the {counted(tested, 'test')} shown. higher, lower: significant at {100 * ALPHA:.0f} % "
-            "after the correction; equal counts: in every",
-            "shared episode. Words and formulas: docs/statistics.md",
+            *wrap(
+                f"Paired tests on shared episodes, {scope_of(c.estimate for c in tested)}. The intervals are of one "
+                f"difference each; p (all) and the words are corrected for all {counted(tested[0].n_tests, 'pair')} "
+                f"compared, {100 * ALPHA:.0f} %. cannot tell: too few episodes, seeds or classes to show even the "
+                "higher side's lead over chance; equal counts: in every shared episode. "
+                "Words and formulas: docs/statistics.md",
+                100,
+            )
         ]
     return "\n".join(lines) + "\n"
 
@@ -80,7 +84,7 @@ def _line(c: Comparison) -> str:
     effect = "" if c.effect is None else f"{c.effect:+.2f}"
     return (
         f"{setting:<16}{c.n_episodes:>5}  {points(c.mean):>10}  {interval:>17}  {p_value(c.p):>8}  "
-        f"{p_value(c.p_holm):>8}  {effect:>6}  {verdict(c)}"
+        f"{p_value(c.p_corrected):>8}  {effect:>6}  {verdict(c)}"
     )
 
 
@@ -89,6 +93,6 @@ def _json(comparisons: Sequence[Comparison]) -> str:
     listed = []
     for c in comparisons:
         low, high = c.estimate.interval() if c.estimate else (None, None)
-        listed.append(asdict(c) | {"low": low, "high": high, "verdict": verdict(c)})
+        listed.append(asdict(c) | {"low": low, "high": high, "verdict": verdict(c), "scope": scope_of([c.estimate])})
     document = {"schema": 1, "alpha": ALPHA, "comparisons": listed}
     return json_text(document)

@@ -6,12 +6,12 @@ from dataclasses import asdict
 from fewshot_bench.tables.documents import json_text
 from fewshot_bench.tables.power import Needed, PairPower
 from fewshot_bench.tables.statistics.estimate import ALPHA
-from fewshot_bench.tables.wording import duration, percent, points, setting_name
+from fewshot_bench.tables.wording import counted, duration, percent, points, setting_name
 
 
 def power_json(pairs: Sequence[PairPower], margin: float, power: float) -> str:
     """Fractions, unrounded; null where there is no number."""
-    asked = {"schema": 1, "alpha": ALPHA, "two_sided": True, "corrected": False, "power": power, "margin": margin}
+    asked = {"schema": 1, "alpha": ALPHA, "two_sided": True, "corrected": True, "power": power, "margin": margin}
     return json_text(asked | {"pairs": [asdict(p) for p in pairs]})
 
 
@@ -22,7 +22,7 @@ def power_text(pairs: Sequence[PairPower], margin: float, power: float, *, with_
     width = max(len(label) for _, rows in blocks for label, _ in rows)
     head = f"{'n':>5}{'disjoint':>10}{'difference':>12}{'sd':>7}{'visible':>9}{'power':>7}   {f'for {margin_text}':<18}"
     chosen = ["The best of a setting is chosen by these same episodes, which flatters its lead."] if with_best else []
-    lines = [*_premises(pairs, power), *chosen, "", f"  {'':<{width}}{head}for the difference"]
+    lines = [*filter(None, _premises(pairs, power)), *chosen, "", f"  {'':<{width}}{head}for the difference"]
     for title, rows in blocks:
         lines += [title, *(f"  {label:<{width}}{_numbers(p)}" for label, p in rows)]
     return "\n".join([*lines, "", *_legend(pairs, margin_text)]) + "\n"
@@ -59,8 +59,11 @@ def _premises(pairs: Sequence[PairPower], power: float) -> list[str]:
         about = (
             f"{counts[0]} training seeds: differences of methods; the seeds' share is known from so few values only."
         )
-    test = f"Paired t-test of each pair alone, two-sided at {ALPHA:g} without Holm's correction; power {power:g}."
-    return [test, about]
+    n_tests = max(p.n_tests for p in pairs)
+    of_all = f"corrected for all {counted(n_tests, 'pair')} of a setting" if n_tests > 1 else "of one pair"
+    scopes = sorted({p.scope for p in pairs if p.difference is not None})
+    test = f"Paired test, two-sided at {ALPHA:g} {of_all}, as `bench compare` makes it; power {power:g}."
+    return [test, f"Differences {', or '.join(scopes)}." if scopes else "", about]
 
 
 def _numbers(p: PairPower) -> str:
@@ -76,7 +79,9 @@ def _needed(needed: Needed | None) -> str:
     if needed is None:
         return ""
     if needed.n_episodes is None:
-        return "seeds" if needed.answer == "more seeds, not episodes" else "never"
+        return {"more seeds, not episodes": "seeds", "undecidable within this data": "classes*"}.get(
+            needed.answer, "never"
+        )
     mark = "*" if needed.answer == "undecidable within this data" else ""
     time = f" (+{duration(needed.seconds)})" if needed.seconds else ""
     return f"{needed.n_episodes}{mark}{time}"
@@ -93,8 +98,8 @@ def _legend(pairs: Sequence[PairPower], margin: str) -> list[str]:
     ]
     if "undecidable within this data" in answers:
         lines += [
-            "* undecidable within this data, for any statement about more than these images: so many episodes re-use",
-            "  images, and sharpen only the comparison of what was trained here on these images.",
+            "* undecidable within this data, for any statement about more than these classes: more episodes sharpen",
+            "  only the comparison of what was trained here on these classes and images.",
         ]
     if "more seeds, not episodes" in answers:
         lines.append("seeds: more seeds, not episodes: as far as so few seeds tell, how they differ hides it.")

@@ -11,7 +11,7 @@ from fewshot_bench.files import database_at
 from fewshot_bench.results.collect import results, stored_scores
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.comparison_text import render_comparisons, render_ranking
-from fewshot_bench.tables.pairs import as_family, compare, compare_variants
+from fewshot_bench.tables.pairs import compare, compare_variants
 from fewshot_bench.tables.power import all_pairs, pairs_with_best, powers
 from fewshot_bench.tables.power_text import power_json, power_text
 from fewshot_bench.tables.ranks import FEWEST_SETTINGS, FEWEST_VARIANTS, rank
@@ -38,7 +38,7 @@ def _variants(first: str, second: str, format_: str, selection: Selection) -> st
     if selection.methods:
         raise UsageError(f"--method is not for `compare {first} {second}`: the two names are the methods")
     chosen = choose(replace(selection, methods=(first, second)))
-    comparisons = compare_variants(results(chosen), first, second)
+    comparisons = compare_variants(results(chosen, with_answers=True), first, second)
     if not any(c.n_episodes for c in comparisons):
         raise NothingSelected(f"{first} and {second} share no stored episode; `bench run` makes them")
     return render_comparisons(comparisons, format_)
@@ -50,10 +50,11 @@ def _databases(first: str, second: str, format_: str, selection: Selection) -> s
     shared = sorted(ours.keys() & theirs.keys())
     if not shared:
         raise NothingSelected(f"{first} and {second} have no cell of one variant and setting in common")
-    comparisons = as_family(
-        replace(compare(ours[place], theirs[place]), first=f"{place[0]} in {first}", second=f"{place[0]} in {second}")
-        for place in shared
-    )
+    n = len(shared)
+    comparisons = [
+        replace(compare(ours[at], theirs[at], n), first=f"{at[0]} in {first}", second=f"{at[0]} in {second}")
+        for at in shared
+    ]
     return render_comparisons(comparisons, format_)
 
 
@@ -70,7 +71,7 @@ def _narrowed(selection: Selection) -> Selection:
 
 
 def _ranks(format_: str, selection: Selection) -> str:
-    ranking = rank(summarise(results(choose(selection))))
+    ranking = rank(summarise(results(choose(selection), with_answers=True)))
     if ranking is None:
         raise NothingSelected(
             f"ranks need {FEWEST_SETTINGS} settings in which each of {FEWEST_VARIANTS} variants or more is done; "
@@ -89,7 +90,8 @@ def powered(
         raise UsageError(f"--margin {margin} must be above 0 and at most 100 percentage points")
     if not ALPHA < power < 1:
         raise UsageError(f"--power {power} must be between {ALPHA} and 1")
-    stored = results(choose(replace(selection, methods=names) if names else selection))
+    chosen = choose(replace(selection, methods=names) if names else selection)
+    stored = results(chosen, with_answers=True)
     with_best = not (every or names)
     found = powers(stored, pairs_with_best(stored) if with_best else all_pairs(stored), margin / 100, power)
     if not any(pair.n_episodes for pair in found):

@@ -79,17 +79,20 @@ def judge(file: ClaimFile, results: Results, published: Sequence[PublishedTable]
     """Judge every claim of a file; `published` are the tables among which the file's own is looked up."""
     cells = cells_of(results)
     table = next((table for table in published if table.id == file.published), None)
-    claims = tuple(judge_claim(claim, cells, results.seeds, table) for claim in file.claims)
+    new_classes = results.experiment.new_classes
+    claims = tuple(judge_claim(c, cells, results.seeds, table, new_classes=new_classes) for c in file.claims)
     return Judgement(file, results.experiment, results.seeds, cells, table, claims)
 
 
-def judge_claim(claim: Claim, cells: Cells, seeds: Sequence[int], table: PublishedTable | None) -> JudgedClaim:
+def judge_claim(
+    claim: Claim, cells: Cells, seeds: Sequence[int], table: PublishedTable | None, *, new_classes: bool = True
+) -> JudgedClaim:
     """Judge one claim on the cells that are there.
 
     A hypothesis that was not measured keeps its place in the family, with p = 1. One that was measured in part can
     show that a claim of "all" is false, or one of "some" true, but carries no verdict that needs every hypothesis.
     """
-    tested = tuple(measure(hypothesis, cells, seeds) for hypothesis in claim.hypotheses)
+    tested = tuple(measure(hypothesis, cells, seeds, new_classes=new_classes) for hypothesis in claim.hypotheses)
     whole, every = not any(t.missing for t in tested), len(tested)
     n_true = _n_shown([t.p_true for t in tested], each=claim.quantifier == "all")
     n_false = _n_shown([t.p_false for t in tested], each=claim.quantifier == "some")

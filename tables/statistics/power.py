@@ -66,12 +66,13 @@ def smallest_difference(estimate: Estimate, power: float = POWER, alpha: float =
 
 
 def _power_of_several(estimate: Estimate, difference: float, alpha: float, two_sided: bool) -> float:
-    """Of the test with several sources (Howe 1974), averaged over what the first, the seeds', may be measured as."""
+    """Of the test with several sources (Howe 1974), averaged over what the least known may be measured as."""
     from scipy.special import ndtr, stdtrit
 
     tail = alpha / 2 if two_sided else alpha
-    first, *others = ((float(stdtrit(source.degrees, tail)) * source.error) ** 2 for source in estimate.sources)
-    half_widths = (first * _chi_squared(estimate.sources[0].degrees) + sum(others)) ** 0.5
+    sources = sorted(estimate.sources, key=lambda source: source.degrees)
+    first, *others = ((float(stdtrit(source.degrees, tail)) * source.error) ** 2 for source in sources)
+    half_widths = (first * _chi_squared(sources[0].degrees) + sum(others)) ** 0.5
     power = ndtr((abs(difference) - half_widths) / estimate.error)
     if two_sided:
         power += ndtr((-abs(difference) - half_widths) / estimate.error)

@@ -172,7 +172,7 @@ def test_no_spread_rings_where_chance_would_spread():
 
 def confusion(right, wrong) -> ClassConfusion:
     answered = np.array([[right, wrong], [0, 0]])
-    return ClassConfusion(answered, answered)
+    return ClassConfusion(answered, answered, np.empty((0, 2)), np.empty((0, 2)))
 
 
 def test_answers_that_contradict_the_counts_ring():

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from fewshot_bench.tables.pairs import cells_by_place, compare, differences
 from fewshot_bench.tables.power import all_pairs, hidden_by_seeds, pairs_with_best, powers
@@ -45,12 +46,15 @@ def test_the_spread_is_that_of_the_stored_differences(make_results):
     assert (found.n_episodes, found.seeds, found.seed_error) == (60, (0,), None)
     # by another route: the table of Cohen's d
     unit = of_episodes(values[0] / found.deviation)
-    assert found.power == pytest.approx(power_of(unit, 0.01 / found.deviation))
-    assert power_of(unit, found.visible / found.deviation) == pytest.approx(0.8)
-    assert found.for_margin.n_episodes == episodes_to_separate(unit, 60, 0.01 / found.deviation)
-    assert found.for_difference.n_episodes == episodes_to_separate(unit, 60, found.difference / found.deviation)
-    # n = ((1.96 + 0.8416) sd / delta)²
-    assert found.for_margin.n_episodes == pytest.approx((2.8016 * found.deviation / 0.01) ** 2, rel=0.01)
+    alpha, unit_margin = 0.05 / found.n_tests, 0.01 / found.deviation
+    assert found.n_tests == 3
+    assert found.power == pytest.approx(power_of(unit, unit_margin, alpha))
+    assert power_of(unit, found.visible / found.deviation, alpha) == pytest.approx(0.8)
+    assert found.for_margin.n_episodes == episodes_to_separate(unit, 60, unit_margin, alpha=alpha)
+    in_units = found.difference / found.deviation
+    assert found.for_difference.n_episodes == episodes_to_separate(unit, 60, in_units, alpha=alpha)
+    # n = ((2.394 + 0.8416) sd / delta)², 2.394 of 0.05 / 3
+    assert found.for_margin.n_episodes == pytest.approx((3.2355 * found.deviation / 0.01) ** 2, rel=0.01)
 
 
 def test_time_is_that_of_both_variants_in_what_is_missing(make_results):
@@ -103,7 +107,7 @@ def test_episodes_that_are_predicted_do_separate(make_results):
     draw = [rng.binomial(75, np.clip(hard + gap + rng.normal(0, 0.03, hard.shape), 0, 1)) / 75 for gap in (0.03, 0)]
     values = draw[0] - draw[1]
     t = values.mean(axis=1) / values.std(axis=1, ddof=1) * math.sqrt(needed)
-    assert (np.abs(t) > 2.0).mean() == pytest.approx(0.8, abs=0.07)
+    assert (2 * stats.t.sf(np.abs(t), needed - 1) <= 0.05 / 3).mean() == pytest.approx(0.8, abs=0.07)
 
 
 def test_pairs_with_the_best_of_each_setting(make_results):
@@ -140,7 +144,8 @@ def test_the_text_says_what_the_numbers_are_about(make_results):
     text = power_text(powers(results, pairs_with_best(results), 0.01), 0.01, 0.8, with_best=True)
     assert "5-way 1-shot: protonet minus" in text
     assert "One training seed: differences of two checkpoints, not of two methods." in text
-    assert "without Holm's correction" in text
+    assert "corrected for all 3 pairs of a setting" in text
+    assert "on these classes" in text
     assert "for 1 point " in text
     assert "* undecidable within this data" in text
     assert "chosen by these same episodes" in text
@@ -171,6 +176,6 @@ def test_one_pair_is_one_block(make_results):
 def test_json_is_unrounded(make_results):
     results = simulated(make_results)
     found = json.loads(power_json(powers(results, all_pairs(results), 0.01), 0.01, 0.8))
-    assert (found["alpha"], found["two_sided"], found["corrected"], found["margin"]) == (0.05, True, False, 0.01)
+    assert (found["alpha"], found["two_sided"], found["corrected"], found["margin"]) == (0.05, True, True, 0.01)
     assert len(found["pairs"]) == 3
     assert found["pairs"][0]["for_margin"]["answer"] == "undecidable within this data"

@@ -109,8 +109,8 @@ def test_refuted_wins_over_undecided(write, bench, monkeypatch):
     given = {"verdicts": ["refuted", "undecided"]}
     judge_claim = verdicts.judge_claim
 
-    def judged(claim, *rest):
-        one = judge_claim(claim, *rest)
+    def judged(claim, *rest, **about):
+        one = judge_claim(claim, *rest, **about)
         object.__setattr__(one, "verdict", given["verdicts"][int(claim.id[1:])])
         return one
 

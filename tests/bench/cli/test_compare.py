@@ -13,7 +13,9 @@ def test_two_variants_in_the_settings_that_both_have(bench):
     found = json.loads(bench("compare", "transfer", "protonet", "--json").out)["comparisons"]
     assert [(c["n_way"], c["n_shot"], c["n_episodes"]) for c in found] == [(4, 1, 6), (4, 5, 6)]
     one = json.loads(bench("compare", "transfer", "protonet", "-k", "not (protonet and 1s-s0)", "--json").out)
-    assert [(c["n_shot"], c["p"] == c["p_holm"]) for c in one["comparisons"]] == [(5, True)]
+    assert [(c["n_shot"], c["p"] == c["p_corrected"], c["scope"]) for c in one["comparisons"]] == [
+        (5, True, "for classes like these")
+    ]
     assert bench("compare", "transfer", "protonet", "-k", "protonet").code == 5
 
 
