@@ -77,6 +77,9 @@ class StatisticsConfig:
     """What comparisons speak of."""
 
     new_classes: bool
+    whole_training: float = field(
+        metadata={"min": 0.0, "max": 1.0}
+    )  # from this share of the published iterations on a verdict names none
 
 
 @dataclass(frozen=True)

@@ -255,11 +255,11 @@ def _experiment(chosen: Chosen, reader: Reader) -> Experiment:
 
 
 def _published_share(chosen: Chosen) -> str:
-    """The least and the most of its published updates that a training has; empty where none has fewer."""
+    """The least and the most of its published updates that a training has; empty where none has less than declared."""
     published = chosen.request.config.budgets["paper"].iterations
     known = [cell.training for cell in chosen.cells if cell.training.method in published]
     shares = [training.iterations / published[training.method] for training in known]
-    if not shares or min(shares) >= 1:
+    if not shares or min(shares) >= chosen.request.config.statistics.whole_training:
         return ""
     low, high = (f"{100 * share:.2g}" for share in (min(shares), max(shares)))
     return f"{low} %" if low == high else f"{low} to {high} %"
