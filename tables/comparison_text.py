@@ -11,9 +11,9 @@ from fewshot_bench.tables.statistics.estimate import ALPHA
 from fewshot_bench.tables.wording import counted, p_value, points, setting_name
 
 
-def render_comparisons(comparisons: Sequence[Comparison], format: str) -> str:
-    """ "text" or "json"; the comparisons are one family."""
-    return _json(comparisons) if format == "json" else _text(comparisons)
+def render_comparisons(comparisons: Sequence[Comparison], format: str, note: str = "") -> str:
+    """ "text" or "json"; the comparisons are one family. `note`: said first, in place of whose they are."""
+    return _json(comparisons) if format == "json" else _text(comparisons, note)
 
 
 def render_ranking(ranking: Ranking, format: str) -> str:
@@ -40,10 +40,10 @@ def verdict(comparison: Comparison) -> str:
     return "higher" if comparison.mean > 0 else "lower"
 
 
-def _text(comparisons: Sequence[Comparison]) -> str:
+def _text(comparisons: Sequence[Comparison], note: str) -> str:
     names = list(dict.fromkeys((c.first, c.second) for c in comparisons))
     tested = [c for c in comparisons if c.p is not None]
-    lines = [_headline(comparisons), ""]
+    lines = [*wrap(note or _headline(comparisons), 100), ""]
     head = f"{'':<16}{'n':>5}  {'difference':>10}  {'95 % interval':>17}  {'p':>8}  {'p (all)':>8}  {'d_z':>6}"
     for name in names:
         lines += [f"{name[0]} minus {name[1]}", head]

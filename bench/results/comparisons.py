@@ -11,12 +11,14 @@ from fewshot_bench.files import database_at
 from fewshot_bench.results.collect import results, stored_scores
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.comparison_text import render_comparisons, render_ranking
-from fewshot_bench.tables.pairs import compare, compare_variants
+from fewshot_bench.tables.pairs import Comparison, compare, compare_variants
 from fewshot_bench.tables.power import all_pairs, pairs_with_best, powers
 from fewshot_bench.tables.power_text import power_json, power_text
 from fewshot_bench.tables.ranks import FEWEST_SETTINGS, FEWEST_VARIANTS, rank
+from fewshot_bench.tables.scores import CellScore
 from fewshot_bench.tables.statistics.estimate import ALPHA
 from fewshot_bench.tables.summary import summarise
+from fewshot_bench.tables.wording import counted
 
 
 def compared(names: Sequence[str], format_: str, selection: Selection) -> str:
@@ -55,7 +57,17 @@ def _databases(first: str, second: str, format_: str, selection: Selection) -> s
         replace(compare(ours[at], theirs[at], n), first=f"{at[0]} in {first}", second=f"{at[0]} in {second}")
         for at in shared
     ]
-    return render_comparisons(comparisons, format_)
+    same = [ours[at][0] for at, c in zip(shared, comparisons, strict=True) if _one_experiment(ours[at], theirs[at], c)]
+    note = (
+        f"{counted(same, 'cell')} with one key, so of one experiment, has other answers in the other database: a "
+        "conflict, as `bench merge` says. No seed explains it; `bench replay` tells which of the two can be repeated."
+    )
+    return render_comparisons(comparisons, format_, note if same else "")
+
+
+def _one_experiment(ours: Sequence[CellScore], theirs: Sequence[CellScore], compared: Comparison) -> bool:
+    """Whether the same keys have other counts in the two."""
+    return not compared.equal and bool({cell.key for cell in ours} & {cell.key for cell in theirs})
 
 
 def _narrowed(selection: Selection) -> Selection:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,30 @@ def test_two_databases_cell_by_cell(bench):
         c.execute("DELETE FROM answers")
     c.close()
     assert bench("compare", "old.sqlite", "out").code == 0  # counts are enough
+
+
+@pytest.mark.usefixtures("run")
+def test_one_key_with_other_answers_is_a_conflict(bench, monkeypatch):
+    from fewshot_bench.results import comparisons
+
+    stored, asked = comparisons.stored_scores, []
+
+    def other_answers(reader, wanted):
+        asked.append(reader)
+        found = stored(reader, wanted)
+        lost = len(asked) - 1  # none in the first database
+        return {
+            place: [
+                replace(c, episodes=tuple(replace(e, n_correct=e.n_correct - lost) for e in c.episodes)) for c in cs
+            ]
+            for place, cs in found.items()
+        }
+
+    monkeypatch.setattr(comparisons, "stored_scores", other_answers)
+    shutil.copy("out/results.sqlite", "old.sqlite")
+    told = " ".join(bench("compare", "old.sqlite", "out").out.split())
+    assert "with one key, so of one experiment, has other answers in the other database: a conflict" in told
+    assert "another seed may turn the order" not in told
 
 
 @pytest.mark.parametrize(
