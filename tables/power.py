@@ -9,7 +9,14 @@ from typing import Literal
 from fewshot_bench.tables.pairs import COUNTED, ROUNDING, cells_by_place, differences, estimate_of
 from fewshot_bench.tables.scores import CellScore, Results
 from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Scope, Source
-from fewshot_bench.tables.statistics.power import POWER, episodes_to_separate, power_of, smallest_difference
+from fewshot_bench.tables.statistics.power import (
+    POWER,
+    as_it_may_be,
+    episodes_to_separate,
+    power_of,
+    seeds_to_separate,
+    smallest_difference,
+)
 from fewshot_bench.tables.summary import disjoint_episodes
 
 # "undecidable within this data": for other classes these are too few, however many episodes are drawn of them; or, of
@@ -26,6 +33,8 @@ class Needed:
     difference: float  # a fraction
     n_episodes: int | None  # None where no number of them is enough
     answer: Answer
+    between: tuple[int | None, int | None]  # 5 and 95 %: n_episodes as so few stored episodes let it be
+    n_seeds: int | None  # with the stored episodes; None with one seed, or where no number of them is enough
     seconds: float | None  # of testing both variants in the episodes that are missing; None where not known
 
 
@@ -49,6 +58,7 @@ class PairPower:
     deviation: float | None = None  # of one episode's difference, averaged over the seeds
     seed_error: float | None = None  # the standard error that no number of episodes lowers; None with one seed
     visible: float | None = None  # the smallest true difference that n_episodes show with the power asked for
+    shown: bool = False  # whether the measured one is significant already
     power: float | None = None  # to show a true difference of the margin with n_episodes
     for_margin: Needed | None = None
     for_difference: Needed | None = None  # if the true difference is the measured one
@@ -120,7 +130,11 @@ def _power(
     def needed(difference: float) -> Needed:
         enough = episodes_to_separate(estimate, n, difference, power, alpha)
         missing = None if enough is None or pace is None else max(0, enough - n) * pace
-        return Needed(difference, enough, answer(enough, difference), missing)
+        low, high = (
+            episodes_to_separate(as_it_may_be(estimate, tail), n, difference, power, alpha) for tail in (0.95, 0.05)
+        )
+        more = seeds_to_separate(estimate, len(seeds), difference, power, alpha) if lasting and difference else None
+        return Needed(difference, enough, answer(enough, difference), (low, high), more, missing)
 
     return PairPower(
         *pair,
@@ -129,6 +143,7 @@ def _power(
         deviation=math.sqrt(n * (estimate.here.error**2 - (lasting.error**2 if lasting else 0.0))),
         seed_error=lasting.error if lasting else None,
         visible=smallest_difference(estimate, power, alpha),
+        shown=estimate.p_value() <= alpha,
         power=power_of(estimate, margin, alpha),
         for_margin=needed(margin),
         for_difference=needed(mean),

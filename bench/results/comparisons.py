@@ -13,7 +13,7 @@ from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.comparison_text import render_comparisons, render_ranking
 from fewshot_bench.tables.pairs import Comparison, compare, compare_variants
 from fewshot_bench.tables.power import all_pairs, pairs_with_best, powers
-from fewshot_bench.tables.power_text import power_json, power_text
+from fewshot_bench.tables.power_text import power_details, power_json, power_text
 from fewshot_bench.tables.ranks import FEWEST_SETTINGS, FEWEST_VARIANTS, rank
 from fewshot_bench.tables.scores import CellScore
 from fewshot_bench.tables.statistics.estimate import ALPHA
@@ -93,7 +93,14 @@ def _ranks(format_: str, selection: Selection) -> str:
 
 
 def powered(
-    names: tuple[str, ...], selection: Selection, *, every: bool, margin: float, power: float, as_json: bool
+    names: tuple[str, ...],
+    selection: Selection,
+    *,
+    every: bool,
+    margin: float,
+    power: float,
+    as_json: bool,
+    verbose: bool,
 ) -> str:
     """How many episodes would show a difference of `margin` percentage points, with a chance of `power`."""
     if len(names) not in (0, 2) or len(set(names)) < len(names):
@@ -110,4 +117,5 @@ def powered(
         raise NothingSelected("no two of these variants share a stored episode; `bench run` makes them")
     if as_json:
         return power_json(found, margin / 100, power)
-    return power_text(found, margin / 100, power, with_best=with_best)
+    told = power_text(found, margin / 100, power, with_best=with_best)
+    return told + "\n" + power_details(found, margin / 100, power, with_best=with_best) if verbose else told

@@ -1,12 +1,14 @@
 """Power of a test: how likely it shows a difference, given the errors that were measured."""
 
 import math
+from dataclasses import replace
 from functools import cache
 
-from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Values
+from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Source, Values
 
 POWER = 0.8  # that is asked for where none is named (Cohen 1988)
 MOST_EPISODES = 10**12  # more than this is never
+MOST_SEEDS = 1000
 
 
 def power_of(estimate: Estimate, difference: float, alpha: float = ALPHA, two_sided: bool = True) -> float:
@@ -53,6 +55,40 @@ def episodes_to_separate(
         middle = (short + enough) // 2
         short, enough = (short, middle) if suffice(middle) else (middle, enough)
     return enough
+
+
+def seeds_to_separate(
+    estimate: Estimate, n_seeds: int, difference: float, power: float = POWER, alpha: float = ALPHA
+) -> int | None:
+    """The fewest training seeds, with as many episodes as now, that show the difference with at least this power.
+
+    `estimate` is known from n_seeds, 2 or more, whose source stands first. None where a thousand would not do.
+    """
+    seeds, *others = estimate.sources
+
+    def suffice(n: int) -> bool:
+        fewer = Source(seeds.error * math.sqrt(n_seeds / n), n - 1)
+        return power_of(replace(estimate, sources=(fewer, *others)), difference, alpha) >= power
+
+    if not suffice(MOST_SEEDS):
+        return None
+    low, high = 1, MOST_SEEDS  # the power rises with the seeds
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if suffice(middle) else (middle, high)
+    return high
+
+
+def as_it_may_be(estimate: Estimate, tail: float) -> Estimate:
+    """With the episodes' error as large as it would have to be for this one, or a smaller, to have that probability."""
+    from scipy.special import chdtri
+
+    def may_be(source: Source) -> Source:
+        if source.lasting is not None:
+            return source
+        return replace(source, error=source.error * math.sqrt(source.degrees / float(chdtri(source.degrees, 1 - tail))))
+
+    return replace(estimate, sources=tuple(map(may_be, estimate.sources)))
 
 
 def smallest_difference(estimate: Estimate, power: float = POWER, alpha: float = ALPHA) -> float:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fewshot_bench.tables.pairs import cells_by_place, compare, differences
+from fewshot_bench.tables.pairs import cells_by_place, compare, compare_variants, differences
 from fewshot_bench.tables.power import all_pairs, hidden_by_seeds, pairs_with_best, powers
-from fewshot_bench.tables.power_text import power_json, power_text
+from fewshot_bench.tables.power_text import power_details, power_json, power_text
 from fewshot_bench.tables.scores import EpisodeScore
-from fewshot_bench.tables.statistics.estimate import Estimate, Source, of_episodes
-from fewshot_bench.tables.statistics.power import episodes_to_separate, power_of
+from fewshot_bench.tables.statistics.estimate import Estimate, Source, of_episodes, of_seeds_and_episodes
+from fewshot_bench.tables.statistics.power import as_it_may_be, episodes_to_separate, power_of, seeds_to_separate
 
 NAMES = ("maml", "reptile", "protonet")
 
@@ -124,7 +124,7 @@ def test_what_cannot_be_compared_is_said_and_the_same_cell_is_no_pair(make_resul
     found = {(p.first, p.second, p.n_way, p.n_shot): p for p in powers(marked, all_pairs(marked), 0.01)}
     assert found["maml", "fomaml", 5, 1].difference is None
     assert found["transfer", "protonet", 35, 5].n_episodes == 12
-    assert "too few shared episodes" in power_text(list(found.values()), 0.01, 0.8)
+    assert "too few shared episodes" in power_details(list(found.values()), 0.01, 0.8)
     results = simulated(make_results)
     twins = replace(results, cells=tuple(replace(c, key="same") for c in results.cells))
     assert powers(twins, all_pairs(twins), 0.01) == []
@@ -141,7 +141,7 @@ def test_equal_variants_never_differ(make_results):
 
 def test_the_text_says_what_the_numbers_are_about(make_results):
     results = simulated(make_results)
-    text = power_text(powers(results, pairs_with_best(results), 0.01), 0.01, 0.8, with_best=True)
+    text = power_details(powers(results, pairs_with_best(results), 0.01), 0.01, 0.8, with_best=True)
     assert "5-way 1-shot: protonet minus" in text
     assert "One training seed: differences of two checkpoints, not of two methods." in text
     assert "corrected for all 3 pairs of a setting" in text
@@ -160,7 +160,7 @@ def test_the_text_says_what_the_numbers_are_about(make_results):
 
 def test_several_seeds_compare_methods(make_results):
     results = simulated(make_results, seeds=(0, 1, 2), of_seed=0.05)
-    text = power_text(powers(results, all_pairs(results), 0.02), 0.02, 0.8)
+    text = power_details(powers(results, all_pairs(results), 0.02), 0.02, 0.8)
     assert "3 training seeds: differences of methods" in text
     assert "more seeds, not episodes" in text
     assert "for 2 points" in text
@@ -168,7 +168,7 @@ def test_several_seeds_compare_methods(make_results):
 
 def test_one_pair_is_one_block(make_results):
     results = make_results(("maml", "reptile"))
-    text = power_text(powers(results, all_pairs(results), 0.01), 0.01, 0.8)
+    text = power_details(powers(results, all_pairs(results), 0.01), 0.01, 0.8)
     assert text.count("maml minus reptile") == 1
     assert "35-way 100-shot" in text
 
@@ -179,3 +179,39 @@ def test_json_is_unrounded(make_results):
     assert (found["alpha"], found["two_sided"], found["corrected"], found["margin"]) == (0.05, True, True, 0.01)
     assert len(found["pairs"]) == 3
     assert found["pairs"][0]["for_margin"]["answer"] == "undecidable within this data"
+
+
+def test_a_plan_says_between_what_it_lies(make_results):
+    """Of pilots with 12 episodes: nine of ten times the range holds what the true spread would need."""
+    rng, runs, held = np.random.default_rng(7), 400, 0
+    truth = episodes_to_separate(Estimate(0.0, (Source(0.1 / 12**0.5, 11),)), 12, 0.02)
+    for _ in range(runs):
+        pilot = of_episodes(rng.normal(0, 0.1, 12))
+        low, high = (episodes_to_separate(as_it_may_be(pilot, tail), 12, 0.02) for tail in (0.95, 0.05))
+        held += low <= truth <= high
+    assert held / runs == pytest.approx(0.9, abs=2 * (0.9 * 0.1 / runs) ** 0.5 + 0.01)
+
+
+def test_seeds_that_are_planned_do_separate():
+    """Methods whose seeds differ by 2 points, 3 points apart: with the seeds it names, about 80 % are told apart."""
+    rng, of_seed, n = np.random.default_rng(8), 0.02, 60
+    stored = Estimate(0.0, (Source(of_seed / 3**0.5, 2, lasting=of_seed / 3**0.5), Source(0.001, n - 1)))
+    needed = seeds_to_separate(stored, 3, 0.03)
+    found = 0
+    for _ in range(600):
+        noise = 0.001 * n**0.5 * rng.standard_normal(n)
+        values = 0.03 + of_seed * rng.standard_normal((needed, 1)) + noise
+        found += of_seeds_and_episodes(values).p_value() <= 0.05
+    assert 0.76 <= found / 600 <= 0.93
+    assert seeds_to_separate(stored, 3, 1e-6) is None
+
+
+def test_three_lines_say_what_is_decided(make_results):
+    results = simulated(make_results)
+    pairs = powers(results, pairs_with_best(results), 0.01)
+    first = power_text(pairs, 0.01, 0.8).splitlines()
+    assert first[0] == f"Decided      {sum(p.shown for p in pairs)} of {len(pairs)} pairs differ significantly"
+    assert [line.split("  ")[0] for line in first[:3]] == ["Decided", "Not decided", "Next step"]
+    assert {(p.first, p.second) for p in pairs if p.shown} == {
+        (c.first, c.second) for p in pairs for c in compare_variants(results, p.first, p.second) if c.significant
+    }
