@@ -1,5 +1,6 @@
 """Two variants on the same episodes: paired differences, their test, and its correction for a family."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -9,7 +10,7 @@ import numpy as np
 
 from fewshot_bench.tables.scores import CellScore, Results
 from fewshot_bench.tables.statistics.classes import for_new_classes
-from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Values, of_episodes, of_seeds_and_episodes
+from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Source, Values, of_episodes, of_seeds_and_episodes
 
 COUNTED = ("done", "partial")  # states of cells whose episodes count
 ROUNDING = 1e-12  # differences that vary by less are equal, and were rounded on different ways
@@ -48,6 +49,19 @@ class Comparison:
         if self.estimate is None or self.significant:
             return False
         return self.estimate.half_width(1 - ALPHA / self.n_tests) > self.room
+
+    def equivalent(self, margin: float) -> bool:
+        """Whether the difference is shown to be below `margin`, a fraction: two one-sided tests (Schuirmann 1987).
+
+        Corrected for the family. The error counts as at least that of a difference of the margin which sits in the
+        fewest episodes it can, whole ones, so that a few alike ones are not equivalent.
+        """
+        if self.estimate is None or not 0 < margin < 1:
+            return False
+        least = Source(math.sqrt(margin * (1 - margin) / self.n_episodes), self.n_episodes - 1)
+        estimates = (self.estimate, Estimate(self.estimate.mean, (least,)))
+        half = max(estimate.half_width(1 - 2 * ALPHA / self.n_tests) for estimate in estimates)
+        return abs(self.estimate.mean) + half < margin
 
     @property
     def loser(self) -> str:

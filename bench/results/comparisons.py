@@ -21,17 +21,17 @@ from fewshot_bench.tables.summary import summarise
 from fewshot_bench.tables.wording import counted
 
 
-def compared(names: Sequence[str], format_: str, selection: Selection) -> str:
+def compared(names: Sequence[str], format_: str, selection: Selection, margin: float = 0.0) -> str:
     """Two variants or two databases in every setting that they share; ranks of all variants where none is named."""
     if len(names) not in (0, 2):
         raise UsageError(f"compare takes two variants, two databases or nothing, not {len(names)} names")
     if not names:
         return _ranks(format_, selection)
     compare_two = _databases if all(Path(name).exists() for name in names) else _variants
-    return compare_two(names[0], names[1], format_, selection)
+    return compare_two(names[0], names[1], format_, selection, margin)
 
 
-def _variants(first: str, second: str, format_: str, selection: Selection) -> str:
+def _variants(first: str, second: str, format_: str, selection: Selection, margin: float) -> str:
     if first == second:
         raise UsageError(f"{first!r} compared with itself is no comparison")
     for name in (first, second):
@@ -43,10 +43,10 @@ def _variants(first: str, second: str, format_: str, selection: Selection) -> st
     comparisons = compare_variants(results(chosen, with_answers=True), first, second)
     if not any(c.n_episodes for c in comparisons):
         raise NothingSelected(f"{first} and {second} share no stored episode; `bench run` makes them")
-    return render_comparisons(comparisons, format_)
+    return render_comparisons(comparisons, format_, margin=margin)
 
 
-def _databases(first: str, second: str, format_: str, selection: Selection) -> str:
+def _databases(first: str, second: str, format_: str, selection: Selection, margin: float) -> str:
     wanted = _narrowed(selection).wants
     ours, theirs = (stored_scores(Reader(database_at(name)), wanted) for name in (first, second))
     shared = sorted(ours.keys() & theirs.keys())
@@ -62,7 +62,7 @@ def _databases(first: str, second: str, format_: str, selection: Selection) -> s
         f"{counted(same, 'cell')} with one key, so of one experiment, has other answers in the other database: a "
         "conflict, as `bench merge` says. No seed explains it; `bench replay` tells which of the two can be repeated."
     )
-    return render_comparisons(comparisons, format_, note if same else "")
+    return render_comparisons(comparisons, format_, margin=margin, note=note if same else "")
 
 
 def _one_experiment(ours: Sequence[CellScore], theirs: Sequence[CellScore], compared: Comparison) -> bool:

@@ -151,6 +151,21 @@ def test_few_episodes_cannot_tell():
     assert not clear.cannot_tell
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["everywhere", "rare"])
+def test_a_difference_of_the_margin_is_rarely_equivalent(where):
+    """Two points, in every episode or all of it in one of twenty-five."""
+    rng, n_grids, wrong = np.random.default_rng(5), 1000, 0
+    for _ in range(n_grids):
+        a = rng.binomial(N_QUERIES, 0.7, 300)
+        lost = rng.binomial(N_QUERIES, 0.02, 300) if where == "everywhere" else 38 * (rng.random(300) < 0.04)
+        wrong += compare([cell("a", a)], [cell("b", np.maximum(0, a - lost))]).equivalent(0.02)
+    assert wrong / n_grids <= 0.05 + 2 * (0.05 * 0.95 / n_grids) ** 0.5
+    same = compare([cell("a", a)], [cell("b", a - rng.integers(-1, 2, 300))])
+    assert same.equivalent(0.02)
+    assert not same.equivalent(0.0)
+
+
 def test_settings_that_only_one_side_has_are_left_out(make_results):
     results = make_results(("maml", "protonet"), ((5, 1), (5, 5)))
     kept = tuple(cell for cell in results.cells if (cell.variant, cell.n_shot) != ("maml", 1))
