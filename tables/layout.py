@@ -96,7 +96,8 @@ def facts_of_table(experiment: Experiment) -> str:
 
 def facts_of_row(row: Row) -> str:
     """One setting, with its counts as they are shown."""
-    return _facts(n_way=row.n_way, n_shot=row.n_shot, n=span(*row.n_episodes), disjoint=str(row.disjoint_episodes))
+    shown = {"n": span(*row.n_episodes), "disjoint": str(row.disjoint_episodes)}
+    return _facts(n_way=row.n_way, n_shot=row.n_shot, **shown, compared=row.n_compared)
 
 
 def facts_of_cell(cell: Cell) -> str:

@@ -108,7 +108,7 @@ def shared_accuracies(cells: Sequence[CellScore], *, by_number: bool = False) ->
 
 
 def compare(
-    first: Sequence[CellScore], second: Sequence[CellScore], n_tests: int = 1, *, new_classes: bool = True
+    first: Sequence[CellScore], second: Sequence[CellScore], *, n_tests: int = 1, new_classes: bool = True
 ) -> Comparison:
     """Two variants' cells of one setting, a cell a seed; one of n_tests comparisons."""
     seeds, a, b = _sides(first, second)
@@ -199,13 +199,14 @@ def compare_all(results: Results) -> tuple[Comparison, ...]:
 
 def _compare_pairs(results: Results, pairs: Sequence[tuple[str, str]]) -> tuple[Comparison, ...]:
     places = cells_by_place(results)
-    sides = [(s, *(places.get((name, *s)) for name in pair)) for s in results.settings for pair in pairs]
-    new_classes = results.experiment.new_classes
-    return tuple(
-        compare(first, second, results.n_tests(*setting), new_classes=new_classes)
-        for setting, first, second in sides
-        if first and second
-    )
+    found = []
+    for setting in results.settings:
+        n_tests, new_classes = results.n_tests(*setting), results.experiment.new_classes
+        for names in pairs:
+            first, second = (places.get((name, *setting)) for name in names)
+            if first and second:
+                found.append(compare(first, second, n_tests=n_tests, new_classes=new_classes))
+    return tuple(found)
 
 
 def cells_by_place(results: Results) -> dict[tuple[str, int, int], list[CellScore]]:

@@ -178,7 +178,11 @@ class Results:
     # in each setting: variants of the grid that have results, shown here or not; where it is not said, all shown
     n_measured: dict[tuple[int, int], int] = field(default_factory=dict)
 
+    def n_compared(self, n_way: int, n_shot: int) -> int:
+        """The variants that the family of a setting is made of."""
+        return self.n_measured.get((n_way, n_shot), len(self.variants))
+
     def n_tests(self, n_way: int, n_shot: int) -> int:
         """The pairs of variants in a setting: the family of every comparison in it, however few of them are shown."""
-        n = max(2, self.n_measured.get((n_way, n_shot), len(self.variants)))
+        n = max(2, self.n_compared(n_way, n_shot))
         return n * (n - 1) // 2

@@ -77,6 +77,7 @@ class Row:
     n_shot: int
     disjoint_episodes: int  # no more episodes than this can be drawn without using an image twice
     cells: tuple[Cell, ...]
+    n_compared: int = 0  # variants whose pairs are the family of its comparisons, shown or not
 
     @property
     def chance(self) -> float:
@@ -138,7 +139,8 @@ def summarise(results: Results) -> Table:
         cells = tuple(cell_of(scores[variant, n_way, n_shot]) for variant in results.variants)
         capacity = disjoint_episodes(results.experiment, n_way, n_shot)
         tests = [c for c in comparisons if (c.n_way, c.n_shot) == (n_way, n_shot)]
-        rows.append(Row(n_way, n_shot, capacity, _mark_near_best(_mark_best(cells), tests)))
+        marked = _mark_near_best(_mark_best(cells), tests)
+        rows.append(Row(n_way, n_shot, capacity, marked, results.n_compared(n_way, n_shot)))
     beside = summarise(results.beside) if results.beside else None
     return Table(results.experiment, results.variants, results.seeds, tuple(rows), comparisons, beside)
 

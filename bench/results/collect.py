@@ -23,13 +23,13 @@ from fewshot_bench.tables.scores import (
     BudgetScore,
     CellScore,
     CellState,
-    ClassConfusion,
     CurvePoint,
     EpisodeScore,
     Experiment,
     Results,
     TrainingCost,
 )
+from fewshot_bench.tables.statistics.classes import ClassConfusion
 from fewshot_bench.tables.summary import cell_of
 
 PROTOCOL_NOTES = {

@@ -54,7 +54,7 @@ def _databases(first: str, second: str, format_: str, selection: Selection, marg
         raise NothingSelected(f"{first} and {second} have no cell of one variant and setting in common")
     n = len(shared)
     comparisons = [
-        replace(compare(ours[at], theirs[at], n), first=f"{at[0]} in {first}", second=f"{at[0]} in {second}")
+        replace(compare(ours[at], theirs[at], n_tests=n), first=f"{at[0]} in {first}", second=f"{at[0]} in {second}")
         for at in shared
     ]
     same = [ours[at][0] for at, c in zip(shared, comparisons, strict=True) if _one_experiment(ours[at], theirs[at], c)]

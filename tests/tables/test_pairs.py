@@ -143,9 +143,9 @@ def test_few_episodes_cannot_tell():
     """Six episodes of which the test would miss a lead over chance are no tie; many alike ones are."""
     rng = np.random.default_rng(0)
     few, many = ([[cell(v, rng.integers(20, 35, n))] for v in "ab"] for n in (6, 600))
-    assert compare(*few, 21).cannot_tell
-    assert not compare(*many, 21).cannot_tell
-    assert not compare(*many, 21).significant
+    assert compare(*few, n_tests=21).cannot_tell
+    assert not compare(*many, n_tests=21).cannot_tell
+    assert not compare(*many, n_tests=21).significant
     clear = compare([cell("a", [60, 61, 62])], [cell("b", [20, 21, 22])])
     assert clear.significant
     assert not clear.cannot_tell
@@ -209,5 +209,5 @@ def test_false_findings_in_a_setting_are_at_most_nominal():
     n_grids, wrong = 1000, 0
     for _ in range(n_grids):
         cells = [side for _ in range(4) for side in alike(rng, 1, 20)][:7]
-        wrong += any(compare(a, b, 21).significant for a, b in combinations(cells, 2))
+        wrong += any(compare(a, b, n_tests=21).significant for a, b in combinations(cells, 2))
     assert 0.01 < wrong / n_grids <= 0.05 + 2 * (0.05 * 0.95 / n_grids) ** 0.5

@@ -39,8 +39,9 @@ def test_two_databases_cell_by_cell(bench):
 @pytest.mark.usefixtures("run")
 def test_one_key_with_other_answers_is_a_conflict(bench, monkeypatch):
     from fewshot_bench.results import comparisons
+    from fewshot_bench.results.collect import stored_scores
 
-    stored, asked = comparisons.stored_scores, []
+    stored, asked = stored_scores, []
 
     def other_answers(reader, wanted):
         asked.append(reader)

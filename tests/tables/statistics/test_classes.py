@@ -95,8 +95,9 @@ def checkpoints(
             yield classes, scores.argmax(axis=4).reshape(n_grids, n_episodes, n_way * n_query)
 
 
-def confused(classes, labels, n_classes, n_query):
+def confused(drawn, n_classes, n_query):
     """A ClassConfusion a grid."""
+    classes, labels = drawn
     given = np.take_along_axis(classes, labels, axis=2)
     right = (given == classes.repeat(n_query, axis=2)).reshape(*classes.shape, n_query).sum(axis=3)
     of_classes = counts(classes, given, n_classes, n_query)
@@ -113,7 +114,7 @@ def simulate(world, n_classes, n_way, n_episodes, n_grids=N_GRIDS, n_query=3):
     """A ClassConfusion of each of n_grids, which have classes and images of their own."""
     rng = np.random.default_rng(n_way * 1000 + n_episodes)
     for n in in_parts(n_grids, n_episodes, n_way, n_query):
-        yield from confused(*world(rng, n, n_classes, n_way, n_episodes, n_query), n_classes, n_query)
+        yield from confused(world(rng, n, n_classes, n_way, n_episodes, n_query), n_classes, n_query)
 
 
 def by_episode(confusion):
@@ -146,7 +147,7 @@ def differences(n_classes, n_way, n_episodes, n_grids=N_GRIDS, n_query=3, n_seed
     rng = np.random.default_rng(n_way * 1000 + n_episodes)
     for n in in_parts(n_grids, n_episodes, n_way, n_query):
         drawn = checkpoints(rng, n, n_classes, n_way, n_episodes, n_query, n_seeds=n_seeds, **world)
-        grids = zip(*(confused(*one, n_classes, n_query) for one in drawn), strict=True)
+        grids = zip(*(confused(one, n_classes, n_query) for one in drawn), strict=True)
         yield from (of_difference(cells, n_seeds) for cells in grids)
 
 
@@ -325,5 +326,5 @@ def test_nothing_is_said_of_others_from_two_classes():
 def test_always_wrong_against_one_distractor_stays_finite():
     answered = np.array([[0, 10, 0], [0, 15, 5], [0, 0, 10]])
     asked = np.array([[10, 10, 0], [10, 20, 10], [0, 10, 10]])
-    confusion = ClassConfusion(answered, asked, np.arange(3)[None], np.zeros((1, 3)))
+    confusion = ClassConfusion(answered, asked, np.arange(3)[None], np.zeros((1, 3), dtype=int))
     assert all(np.abs(effects).max() < 10 for effects in confusion.effects)
