@@ -83,6 +83,16 @@ class EpisodesConfig:
 
 
 @dataclass(frozen=True)
+class StatisticsConfig:
+    """What comparisons speak of."""
+
+    new_classes: bool
+    whole_training: float = field(
+        metadata={"min": 0.0, "max": 1.0}
+    )  # from this share of the published iterations on a verdict names none
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """The backbone; which ones there are is checked where they are known: grid.py."""
 
@@ -192,6 +202,7 @@ class Config:
     engine: EngineConfig
     data: DataConfig
     episodes: EpisodesConfig
+    statistics: StatisticsConfig
     model: ModelConfig
     training: TrainingConfig
     augmentation: AugmentationConfig
@@ -261,6 +272,7 @@ def _config(tables: dict[str, Any]) -> Config:
         engine=build(EngineConfig, tables["engine"], "engine"),
         data=build(DataConfig, tables["data"], "data"),
         episodes=build(EpisodesConfig, tables["episodes"], "episodes"),
+        statistics=build(StatisticsConfig, tables["statistics"], "statistics"),
         model=build(ModelConfig, tables["model"], "model"),
         training=build(TrainingConfig, tables["training"], "training"),
         augmentation=build(AugmentationConfig, tables["augmentation"], "augmentation"),

@@ -73,7 +73,7 @@ def _outcome(table: Table) -> str:
     clear = sum(_stands_apart(row, table) for row in rows)
     return (
         f"{told_of} In {_number(clear) if clear else 'none'} of them the highest is significantly above all others "
-        f"(paired tests on the same tasks, Holm's correction over the whole table, 5\u00a0%; "
+        f"(paired tests on the same tasks, corrected for all pairs of a setting, 5\u00a0%; "
         f"{compared(table.comparisons)})."
     )
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from fewshot_bench.tables.pairs import compared
 from fewshot_bench.tables.summary import Table
-from fewshot_bench.tables.wording import span
+from fewshot_bench.tables.wording import counted, span
 
 REUSE_MARK = "‡"
 NEAR_MARK = "†"
-UNTESTED_MARK = "?"
+UNCLEAR_MARK = "?"
 DATA_MARK = "§"
 SEED_MARK = "¶"
 
@@ -82,12 +82,17 @@ def _test_notes(table: Table) -> list[Note]:
     if not tested:
         return [best]
     near = (
-        "not significantly worse than the row's best on the same episodes (paired t-test, Holm's correction over all "
-        f"{tested} pairs in the table, 5 %); {compared(table.comparisons)}. Beside a bold number, a complete cell "
-        f"without {NEAR_MARK} or {UNTESTED_MARK} is significantly worse."
+        "not significantly worse than the row's best on the same episodes (paired test, 5 %, corrected for the "
+        f"{counted(max(c.n_tests for c in table.comparisons), 'pair')} of variants in a setting); "
+        f"{compared(table.comparisons)}. "
+        f"Beside a bold number, a complete cell without {NEAR_MARK} or {UNCLEAR_MARK} is significantly worse."
     )
-    untested = [Note(UNTESTED_MARK, "not tested against the row's best: they share fewer than two episodes.")]
-    return [best, Note(NEAR_MARK, near), *(untested if any(cell.untested for cell in table.cells) else [])]
+    unclear = (
+        "cannot tell: against the row's best too few episodes, seeds or classes were tested. Not even a lead as large "
+        "as the best one's over chance would be significant."
+    )
+    told = [Note(UNCLEAR_MARK, unclear)] if any(cell.unclear for cell in table.cells) else []
+    return [best, Note(NEAR_MARK, near), *told]
 
 
 def _norms(table: Table) -> str:

@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from textwrap import fill
+from textwrap import fill, wrap
 
 from fewshot_bench.tables.documents import json_text
-from fewshot_bench.tables.pairs import Comparison
+from fewshot_bench.tables.pairs import Comparison, scope_of
 from fewshot_bench.tables.ranks import CAUTION, Ranking
 from fewshot_bench.tables.statistics.estimate import ALPHA
 from fewshot_bench.tables.wording import counted, p_value, points, setting_name
 
 
-def render_comparisons(comparisons: Sequence[Comparison], format: str) -> str:
-    """ "text" or "json"; the comparisons are one family."""
-    return _json(comparisons) if format == "json" else _text(comparisons)
+def render_comparisons(comparisons: Sequence[Comparison], format: str, *, margin: float = 0.0, note: str = "") -> str:
+    """ "text" or "json"; the comparisons are one family. margin: a fraction, for equivalence. note: said first."""
+    return _json(comparisons, margin) if format == "json" else _text(comparisons, margin, note)
 
 
 def render_ranking(ranking: Ranking, format: str) -> str:
@@ -27,34 +27,39 @@ def render_ranking(ranking: Ranking, format: str) -> str:
     return "\n".join(["\n".join(lines), "", *(fill(text, 100) for text in (ranking.words, CAUTION))]) + "\n"
 
 
-def verdict(comparison: Comparison) -> str:
-    """higher, lower, not separated, or equal counts in every episode; else why nothing could be compared."""
+def verdict(comparison: Comparison, margin: float = 0.0) -> str:
+    """higher, lower, equivalent within the margin, not separated, cannot tell; else why nothing was compared."""
     if comparison.mean is None:
         return "no shared episodes"
     if comparison.estimate is None:
         return "too few episodes"
     if comparison.equal:
         return "equal counts"
+    words = f"equivalent within {100 * margin:g}" if comparison.equivalent(margin) else ""
     if not comparison.significant:
-        return "not separated"
-    return "higher" if comparison.mean > 0 else "lower"
+        return words or "cannot tell" if comparison.cannot_tell else "not separated"
+    return ("higher" if comparison.mean > 0 else "lower") + (f", {words}" if words else "")
 
 
-def _text(comparisons: Sequence[Comparison]) -> str:
+def _text(comparisons: Sequence[Comparison], margin: float, note: str) -> str:
     names = list(dict.fromkeys((c.first, c.second) for c in comparisons))
     tested = [c for c in comparisons if c.p is not None]
-    lines = [_headline(comparisons), ""]
-    head = f"{'':<16}{'n':>5}  {'difference':>10}  {'95 % interval':>17}  {'p':>8}  {'p (Holm)':>8}  {'d_z':>6}"
+    lines = [*wrap(note or _headline(comparisons), 100), ""]
+    head = f"{'':<16}{'n':>5}  {'difference':>10}  {'95 % interval':>17}  {'p':>8}  {'p (all)':>8}  {'d_z':>6}"
     for name in names:
         lines += [f"{name[0]} minus {name[1]}", head]
-        lines += [_line(c) for c in comparisons if (c.first, c.second) == name]
+        lines += [_line(c, margin) for c in comparisons if (c.first, c.second) == name]
         lines.append("")
     if tested:
         lines += [
-            "Paired t-tests on shared episodes; the intervals are of one difference each, Holm's correction covers",
-            f"the {counted(tested, 'test')} shown. higher, lower: significant at {100 * ALPHA:.0f} % "
-            "after the correction; equal counts: in every",
-            "shared episode. Words and formulas: docs/statistics.md",
+            *wrap(
+                f"Paired tests on shared episodes, {scope_of(c.estimate for c in tested)}. The intervals are of one "
+                f"difference each; p (all) and the words are corrected for all {counted(tested[0].n_tests, 'pair')} "
+                f"compared, {100 * ALPHA:.0f} %. cannot tell: too few episodes, seeds or classes to show even the "
+                "higher side's lead over chance; equal counts: in every shared episode. "
+                "Words and formulas: docs/statistics.md",
+                100,
+            )
         ]
     return "\n".join(lines) + "\n"
 
@@ -71,7 +76,7 @@ def _headline(comparisons: Sequence[Comparison]) -> str:
     return f"Methods compared over {fewest} training seeds or more; the seeds' variance is in the intervals."
 
 
-def _line(c: Comparison) -> str:
+def _line(c: Comparison, margin: float) -> str:
     setting = f"  {setting_name(c.n_way, c.n_shot)}"
     if c.mean is None or c.estimate is None:
         return f"{setting:<16}{c.n_episodes:>5}  {verdict(c)}"
@@ -80,15 +85,17 @@ def _line(c: Comparison) -> str:
     effect = "" if c.effect is None else f"{c.effect:+.2f}"
     return (
         f"{setting:<16}{c.n_episodes:>5}  {points(c.mean):>10}  {interval:>17}  {p_value(c.p):>8}  "
-        f"{p_value(c.p_holm):>8}  {effect:>6}  {verdict(c)}"
+        f"{p_value(c.p_corrected):>8}  {effect:>6}  {verdict(c, margin)}"
     )
 
 
-def _json(comparisons: Sequence[Comparison]) -> str:
+def _json(comparisons: Sequence[Comparison], margin: float) -> str:
     """Fractions, unrounded; null where there is no number."""
     listed = []
     for c in comparisons:
         low, high = c.estimate.interval() if c.estimate else (None, None)
-        listed.append(asdict(c) | {"low": low, "high": high, "verdict": verdict(c)})
+        listed.append(
+            asdict(c) | {"low": low, "high": high, "verdict": verdict(c, margin), "scope": scope_of([c.estimate])}
+        )
     document = {"schema": 1, "alpha": ALPHA, "comparisons": listed}
     return json_text(document)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any, Protocol, TypeVar
 
-from fewshot_bench.tables.captions import DATA_MARK, NEAR_MARK, SEED_MARK, UNTESTED_MARK, Note, general_notes
+from fewshot_bench.tables.captions import DATA_MARK, NEAR_MARK, SEED_MARK, UNCLEAR_MARK, Note, general_notes
 from fewshot_bench.tables.papers import PublishedRow, PublishedTable, PublishedValue
 from fewshot_bench.tables.scores import Experiment
 from fewshot_bench.tables.summary import Cell, Row, Table
@@ -54,7 +54,7 @@ def marks(cell: Cell) -> str:
     """What the notes explain of a cell, e.g. "†§"."""
     marked = (
         (cell.near_best, NEAR_MARK),
-        (cell.untested, UNTESTED_MARK),
+        (cell.unclear, UNCLEAR_MARK),
         (cell.data_is_wide, DATA_MARK),
         (cell.seeds_are_wide, SEED_MARK),
     )
@@ -96,7 +96,8 @@ def facts_of_table(experiment: Experiment) -> str:
 
 def facts_of_row(row: Row) -> str:
     """One setting, with its counts as they are shown."""
-    return _facts(n_way=row.n_way, n_shot=row.n_shot, n=span(*row.n_episodes), disjoint=str(row.disjoint_episodes))
+    shown = {"n": span(*row.n_episodes), "disjoint": str(row.disjoint_episodes)}
+    return _facts(n_way=row.n_way, n_shot=row.n_shot, **shown, compared=row.n_compared)
 
 
 def facts_of_cell(cell: Cell) -> str:

@@ -1,14 +1,16 @@
-"""Two variants on the same episodes: paired differences, their test, and Holm's correction over a family."""
+"""Two variants on the same episodes: paired differences, their test, and its correction for a family."""
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from fewshot_bench.tables.scores import CellScore, Results
-from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Values, holm, of_episodes, of_seeds_and_episodes
+from fewshot_bench.tables.statistics.classes import for_new_classes
+from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Source, Values, of_episodes, of_seeds_and_episodes
 
 COUNTED = ("done", "partial")  # states of cells whose episodes count
 ROUNDING = 1e-12  # differences that vary by less are equal, and were rounded on different ways
@@ -31,13 +33,35 @@ class Comparison:
     estimate: Estimate | None  # None where fewer than two episodes are shared
     effect: float | None  # Cohen's d_z: the mean difference over the standard deviation of the episodes' differences
     p: float | None  # two-sided, of this comparison alone
+    room: float = 0.0  # how far the higher side is above chance
     equal: bool = False  # every shared episode has the same accuracy on both sides
-    p_holm: float | None = None  # corrected for the family it is shown in
+    n_tests: int = 1  # in its family
+    p_corrected: float | None = None  # for its family (Bonferroni): it hangs on no other, so that every output has it
 
     @property
     def significant(self) -> bool:
-        """Whether the difference stands after Holm's correction."""
-        return self.p_holm is not None and self.p_holm <= ALPHA
+        """Whether the difference stands after the correction."""
+        return self.p_corrected is not None and self.p_corrected <= ALPHA
+
+    @property
+    def cannot_tell(self) -> bool:
+        """Whether so few episodes, seeds or classes can show nothing: not even the higher side's lead over chance."""
+        if self.estimate is None or self.significant:
+            return False
+        return self.estimate.half_width(1 - ALPHA / self.n_tests) > self.room
+
+    def equivalent(self, margin: float) -> bool:
+        """Whether the difference is shown to be below `margin`, a fraction: two one-sided tests (Schuirmann 1987).
+
+        Corrected for the family. The error counts as at least that of a difference of the margin which sits in the
+        fewest episodes it can, whole ones, so that a few alike ones are not equivalent.
+        """
+        if self.estimate is None or not 0 < margin < 1:
+            return False
+        least = Source(math.sqrt(margin * (1 - margin) / self.n_episodes), self.n_episodes - 1)
+        estimates = (self.estimate, Estimate(self.estimate.mean, (least,)))
+        half = max(estimate.half_width(1 - 2 * ALPHA / self.n_tests) for estimate in estimates)
+        return abs(self.estimate.mean) + half < margin
 
     @property
     def loser(self) -> str:
@@ -51,10 +75,18 @@ def differences(
     first: Sequence[CellScore], second: Sequence[CellScore], *, by_number: bool = False
 ) -> tuple[tuple[int, ...], Values]:
     """The seeds that both have, and (S, E) differences on the episodes that all these cells share."""
+    seeds, a, b = _sides(first, second, by_number=by_number)
+    return seeds, a - b
+
+
+def _sides(
+    first: Sequence[CellScore], second: Sequence[CellScore], *, by_number: bool = False
+) -> tuple[tuple[int, ...], Values, Values]:
+    """The seeds that both have, and (S, E) accuracies of each side."""
     a, b = by_seed(first), by_seed(second)
     seeds = tuple(sorted(a.keys() & b.keys()))
     values = shared_accuracies([side[seed] for side in (a, b) for seed in seeds], by_number=by_number)
-    return seeds, values[: len(seeds)] - values[len(seeds) :]
+    return seeds, values[: len(seeds)], values[len(seeds) :]
 
 
 def by_seed(cells: Iterable[CellScore]) -> dict[int, CellScore]:
@@ -75,28 +107,54 @@ def shared_accuracies(cells: Sequence[CellScore], *, by_number: bool = False) ->
     return np.array([[column[name] for name in shared] for column in columns])
 
 
-def compare(first: Sequence[CellScore], second: Sequence[CellScore]) -> Comparison:
-    """Two variants' cells of one setting, a cell a seed."""
-    seeds, values = differences(first, second)
-    estimate = estimate_of(values, quantum(first, seeds)) if values.size else None
+def compare(
+    first: Sequence[CellScore], second: Sequence[CellScore], *, n_tests: int = 1, new_classes: bool = True
+) -> Comparison:
+    """Two variants' cells of one setting, a cell a seed; one of n_tests comparisons."""
+    seeds, a, b = _sides(first, second)
+    values, n_way = a - b, first[0].n_way
+    estimate = estimate_of(values, seeds, first, second, new_classes=new_classes)
+    p = estimate.p_value() if estimate else None
     return Comparison(
         first=first[0].variant,
         second=second[0].variant,
-        n_way=first[0].n_way,
+        n_way=n_way,
         n_shot=first[0].n_shot,
         seeds=seeds,
         n_episodes=values.shape[1],
         mean=float(values.mean()) if values.size else None,
         estimate=estimate,
         effect=_effect(values),
-        p=estimate.p_value() if estimate else None,
+        p=p,
+        room=max(float(a.mean()), float(b.mean())) - 1 / n_way if values.size else 0.0,
         equal=bool(values.size) and not values.any(),
+        n_tests=n_tests,
+        p_corrected=None if p is None else min(1.0, n_tests * p),
     )
 
 
-def estimate_of(values: Values, step: float) -> Estimate | None:
-    """Of differences or accuracies (S, E): over episodes with one seed, over both with several."""
-    return of_episodes(values[0], step) if len(values) == 1 else of_seeds_and_episodes(values, step)
+def estimate_of(
+    values: Values,
+    seeds: Sequence[int],
+    first: Sequence[CellScore],
+    second: Sequence[CellScore] = (),
+    *,
+    new_classes: bool = True,
+) -> Estimate | None:
+    """Of values (S, E), the first's accuracies in these seeds less the second's; None for fewer than two episodes.
+
+    new_classes: with the error of having tested just these classes, where answers are stored for just these episodes
+    """
+    if not values.size:
+        return None
+    step = quantum(first, seeds)
+    here = of_episodes(values[0], step) if len(values) == 1 else of_seeds_and_episodes(values, step)
+    sides = ((1 / len(seeds), by_seed(first)), (-1 / len(seeds), by_seed(second)))
+    kept = [(weight, side[seed].confusion) for weight, side in sides if side for seed in seeds]
+    known = [(weight, c) for weight, c in kept if c is not None and len(c.classes) == values.shape[1]]
+    if here is None or not new_classes or len(known) < len(kept):
+        return here
+    return for_new_classes(here, known) or here
 
 
 def quantum(cells: Sequence[CellScore], seeds: Sequence[int]) -> float:
@@ -105,41 +163,50 @@ def quantum(cells: Sequence[CellScore], seeds: Sequence[int]) -> float:
     return 1 / (most * len(seeds)) if most else 0.0
 
 
-def as_family(comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
-    """The same with Holm-corrected p-values over all that have one (Holm 1979)."""
-    listed = list(comparisons)
-    corrected = iter(holm([c.p for c in listed if c.p is not None]))
-    return tuple(c if c.p is None else replace(c, p_holm=next(corrected)) for c in listed)
-
-
 def compared(comparisons: Iterable[Comparison]) -> str:
-    """What was compared, in a few words: methods, or only checkpoints."""
-    counts = {len(c.seeds) > 1 for c in comparisons if c.p is not None}
+    """What was compared, in a few words: methods, or only checkpoints; on which classes."""
+    tested = [c for c in comparisons if c.p is not None]
+    counts = {len(c.seeds) > 1 for c in tested}
+    whom = "where both have several training seeds methods were compared, else checkpoints"
     if counts == {True}:
-        return "methods were compared, over training seeds"
-    if True in counts:
-        return "where both have several training seeds methods were compared, else checkpoints"
-    return "one training seed, so checkpoints were compared, not methods"
+        whom = "methods were compared, over training seeds"
+    elif True not in counts:
+        whom = "one training seed, so checkpoints were compared, not methods"
+    return f"{whom}, {scope_of(c.estimate for c in tested)}"
+
+
+def scope_of(estimates: Iterable[Estimate | None]) -> str:
+    """Which classes these speak of; says so where some could not be for others."""
+    scopes = {estimate.scope for estimate in estimates if estimate}
+    if len(scopes) == 2:
+        return "for classes like these where the answers to all queries are stored, else on these classes"
+    return scopes.pop() if scopes else "on these classes"
 
 
 def compare_variants(results: Results, first: str, second: str) -> tuple[Comparison, ...]:
-    """Two variants in every setting that both have; the family is the settings."""
+    """Two variants in every setting that both have."""
     return _compare_pairs(results, [(first, second)])
 
 
 def compare_all(results: Results) -> tuple[Comparison, ...]:
-    """Every pair of variants in every setting; the family is all of them.
+    """Every pair of variants in every setting.
 
-    A mark "not significantly worse than the best" needs this family: the best is chosen from the same data, so that
-    correcting only for the comparisons with it would find too much.
+    The family is all pairs of a setting, shown or not: a mark "not significantly worse than the best" needs it, since
+    the best is chosen from the same data.
     """
     return _compare_pairs(results, list(combinations(results.variants, 2)))
 
 
 def _compare_pairs(results: Results, pairs: Sequence[tuple[str, str]]) -> tuple[Comparison, ...]:
     places = cells_by_place(results)
-    sides = [[places.get((name, *setting)) for name in pair] for setting in results.settings for pair in pairs]
-    return as_family(compare(first, second) for first, second in sides if first and second)
+    found = []
+    for setting in results.settings:
+        n_tests, new_classes = results.n_tests(*setting), results.experiment.new_classes
+        for names in pairs:
+            first, second = (places.get((name, *setting)) for name in names)
+            if first and second:
+                found.append(compare(first, second, n_tests=n_tests, new_classes=new_classes))
+    return tuple(found)
 
 
 def cells_by_place(results: Results) -> dict[tuple[str, int, int], list[CellScore]]:

@@ -6,14 +6,22 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from fewshot_bench.tables.pairs import COUNTED, ROUNDING, cells_by_place, differences, estimate_of, quantum
-from fewshot_bench.tables.scores import CellScore, Experiment, Results
-from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Source
-from fewshot_bench.tables.statistics.power import POWER, episodes_to_separate, power_of, smallest_difference
+from fewshot_bench.tables.pairs import COUNTED, ROUNDING, cells_by_place, differences, estimate_of
+from fewshot_bench.tables.scores import CellScore, Results
+from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Scope, Source
+from fewshot_bench.tables.statistics.power import (
+    POWER,
+    as_it_may_be,
+    episodes_to_separate,
+    power_of,
+    seeds_to_separate,
+    smallest_difference,
+)
 from fewshot_bench.tables.summary import disjoint_episodes
 
-# "undecidable within this data": more than can be disjoint. So many re-use images, and say ever more about these
-# images only. "more seeds, not episodes": infinitely many episodes would not do. "never": the difference is 0.
+# "undecidable within this data": for other classes these are too few, however many episodes are drawn of them; or, of
+# these classes alone, more than can be disjoint: so many re-use images, and say ever more about these only.
+# "more seeds, not episodes": infinitely many episodes would not do. "never": the difference is 0.
 Answer = Literal["enough", "more episodes", "undecidable within this data", "more seeds, not episodes", "never"]
 Pair = tuple[str, str, int, int]  # first, second, n_way, n_shot
 
@@ -25,6 +33,8 @@ class Needed:
     difference: float  # a fraction
     n_episodes: int | None  # None where no number of them is enough
     answer: Answer
+    between: tuple[int | None, int | None]  # 5 and 95 %: n_episodes as so few stored episodes let it be
+    n_seeds: int | None  # with the stored episodes; None with one seed, or where no number of them is enough
     seconds: float | None  # of testing both variants in the episodes that are missing; None where not known
 
 
@@ -32,7 +42,7 @@ class Needed:
 class PairPower:
     """What the stored episodes of two variants in one setting can show. Differences are fractions, first minus second.
 
-    The tests meant are those of one pair alone: paired t, two-sided, at 0.05, without a correction for several.
+    The tests are those that `bench compare` prints: two-sided, corrected for all pairs of the setting.
     """
 
     first: str
@@ -42,10 +52,13 @@ class PairPower:
     seeds: tuple[int, ...]  # that both have
     n_episodes: int  # shared by all of them
     disjoint_episodes: int  # more than these re-use images
+    n_tests: int  # in the family
+    scope: Scope = "on these classes"
     difference: float | None = None  # as measured; what follows is None, too, where it could not be
     deviation: float | None = None  # of one episode's difference, averaged over the seeds
     seed_error: float | None = None  # the standard error that no number of episodes lowers; None with one seed
     visible: float | None = None  # the smallest true difference that n_episodes show with the power asked for
+    shown: bool = False  # whether the measured one is significant already
     power: float | None = None  # to show a true difference of the margin with n_episodes
     for_margin: Needed | None = None
     for_difference: Needed | None = None  # if the true difference is the measured one
@@ -74,59 +87,67 @@ def powers(results: Results, pairs: Iterable[Pair], margin: float, power: float 
     for first, second, n_way, n_shot in pairs:
         a, b = (cells.get((name, n_way, n_shot), []) for name in (first, second))
         if a and b and [cell.key for cell in a] != [cell.key for cell in b]:
-            found.append(_power(a, b, results.experiment, margin, power))
+            found.append(_power(a, b, results, margin, power))
     return found
 
 
 def hidden_by_seeds(estimate: Estimate) -> bool:
     """Whether the seeds alone leave the difference undecided, however many episodes: more seeds are needed."""
-    lasting = _lasting(estimate)
+    lasting = _of_seeds(estimate)
     return lasting is not None and lasting.error > 0 and Estimate(estimate.mean, (lasting,)).p_value() > ALPHA
 
 
-def _lasting(estimate: Estimate) -> Source | None:
-    """The error that no number of episodes lowers; None with one seed."""
-    return next((Source(s.lasting, s.degrees, s.lasting) for s in estimate.sources if s.lasting is not None), None)
+def _of_seeds(estimate: Estimate) -> Source | None:
+    """The seeds' error that no number of episodes lowers; None with one seed."""
+    sources = estimate.here.sources
+    return next((Source(s.lasting, s.degrees, s.lasting) for s in sources if s.lasting is not None), None)
 
 
 def _power(
-    first: Sequence[CellScore], second: Sequence[CellScore], experiment: Experiment, margin: float, power: float
+    first: Sequence[CellScore], second: Sequence[CellScore], results: Results, margin: float, power: float
 ) -> PairPower:
     seeds, values = differences(first, second)
     n = values.shape[1]
     n_way, n_shot = first[0].n_way, first[0].n_shot
-    disjoint = disjoint_episodes(experiment, n_way, n_shot)
-    pair = (first[0].variant, second[0].variant, n_way, n_shot, seeds, n, disjoint)
-    estimate = estimate_of(values, quantum(first, seeds)) if values.size else None
+    disjoint = disjoint_episodes(results.experiment, n_way, n_shot)
+    n_tests = results.n_tests(n_way, n_shot)
+    pair = (first[0].variant, second[0].variant, n_way, n_shot, seeds, n, disjoint, n_tests)
+    estimate = estimate_of(values, seeds, first, second, new_classes=results.experiment.new_classes)
     if estimate is None:
         return PairPower(*pair)
-    lasting, pace = _lasting(estimate), _seconds_per_episode([*first, *second])
-
+    lasting, pace, alpha = _of_seeds(estimate), _seconds_per_episode([*first, *second]), ALPHA / n_tests
     mean = estimate.mean if abs(estimate.mean) > ROUNDING else 0.0
 
+    def answer(enough: int | None, difference: float) -> Answer:
+        if enough is None:
+            if estimate.new_classes and episodes_to_separate(estimate.here, n, difference, power, alpha):
+                return "undecidable within this data"
+            return "more seeds, not episodes" if lasting and lasting.error > 0 else "never"
+        if enough > disjoint and not estimate.new_classes:
+            return "undecidable within this data"
+        return "enough" if enough <= n else "more episodes"
+
     def needed(difference: float) -> Needed:
-        enough = episodes_to_separate(estimate, n, difference, power)
+        enough = episodes_to_separate(estimate, n, difference, power, alpha)
         missing = None if enough is None or pace is None else max(0, enough - n) * pace
-        return Needed(difference, enough, _answer(enough, n, disjoint, lasting), missing)
+        low, high = (
+            episodes_to_separate(as_it_may_be(estimate, tail), n, difference, power, alpha) for tail in (0.95, 0.05)
+        )
+        more = seeds_to_separate(estimate, len(seeds), difference, power, alpha) if lasting and difference else None
+        return Needed(difference, enough, answer(enough, difference), (low, high), more, missing)
 
     return PairPower(
         *pair,
         difference=mean,
-        deviation=math.sqrt(n * (estimate.error**2 - (lasting.error**2 if lasting else 0.0))),
+        scope=estimate.scope,
+        deviation=math.sqrt(n * (estimate.here.error**2 - (lasting.error**2 if lasting else 0.0))),
         seed_error=lasting.error if lasting else None,
-        visible=smallest_difference(estimate, power),
-        power=power_of(estimate, margin),
+        visible=smallest_difference(estimate, power, alpha),
+        shown=estimate.p_value() <= alpha,
+        power=power_of(estimate, margin, alpha),
         for_margin=needed(margin),
         for_difference=needed(mean),
     )
-
-
-def _answer(enough: int | None, n: int, disjoint: int, lasting: Source | None) -> Answer:
-    if enough is None:
-        return "more seeds, not episodes" if lasting and lasting.error > 0 else "never"
-    if enough > disjoint:
-        return "undecidable within this data"
-    return "enough" if enough <= n else "more episodes"
 
 
 def _seconds_per_episode(cells: Sequence[CellScore]) -> float | None:

@@ -2,27 +2,93 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from textwrap import wrap
 
 from fewshot_bench.tables.documents import json_text
 from fewshot_bench.tables.power import Needed, PairPower
 from fewshot_bench.tables.statistics.estimate import ALPHA
-from fewshot_bench.tables.wording import duration, percent, points, setting_name
+from fewshot_bench.tables.wording import aligned, counted, duration, percent, points, setting_name
 
 
 def power_json(pairs: Sequence[PairPower], margin: float, power: float) -> str:
     """Fractions, unrounded; null where there is no number."""
-    asked = {"schema": 1, "alpha": ALPHA, "two_sided": True, "corrected": False, "power": power, "margin": margin}
+    asked = {"schema": 1, "alpha": ALPHA, "two_sided": True, "corrected": True, "power": power, "margin": margin}
     return json_text(asked | {"pairs": [asdict(p) for p in pairs]})
 
 
 def power_text(pairs: Sequence[PairPower], margin: float, power: float, *, with_best: bool = False) -> str:
+    """What is decided, what is not and the cheapest next step; then a row a pair."""
+    shown, open_ones = [p for p in pairs if p.shown], [p for p in pairs if not p.shown and p.difference is not None]
+    todo = [p for p in open_ones if p.for_margin and p.for_margin.n_episodes]
+    costs = [
+        ((p.for_margin.seconds or 0.0, p.for_margin.n_episodes or 0), i) for i, p in enumerate(todo) if p.for_margin
+    ]
+    step = "no number of episodes shows such a difference in the others"
+    if not open_ones:
+        step = "none is needed"
+    elif costs:
+        cheapest = todo[min(costs)[1]]
+        step = f"{_name(cheapest)}: {_plan(cheapest)} for a true difference of {_points(margin)}"
+    rows = [("", "n", "difference", "power", f"for {_points(margin)}")]
+    rows += [
+        (_name(p), str(p.n_episodes), points(p.difference), "" if p.power is None else f"{p.power:.2f}", _plan(p))
+        for p in pairs
+    ]
+    about = _premises(pairs, power, with_best=with_best)
+    legend = (
+        "n: shared episodes; power: of n to show the difference named at the right; at the right: episodes (or seeds) "
+        "that show it, in brackets between which numbers so few episodes let that lie (5 to 95 %). bench power -v: all "
+        "numbers. Words and formulas: docs/statistics.md"
+    )
+    return (
+        "\n".join(
+            [
+                f"Decided      {len(shown)} of {len(pairs)} pairs differ significantly",
+                f"Not decided  {len(open_ones)}" + (f"; {none} not tested" if (none := _n_untested(pairs)) else ""),
+                f"Next step    {step}",
+                "",
+                *aligned(rows, (0, 4)),
+                "",
+                *about,
+                *wrap(legend, 105),
+            ]
+        )
+        + "\n"
+    )
+
+
+def _n_untested(pairs: Sequence[PairPower]) -> int:
+    return sum(p.difference is None for p in pairs)
+
+
+def _name(p: PairPower) -> str:
+    return f"{setting_name(p.n_way, p.n_shot)}: {p.first} - {p.second}"
+
+
+def _points(margin: float) -> str:
+    return f"{100 * margin:g} point" + ("" if margin == 0.01 else "s")
+
+
+def _plan(p: PairPower) -> str:
+    """ "861 episodes (507 to 1,840)", "12 seeds", or why neither would do."""
+    needed = p.for_margin
+    if needed is None:
+        return "too few shared episodes"
+    if needed.n_episodes is None:
+        seeds = f": {needed.n_seeds} of them" if needed.answer == "more seeds, not episodes" and needed.n_seeds else ""
+        return needed.answer + seeds
+    low, high = (f"{n:,}" if n else "never" for n in needed.between)
+    mark = ", undecidable within this data" if needed.answer == "undecidable within this data" else ""
+    return f"{needed.n_episodes:,} episodes ({low} to {high}){mark}"
+
+
+def power_details(pairs: Sequence[PairPower], margin: float, power: float, *, with_best: bool = False) -> str:
     """A block a setting; one block where all rows are of one pair. `with_best`: they are `pairs_with_best`."""
-    margin_text = f"{100 * margin:g} point" + ("" if margin == 0.01 else "s")
+    margin_text = _points(margin)
     blocks = _one_block(pairs) if len({(p.first, p.second) for p in pairs}) == 1 else _blocks(pairs)
     width = max(len(label) for _, rows in blocks for label, _ in rows)
     head = f"{'n':>5}{'disjoint':>10}{'difference':>12}{'sd':>7}{'visible':>9}{'power':>7}   {f'for {margin_text}':<18}"
-    chosen = ["The best of a setting is chosen by these same episodes, which flatters its lead."] if with_best else []
-    lines = [*_premises(pairs, power), *chosen, "", f"  {'':<{width}}{head}for the difference"]
+    lines = [*_premises(pairs, power, with_best=with_best), "", f"  {'':<{width}}{head}for the difference"]
     for title, rows in blocks:
         lines += [title, *(f"  {label:<{width}}{_numbers(p)}" for label, p in rows)]
     return "\n".join([*lines, "", *_legend(pairs, margin_text)]) + "\n"
@@ -49,7 +115,7 @@ def _blocks(pairs: Sequence[PairPower]) -> list[Block]:
     return blocks
 
 
-def _premises(pairs: Sequence[PairPower], power: float) -> list[str]:
+def _premises(pairs: Sequence[PairPower], power: float, *, with_best: bool) -> list[str]:
     counts = sorted({len(p.seeds) for p in pairs if p.n_episodes}) or [1]
     if counts[-1] < 2:
         about = "One training seed: differences of two checkpoints, not of two methods."
@@ -59,8 +125,12 @@ def _premises(pairs: Sequence[PairPower], power: float) -> list[str]:
         about = (
             f"{counts[0]} training seeds: differences of methods; the seeds' share is known from so few values only."
         )
-    test = f"Paired t-test of each pair alone, two-sided at {ALPHA:g} without Holm's correction; power {power:g}."
-    return [test, about]
+    n_tests = max(p.n_tests for p in pairs)
+    of_all = f"corrected for all {counted(n_tests, 'pair')} of a setting" if n_tests > 1 else "of one pair"
+    scopes = sorted({p.scope for p in pairs if p.difference is not None})
+    test = f"Paired test, two-sided at {ALPHA:g} {of_all}, as `bench compare` makes it; power {power:g}."
+    chosen = "The best of a setting is chosen by these same episodes, which flatters its lead." if with_best else ""
+    return [*filter(None, [test, f"Differences {', or '.join(scopes)}." if scopes else "", about, chosen])]
 
 
 def _numbers(p: PairPower) -> str:
@@ -76,7 +146,9 @@ def _needed(needed: Needed | None) -> str:
     if needed is None:
         return ""
     if needed.n_episodes is None:
-        return "seeds" if needed.answer == "more seeds, not episodes" else "never"
+        return {"more seeds, not episodes": "seeds", "undecidable within this data": "classes*"}.get(
+            needed.answer, "never"
+        )
     mark = "*" if needed.answer == "undecidable within this data" else ""
     time = f" (+{duration(needed.seconds)})" if needed.seconds else ""
     return f"{needed.n_episodes}{mark}{time}"
@@ -93,8 +165,8 @@ def _legend(pairs: Sequence[PairPower], margin: str) -> list[str]:
     ]
     if "undecidable within this data" in answers:
         lines += [
-            "* undecidable within this data, for any statement about more than these images: so many episodes re-use",
-            "  images, and sharpen only the comparison of what was trained here on these images.",
+            "* undecidable within this data, for any statement about more than these classes: more episodes sharpen",
+            "  only the comparison of what was trained here on these classes and images.",
         ]
     if "more seeds, not episodes" in answers:
         lines.append("seeds: more seeds, not episodes: as far as so few seeds tell, how they differ hides it.")

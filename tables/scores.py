@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from fewshot_bench.tables.statistics.classes import ClassConfusion
 
 CellState = Literal["done", "partial", "failed", "missing"]
 
@@ -31,14 +30,6 @@ class EpisodeScore:
     def accuracy(self) -> float:
         """A fraction in [0, 1]."""
         return self.n_correct / self.n_queries
-
-
-@dataclass(frozen=True, eq=False)
-class ClassConfusion:
-    """Which novel classes a cell's episodes took for which: integers (C, C), C novel classes."""
-
-    answered: NDArray[np.int64]  # [i, j]: queries of class i that were given class j
-    asked: NDArray[np.int64]  # [i, j]: queries of class i in episodes that have class j, too
 
 
 @dataclass(frozen=True)
@@ -149,6 +140,7 @@ class Experiment:
     rule: str = "the published rule"  # how methods are fitted at test, in words
     augmentation: str = ""  # of training images; empty where there is none
     pretraining: str = ""  # what is to be said where networks start from a file of weights: a sentence
+    new_classes: bool = True  # comparisons are for classes like these; False: on these alone, as was declared
     published_share: str = ""  # "0.3 to 1.5 %" of the published updates; empty where none has fewer
     facts: dict[str, str] = field(default_factory=dict)  # provenance: commit, versions, hardware, ...
 
@@ -183,3 +175,14 @@ class Results:
     by_budget: tuple[BudgetScore, ...] = ()  # of every budget that is stored, the table's too
     seeds_of: dict[str, tuple[int, ...]] = field(default_factory=dict)  # variants that have some of the seeds only
     beside: "Results | None" = None  # the same cells under another rule, for a table of its own
+    # in each setting: variants of the grid that have results, shown here or not; where it is not said, all shown
+    n_measured: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def n_compared(self, n_way: int, n_shot: int) -> int:
+        """The variants that the family of a setting is made of."""
+        return self.n_measured.get((n_way, n_shot), len(self.variants))
+
+    def n_tests(self, n_way: int, n_shot: int) -> int:
+        """The pairs of variants in a setting: the family of every comparison in it, however few of them are shown."""
+        n = max(2, self.n_compared(n_way, n_shot))
+        return n * (n - 1) // 2

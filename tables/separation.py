@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from fewshot_bench.tables.pairs import cells_by_place, differences, estimate_of, quantum
+from fewshot_bench.tables.pairs import cells_by_place, differences, estimate_of
 from fewshot_bench.tables.scores import CellScore, Results
 from fewshot_bench.tables.statistics.estimate import Estimate
 from fewshot_bench.tables.statistics.sequential import as_z, fractions_of, separated
@@ -70,17 +70,24 @@ def look(contests: Sequence[Contest], results: Results) -> list[Contest]:
     whatever was stored since.
     """
     cells, places = cells_by_place(results), open_places(contests)
-    taken = [replace(c, estimates=(*c.estimates, _estimate(cells, c))) if c.place in places else c for c in contests]
+    taken = [
+        replace(c, estimates=(*c.estimates, _estimate(cells, c, results.experiment.new_classes)))
+        if c.place in places
+        else c
+        for c in contests
+    ]
     z = [[as_z(e.p_value()) if e else 0.0 for e in c.estimates] for c in taken]
     decided = separated(z, [fractions_of(c.looks) for c in taken])
     return [replace(c, separated=yes) for c, yes in zip(taken, decided, strict=True)]
 
 
-def _estimate(cells: Mapping[tuple[str, int, int], Sequence[CellScore]], contest: Contest) -> Estimate | None:
+def _estimate(
+    cells: Mapping[tuple[str, int, int], Sequence[CellScore]], contest: Contest, new_classes: bool
+) -> Estimate | None:
     """At the next look; None unless all seeds of both variants have all its episodes."""
     first, second = (cells[variant, *contest.place] for variant in (contest.first, contest.second))
     n = contest.looks[len(contest.estimates)]
     if any(cell.state not in ("done", "partial") or len(cell.episodes) < n for cell in (*first, *second)):
         return None
     seeds, values = differences(first, second)
-    return estimate_of(values[:, :n], quantum(first, seeds)) if values.shape[1] >= n else None
+    return estimate_of(values[:, :n], seeds, first, second, new_classes=new_classes) if values.shape[1] >= n else None

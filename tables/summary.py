@@ -7,10 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-from fewshot_bench.tables.pairs import Comparison, compare_all, quantum, shared_accuracies
+from fewshot_bench.tables.pairs import Comparison, compare_all, estimate_of, quantum, shared_accuracies
 from fewshot_bench.tables.scores import CellScore, CellState, Experiment, Results
 from fewshot_bench.tables.statistics.chance import p_below_chance
-from fewshot_bench.tables.statistics.classes import of_classes
 from fewshot_bench.tables.statistics.estimate import Estimate, Values, mean_of, of_episodes, of_seeds_and_episodes
 from fewshot_bench.tables.wording import accuracy, cell_name
 
@@ -52,7 +51,7 @@ class Cell:
     seeds: tuple[SeedScore, ...]
     best: bool = False  # the highest mean of its row among at least two done cells, or tied with it
     near_best: bool = False  # not the best, but not significantly worse either
-    untested: bool = False  # not the best, and never tested against it
+    unclear: bool = False  # not the best, and nothing can be told of the two: they were not, or hardly, tested
 
     @property
     def data_is_wide(self) -> bool:
@@ -78,6 +77,7 @@ class Row:
     n_shot: int
     disjoint_episodes: int  # no more episodes than this can be drawn without using an image twice
     cells: tuple[Cell, ...]
+    n_compared: int = 0  # variants whose pairs are the family of its comparisons, shown or not
 
     @property
     def chance(self) -> float:
@@ -139,7 +139,8 @@ def summarise(results: Results) -> Table:
         cells = tuple(cell_of(scores[variant, n_way, n_shot]) for variant in results.variants)
         capacity = disjoint_episodes(results.experiment, n_way, n_shot)
         tests = [c for c in comparisons if (c.n_way, c.n_shot) == (n_way, n_shot)]
-        rows.append(Row(n_way, n_shot, capacity, _mark_near_best(_mark_best(cells), tests)))
+        marked = _mark_near_best(_mark_best(cells), tests)
+        rows.append(Row(n_way, n_shot, capacity, marked, results.n_compared(n_way, n_shot)))
     beside = summarise(results.beside) if results.beside else None
     return Table(results.experiment, results.variants, results.seeds, tuple(rows), comparisons, beside)
 
@@ -185,7 +186,7 @@ def cell_of(scores: list[CellScore]) -> Cell:
         mean=mean,
         deviation=float(np.std(by_episode, ddof=1)) if by_episode.size > 1 else None,
         half_width=half_width,
-        data_half_width=_data_half_width(scores, by_episode) if by_episode.size else None,
+        data_half_width=_data_half_width(scores, by_episode[None]) if by_episode.size else None,
         seed_half_width=_half_width(of_seeds_and_episodes(values, step)) if len(values) > 1 else None,
         n_episodes=by_episode.size,
         seeds=seeds,
@@ -234,12 +235,11 @@ def p_below_chance_of(results: Sequence[Counts], chance: float) -> float:
 
 
 def _data_half_width(scores: list[CellScore], by_episode: Values) -> float | None:
-    """From the seeds' confusions of classes, added up; None unless every seed has its own."""
-    kept = [score.confusion for score in scores if score.confusion is not None]
-    if len(kept) < len(scores):
-        return None
-    answered, asked = np.stack([c.answered for c in kept]), np.stack([c.asked for c in kept])
-    return _half_width(of_classes(answered.sum(axis=0), asked.sum(axis=0), by_episode))
+    """Of accuracies (1, E), averaged over the seeds; None unless every seed has its answers, and they vary."""
+    estimate = estimate_of(by_episode, [score.seed for score in scores], scores)
+    if estimate is None and all(score.confusion for score in scores):
+        return 0.0
+    return estimate.half_width() if estimate and estimate.new_classes else None
 
 
 def _half_width(estimate: Estimate | None) -> float:
@@ -277,13 +277,13 @@ def _mark_best(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
 
 
 def _mark_near_best(cells: tuple[Cell, ...], tests: Sequence[Comparison]) -> tuple[Cell, ...]:
-    """How each done cell stands to the best of its row, with Holm's correction over the whole table."""
+    """How each done cell stands to the best of its row."""
     best = {cell.variant for cell in cells if cell.best}
     against = [test for test in tests if (test.first in best) != (test.second in best) and test.p is not None]
-    tested = {name for test in against for name in (test.first, test.second)}
     worse = {test.loser for test in against}
+    tested = {name for test in against if not test.cannot_tell for name in (test.first, test.second)} - worse
     return tuple(
-        replace(cell, near_best=cell.variant in tested - worse, untested=cell.variant not in tested)
+        replace(cell, near_best=cell.variant in tested, unclear=cell.variant not in tested | worse)
         if best and not cell.best and cell.state == "done"
         else cell
         for cell in cells

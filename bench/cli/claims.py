@@ -8,7 +8,7 @@ from fewshot_bench.cli.options import selection_options
 from fewshot_bench.cli.output import write_file, write_out
 from fewshot_bench.experiment.selection import Selection
 
-FORMATS = ["text", "html", "markdown", "latex", "json"]
+FORMATS = ["text", "details", "html", "markdown", "latex", "json"]
 REFUTED, UNDECIDED = 3, 7  # exit codes
 
 
@@ -21,6 +21,7 @@ REFUTED, UNDECIDED = 3, 7  # exit codes
     type=click.Path(dir_okay=False, path_type=Path),
     help="The sentences with their readings.  [default: those of the paper, packaged]",
 )
+@click.option("-v", "--verbose", "format_", flag_value="details", help="As text, with each sentence's numbers.")
 @click.option("--format", "format_", type=click.Choice(FORMATS), default="text")
 @click.option("-o", "--output", metavar="FILE|-", help="Where to write; - is stdout.")
 @click.option(

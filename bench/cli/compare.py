@@ -9,8 +9,15 @@ from fewshot_bench.experiment.selection import Selection
 @click.command()
 @click.argument("names", nargs=-1, metavar="[A B]")
 @selection_options
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 100, max_open=True),
+    default=0.0,
+    metavar="POINTS",
+    help="Also say which are equivalent within so many percentage points.",
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON, unrounded.")
-def compare(*, names: tuple[str, ...], as_json: bool, selection: Selection) -> None:
+def compare(*, names: tuple[str, ...], as_json: bool, margin: float, selection: Selection) -> None:
     """Compare two variants, or two databases, on the episodes that they share.
 
     \b
@@ -20,4 +27,4 @@ def compare(*, names: tuple[str, ...], as_json: bool, selection: Selection) -> N
     """
     from fewshot_bench.results.comparisons import compared
 
-    click.echo(compared(names, "json" if as_json else "text", selection), nl=False)
+    click.echo(compared(names, "json" if as_json else "text", selection, margin / 100), nl=False)

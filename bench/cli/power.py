@@ -19,9 +19,11 @@ from fewshot_bench.experiment.selection import Selection
     help="The difference, in percentage points, that one wants to see.",
 )
 @click.option("--power", type=float, default=0.8, show_default=True, help="The chance with which to see it.")
+@click.option("-v", "--verbose", is_flag=True, help="All numbers of each pair.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, unrounded.")
 def power(
-    *, names: tuple[str, ...], every: bool, margin: float, power: float, as_json: bool, selection: Selection
+    *, names: tuple[str, ...], every: bool, margin: float, power: float, as_json: bool, verbose: bool,
+    selection: Selection,
 ) -> None:  # fmt: skip
     """How many episodes would tell two variants apart, from their stored differences.
 
@@ -32,5 +34,5 @@ def power(
     """
     from fewshot_bench.results.comparisons import powered
 
-    text = powered(names, selection, every=every, margin=margin, power=power, as_json=as_json)
+    text = powered(names, selection, every=every, margin=margin, power=power, as_json=as_json, verbose=verbose)
     click.echo(text, nl=False)

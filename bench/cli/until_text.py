@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fewshot_bench.experiment.plan import Plan
+from fewshot_bench.tables.pairs import scope_of
 from fewshot_bench.tables.power import hidden_by_seeds
 from fewshot_bench.tables.scores import Experiment, Results
 from fewshot_bench.tables.separation import Contest, Place
@@ -49,7 +50,8 @@ def ending(contests: Sequence[Contest], results: Results) -> str:
         else f"{n_seeds} training seeds: this tells methods apart; how seeds differ is part of the error."
     )
     notes = [
-        f"{about} At most {100 * ALPHA:g} % of such runs separate any pair that does not differ (Holm over "
+        f"{about} It speaks {scope_of(c.estimate for c in contests)}. "
+        f"At most {100 * ALPHA:g} % of such runs separate any pair that does not differ (Holm over "
         f"{len(contests)} pairs, O'Brien-Fleming-type spending over the looks). That holds for the looks as they "
         "were planned: another --max-episodes, chosen because of this outcome, is another test.",
         "Tables show as many episodes as the budget says; bench report --episodes N shows N of them (of one setting: "

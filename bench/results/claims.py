@@ -22,7 +22,7 @@ def judged(file: Path | None, selection: Selection) -> tuple[set[str], Callable[
     """The verdicts on the sentences of a file, by default the shipped one, and how they read in a format."""
     published = load_published()
     sentences = _sentences(file, selection.config, [table.id for table in published])
-    stored = results(choose(_narrowed(sentences, selection)))
+    stored = results(choose(_narrowed(sentences, selection)), with_answers=True)
     if not any(cell.episodes for cell in stored.cells):
         raise NothingSelected("nothing that these claims speak of has results: `bench run` makes them")
     found = judge(sentences, stored, published)

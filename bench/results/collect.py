@@ -1,6 +1,7 @@
 """Stored results of the wanted cells -> the one input of tables and reports."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -22,13 +23,13 @@ from fewshot_bench.tables.scores import (
     BudgetScore,
     CellScore,
     CellState,
-    ClassConfusion,
     CurvePoint,
     EpisodeScore,
     Experiment,
     Results,
     TrainingCost,
 )
+from fewshot_bench.tables.statistics.classes import ClassConfusion
 from fewshot_bench.tables.summary import cell_of
 
 PROTOCOL_NOTES = {
@@ -46,9 +47,9 @@ def results(
     """Everything stored of the chosen cells, missing ones marked; raises DatabaseError where episodes are damaged.
 
     reader: of another database than the selection's own
-    Only with the answers do cells have a confusion of classes, for the data interval of tables and for alarms, and only
-    then are damaged answers noticed: they are as many bytes as there were queries. Only with the budgets is it known
-    what the same cells are after another budget.
+    Only with the answers do cells have a confusion of classes, for what is said of other classes and for alarms, and
+    only then are damaged answers noticed: they are as many bytes as there were queries. Only with the budgets is it
+    known what the same cells are after another budget.
     """
     cells, reader = chosen.cells, reader or Reader(chosen.database)
     stored_cells, stored_trainings = reader.cells(), reader.trainings()
@@ -85,8 +86,21 @@ def results(
             for iteration, loss in points
         ),
         by_budget=_by_budget(chosen, reader, stored_cells, stored_trainings) if with_budgets else (),
+        n_measured=_n_measured(chosen, stored_cells),
         seeds_of={v: chosen.request.seeds_of(v) for v in chosen.request.config.grids[chosen.request.grid].one_seed},
     )
+
+
+def _n_measured(chosen: Chosen, stored: dict[str, StoredCell]) -> dict[tuple[int, int], int]:
+    """In each setting how many variants have results: of the whole grid, and chosen beside it, whatever is shown."""
+    request, found = chosen.request, Counter[tuple[int, int]]()
+    grid = request.config.grids[request.grid]
+    seeds = tuple(dict.fromkeys([*grid.seeds, *request.seeds]))
+    for name in dict.fromkeys([*grid.everyone, *request.methods]):
+        with suppress(UsageError):  # one that cannot be made has no results
+            cells = grid_cells(dataclasses.replace(request, methods=(name,), seeds=seeds), chosen.images, chosen.other)
+            found.update({cell.place[1:3] for cell in cells if cell.key in stored and stored[cell.key].n_episodes})
+    return dict(found)
 
 
 def _by_budget(
@@ -237,17 +251,18 @@ def _experiment(chosen: Chosen, reader: Reader) -> Experiment:
         rule=rule_of(chosen),
         augmentation=str(request.config.augmentation),
         pretraining=seen_in_pretraining(request.config.model, chosen.novel, novel),
+        new_classes=request.config.statistics.new_classes,
         published_share=_published_share(chosen),
         facts=_facts(cells, reader),
     )
 
 
 def _published_share(chosen: Chosen) -> str:
-    """The least and the most of its published updates that a training has; empty where none has fewer."""
+    """The least and the most of its published updates that a training has; empty where none has less than declared."""
     published = chosen.request.config.budgets["paper"].iterations
     known = [cell.training for cell in chosen.cells if cell.training.method in published]
     shares = [training.iterations / published[training.method] for training in known]
-    if not shares or min(shares) >= 1:
+    if not shares or min(shares) >= chosen.request.config.statistics.whole_training:
         return ""
     low, high = (f"{100 * share:.2g}" for share in (min(shares), max(shares)))
     return f"{low} %" if low == high else f"{low} to {high} %"

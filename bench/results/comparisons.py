@@ -11,25 +11,27 @@ from fewshot_bench.files import database_at
 from fewshot_bench.results.collect import results, stored_scores
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.comparison_text import render_comparisons, render_ranking
-from fewshot_bench.tables.pairs import as_family, compare, compare_variants
+from fewshot_bench.tables.pairs import Comparison, compare, compare_variants
 from fewshot_bench.tables.power import all_pairs, pairs_with_best, powers
-from fewshot_bench.tables.power_text import power_json, power_text
+from fewshot_bench.tables.power_text import power_details, power_json, power_text
 from fewshot_bench.tables.ranks import FEWEST_SETTINGS, FEWEST_VARIANTS, rank
+from fewshot_bench.tables.scores import CellScore
 from fewshot_bench.tables.statistics.estimate import ALPHA
 from fewshot_bench.tables.summary import summarise
+from fewshot_bench.tables.wording import counted
 
 
-def compared(names: Sequence[str], format_: str, selection: Selection) -> str:
+def compared(names: Sequence[str], format_: str, selection: Selection, margin: float = 0.0) -> str:
     """Two variants or two databases in every setting that they share; ranks of all variants where none is named."""
     if len(names) not in (0, 2):
         raise UsageError(f"compare takes two variants, two databases or nothing, not {len(names)} names")
     if not names:
         return _ranks(format_, selection)
     compare_two = _databases if all(Path(name).exists() for name in names) else _variants
-    return compare_two(names[0], names[1], format_, selection)
+    return compare_two(names[0], names[1], format_, selection, margin)
 
 
-def _variants(first: str, second: str, format_: str, selection: Selection) -> str:
+def _variants(first: str, second: str, format_: str, selection: Selection, margin: float) -> str:
     if first == second:
         raise UsageError(f"{first!r} compared with itself is no comparison")
     for name in (first, second):
@@ -38,23 +40,34 @@ def _variants(first: str, second: str, format_: str, selection: Selection) -> st
     if selection.methods:
         raise UsageError(f"--method is not for `compare {first} {second}`: the two names are the methods")
     chosen = choose(replace(selection, methods=(first, second)))
-    comparisons = compare_variants(results(chosen), first, second)
+    comparisons = compare_variants(results(chosen, with_answers=True), first, second)
     if not any(c.n_episodes for c in comparisons):
         raise NothingSelected(f"{first} and {second} share no stored episode; `bench run` makes them")
-    return render_comparisons(comparisons, format_)
+    return render_comparisons(comparisons, format_, margin=margin)
 
 
-def _databases(first: str, second: str, format_: str, selection: Selection) -> str:
+def _databases(first: str, second: str, format_: str, selection: Selection, margin: float) -> str:
     wanted = _narrowed(selection).wants
     ours, theirs = (stored_scores(Reader(database_at(name)), wanted) for name in (first, second))
     shared = sorted(ours.keys() & theirs.keys())
     if not shared:
         raise NothingSelected(f"{first} and {second} have no cell of one variant and setting in common")
-    comparisons = as_family(
-        replace(compare(ours[place], theirs[place]), first=f"{place[0]} in {first}", second=f"{place[0]} in {second}")
-        for place in shared
+    n = len(shared)
+    comparisons = [
+        replace(compare(ours[at], theirs[at], n_tests=n), first=f"{at[0]} in {first}", second=f"{at[0]} in {second}")
+        for at in shared
+    ]
+    same = [ours[at][0] for at, c in zip(shared, comparisons, strict=True) if _one_experiment(ours[at], theirs[at], c)]
+    note = (
+        f"{counted(same, 'cell')} with one key, so of one experiment, has other answers in the other database: a "
+        "conflict, as `bench merge` says. No seed explains it; `bench replay` tells which of the two can be repeated."
     )
-    return render_comparisons(comparisons, format_)
+    return render_comparisons(comparisons, format_, margin=margin, note=note if same else "")
+
+
+def _one_experiment(ours: Sequence[CellScore], theirs: Sequence[CellScore], compared: Comparison) -> bool:
+    """Whether the same keys have other counts in the two."""
+    return not compared.equal and bool({cell.key for cell in ours} & {cell.key for cell in theirs})
 
 
 def _narrowed(selection: Selection) -> Selection:
@@ -70,7 +83,7 @@ def _narrowed(selection: Selection) -> Selection:
 
 
 def _ranks(format_: str, selection: Selection) -> str:
-    ranking = rank(summarise(results(choose(selection))))
+    ranking = rank(summarise(results(choose(selection), with_answers=True)))
     if ranking is None:
         raise NothingSelected(
             f"ranks need {FEWEST_SETTINGS} settings in which each of {FEWEST_VARIANTS} variants or more is done; "
@@ -80,7 +93,14 @@ def _ranks(format_: str, selection: Selection) -> str:
 
 
 def powered(
-    names: tuple[str, ...], selection: Selection, *, every: bool, margin: float, power: float, as_json: bool
+    names: tuple[str, ...],
+    selection: Selection,
+    *,
+    every: bool,
+    margin: float,
+    power: float,
+    as_json: bool,
+    verbose: bool,
 ) -> str:
     """How many episodes would show a difference of `margin` percentage points, with a chance of `power`."""
     if len(names) not in (0, 2) or len(set(names)) < len(names):
@@ -89,11 +109,13 @@ def powered(
         raise UsageError(f"--margin {margin} must be above 0 and at most 100 percentage points")
     if not ALPHA < power < 1:
         raise UsageError(f"--power {power} must be between {ALPHA} and 1")
-    stored = results(choose(replace(selection, methods=names) if names else selection))
+    chosen = choose(replace(selection, methods=names) if names else selection)
+    stored = results(chosen, with_answers=True)
     with_best = not (every or names)
     found = powers(stored, pairs_with_best(stored) if with_best else all_pairs(stored), margin / 100, power)
     if not any(pair.n_episodes for pair in found):
         raise NothingSelected("no two of these variants share a stored episode; `bench run` makes them")
     if as_json:
         return power_json(found, margin / 100, power)
-    return power_text(found, margin / 100, power, with_best=with_best)
+    told = power_text(found, margin / 100, power, with_best=with_best)
+    return told + "\n" + power_details(found, margin / 100, power, with_best=with_best) if verbose else told

@@ -9,7 +9,7 @@ from fewshot_bench.data.images import ImageSet
 from fewshot_bench.experiment.episodes import bank
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.experiment.records import Answers, unpack_answers
-from fewshot_bench.tables.scores import ClassConfusion
+from fewshot_bench.tables.statistics.classes import ClassConfusion
 
 
 class Classes:
@@ -48,4 +48,5 @@ def confusion(cell: Cell, answers: Mapping[int, Answers], classes: Classes) -> C
         np.bincount(found.ravel(), minlength=n_classes**2).reshape(n_classes, n_classes)
         for found in (pairs.take(given), pairs)
     )
-    return ClassConfusion(answered, n_query * together)
+    right = (labels.reshape(n_episodes, n_way, n_query) == np.arange(n_way)[:, None]).sum(axis=2)
+    return ClassConfusion(answered, n_query * together, taken, right)

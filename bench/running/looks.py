@@ -56,7 +56,7 @@ class Separation:
                 if outcome.stopped or outcome.n_lost:  # something is missing without a reason: no decision
                     return outcome.code
             failed |= {p.cell.key for p in plan_of(todo).cells if p.state == "failed"}
-            stored = results(now)
+            stored = results(now, with_answers=True)
             self.contests = look(self.contests, stored)
             is_last = number == last or not open_places(self.contests)
             tell(number, stored, is_last)

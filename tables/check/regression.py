@@ -132,7 +132,7 @@ def _judged(finding: Finding, p: float, margin: float) -> Finding:
     verdict: Verdict = "undecided"
     if p <= ALPHA and abs(estimate.mean) >= margin - TIE:
         verdict = "improved" if estimate.mean > 0 else "worse"
-    elif equivalent(estimate, margin, finding.n_queries):
+    elif finding.before is not None and equivalent(estimate, margin, finding.before):
         verdict = "equivalent"
     return replace(finding, verdict=verdict, p=p)
 

@@ -6,6 +6,7 @@ from fewshot_bench.tables.claims import words as say
 from fewshot_bench.tables.claims.outlook import outlook
 from fewshot_bench.tables.claims.verdicts import VERDICTS, JudgedClaim, Judgement
 from fewshot_bench.tables.layout import anchor
+from fewshot_bench.tables.pairs import scope_of
 from fewshot_bench.tables.wording import counted
 
 
@@ -18,6 +19,7 @@ class Block:
     sentence: str  # in its quotation marks
     where: str
     verdict: str
+    at: str  # of which training the verdict speaks, where that is less than the published one
     agreement: str
     paper: str  # the verdict of the paper's own table, with its count
     difference: str  # at the link, in points with its interval; empty where nothing was measured
@@ -29,6 +31,7 @@ class ClaimSheet:
     """A file of claims as printed."""
 
     title: str
+    first: tuple[tuple[str, str], ...]  # what is decided, what is not, the cheapest next step
     headline: str  # "9 sentences: 2 supported, 3 refuted, 4 undecided"
     head: tuple[str, ...]  # what was measured, and what the verdicts are about
     link: str  # "Weakest link", as the column that has it is called
@@ -39,13 +42,36 @@ class ClaimSheet:
 def lay_out_claims(judgement: Judgement) -> ClaimSheet:
     """Everything that a printed judgement says."""
     counts = [(sum(judged.verdict == verdict for judged in judgement.claims), verdict) for verdict in VERDICTS]
+    share = f", at {judgement.experiment.published_share} of the published training"
+    share = share if judgement.experiment.published_share else ""
     return ClaimSheet(
         title=f"Claims of {judgement.file.source}",
-        headline=f"{counted(judgement.claims, 'sentence')}: " + ", ".join(f"{count} {word}" for count, word in counts),
+        first=_first(judgement),
+        headline=f"{counted(judgement.claims, 'sentence')}: "
+        + ", ".join(f"{count} {word}" for count, word in counts)
+        + share,
         head=_head(judgement),
         link=" or ".join(dict.fromkeys(say.link_name(judged.claim) for judged in judgement.claims)),
         blocks=tuple(_block(judged, judgement) for judged in judgement.claims),
         notes=_notes(judgement),
+    )
+
+
+def _first(judgement: Judgement) -> tuple[tuple[str, str], ...]:
+    decided = [f"{one.claim.id} {one.verdict}" for one in judgement.claims if one.verdict != "undecided"]
+    share = judgement.experiment.published_share
+    at = f" (at {share} of the published training)" if decided and share else ""
+    open_ones = [one for one in judgement.claims if one.verdict == "undecided"]
+    ahead = [(outlook(one, judgement.cells), one) for one in open_ones]
+    steps = [(o.seconds or 0.0, sum(e.more for e in o.extensions), i) for i, (o, _) in enumerate(ahead) if o.extensions]
+    step = "none that more episodes would be" if open_ones else "none is needed"
+    if steps:
+        cheapest, one = ahead[min(steps)[2]]
+        step = f"for {one.claim.id}, {say.to_decide(cheapest, judgement)}"
+    return (
+        ("Decided", (", ".join(decided) or "nothing") + at),
+        ("Not decided", ", ".join(one.claim.id for one in open_ones) or "nothing"),
+        ("Next step", step),
     )
 
 
@@ -70,7 +96,7 @@ def _block(judged: JudgedClaim, judgement: Judgement) -> Block:
     details = (
         ("Reading", f"{claim.reading} {say.scope(claim)}"),
         ("Paper's table", say.paper_in_full(judged.paper) if judged.paper else ""),
-        ("Measured", say.measured(judged, judgement.seeds)),
+        ("Measured", say.measured(judged, judgement)),
         (say.link_name(claim), say.turns_on(judged, judgement.seeds)),
         ("Power", say.power(judged, ahead)),
         ("To decide", say.to_decide(ahead, judgement)),
@@ -83,6 +109,7 @@ def _block(judged: JudgedClaim, judgement: Judgement) -> Block:
         sentence=f"“{claim.sentence}”",
         where=f"{claim.where}; implied" if claim.implied else claim.where,
         verdict=judged.verdict,
+        at=say.at(judged, judgement),
         agreement=say.agreement(judged, judgement),
         paper=say.paper(judged.paper) if judged.paper else "no table",
         difference=say.difference(judged),
@@ -92,14 +119,18 @@ def _block(judged: JudgedClaim, judgement: Judgement) -> Block:
 
 def _notes(judgement: Judgement) -> tuple[str, ...]:
     covered = "episodes only" if len(judgement.seeds) == 1 else "episodes and training seeds"
+    tested = [one for judged in judgement.claims for one in judged.tested]
     margin = sorted({100 * judged.claim.margin for judged in judgement.claims})
     notes = [
-        f"Intervals are two-sided, 95 %, and cover {covered}: not other classes or images. n: shared episodes.",
+        f"Intervals are two-sided, and cover {covered}, {scope_of(t.estimate for t in tested)}; that of a link is 95 % "
+        "for all comparisons of its sentence at once, since it is chosen among them. n: shared episodes.",
         "supported: every comparison is significantly true, each by a one-sided paired t test at 5 % "
         "(intersection-union). refuted: at least one is significantly false after Holm's correction. undecided: "
         "neither, or what is needed was not measured whole. Where only some comparisons are claimed, the two tests "
-        "change places. Each sentence is judged by itself, with its own 5 %.",
-        "A one-sided test at 5 % goes with a 90 % interval: a 95 % interval can reach past 0 where the test is passed.",
+        "change places. Each sentence is judged by itself, with its own 5 %. Counts of comparisons shown true or false "
+        "by themselves are after Holm's correction, both.",
+        "A one-sided test at 5 % goes with a 90 % interval of one comparison: a link's interval can reach past 0 where "
+        "the test is passed.",
         f"Power is for a true difference of {' or '.join(f'{m:g}' for m in margin)} "
         f"{'point' if margin == [1.0] else 'points'}, fixed beforehand: not for the difference that was observed. "
         "Testing again after every few episodes more would raise the error rates: choose their number once.",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fewshot_bench.tables.claims.file import Hypothesis, Place
-from fewshot_bench.tables.pairs import by_seed, cells_by_place, differences, estimate_of, quantum, shared_accuracies
+from fewshot_bench.tables.pairs import by_seed, cells_by_place, differences, estimate_of, shared_accuracies
 from fewshot_bench.tables.scores import CellScore, Results
 from fewshot_bench.tables.statistics.estimate import Estimate, Values
 from fewshot_bench.tables.summary import p_below_chance_of
@@ -40,7 +40,7 @@ def cells_of(results: Results) -> Cells:
     return {Place(*place): cells for place, cells in cells_by_place(results).items()}
 
 
-def measure(hypothesis: Hypothesis, cells: Cells, seeds: Sequence[int]) -> Tested:
+def measure(hypothesis: Hypothesis, cells: Cells, seeds: Sequence[int], *, new_classes: bool = True) -> Tested:
     """Test a hypothesis on the cells that are there; `seeds` are those that it needs.
 
     Where several are needed and only one is there, nothing is tested: the verdict would be about methods.
@@ -52,7 +52,7 @@ def measure(hypothesis: Hypothesis, cells: Cells, seeds: Sequence[int]) -> Teste
     shared, values = _above(hypothesis, higher, lower)
     if len(shared) < min(2, len(seeds)):  # one checkpoint of each tells nothing of methods
         values = values[:0]
-    estimate = estimate_of(values, quantum(higher, shared)) if values.size else None
+    estimate = estimate_of(values, shared, higher, lower, new_classes=new_classes)
     wanted = min((len(cell.episodes) for cell in (*higher, *lower)), default=0)
     if not missing and (values.shape[1] < wanted or not estimate):
         both = " and ".join(str(side) for side in sides)

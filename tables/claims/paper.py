@@ -30,7 +30,7 @@ class PrintedDifference:
 class PaperReading:
     """A claim against the printed table."""
 
-    verdict: Literal["holds", "contradicted", "open"]  # open: the numbers that would tell are not printed
+    verdict: Literal["holds", "not in that order", "open"]  # open: the numbers that would tell are not printed
     printed: tuple[PrintedDifference, ...]
     n_absent: int  # hypotheses about which the table says nothing
 
@@ -65,12 +65,12 @@ def read_paper(claim: Claim, table: PublishedTable) -> PaperReading:
     return PaperReading(_verdict(claim, printed), printed, len(found) - len(printed))
 
 
-def _verdict(claim: Claim, printed: Sequence[PrintedDifference]) -> Literal["holds", "contradicted", "open"]:
+def _verdict(claim: Claim, printed: Sequence[PrintedDifference]) -> Literal["holds", "not in that order", "open"]:
     """Decided as far as the printed ones decide it, whatever the others are."""
     complete = len(printed) == len(claim.hypotheses)
     if claim.quantifier == "all":
-        return "contradicted" if not all(one.holds for one in printed) else "holds" if complete else "open"
-    return "holds" if any(one.holds for one in printed) else "contradicted" if complete else "open"
+        return "not in that order" if not all(one.holds for one in printed) else "holds" if complete else "open"
+    return "holds" if any(one.holds for one in printed) else "not in that order" if complete else "open"
 
 
 def _lower_value(table: PublishedTable, hypothesis: Hypothesis) -> float | None:

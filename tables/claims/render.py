@@ -14,6 +14,7 @@ from fewshot_bench.tables.claims.outlook import outlook
 from fewshot_bench.tables.claims.verdicts import VERDICTS, JudgedClaim, Judgement
 from fewshot_bench.tables.documents import html_environment, latex_environment, markdown_environment
 from fewshot_bench.tables.statistics.power import power_of
+from fewshot_bench.tables.wording import aligned
 
 JSON_SCHEMA = 1  # raise it when a reader of the JSON must change
 CLAIM_FIELDS = ("id", "sentence", "where", "reading", "implied", "quantifier", "kind")
@@ -34,12 +35,23 @@ def _from_template(environment: Callable[[], Environment], name: str) -> Callabl
 
 
 def _text(judgement: Judgement) -> str:
-    """A block a claim; nothing wider than WIDTH."""
+    """What is decided, what is not, the cheapest next step; then a row a sentence, and what all of it is about."""
     sheet = lay_out_claims(judgement)
-    lines = [*_wrapped(sheet.title), *_wrapped(sheet.headline), ""]
+    lines = [line for name, words in sheet.first for line in _wrapped(words, " " * LABEL, f"{name:<{LABEL}}")]
+    rows = [(block.id, block.verdict, block.paper.split(" (")[0], block.difference or "—") for block in sheet.blocks]
+    head = ("", "measured here", "paper's own table", f"{sheet.link.lower()} (points)")
+    lines += ["", *aligned([head, *rows], range(4)), "", *_wrapped(f"{sheet.title}. {sheet.headline}.")]
     lines += [line for told in sheet.head for line in _wrapped(told)]
+    return "\n".join([*lines, "Why, and each number: bench claims -v. Words: docs/statistics.md"]) + "\n"
+
+
+def _details(judgement: Judgement) -> str:
+    """The same, then a block a claim; nothing wider than WIDTH."""
+    sheet = lay_out_claims(judgement)
+    lines = _text(judgement).splitlines()[:-1]
     for block in sheet.blocks:
-        lines += ["", f"{block.verdict.upper()}  {block.id}", *_wrapped(f"{block.sentence} ({block.where})", "  ")]
+        lines += ["", f"{block.verdict.upper()}{block.at}  {block.id}"]
+        lines += _wrapped(f"{block.sentence} ({block.where})", "  ")
         for name, words in block.details:
             lines += _wrapped(words, " " * LABEL, f"  {name:<{LABEL - 2}}")
     lines += [""] + [line for note in sheet.notes for line in _wrapped(note, "  ", "- ")]
@@ -79,6 +91,7 @@ def _json_claim(judged: JudgedClaim, judgement: Judgement) -> dict[str, Any]:
     return {
         **{name: getattr(claim, name) for name in CLAIM_FIELDS},
         "verdict": judged.verdict,
+        "at_share_of_published_training": judgement.experiment.published_share or None,
         "agreement": judged.agreement,
         "paper": paper
         and {
@@ -90,9 +103,10 @@ def _json_claim(judged: JudgedClaim, judgement: Judgement) -> dict[str, Any]:
                 {"comparison": str(one.hypothesis), "difference": one.difference} for one in paper.contradictions
             ],
         },
+        "link_interval": judged.link_interval,
         "link": judged.tested.index(judged.link) if judged.link else None,  # a place in `comparisons`
         "margin": claim.margin,
-        "power": ahead.power,
+        "power": ahead.power if judged.verdict == "undecided" else None,
         "missing": judged.missing,
         "to_decide": {
             "cells": [{"cell": str(ext.place), "more_episodes": ext.more} for ext in ahead.extensions],
@@ -132,6 +146,7 @@ def _case(block: Block) -> documents.Case:
 CLAIM_RENDERERS: MappingProxyType[str, Callable[[Judgement], str]] = MappingProxyType(
     {
         "text": _text,
+        "details": _details,
         "html": _from_template(html_environment, "claims.html.j2"),
         "markdown": _from_template(markdown_environment, "claims.md.j2"),
         "latex": _from_template(latex_environment, "claims.tex.j2"),

@@ -13,7 +13,7 @@ from fewshot_bench.tables.statistics.estimate import ALPHA, holm
 
 Verdict = Literal["supported", "refuted", "undecided"]
 VERDICTS: tuple[Verdict, ...] = ("supported", "refuted", "undecided")
-Agreement = Literal["agrees", "disagrees", "not decided", "no table"]
+Agreement = Literal["agrees", "agrees in part", "disagrees", "not decided", "no table"]
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,18 @@ class JudgedClaim:
     claim: Claim
     verdict: Verdict
     tested: tuple[Tested, ...]  # one a hypothesis, in their order
-    n_true: int  # hypotheses shown to be true, by the test that the verdict rests on
-    n_false: int  # and to be false
+    shown: tuple[bool | None, ...]  # of each hypothesis whether it is shown true or false by itself, both after Holm
     paper: PaperReading | None  # None where the source has no table here
+
+    @property
+    def n_true(self) -> int:
+        """Hypotheses shown to be true, each by itself."""
+        return self.shown.count(True)
+
+    @property
+    def n_false(self) -> int:
+        """And to be false."""
+        return self.shown.count(False)
 
     @property
     def link(self) -> Tested | None:
@@ -44,18 +53,34 @@ class JudgedClaim:
         return min(measured, key=lambda t: (t.p_true, -t.p_false), default=None)
 
     @property
+    def link_interval(self) -> tuple[float, float] | None:
+        """Of the link's difference; 95 % for all hypotheses at once, since the link is chosen by what was measured."""
+        if not self.link or not self.link.estimate:
+            return None
+        return self.link.estimate.interval(1 - ALPHA / len(self.tested), within=1.0)
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """What the claim needs and was not measured whole."""
         return tuple(dict.fromkeys(reason for t in self.tested for reason in t.missing))
 
     @property
     def agreement(self) -> Agreement:
-        """Whether the measurements and the paper's own table say the same of the sentence."""
+        """Whether the measurements and the paper's own table say the same: of the sentence, and of each comparison."""
         if self.paper is None:
             return "no table"
         if self.verdict == "undecided" or self.paper.verdict == "open":
             return "not decided"
-        return "agrees" if (self.verdict == "supported") == (self.paper.verdict == "holds") else "disagrees"
+        if (self.verdict == "supported") != (self.paper.verdict == "holds"):
+            return "disagrees"
+        return "agrees in part" if self.n_opposite else "agrees"
+
+    @property
+    def n_opposite(self) -> int:
+        """Comparisons that are shown here to be the other way than the paper printed them."""
+        here = {t.hypothesis: shown for t, shown in zip(self.tested, self.shown, strict=True)}
+        printed = self.paper.printed if self.paper else ()
+        return sum(here[one.hypothesis] is (not one.holds) for one in printed)
 
 
 @dataclass(frozen=True)
@@ -79,33 +104,36 @@ def judge(file: ClaimFile, results: Results, published: Sequence[PublishedTable]
     """Judge every claim of a file; `published` are the tables among which the file's own is looked up."""
     cells = cells_of(results)
     table = next((table for table in published if table.id == file.published), None)
-    claims = tuple(judge_claim(claim, cells, results.seeds, table) for claim in file.claims)
+    new_classes = results.experiment.new_classes
+    claims = tuple(judge_claim(c, cells, results.seeds, table, new_classes=new_classes) for c in file.claims)
     return Judgement(file, results.experiment, results.seeds, cells, table, claims)
 
 
-def judge_claim(claim: Claim, cells: Cells, seeds: Sequence[int], table: PublishedTable | None) -> JudgedClaim:
+def judge_claim(
+    claim: Claim, cells: Cells, seeds: Sequence[int], table: PublishedTable | None, *, new_classes: bool = True
+) -> JudgedClaim:
     """Judge one claim on the cells that are there.
 
     A hypothesis that was not measured keeps its place in the family, with p = 1. One that was measured in part can
     show that a claim of "all" is false, or one of "some" true, but carries no verdict that needs every hypothesis.
     """
-    tested = tuple(measure(hypothesis, cells, seeds) for hypothesis in claim.hypotheses)
-    whole, every = not any(t.missing for t in tested), len(tested)
-    n_true = _n_shown([t.p_true for t in tested], each=claim.quantifier == "all")
-    n_false = _n_shown([t.p_false for t in tested], each=claim.quantifier == "some")
+    tested = tuple(measure(hypothesis, cells, seeds, new_classes=new_classes) for hypothesis in claim.hypotheses)
+    whole = not any(t.missing for t in tested)
+    for_it, against = [t.p_true for t in tested], [t.p_false for t in tested]
     if claim.quantifier == "all":
-        supported, refuted = whole and n_true == every, n_false > 0
+        supported, refuted = whole and max(for_it) <= ALPHA, _any(against)
     else:
-        supported, refuted = n_true > 0, whole and n_false == every
+        supported, refuted = _any(for_it), whole and max(against) <= ALPHA
     verdict: Verdict = "supported" if supported else "refuted" if refuted else "undecided"
-    return JudgedClaim(claim, verdict, tested, n_true, n_false, read_paper(claim, table) if table else None)
+    shown = [
+        True if p <= ALPHA else False if q <= ALPHA else None for p, q in zip(holm(for_it), holm(against), strict=True)
+    ]
+    return JudgedClaim(claim, verdict, tested, tuple(shown), read_paper(claim, table) if table else None)
 
 
-def _n_shown(p_values: Sequence[float], each: bool) -> int:
-    """How many are significant: each by itself, or after Holm's correction over all of them."""
-    if min(p_values) > ALPHA:  # no correction makes it smaller
-        return 0
-    return sum(p <= ALPHA for p in (p_values if each else holm(p_values)))
+def _any(p_values: Sequence[float]) -> bool:
+    """Whether at least one is significant, after Holm's correction over all of them."""
+    return min(p_values) * len(p_values) <= ALPHA
 
 
 def _plain(name: str) -> str:

@@ -6,6 +6,7 @@ from fewshot_bench.tables.claims.file import Claim
 from fewshot_bench.tables.claims.outlook import Outlook
 from fewshot_bench.tables.claims.paper import PaperReading, PrintedDifference
 from fewshot_bench.tables.claims.verdicts import JudgedClaim, Judgement
+from fewshot_bench.tables.pairs import scope_of
 from fewshot_bench.tables.statistics.estimate import holm
 from fewshot_bench.tables.statistics.power import POWER
 from fewshot_bench.tables.summary import disjoint_episodes
@@ -28,7 +29,7 @@ def scope(claim: Claim) -> str:
 
 
 def paper(reading: PaperReading) -> str:
-    """ "holds (18 of 18)", or "contradicted (35 of 36 hold)"."""
+    """ "holds (18 of 18)", or "not in that order (35 of 36 hold)"."""
     if not reading.printed:
         return "not printed"
     count = f"{reading.n_holding} of {len(reading.printed)}"
@@ -55,21 +56,29 @@ def _contradiction(one: PrintedDifference) -> str:
     return f"{one.hypothesis.words('<')} by {percent(-one.difference)} points (paper)"
 
 
-def measured(judged: JudgedClaim, seeds: Sequence[int]) -> str:
+def measured(judged: JudgedClaim, judgement: Judgement) -> str:
     """The verdict with its scope, and the counts that it rests on."""
-    whom = "these checkpoints" if len(seeds) == 1 else f"the methods as trained here, {len(seeds)} seeds"
+    n_seeds = len(judgement.seeds)
+    whom = "these checkpoints" if n_seeds == 1 else f"the methods as trained here, {n_seeds} seeds"
     n = len(judged.tested)
     return (
-        f"{judged.verdict} for {whom}: of {counted(n, 'comparison')} {judged.n_true} shown true, "
-        f"{judged.n_false} shown false, {n - judged.n_true - judged.n_false} open"
+        f"{judged.verdict}{at(judged, judgement)} for {whom}, {scope_of(t.estimate for t in judged.tested)}: of "
+        f"{counted(n, 'comparison')} {judged.n_true} shown true, {judged.n_false} shown false, "
+        f"{n - judged.n_true - judged.n_false} open{', each by itself' if n > 1 else ''}"
     )
+
+
+def at(judged: JudgedClaim, judgement: Judgement) -> str:
+    """ " at 0.25 % of the published training": what a decided verdict is about, where that is less than all of it."""
+    share = judgement.experiment.published_share
+    return f" at {share} of the published training" if share and judged.verdict != "undecided" else ""
 
 
 def difference(judged: JudgedClaim) -> str:
     """ "+7.90 [+2.32, +13.49]", at the link; empty where nothing was measured."""
-    if not judged.link or not judged.link.estimate:
+    if not judged.link or not judged.link.estimate or not judged.link_interval:
         return ""
-    low, high = judged.link.estimate.interval(within=1.0)
+    low, high = judged.link_interval
     return f"{points(judged.link.estimate.mean)} [{points(low)}, {points(high)}]"
 
 
@@ -97,7 +106,7 @@ def _p_value(judged: JudgedClaim) -> str:
 
 def power(judged: JudgedClaim, ahead: Outlook) -> str:
     """What the present episodes would show of the declared margin."""
-    if ahead.power is None or not judged.link:
+    if ahead.power is None or not judged.link or judged.verdict != "undecided":
         return ""
     margin = f"{100 * judged.claim.margin:g} point{'s' if judged.claim.margin != 0.01 else ''}"
     return f"a true difference of {margin} at this link would be shown with probability {_probability(ahead.power)}"
@@ -128,9 +137,8 @@ def to_decide(ahead: Outlook, judgement: Judgement) -> str:
 
 def agreement(judged: JudgedClaim, judgement: Judgement) -> str:
     """Whether paper and measurement say the same; says so where they speak of other data."""
-    if judged.agreement not in ("agrees", "disagrees") or not judgement.other_data:
-        return judged.agreement
-    return f"{judged.agreement}, on other data"
+    told = judged.agreement + (f" ({judged.n_opposite} the other way)" if judged.agreement == "agrees in part" else "")
+    return f"{told}, on other data" if "agrees" in told and judgement.other_data else told
 
 
 def listed(parts: Sequence[str]) -> str:

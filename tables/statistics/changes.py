@@ -94,17 +94,19 @@ def of_changes(changes: Sequence[Change]) -> Estimate | None:
     return Estimate(mean, (Source(math.sqrt(max(squares, n / 12)) / total, n - 1),))
 
 
-def equivalent(estimate: Estimate, margin: float, n_queries: int) -> bool:
+def equivalent(estimate: Estimate, margin: float, before: float) -> bool:
     """Whether the change is shown to be smaller than `margin` (a fraction) both ways: two one-sided tests at 5 %
-    (Schuirmann 1987), which is the 90 % interval inside ±margin. Needs five episodes.
+    (Schuirmann 1987), which is the 90 % interval inside ±margin. Needs five episodes, or clusters of them.
 
-    The error counts as at least what it must be where the true change is `margin`: then at least this share of the
-    queries has changed, and the mean's variance is not below margin (1 - margin) / n_queries. Without that a few
-    episodes in which by chance nothing happened would be equivalent to anything.
+    The error counts as at least what it may be where the true change is `margin`. It can sit in rare episodes, which
+    lose or gain all that an episode can: `before` (a fraction), or 1 less that. Then the mean over G of them has the
+    variance margin (most - margin) / G. Without that, episodes in which by chance nothing happened would be
+    equivalent to anything.
     """
     [source] = estimate.sources
     if source.degrees < FEWEST - 1 or abs(estimate.mean) >= margin or margin >= 1:
         return False
-    least = math.sqrt(margin * (1 - margin) / n_queries)
+    most = max(before, 1 - before)
+    least = math.sqrt(margin * max(0.0, most - margin) / (source.degrees + 1))
     cautious = Estimate(estimate.mean, (Source(max(source.error, least), source.degrees),))
     return abs(estimate.mean) + cautious.half_width(1 - 2 * ALPHA) < margin

@@ -1,6 +1,9 @@
-"""The data interval: accuracy on new classes, drawn as the tested ones were, estimated from who was taken for whom."""
+"""Other classes: what an accuracy, or a difference of two, owes to the classes it was measured on."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,49 +14,72 @@ Counts = NDArray[np.int64]
 FEWEST = 3  # classes; two are one pair, which has no variance
 
 
-def of_classes(answered: Counts, asked: Counts, accuracies: Values | None = None) -> Estimate | None:
-    """The mean accuracy of a cell, with the error of having tested just these classes and images.
+@dataclass(frozen=True, eq=False)
+class ClassConfusion:
+    """Which classes a cell's episodes took for which: C novel classes, E episodes of m classes, integers."""
 
-    `answered`, `asked` (C, C): queries of class i given class j, and queries of class i in episodes that have class j
-    (ClassConfusion; of several training seeds, their sums). `accuracies` (E,): of the same episodes, averaged over the
-    seeds. They add the luck that all classes of an episode share, e.g. how well its fit went, which no matrix of
-    classes shows. None for fewer than three classes, or where every query was right or none was.
+    answered: Counts  # (C, C) [i, j]: queries of class i that were given class j
+    asked: Counts  # (C, C) [i, j]: queries of class i in episodes that have class j, too
+    classes: NDArray[np.integer]  # (E, m): of each episode
+    right: NDArray[np.integer]  # (E, m): queries of that class which were answered rightly
+
+    @cached_property
+    def effects(self) -> tuple[Values, Values]:
+        """(C,) and (C, C): by how much the mean accuracy changes when a class is left out, and each pair's part of it.
+
+        The changes by one class through its own queries, and through those of others that had it as a distractor.
+        """
+        n = np.diagonal(self.asked).astype(float)
+        own = np.diagonal(self.answered) / np.maximum(n, 1.0)
+        rest = np.maximum(n.sum() - n, 1.0)  # queries that stay when a class is left out
+        gained = (_accuracy_without(self.answered, self.asked) - own[:, None]) * n[:, None] / rest  # [i, j]: of i by j
+        mean = float((n * own).sum() / n.sum())
+        return n * (mean - own) / rest + gained.sum(axis=0), gained + gained.T
+
+    @property
+    def effective_number(self) -> float:
+        """Of classes (Carter, Schnepel and Steigerwald 2017); 0 for fewer than three."""
+        faced = (self.asked + self.asked.T).sum(axis=1) - 2 * np.diagonal(self.asked)  # a class's part in the pairs
+        if np.count_nonzero(faced) < FEWEST:
+            return 0.0
+        return float(faced.sum()) ** 2 / float((faced.astype(float) ** 2).sum())
+
+
+def for_new_classes(estimate: Estimate, cells: Sequence[tuple[float, ClassConfusion]]) -> Estimate | None:
+    """The estimate of sum(weight * accuracy), with what other classes, drawn as these were, would add to its error.
+
+    cells: a weight and the confusions of each, all of the same episodes: one cell of S seeds has the weights 1 / S, a
+    difference 1 / S and -1 / S. None where the classes are fewer than three or the episodes not the same.
 
     A jackknife over classes (Efron and Stein 1981): each is left out as the one asked for and as a distractor, and its
     images with it, so that images used again are no new evidence. The chance part of a pair of classes is in the
     effects of both and counts once (as in dyadic clustering: Fafchamps and Gubert 2007; Aronow, Samii and Assenova
-    2015). The degrees of freedom are the effective number of classes less one (Carter, Schnepel and Steigerwald 2017).
+    2015). The luck of queries and supports is in the estimate already, and is taken off: it is what a class's
+    answers vary by from episode to episode. The degrees of freedom are the effective number of classes less one.
     """
-    faced = (asked + asked.T).sum(axis=1) - 2 * np.diagonal(asked)  # a class's part in the pairs
-    if np.count_nonzero(faced) < FEWEST:
+    first = cells[0][1]
+    if not first.effective_number or any(not np.array_equal(c.classes, first.classes) for _, c in cells):
         return None
-    n_classes = float(faced.sum()) ** 2 / float((faced.astype(float) ** 2).sum())
-    luck = _luck_of_queries(answered, asked)
-    variance = max(_spread(answered, asked), luck)
-    if not variance:
-        return None
-    sources = [Source(math.sqrt(variance), n_classes - 1)]
-    if accuracies is not None and len(accuracies) > 1:
-        # less what the classes' variance contains for certain; what it contains besides counts twice, and widens
-        shared = float(np.var(accuracies, ddof=1)) / len(accuracies) - luck
-        sources += [Source(math.sqrt(shared), len(accuracies) - 1)] if shared > 0 else []
-    return Estimate(int(np.trace(answered)) / int(np.trace(asked)), tuple(sources))
+    of_class = sum(weight * confusion.effects[0] for weight, confusion in cells)
+    of_pair = sum(weight * confusion.effects[1] for weight, confusion in cells)
+    # The jackknife's factor (C - 1) / C is left away: a class is never its own distractor, so that leaving it out
+    # shows about that much less than its effect.
+    spread = float(np.sum(np.square(of_class)) - np.sum(np.square(of_pair)) / 2)
+    variance = spread - _luck(first.classes, cells)
+    error = math.sqrt(max(0.0, variance))
+    classes = (Source(error, first.effective_number - 1, lasting=error),) if error else ()
+    return Estimate(estimate.mean, (*estimate.sources, *classes), new_classes=True)
 
 
-def _spread(answered: Counts, asked: Counts) -> float:
-    """The squared changes of the mean when one class is left out, summed; the chance part of each pair once.
-
-    The jackknife's factor (C - 1) / C is left away: a class is never its own distractor, so that leaving it out shows
-    about that much less than its effect.
-    """
-    n = np.diagonal(asked).astype(float)
-    right = np.diagonal(answered) / np.maximum(n, 1.0)
-    rest = n.sum() - n  # queries that stay when a class is left out
-    gained = (_accuracy_without(answered, asked) - right[:, None]) * n[:, None] / rest  # [i, j]: by i, without j
-    mean = float((n * right).sum() / n.sum())
-    of_class = n * (mean - right) / rest + gained.sum(axis=0)
-    of_pair = gained + gained.T
-    return float((of_class**2).sum() - (of_pair**2).sum() / 2)
+def _luck(classes: NDArray[np.integer], cells: Sequence[tuple[float, ClassConfusion]]) -> float:
+    """The variance of the mean if a class's answers differed from episode to episode by chance alone."""
+    n_query = float(cells[0][1].asked.trace()) / classes.size
+    values = np.asarray(sum(weight * confusion.right for weight, confusion in cells)).ravel() / n_query
+    met = np.bincount(classes.ravel())
+    mean = np.bincount(classes.ravel(), values) / np.maximum(met, 1)
+    degrees = classes.size - np.count_nonzero(met)
+    squares = float(np.sum(np.square(values - mean[classes.ravel()])))
+    return squares / degrees / classes.size if degrees else 0.0
 
 
 def _accuracy_without(answered: Counts, asked: Counts) -> Values:
@@ -73,10 +99,3 @@ def _accuracy_without(answered: Counts, asked: Counts) -> Values:
     kept = 1 - errors / n - (1 - faced / n) * rate  # the factor of the place that j had, over all episodes
     replaceable = (faced > 0) & (others > 0) & (kept > 0)
     return np.where(replaceable, right * (1 - rate) / np.where(replaceable, kept, 1.0), right)
-
-
-def _luck_of_queries(answered: Counts, asked: Counts) -> float:
-    """The variance of the mean if each class had its accuracy and queries differed by chance alone (binomial)."""
-    n = np.diagonal(asked).astype(float)
-    right = np.diagonal(answered) / np.maximum(n, 1.0)
-    return float((n * right * (1 - right)).sum()) / float(n.sum()) ** 2

@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ CONFIDENCE = 0.95  # of every interval that is printed
 ALPHA = 0.05  # of every test
 SMALLEST = sys.float_info.min  # a probability below this is printed as this
 Values = NDArray[np.float64]
+Scope = Literal["for classes like these", "on these classes"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Source:
 
     error: float  # > 0
     degrees: float  # of freedom
-    lasting: float | None = None  # what is left of `error` after endless episodes; None: nothing, they are the source
+    lasting: float | None = None  # what is left of `error` after endless episodes; None: nothing; of classes: all
 
     def with_episodes(self, n: int, other: int) -> "Source":
         """The same, known from n episodes, as it would be with another number of them."""
@@ -42,6 +43,18 @@ class Estimate:
 
     mean: float
     sources: tuple[Source, ...]
+    new_classes: bool = False  # whether other classes, drawn as these were, are among the sources of its error
+
+    @property
+    def scope(self) -> Scope:
+        """Which classes it speaks of."""
+        return "for classes like these" if self.new_classes else "on these classes"
+
+    @property
+    def here(self) -> "Estimate":
+        """On these classes."""
+        added = self.new_classes and self.sources[-1].lasting == self.sources[-1].error
+        return Estimate(self.mean, self.sources[:-1] if added else self.sources)
 
     @property
     def error(self) -> float:
@@ -50,7 +63,7 @@ class Estimate:
 
     def with_episodes(self, n: int, other: int) -> "Estimate":
         """What it would be, the errors being what they are, with another number of episodes than n; 2 or more."""
-        return Estimate(self.mean, tuple(source.with_episodes(n, other) for source in self.sources))
+        return replace(self, sources=tuple(source.with_episodes(n, other) for source in self.sources))
 
     def half_width(self, confidence: float = CONFIDENCE) -> float:
         """Half of the two-sided interval."""

@@ -1,12 +1,14 @@
 """Power of a test: how likely it shows a difference, given the errors that were measured."""
 
 import math
+from dataclasses import replace
 from functools import cache
 
-from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Values
+from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Source, Values
 
 POWER = 0.8  # that is asked for where none is named (Cohen 1988)
 MOST_EPISODES = 10**12  # more than this is never
+MOST_SEEDS = 1000
 
 
 def power_of(estimate: Estimate, difference: float, alpha: float = ALPHA, two_sided: bool = True) -> float:
@@ -55,6 +57,40 @@ def episodes_to_separate(
     return enough
 
 
+def seeds_to_separate(
+    estimate: Estimate, n_seeds: int, difference: float, power: float = POWER, alpha: float = ALPHA
+) -> int | None:
+    """The fewest training seeds, with as many episodes as now, that show the difference with at least this power.
+
+    `estimate` is known from n_seeds, 2 or more, whose source stands first. None where a thousand would not do.
+    """
+    seeds, *others = estimate.sources
+
+    def suffice(n: int) -> bool:
+        fewer = Source(seeds.error * math.sqrt(n_seeds / n), n - 1)
+        return power_of(replace(estimate, sources=(fewer, *others)), difference, alpha) >= power
+
+    if not suffice(MOST_SEEDS):
+        return None
+    low, high = 1, MOST_SEEDS  # the power rises with the seeds
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if suffice(middle) else (middle, high)
+    return high
+
+
+def as_it_may_be(estimate: Estimate, tail: float) -> Estimate:
+    """With the episodes' error as large as it would have to be for this one, or a smaller, to have that probability."""
+    from scipy.special import chdtri
+
+    def may_be(source: Source) -> Source:
+        if source.lasting is not None:
+            return source
+        return replace(source, error=source.error * math.sqrt(source.degrees / float(chdtri(source.degrees, 1 - tail))))
+
+    return replace(estimate, sources=tuple(map(may_be, estimate.sources)))
+
+
 def smallest_difference(estimate: Estimate, power: float = POWER, alpha: float = ALPHA) -> float:
     """The smallest true difference that the two-sided test shows with at least this power."""
     from scipy.optimize import brentq
@@ -66,12 +102,13 @@ def smallest_difference(estimate: Estimate, power: float = POWER, alpha: float =
 
 
 def _power_of_several(estimate: Estimate, difference: float, alpha: float, two_sided: bool) -> float:
-    """Of the test with several sources (Howe 1974), averaged over what the first, the seeds', may be measured as."""
+    """Of the test with several sources (Howe 1974), averaged over what the least known may be measured as."""
     from scipy.special import ndtr, stdtrit
 
     tail = alpha / 2 if two_sided else alpha
-    first, *others = ((float(stdtrit(source.degrees, tail)) * source.error) ** 2 for source in estimate.sources)
-    half_widths = (first * _chi_squared(estimate.sources[0].degrees) + sum(others)) ** 0.5
+    sources = sorted(estimate.sources, key=lambda source: source.degrees)
+    first, *others = ((float(stdtrit(source.degrees, tail)) * source.error) ** 2 for source in sources)
+    half_widths = (first * _chi_squared(sources[0].degrees) + sum(others)) ** 0.5
     power = ndtr((abs(difference) - half_widths) / estimate.error)
     if two_sided:
         power += ndtr((-abs(difference) - half_widths) / estimate.error)

@@ -17,7 +17,12 @@ from fewshot_bench.tables.wording import cell_name
 SUFFIX = {"latex": ".tex", "html": ".html"}
 
 
-def table_of(cells: Sequence[Fact], disjoint: Mapping[tuple[int, int], int], results: Results | None) -> Table:
+def table_of(
+    cells: Sequence[Fact],
+    disjoint: Mapping[tuple[int, int], int],
+    compared: Mapping[tuple[int, int], int],
+    results: Results | None,
+) -> Table:
     """The table that facts of cells are about, with their numbers; marks and other intervals are those of `results`."""
     whole = {(c.variant, c.n_way, c.n_shot): c for c in summarise(results).cells} if results else {}
     facts = {place_of(fact.values): fact.values for fact in cells}
@@ -25,7 +30,9 @@ def table_of(cells: Sequence[Fact], disjoint: Mapping[tuple[int, int], int], res
     for place, values in facts.items():
         settings.setdefault(place[1], {}).setdefault(place[1:], []).append(_cell(values, whole.get(place)))
     rows = tuple(
-        Row(*setting, disjoint[setting], tuple(row)) for of_way in settings.values() for setting, row in of_way.items()
+        Row(*setting, disjoint[setting], tuple(row), compared.get(setting, 0))
+        for of_way in settings.values()
+        for setting, row in of_way.items()
     )
     variants = tuple(dict.fromkeys(place[0] for place in facts))
     return Table(NO_MATTER, variants, (0,), rows, ())

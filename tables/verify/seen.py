@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from string import ascii_lowercase
 
-from fewshot_bench.tables.captions import DATA_MARK, NEAR_MARK, REUSE_MARK, SEED_MARK, UNTESTED_MARK
+from fewshot_bench.tables.captions import DATA_MARK, NEAR_MARK, REUSE_MARK, SEED_MARK, UNCLEAR_MARK
 from fewshot_bench.tables.layout import COPIED_MARK
 from fewshot_bench.tables.verify.finding import Finding, edited
 from fewshot_bench.tables.wording import percent, setting_name
 
 BOLD, MARK = "\ue000", "\ue001"  # in texts that were read: bold begins; what follows is a footnote mark
-MARKS = NEAR_MARK + UNTESTED_MARK + DATA_MARK + SEED_MARK + REUSE_MARK + COPIED_MARK + ascii_lowercase
+MARKS = NEAR_MARK + UNCLEAR_MARK + DATA_MARK + SEED_MARK + REUSE_MARK + COPIED_MARK + ascii_lowercase
 NUMBER = re.compile(r"[-−]?\d+(?:\.\d+)?|\*")  # * marks a number over fewer episodes than asked for
 WAY, SHOT, CHANCE = re.compile(r"(\d+)-way\b"), re.compile(r"(\d+)[ -]shots?\b"), re.compile(r"chance (\S+)")
 

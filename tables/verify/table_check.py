@@ -1,6 +1,7 @@
 """One table of a rendered file, and the words around it, against the witnesses."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import groupby
 
@@ -58,11 +59,24 @@ class TableCheck:
         if not self._witnesses.again or self._wanted is None or not self._cells:
             return None
         shown = {place_of(f.values): f.values["n"] for f in self._cells if f.values.get("state") == "done"}
-        results = self._witnesses.again(self._command, shown)
+        results = self._in_its_family(self._witnesses.again(self._command, shown))
         if results and shows_the_same(results, self._cells):
             return results
         self.notes.append(PARTLY)
         return None
+
+    def _in_its_family(self, results: Results | None) -> Results | None:
+        """With as many variants compared as when the table was made: others may have been measured since."""
+        if not results:
+            return None
+        now = {setting: results.n_compared(*setting) for setting in results.settings}
+        then = self._compared()
+        return replace(results, n_measured={s: min(most, then.get(s, most)) for s, most in now.items()})
+
+    def _compared(self) -> dict[tuple[int, int], int]:
+        """As the facts of the rows have it."""
+        rows = [fact for fact in self._facts if fact.kind == "row" and type(fact.values.get("compared")) is int]
+        return {_setting(fact)[1:]: max(0, fact.values["compared"]) for fact in rows}
 
     def _laid_out_again(self) -> Document:
         disjoint: dict[tuple[int, int], int] = {}
@@ -73,7 +87,10 @@ class TableCheck:
             disjoint[place] = (
                 true[0] if true else disjoint.get(place, int(said) if said.isdecimal() and len(said) < 10 else 0)
             )
-        table = table_of(self._cells, disjoint, self._results)
+        compared = self._compared()
+        if self._results:
+            compared = {place: self._results.n_compared(*place) for place in disjoint}
+        table = table_of(self._cells, disjoint, compared, self._results)
         return rendered_again(table, self._document.format, self._papers([self._table]))
 
     def _papers(self, tables: Sequence[RenderedTable]) -> list[PublishedTable]:

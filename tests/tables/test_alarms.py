@@ -10,7 +10,8 @@ from scipy import stats
 from fewshot_bench.tables.alarms import implausible
 from fewshot_bench.tables.alarms.checks import alarms, checks
 from fewshot_bench.tables.alarms.implausible import below_chance, falls_with_shots, permuted_labels
-from fewshot_bench.tables.scores import CellScore, ClassConfusion, EpisodeScore
+from fewshot_bench.tables.scores import CellScore, EpisodeScore
+from fewshot_bench.tables.statistics.classes import ClassConfusion
 from fewshot_bench.tables.summary import p_below_chance_of
 
 N_QUERY = 15
@@ -170,9 +171,12 @@ def test_no_spread_rings_where_chance_would_spread():
     assert rung(near_the_top) == []  # at 98.7 % five equal counts are luck in one of four cells: 4 * 0.37 ** 4
 
 
+NONE = np.empty((0, 2), dtype=int)
+
+
 def confusion(right, wrong) -> ClassConfusion:
     answered = np.array([[right, wrong], [0, 0]])
-    return ClassConfusion(answered, answered)
+    return ClassConfusion(answered, answered, NONE, NONE)
 
 
 def test_answers_that_contradict_the_counts_ring():

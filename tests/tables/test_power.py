@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from fewshot_bench.tables.pairs import cells_by_place, compare, differences
+from fewshot_bench.tables.pairs import cells_by_place, compare, compare_variants, differences
 from fewshot_bench.tables.power import all_pairs, hidden_by_seeds, pairs_with_best, powers
-from fewshot_bench.tables.power_text import power_json, power_text
+from fewshot_bench.tables.power_text import power_details, power_json, power_text
 from fewshot_bench.tables.scores import EpisodeScore
-from fewshot_bench.tables.statistics.estimate import Estimate, Source, of_episodes
-from fewshot_bench.tables.statistics.power import episodes_to_separate, power_of
+from fewshot_bench.tables.statistics.estimate import Estimate, Source, of_episodes, of_seeds_and_episodes
+from fewshot_bench.tables.statistics.power import as_it_may_be, episodes_to_separate, power_of, seeds_to_separate
 
 NAMES = ("maml", "reptile", "protonet")
 
@@ -45,12 +46,15 @@ def test_the_spread_is_that_of_the_stored_differences(make_results):
     assert (found.n_episodes, found.seeds, found.seed_error) == (60, (0,), None)
     # by another route: the table of Cohen's d
     unit = of_episodes(values[0] / found.deviation)
-    assert found.power == pytest.approx(power_of(unit, 0.01 / found.deviation))
-    assert power_of(unit, found.visible / found.deviation) == pytest.approx(0.8)
-    assert found.for_margin.n_episodes == episodes_to_separate(unit, 60, 0.01 / found.deviation)
-    assert found.for_difference.n_episodes == episodes_to_separate(unit, 60, found.difference / found.deviation)
-    # n = ((1.96 + 0.8416) sd / delta)²
-    assert found.for_margin.n_episodes == pytest.approx((2.8016 * found.deviation / 0.01) ** 2, rel=0.01)
+    alpha, unit_margin = 0.05 / found.n_tests, 0.01 / found.deviation
+    assert found.n_tests == 3
+    assert found.power == pytest.approx(power_of(unit, unit_margin, alpha))
+    assert power_of(unit, found.visible / found.deviation, alpha) == pytest.approx(0.8)
+    assert found.for_margin.n_episodes == episodes_to_separate(unit, 60, unit_margin, alpha=alpha)
+    in_units = found.difference / found.deviation
+    assert found.for_difference.n_episodes == episodes_to_separate(unit, 60, in_units, alpha=alpha)
+    # n = ((2.394 + 0.8416) sd / delta)², 2.394 of 0.05 / 3
+    assert found.for_margin.n_episodes == pytest.approx((3.2355 * found.deviation / 0.01) ** 2, rel=0.01)
 
 
 def test_time_is_that_of_both_variants_in_what_is_missing(make_results):
@@ -103,7 +107,7 @@ def test_episodes_that_are_predicted_do_separate(make_results):
     draw = [rng.binomial(75, np.clip(hard + gap + rng.normal(0, 0.03, hard.shape), 0, 1)) / 75 for gap in (0.03, 0)]
     values = draw[0] - draw[1]
     t = values.mean(axis=1) / values.std(axis=1, ddof=1) * math.sqrt(needed)
-    assert (np.abs(t) > 2.0).mean() == pytest.approx(0.8, abs=0.07)
+    assert (2 * stats.t.sf(np.abs(t), needed - 1) <= 0.05 / 3).mean() == pytest.approx(0.8, abs=0.07)
 
 
 def test_pairs_with_the_best_of_each_setting(make_results):
@@ -120,7 +124,7 @@ def test_what_cannot_be_compared_is_said_and_the_same_cell_is_no_pair(make_resul
     found = {(p.first, p.second, p.n_way, p.n_shot): p for p in powers(marked, all_pairs(marked), 0.01)}
     assert found["maml", "fomaml", 5, 1].difference is None
     assert found["transfer", "protonet", 35, 5].n_episodes == 12
-    assert "too few shared episodes" in power_text(list(found.values()), 0.01, 0.8)
+    assert "too few shared episodes" in power_details(list(found.values()), 0.01, 0.8)
     results = simulated(make_results)
     twins = replace(results, cells=tuple(replace(c, key="same") for c in results.cells))
     assert powers(twins, all_pairs(twins), 0.01) == []
@@ -137,10 +141,11 @@ def test_equal_variants_never_differ(make_results):
 
 def test_the_text_says_what_the_numbers_are_about(make_results):
     results = simulated(make_results)
-    text = power_text(powers(results, pairs_with_best(results), 0.01), 0.01, 0.8, with_best=True)
+    text = power_details(powers(results, pairs_with_best(results), 0.01), 0.01, 0.8, with_best=True)
     assert "5-way 1-shot: protonet minus" in text
     assert "One training seed: differences of two checkpoints, not of two methods." in text
-    assert "without Holm's correction" in text
+    assert "corrected for all 3 pairs of a setting" in text
+    assert "on these classes" in text
     assert "for 1 point " in text
     assert "* undecidable within this data" in text
     assert "chosen by these same episodes" in text
@@ -155,7 +160,7 @@ def test_the_text_says_what_the_numbers_are_about(make_results):
 
 def test_several_seeds_compare_methods(make_results):
     results = simulated(make_results, seeds=(0, 1, 2), of_seed=0.05)
-    text = power_text(powers(results, all_pairs(results), 0.02), 0.02, 0.8)
+    text = power_details(powers(results, all_pairs(results), 0.02), 0.02, 0.8)
     assert "3 training seeds: differences of methods" in text
     assert "more seeds, not episodes" in text
     assert "for 2 points" in text
@@ -163,7 +168,7 @@ def test_several_seeds_compare_methods(make_results):
 
 def test_one_pair_is_one_block(make_results):
     results = make_results(("maml", "reptile"))
-    text = power_text(powers(results, all_pairs(results), 0.01), 0.01, 0.8)
+    text = power_details(powers(results, all_pairs(results), 0.01), 0.01, 0.8)
     assert text.count("maml minus reptile") == 1
     assert "35-way 100-shot" in text
 
@@ -171,6 +176,42 @@ def test_one_pair_is_one_block(make_results):
 def test_json_is_unrounded(make_results):
     results = simulated(make_results)
     found = json.loads(power_json(powers(results, all_pairs(results), 0.01), 0.01, 0.8))
-    assert (found["alpha"], found["two_sided"], found["corrected"], found["margin"]) == (0.05, True, False, 0.01)
+    assert (found["alpha"], found["two_sided"], found["corrected"], found["margin"]) == (0.05, True, True, 0.01)
     assert len(found["pairs"]) == 3
     assert found["pairs"][0]["for_margin"]["answer"] == "undecidable within this data"
+
+
+def test_a_plan_says_between_what_it_lies(make_results):
+    """Of pilots with 12 episodes: nine of ten times the range holds what the true spread would need."""
+    rng, runs, held = np.random.default_rng(7), 400, 0
+    truth = episodes_to_separate(Estimate(0.0, (Source(0.1 / 12**0.5, 11),)), 12, 0.02)
+    for _ in range(runs):
+        pilot = of_episodes(rng.normal(0, 0.1, 12))
+        low, high = (episodes_to_separate(as_it_may_be(pilot, tail), 12, 0.02) for tail in (0.95, 0.05))
+        held += low <= truth <= high
+    assert held / runs == pytest.approx(0.9, abs=2 * (0.9 * 0.1 / runs) ** 0.5 + 0.01)
+
+
+def test_seeds_that_are_planned_do_separate():
+    """Methods whose seeds differ by 2 points, 3 points apart: with the seeds it names, about 80 % are told apart."""
+    rng, of_seed, n = np.random.default_rng(8), 0.02, 60
+    stored = Estimate(0.0, (Source(of_seed / 3**0.5, 2, lasting=of_seed / 3**0.5), Source(0.001, n - 1)))
+    needed = seeds_to_separate(stored, 3, 0.03)
+    found = 0
+    for _ in range(600):
+        noise = 0.001 * n**0.5 * rng.standard_normal(n)
+        values = 0.03 + of_seed * rng.standard_normal((needed, 1)) + noise
+        found += of_seeds_and_episodes(values).p_value() <= 0.05
+    assert 0.76 <= found / 600 <= 0.93
+    assert seeds_to_separate(stored, 3, 1e-6) is None
+
+
+def test_three_lines_say_what_is_decided(make_results):
+    results = simulated(make_results)
+    pairs = powers(results, pairs_with_best(results), 0.01)
+    first = power_text(pairs, 0.01, 0.8).splitlines()
+    assert first[0] == f"Decided      {sum(p.shown for p in pairs)} of {len(pairs)} pairs differ significantly"
+    assert [line.split("  ")[0] for line in first[:3]] == ["Decided", "Not decided", "Next step"]
+    assert {(p.first, p.second) for p in pairs if p.shown} == {
+        (c.first, c.second) for p in pairs for c in compare_variants(results, p.first, p.second) if c.significant
+    }

@@ -194,13 +194,13 @@ def test_a_cell_left_out_is_missing_and_strays_are_refused(make_results):
         summarise(replace(results, cells=(*results.cells, results.cells[0])))
 
 
-def test_a_cell_that_shares_no_episodes_with_the_best_is_called_untested(make_results):
+def test_a_cell_that_shares_no_episodes_with_the_best_is_unclear(make_results):
     results = make_results(("maml", "protonet", "reptile"), ((5, 1),))
     other = tuple(EpisodeScore(f"other{i}", 10, 75, i) for i in range(5))
     maml, protonet, reptile = summarise(replaced(results, "maml", 5, 1, episodes=other)).rows[0].cells
-    assert (maml.untested, maml.near_best) == (True, False)
+    assert (maml.unclear, maml.near_best) == (True, False)
     best = protonet if protonet.best else reptile
     assert best.best
-    assert not best.untested
+    assert not best.unclear
     alone = summarise(make_results(("maml",), ((5, 1),))).rows[0].cells[0]
-    assert not alone.untested  # nothing to be tested against
+    assert not alone.unclear  # nothing to be tested against

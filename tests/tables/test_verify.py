@@ -324,6 +324,16 @@ def test_what_the_database_has_by_now(kind, make_results):
     assert len(found(text, kind, fewer, results)) == 9
 
 
+@pytest.mark.parametrize("kind", [".tex", ".html"])
+def test_variants_measured_since_make_no_mark_an_edited_one(kind, make_results):
+    results = make_results()
+    then = replace(results, n_measured=dict.fromkeys(results.settings, 7))
+    since = replace(results, n_measured=dict.fromkeys(results.settings, 40))
+    assert rendered(then, kind) != rendered(since, kind)
+    assert check_whole(rendered(then, kind), kind, since).findings == ()
+    assert check_whole(rendered(since, kind), kind, then).findings != ()  # there were never so many
+
+
 def test_cells_without_a_number_are_true_until_there_is_one(make_results, marked):
     text = rendered(marked, ".tex")
     results = make_results()

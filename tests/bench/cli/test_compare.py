@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ def test_two_variants_in_the_settings_that_both_have(bench):
     found = json.loads(bench("compare", "transfer", "protonet", "--json").out)["comparisons"]
     assert [(c["n_way"], c["n_shot"], c["n_episodes"]) for c in found] == [(4, 1, 6), (4, 5, 6)]
     one = json.loads(bench("compare", "transfer", "protonet", "-k", "not (protonet and 1s-s0)", "--json").out)
-    assert [(c["n_shot"], c["p"] == c["p_holm"]) for c in one["comparisons"]] == [(5, True)]
+    assert [(c["n_shot"], c["p"] == c["p_corrected"], c["scope"]) for c in one["comparisons"]] == [
+        (5, True, "for classes like these")
+    ]
     assert bench("compare", "transfer", "protonet", "-k", "protonet").code == 5
 
 
@@ -31,6 +34,31 @@ def test_two_databases_cell_by_cell(bench):
         c.execute("DELETE FROM answers")
     c.close()
     assert bench("compare", "old.sqlite", "out").code == 0  # counts are enough
+
+
+@pytest.mark.usefixtures("run")
+def test_one_key_with_other_answers_is_a_conflict(bench, monkeypatch):
+    from fewshot_bench.results import comparisons
+    from fewshot_bench.results.collect import stored_scores
+
+    stored, asked = stored_scores, []
+
+    def other_answers(reader, wanted):
+        asked.append(reader)
+        found = stored(reader, wanted)
+        lost = len(asked) - 1  # none in the first database
+        return {
+            place: [
+                replace(c, episodes=tuple(replace(e, n_correct=e.n_correct - lost) for e in c.episodes)) for c in cs
+            ]
+            for place, cs in found.items()
+        }
+
+    monkeypatch.setattr(comparisons, "stored_scores", other_answers)
+    shutil.copy("out/results.sqlite", "old.sqlite")
+    told = " ".join(bench("compare", "old.sqlite", "out").out.split())
+    assert "with one key, so of one experiment, has other answers in the other database: a conflict" in told
+    assert "another seed may turn the order" not in told
 
 
 @pytest.mark.parametrize(

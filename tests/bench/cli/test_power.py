@@ -9,7 +9,7 @@ import pytest
 
 @pytest.mark.usefixtures("run")
 def test_each_setting_against_its_best(bench):
-    ran = bench("power")
+    ran = bench("power", "-v")
     assert (ran.code, ran.err) == (0, "")
     assert "The best of a setting is chosen by these same episodes" in ran.out
     assert re.search(r"^(4-way 1-shot: )?(transfer|protonet) minus", ran.out, re.M)

@@ -31,7 +31,8 @@ def test_the_shipped_file_is_read():
     assert shipped.published == "eshratifar2019"
     assert {claim.id: len(claim.hypotheses) for claim in shipped.claims} == {
         "narrow-maml-mtl": 18, "narrow-reptile-mtl": 18, "broad-maml-mtl": 36, "broad-reptile-mtl": 36,
-        "transfer-wins-many-classes": 9, "meta-learning-wins-few-classes": 9, "transfer-wins-many-shots": 9,
+        "transfer-wins-many-classes": 9, "meta-learning-wins-few-classes": 9,
+        "meta-learning-wins-few-of-both": 6, "transfer-wins-many-shots": 9,
         "more-shots-never-hurt": 36, "above-chance": 54,
     }  # fmt: skip
     assert len(shipped.places) == 54  # the paper's table has no column for FOMAML

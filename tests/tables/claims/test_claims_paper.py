@@ -30,12 +30,12 @@ def readings(paper):
     [
         ("narrow-maml-mtl", "holds", 18, 18, (9, 9)),
         ("narrow-reptile-mtl", "holds", 18, 18, (9, 9)),
-        ("broad-maml-mtl", "contradicted", 35, 36, (8, 9)),
+        ("broad-maml-mtl", "not in that order", 35, 36, (8, 9)),
         ("broad-reptile-mtl", "holds", 36, 36, (9, 9)),
-        ("transfer-wins-many-classes", "contradicted", 8, 9, (2, 3)),
-        ("meta-learning-wins-few-classes", "contradicted", 6, 9, (2, 3)),
+        ("transfer-wins-many-classes", "not in that order", 8, 9, (2, 3)),
+        ("meta-learning-wins-few-classes", "not in that order", 6, 9, (2, 3)),
         ("transfer-wins-many-shots", "holds", 9, 9, (3, 3)),
-        ("more-shots-never-hurt", "contradicted", 35, 36, (5, 6)),
+        ("more-shots-never-hurt", "not in that order", 35, 36, (5, 6)),
         ("above-chance", "holds", 54, 54, (9, 9)),
     ],
 )

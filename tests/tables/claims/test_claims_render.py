@@ -49,24 +49,26 @@ def told(make_claims):
 
     def tell(results, text=MAML_WINS, quantifier="all", published=""):
         judgement = judge(make_claims(text, quantifier, published), results, load_published())
-        return " ".join(render_claims(judgement, "text").split())
+        return " ".join(render_claims(judgement, "details").split())
 
     return tell
 
 
 def test_text_is_narrow_and_has_a_block_a_claim(marked_judgement, hostile):
-    text = render_claims(marked_judgement, "text")
-    assert text.count("Measured  ") == 9
-    for rendered in (text, render_claims(hostile, "text")):
+    text = render_claims(marked_judgement, "details")
+    assert text.count("Measured  ") == 10
+    for rendered in (text, render_claims(hostile, "details")):
         assert max(map(len, rendered.splitlines())) <= WIDTH
         assert rendered.endswith("\n")
 
 
 def test_one_seed_speaks_of_checkpoints_and_several_of_methods(grid, told):
     one, three = told(grid(CLEAR)), told(grid(CLEAR, seeds=(0, 1, 2)))
-    assert "supported for these checkpoints: of 4 comparisons 4 shown true, 0 shown false, 0 open" in one
+    assert (
+        "supported for these checkpoints, on these classes: of 4 comparisons 4 shown true, 0 shown false, 0 open" in one
+    )
     assert "every verdict is about these checkpoints, not about the methods" in one
-    assert "cover episodes only" in one
+    assert "cover episodes only, on these classes" in one
     assert "supported for the methods as trained here, 3 seeds" in three
     assert "checkpoints" not in three
     assert "cover episodes and training seeds" in three
@@ -83,13 +85,39 @@ def test_the_head_says_under_which_conditions(grid, told):
 def test_the_link_has_its_margin_interval_and_p(grid, told, make_claims):
     results = grid(OPEN)
     link = judge(make_claims(MAML_WINS), results).claims[0].link
-    low, high = link.estimate.interval()
+    low, high = link.estimate.interval(1 - 0.05 / 4)  # chosen of four
     shown = f"{100 * link.estimate.mean:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}] points, n = 30"
     text = told(results)
     assert f"Weakest link 5-way 1-shot maml > protonet: {shown}; one-sided p = {link.p_true:.2f}" in text
     assert "a true difference of 1 point at this link would be shown with probability" in text
     assert re.search(r"up to [\d,]+ more episodes a cell in 2 cells \([\d,]+ in all\), about \d+ min of testing", text)
     assert "images are then used more than once (of 5-way 1-shot at most" in text
+
+
+def test_the_first_three_lines_say_what_is_decided_and_what_to_do(grid, make_claims):
+    def first(results):
+        return render_claims(judge(make_claims(MAML_WINS), results), "text").splitlines()[:3]
+
+    assert first(grid(CLEAR)) == [
+        "Decided           c supported", "Not decided       nothing", "Next step         none is needed"
+    ]  # fmt: skip
+    decided, undecided, step = first(grid(OPEN))
+    assert (decided.split(), undecided.split()) == (["Decided", "nothing"], ["Not", "decided", "c"])
+    assert re.match(r"Next step +for c, up to [\d,]+ more episodes a cell in 2 cells", step)
+
+
+@pytest.mark.parametrize("format", [name for name in CLAIM_RENDERERS if name != "junit"])
+def test_a_verdict_carries_the_share_of_the_published_training(format, grid, make_claims):
+    results = grid(CLEAR | {"protonet": (0.5, 0.9)})
+    short = replace(results, experiment=replace(results.experiment, published_share="0.25 %"))
+    text = render_claims(judge(make_claims(MAML_WINS), short), format).replace("\\%", "%")
+    assert "0.25 %" in text
+    if format not in ("json", "text"):
+        assert text.casefold().count("refuted at 0.25 % of the published training") >= 2
+    assert "0.25" not in render_claims(judge(make_claims(MAML_WINS), results), format)
+    decided_later = replace(results.experiment, published_share="0.25 %")
+    undecided = judge(make_claims(MAML_WINS), replace(grid(OPEN), experiment=decided_later))
+    assert "undecided at" not in render_claims(undecided, format)
 
 
 def test_a_refutation_names_the_corrected_p(grid, told):
@@ -122,15 +150,15 @@ def test_a_claim_without_a_table_speaks_of_no_paper(grid, told):
 
 
 def test_margins_of_the_paper_say_so_and_stand_apart(marked_judgement):
-    text = " ".join(render_claims(marked_judgement, "text").split())
+    text = " ".join(render_claims(marked_judgement, "details").split())
     assert "holds (18 of 18 comparisons, 9 of 9 settings); smallest margin +0.44 points (paper)" in text
-    assert "contradicted (35 of 36 comparisons hold, 8 of 9 settings); 5-way 5-shot maml-mtl < protonet" in text
+    assert "not in that order (35 of 36 comparisons hold, 8 of 9 settings); 5-way 5-shot maml-mtl < protonet" in text
     assert "maml-mtl < protonet by 0.32 points (paper)" in text
     assert "5-way protonet, 100 shots < 5 by 7.07 points (paper)" in text
     rows = [line for line in render_claims(marked_judgement, "markdown").splitlines() if line.startswith("| ")]
     for row in rows[2:]:
         _, _, paper, measured, link, _, _ = row.split("|")
-        assert re.fullmatch(r" (holds \(\d+ of \d+\)|contradicted \(\d+ of \d+ hold\)) ", paper)
+        assert re.fullmatch(r" (holds \(\d+ of \d+\)|not in that order \(\d+ of \d+ hold\)) ", paper)
         assert "(paper)" not in measured + link
 
 
@@ -140,7 +168,7 @@ def test_html_is_one_section_whose_links_lead_somewhere(marked_judgement, hostil
         assert page.tags[0] == ("section", "claims")
         assert page.opened == []
         assert set(page.links) <= {f"#{name}" for _, name in page.tags if name}
-        assert len(page.links) == 9
+        assert len(page.links) == 10
     assert "script" not in [tag for tag, _ in Page(render_claims(hostile, "html")).tags]
 
 
@@ -175,7 +203,7 @@ class Page(HTMLParser):
 def test_markdown_has_equal_columns(marked_judgement, hostile):
     for judgement in (marked_judgement, hostile):
         lines = [line for line in render_claims(judgement, "markdown").splitlines() if line.startswith("|")]
-        assert len(lines) == 2 + 9
+        assert len(lines) == 2 + 10
         assert {len(re.split(r"(?<!\\)\|", line)) for line in lines} == {7}
     assert "<script>" not in render_claims(hostile, "markdown")
 
@@ -197,13 +225,13 @@ def test_junit_has_a_test_case_a_sentence(shipped, marked_judgement, hostile, gr
     assert [case.get("classname") for case in cases] == [f"claims.{claim.id}" for claim in shipped.claims]
     verdicts = [judged.verdict for judged in marked_judgement.claims]
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == (
-        "9", str(verdicts.count("refuted")), str(verdicts.count("undecided")),
+        "10", str(verdicts.count("refuted")), str(verdicts.count("undecided")),
     )  # fmt: skip
     for case, verdict in zip(cases, verdicts, strict=True):
         assert [child.tag for child in case] == [
             {"supported": "system-out", "refuted": "failure", "undecided": "skipped"}[verdict]
         ]
-    assert len(ET.fromstring(render_claims(hostile, "junit")).findall(".//testcase")) == 9
+    assert len(ET.fromstring(render_claims(hostile, "junit")).findall(".//testcase")) == 10
     supported = render_claims(judge(make_claims(MAML_WINS), grid(CLEAR)), "junit")
     assert "Weakest link" in ET.fromstring(supported).find(".//system-out").text
 
@@ -239,5 +267,5 @@ def test_same_results_same_bytes(format, shipped, marked):
 
 
 def test_unknown_format_names_the_known():
-    with pytest.raises(ValueError, match="known: text, html, markdown, latex, json, junit"):
+    with pytest.raises(ValueError, match="known: text, details, html, markdown, latex, json, junit"):
         render_claims(None, "pdf")

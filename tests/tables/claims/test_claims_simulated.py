@@ -149,3 +149,16 @@ def test_the_episodes_that_would_decide_it_do(world, make_claims):
     longer = world(truth, n=total)
     verdicts = [judge_claim(claim, longer(rng), (0,), None).verdict for _ in range(600)]
     assert verdicts.count("supported") / 600 == pytest.approx(0.8, abs=2 * math.sqrt(0.8 * 0.2 / 600) + 0.03)
+
+
+def test_the_interval_of_the_link_covers_although_the_link_was_chosen(world, make_claims):
+    """Of six comparisons whose true difference is 0: the most extreme one's interval, alone, covers too little."""
+    others = ("transfer", "protonet", "reptile", "fomaml", "maml-mtl", "reptile-mtl")
+    pairs = ", ".join(f'["maml", "{name}"]' for name in others)
+    claim = make_claims(f'kind = "better"\npairs = [{pairs}]\nshots = [5]\n').claims[0]
+    rng, draw = np.random.default_rng(3), world({(name, 5): 0.5 for name in ("maml", *others)})
+    judged = [judge_claim(claim, draw(rng), (0,), None) for _ in range(1000)]
+    intervals = [(one.link_interval, one.link.estimate.interval()) for one in judged]
+    chosen, alone = (np.mean([low <= 0 <= high for low, high in each]) for each in zip(*intervals, strict=True))
+    assert chosen >= 0.95 - 2 * math.sqrt(0.05 * 0.95 / 1000)
+    assert alone < 0.94

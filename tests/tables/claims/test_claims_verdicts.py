@@ -8,6 +8,7 @@ from scipy import stats
 
 from fewshot_bench.tables.claims.outlook import outlook
 from fewshot_bench.tables.claims.verdicts import judge
+from fewshot_bench.tables.papers import load_published
 
 MAML_WINS = 'kind = "better"\nbetter = ["maml"]\nworse = ["transfer", "protonet"]\n'
 CLEAR = {"maml": (0.6, 0.8), "transfer": (0.4, 0.5), "protonet": (0.5, 0.6)}
@@ -116,6 +117,37 @@ def test_cells_that_share_too_little_cannot_support(grid, judged, change):
     one = judged(mixed, MAML_WINS)
     assert one.missing == ("maml 5-way 1-shot and protonet 5-way 1-shot: 20 shared episodes",)
     assert one.verdict == "undecided"
+
+
+def test_counts_of_true_and_false_have_one_correction(grid, judged):
+    """p = 0.03 either way is neither shown true nor shown false among four; alone it is."""
+    results = grid({"maml": (0.52, 0.5), "transfer": (0.5, 0.52), "protonet": (0.3, 0.3)})
+    one = judged(results, MAML_WINS)
+    open_ones = [(t, shown) for t, shown in zip(one.tested, one.shown, strict=True) if shown is None]
+    assert [min(t.p_true, t.p_false) < 0.05 for t, _ in open_ones] == [True, True]
+    assert (one.n_true, one.n_false) == (2, 0)
+
+
+def test_agreement_compares_the_comparisons(make_claims, make_results):
+    """The paper's failing comparison is shown true here, and another one false."""
+    claim = make_claims(
+        'kind = "better"\nbetter = ["maml-mtl"]\nworse = ["protonet", "transfer"]\nways = [5]\nshots = [5]',
+        published="eshratifar2019",
+    )
+    results = make_results(("maml-mtl", "protonet", "transfer"), ((5, 5),))
+
+    def judged(**means):
+        cells = tuple(
+            replace(c, episodes=tuple(replace(e, n_correct=means[c.variant] + e.number % 3) for e in c.episodes))
+            for c in results.cells
+        )
+        return judge(claim, replace(results, cells=cells), load_published()).claims[0]
+
+    alike = judged(**{"maml-mtl": 45, "protonet": 50, "transfer": 30})
+    assert alike.paper.verdict == "not in that order"
+    assert (alike.verdict, alike.agreement) == ("refuted", "agrees")
+    other = judged(**{"maml-mtl": 45, "protonet": 30, "transfer": 50})
+    assert (other.verdict, other.agreement, other.n_opposite) == ("refuted", "agrees in part", 2)
 
 
 def test_what_was_not_selected_is_missing(grid, judged):

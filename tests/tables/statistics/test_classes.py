@@ -1,12 +1,12 @@
-"""The data interval: against leaving classes out by hand, and its coverage in two worlds whose truth is known."""
+"""Other classes: against leaving classes out by hand, and in worlds whose truth is known."""
 
 from itertools import combinations
 
 import numpy as np
 import pytest
 
-from fewshot_bench.tables.statistics.classes import of_classes
-from fewshot_bench.tables.statistics.estimate import of_episodes
+from fewshot_bench.tables.statistics.classes import ClassConfusion, for_new_classes
+from fewshot_bench.tables.statistics.estimate import Estimate, of_episodes, of_seeds_and_episodes
 
 N_GRIDS = 1000
 POOL = 41  # images a class; a prime, so that every stride walks through all of them
@@ -49,39 +49,142 @@ def geometric(rng, n_grids, n_classes, n_way, n_episodes, n_query=3):
 
 
 def additive(rng, n_grids, n_classes, n_way, n_episodes, n_query=3):
-    """The highest score is the answer: effects of class, image, pair, support and episode add up, and noise."""
+    """The first of `checkpoints`."""
+    return next(checkpoints(rng, n_grids, n_classes, n_way, n_episodes, n_query))
+
+
+def checkpoints(
+    rng, n_grids, n_classes, n_way, n_episodes, n_query=3, *, n_seeds=1, level=2.5, spread=1.0, alike=0.5, luck=0.0
+):
+    """Two methods, n_seeds of each, whose accuracies are equal over all classes: classes and answers of each in turn.
+
+    The highest score is the answer: effects of class, image, pair, support and episode add up, and noise. Methods have
+    the share `alike` of their effects in common, their seeds 0.9 of what the method has.
+    """
 
     def normal(deviation, *shape):
         return np.float32(deviation) * rng.standard_normal(shape, dtype="f4")
 
-    ease, pull = normal(0.6, n_grids, n_classes), normal(0.5, n_grids, n_classes)
-    likeness = normal(0.5 / 2**0.5, n_grids, n_classes, n_classes)
-    likeness = likeness + likeness.swapaxes(1, 2)
-    of_image = normal(0.7, n_grids, n_classes, POOL)
+    def effects():
+        """Of ease, pull, likeness and image."""
+        likeness = normal(0.35, n_grids, n_classes, n_classes)
+        ease, pull = normal(0.6 * spread, n_grids, n_classes), normal(0.5 * spread, n_grids, n_classes)
+        return ease, pull, likeness + likeness.swapaxes(1, 2), normal(0.7, n_grids, n_classes, POOL)
+
+    def near(others, share):
+        return [
+            np.float32(share**0.5) * a + np.float32((1 - share) ** 0.5) * b
+            for a, b in zip(others, effects(), strict=True)
+        ]
+
     classes, used = drawn(rng, n_grids, n_episodes, n_classes, n_way, n_query)
-    grid = np.arange(n_grids)[:, None, None]
-    own = 2.5 + normal(0.3, n_grids, n_episodes, 1) + ease[grid, classes] + pull[grid, classes]
-    own = own[..., None] + of_image[grid[..., None], classes[..., None], used]  # (G, E, m, q)
-    support = normal(0.5, n_grids, n_episodes, n_way)
-    scores = likeness[grid[..., None], classes[..., None], classes[:, :, None]]  # (G, E, m, m)
-    scores = scores + (pull[grid, classes] + support)[:, :, None]
-    scores = scores[:, :, :, None] + normal(1, n_grids, n_episodes, n_way, n_query, n_way)
-    label = np.arange(n_way)
-    noise = normal(1, n_way, n_grids, n_episodes, n_query)
-    scores[:, :, label, :, label] = np.moveaxis(own + support[..., None], 2, 0) + noise
-    return classes, scores.argmax(axis=4).reshape(n_grids, n_episodes, n_way * n_query)
+    grid, label = np.arange(n_grids)[:, None, None], np.arange(n_way)
+    everyone, hard, mild = effects(), normal(0.3, n_grids, n_episodes, 1), normal(0.35, n_grids, n_episodes, n_way)
+    for _ in range(2):
+        method = near(everyone, alike)
+        for _ in range(n_seeds):
+            ease, pull, likeness, of_image = near(method, 0.9) if n_seeds > 1 else method
+            own = level + normal(luck, n_grids, 1, 1) + hard + ease[grid, classes] + pull[grid, classes]
+            own = own[..., None] + of_image[grid[..., None], classes[..., None], used]  # (G, E, m, q)
+            support = mild + normal(0.35, n_grids, n_episodes, n_way)
+            scores = likeness[grid[..., None], classes[..., None], classes[:, :, None]]  # (G, E, m, m)
+            scores = scores + (pull[grid, classes] + support)[:, :, None]
+            scores = scores[:, :, :, None] + normal(1, n_grids, n_episodes, n_way, n_query, n_way)
+            noise = normal(1, n_way, n_grids, n_episodes, n_query)
+            scores[:, :, label, :, label] = np.moveaxis(own + support[..., None], 2, 0) + noise
+            yield classes, scores.argmax(axis=4).reshape(n_grids, n_episodes, n_way * n_query)
+
+
+def confused(drawn, n_classes, n_query):
+    """A ClassConfusion a grid."""
+    classes, labels = drawn
+    given = np.take_along_axis(classes, labels, axis=2)
+    right = (given == classes.repeat(n_query, axis=2)).reshape(*classes.shape, n_query).sum(axis=3)
+    of_classes = counts(classes, given, n_classes, n_query)
+    return [ClassConfusion(*one) for one in zip(*of_classes, classes, right, strict=True)]
+
+
+def in_parts(n_grids, n_episodes, n_way, n_query):
+    """How many grids at a time, so that they fit into memory."""
+    at_once = max(1, min(n_grids, 3_000_000 // (n_episodes * n_way**2 * n_query)))
+    return [min(at_once, n_grids - start) for start in range(0, n_grids, at_once)]
 
 
 def simulate(world, n_classes, n_way, n_episodes, n_grids=N_GRIDS, n_query=3):
-    """answered, asked, accuracies (E,) of grids that each have classes and images of their own."""
+    """A ClassConfusion of each of n_grids, which have classes and images of their own."""
     rng = np.random.default_rng(n_way * 1000 + n_episodes)
-    at_once = max(1, min(n_grids, 3_000_000 // (n_episodes * n_way**2 * n_query)))
-    for start in range(0, n_grids, at_once):
-        n = min(at_once, n_grids - start)
-        classes, labels = world(rng, n, n_classes, n_way, n_episodes, n_query)
-        given = np.take_along_axis(classes, labels, axis=2)
-        right = (given == classes.repeat(n_query, axis=2)).mean(axis=2)
-        yield from zip(*counts(classes, given, n_classes, n_query), right, strict=True)
+    for n in in_parts(n_grids, n_episodes, n_way, n_query):
+        yield from confused(world(rng, n, n_classes, n_way, n_episodes, n_query), n_classes, n_query)
+
+
+def by_episode(confusion):
+    """(E,) accuracies."""
+    return confusion.right.sum(axis=1) / (confusion.classes.shape[1] * n_query_of(confusion))
+
+
+def n_query_of(confusion):
+    return confusion.asked.trace() / confusion.classes.size
+
+
+def of_cell(confusion, right=None):
+    """The accuracy of a cell on these classes, and for classes like these."""
+    here = of_episodes(by_episode(confusion) if right is None else right)
+    return here, for_new_classes(here, [(1.0, confusion)])
+
+
+def of_difference(cells, n_seeds):
+    """The difference of two methods on these classes, and for classes like these."""
+    values = np.array([by_episode(c) for c in cells])
+    values = values[:n_seeds] - values[n_seeds:]
+    step = 1 / (cells[0].classes.shape[1] * n_query_of(cells[0]) * n_seeds)
+    here = of_episodes(values[0], step) if n_seeds == 1 else of_seeds_and_episodes(values, step)
+    weights = [1 / n_seeds] * n_seeds + [-1 / n_seeds] * n_seeds
+    return here, for_new_classes(here, list(zip(weights, cells, strict=True)))
+
+
+def differences(n_classes, n_way, n_episodes, n_grids=N_GRIDS, n_query=3, n_seeds=1, **world):
+    """`of_difference` of n_grids pairs of methods that are equal over all classes."""
+    rng = np.random.default_rng(n_way * 1000 + n_episodes)
+    for n in in_parts(n_grids, n_episodes, n_way, n_query):
+        drawn = checkpoints(rng, n, n_classes, n_way, n_episodes, n_query, n_seeds=n_seeds, **world)
+        grids = zip(*(confused(one, n_classes, n_query) for one in drawn), strict=True)
+        yield from (of_difference(cells, n_seeds) for cells in grids)
+
+
+WORLDS = [  # classes, ways, episodes, queries, world, false findings on these classes in at least so many
+    (20, 5, 60, 5, {}, 0.2),
+    (36, 5, 60, 5, {}, 0.12),
+    (20, 5, 600, 1, {}, 0.4),
+    (36, 5, 600, 1, {}, 0.3),
+    (20, 20, 60, 1, {}, 0.3),
+    (36, 20, 60, 1, {}, 0.2),
+    (36, 35, 12, 2, {}, 0.1),
+    (36, 5, 6, 5, {}, 0.0),
+    (36, 5, 60, 5, {"spread": 2.0}, 0.2),  # classes differ more
+    (36, 5, 60, 5, {"spread": 0.0, "alike": 1.0}, 0.0),  # classes differ hardly at all
+    (20, 5, 60, 5, {"alike": 0.9}, 0.07),  # checkpoints that are nearly the same
+    (36, 5, 60, 5, {"level": 6.0}, 0.02),  # near 100 %
+    (20, 5, 60, 3, {"n_seeds": 3}, 0.0),
+    (20, 5, 60, 3, {"n_seeds": 3, "luck": 0.3}, 0.0),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n_classes", "n_way", "n_episodes", "n_query", "world", "at_least"), WORLDS)
+def test_false_findings_of_equal_methods(n_classes, n_way, n_episodes, n_query, world, at_least):
+    found = list(differences(n_classes, n_way, n_episodes, n_query=n_query, **world))
+    here, new = (np.mean([e.p_value() <= 0.05 for e in estimates]) for estimates in zip(*found, strict=True))
+    assert new <= 0.055 + 2 * (0.05 * 0.95 / N_GRIDS) ** 0.5  # twenty classes: up to 5.5 %
+    assert here >= at_least
+    covered = np.mean([abs(e.mean) <= e.half_width() for _, e in found])
+    assert covered == pytest.approx(1 - new)  # the interval is the test's
+
+
+def test_for_new_classes_is_never_narrower():
+    for here, new in differences(20, 5, 12, n_grids=50):
+        assert new.half_width() >= here.half_width()
+        assert new.here == here
+        assert (here.scope, new.scope) == ("on these classes", "for classes like these")
 
 
 def coverage(estimates):
@@ -106,16 +209,10 @@ def coverage(estimates):
     ],
 )
 def test_coverage_over_new_classes(world, n_way, n_episodes, n_query, low):
-    grids = list(simulate(world, 36, n_way, n_episodes, n_query=n_query))
-    by_class = coverage([of_classes(*grid) for grid in grids])
-    assert low <= by_class <= 0.975
-    assert coverage([of_episodes(right) for _, _, right in grids]) < min(0.93, by_class - 0.02)  # of the sampler alone
-
-
-def test_mean_is_the_mean_of_the_cell():
-    for answered, asked, right in simulate(additive, 36, 5, 7, n_grids=20):
-        assert of_classes(answered, asked).mean == pytest.approx(right.mean(), abs=1e-15)
-        assert of_classes(answered, asked).mean == np.trace(answered) / np.trace(asked)
+    grids = [of_cell(one) for one in simulate(world, 36, n_way, n_episodes, n_query=n_query)]
+    by_class = coverage([new for _, new in grids])
+    assert low <= by_class <= 0.98
+    assert coverage([here for here, _ in grids]) < min(0.93, by_class - 0.02)  # of the sampler alone
 
 
 def choice_world(n_classes, n_way, n_episodes=10**6):
@@ -146,10 +243,17 @@ def test_close_to_measuring_without_each_class(n_way):
     whole = accuracy_of(strength, range(n), n_way)
     without = [accuracy_of(strength, [c for c in range(n) if c != left_out], n_way) for left_out in range(n)]
     by_hand = sum((accuracy - whole) ** 2 for accuracy in without) ** 0.5
-    [source] = of_classes(answered, asked).sources
-    assert of_classes(answered, asked).mean == pytest.approx(whole, abs=1e-6)
+    source = added(answered, asked)
     assert source.degrees == pytest.approx(n - 1)
     assert 0.75 * by_hand < source.error < by_hand  # below it by the chance part of pairs, which by hand counts twice
+
+
+def added(answered, asked):
+    """The source of error that classes add, where no answer is luck."""
+    n = len(asked)
+    whole = np.arange(n)[None]  # one episode: no class is met twice
+    confusion = ClassConfusion(answered, asked, whole, np.zeros_like(whole))
+    return for_new_classes(Estimate(0.5, ()), [(1.0, confusion)]).sources[0]
 
 
 def test_two_way_by_hand():
@@ -162,59 +266,65 @@ def test_two_way_by_hand():
     # what leaving out one class changes for another: its errors with the third instead of the mean of both
     gained = np.array([[0, 0.05, -0.05], [0.1, 0, -0.1], [0.05, -0.05, 0]]) * 200 / 400
     both = gained + gained.T
-    [source] = of_classes(answered, asked).sources
-    assert of_classes(answered, asked).mean == 0.9
+    source = added(answered, asked)
     assert source.degrees == pytest.approx(2)
     assert source.error == pytest.approx((jackknife - (both**2).sum() / 2) ** 0.5)
 
 
-def test_the_same_answers_again_are_no_new_evidence():
-    answered, asked, _ = next(simulate(geometric, 36, 5, 60, n_grids=1))
-    once, twice = of_classes(answered, asked), of_classes(2 * answered, 2 * asked)
-    assert twice.mean == once.mean
-    assert twice.half_width() == pytest.approx(once.half_width())
+def test_two_checkpoints_that_answer_alike_differ_on_no_class():
+    one = next(simulate(additive, 36, 5, 60, n_grids=1))
+    other = next(simulate(additive, 36, 5, 60, n_grids=1))
+    assert for_new_classes(Estimate(0.0, ()), [(1.0, one), (-1.0, other)]).sources == ()
+
+
+def test_luck_of_episodes_is_taken_off_once():
+    """By hand: two episodes of three classes, whose rights differ by 2 of 10 in one class from one to the other."""
+    classes, right = np.array([[0, 1, 2], [2, 0, 1]]), np.array([[9, 5, 4], [4, 7, 5]])
+    asked = np.full((3, 3), 20)
+    errors = np.array([[0, 2, 2], [5, 0, 5], [6, 6, 0]])
+    confusion = ClassConfusion(errors + np.diag(20 - errors.sum(axis=1)), asked, classes, right)
+    luck = 2 * 0.1**2 / 3 / 6  # two squares of a tenth, three degrees of freedom, a mean of six
+    of_class, of_pair = confusion.effects
+    [source] = for_new_classes(Estimate(0.5, ()), [(1.0, confusion)]).sources
+    assert source.error**2 == pytest.approx((of_class**2).sum() - (of_pair**2).sum() / 2 - luck)
 
 
 def test_order_of_classes_does_not_matter():
-    answered, asked, right = next(simulate(additive, 36, 5, 30, n_grids=1))
+    one = next(simulate(additive, 36, 5, 30, n_grids=1))
     order = np.random.default_rng(0).permutation(36)
-    moved = of_classes(answered[np.ix_(order, order)], asked[np.ix_(order, order)], right)
-    assert moved.half_width() == pytest.approx(of_classes(answered, asked, right).half_width())
+    place = np.argsort(order)
+    moved = ClassConfusion(
+        one.answered[np.ix_(order, order)], one.asked[np.ix_(order, order)], place[one.classes], one.right
+    )
+    assert of_cell(moved)[1].half_width() == pytest.approx(of_cell(one)[1].half_width())
 
 
 def test_classes_that_were_never_drawn_do_not_count():
-    answered, asked, right = next(simulate(additive, 12, 5, 30, n_grids=1))
-    padded = of_classes(np.pad(answered, (0, 5)), np.pad(asked, (0, 5)), right)
-    assert padded == of_classes(answered, asked, right)
+    one = next(simulate(additive, 12, 5, 30, n_grids=1))
+    padded = ClassConfusion(np.pad(one.answered, (0, 5)), np.pad(one.asked, (0, 5)), one.classes, one.right)
+    assert of_cell(padded) == of_cell(one)
 
 
-def test_luck_that_all_classes_of_an_episode_share_is_added():
-    answered, asked, _ = next(simulate(additive, 36, 35, 6, n_grids=1))
-    even, uneven = np.full(6, 0.4), np.array([0.2, 0.3, 0.4, 0.4, 0.5, 0.6])
-    alone = of_classes(answered, asked)
-    assert of_classes(answered, asked, even) == alone
-    both = of_classes(answered, asked, uneven)
-    assert both.sources[0] == alone.sources[0]
-    assert both.sources[1].degrees == 5
-    assert both.sources[1].error < np.std(uneven, ddof=1) / 6**0.5  # the queries' own luck is in the first already
-    assert both.half_width() > alone.half_width()
+def test_other_episodes_do_not_go_together():
+    one, other = simulate(additive, 36, 5, 30, n_grids=2)
+    assert for_new_classes(Estimate(0.0, ()), [(1.0, one), (-1.0, other)]) is None
 
 
 @pytest.mark.parametrize("right", [0, 15])
-def test_no_interval_where_nothing_varies(right):
+def test_no_source_where_nothing_varies(right):
     asked = np.full((4, 4), 15)
     answered = right * np.eye(4, dtype=int) + (15 - right) * np.roll(np.eye(4, dtype=int), 1, axis=1)
-    assert of_classes(answered, asked) is None
+    confusion = ClassConfusion(answered, asked, np.arange(4)[None], np.full((1, 4), right))
+    assert for_new_classes(Estimate(0.5, ()), [(1.0, confusion)]).sources == ()
 
 
-def test_no_interval_for_two_classes():
-    assert of_classes(np.array([[9, 1], [3, 7]]), np.full((2, 2), 10)) is None
+def test_nothing_is_said_of_others_from_two_classes():
+    confusion = ClassConfusion(np.array([[9, 1], [3, 7]]), np.full((2, 2), 10), np.array([[0, 1]]), np.array([[9, 7]]))
+    assert for_new_classes(Estimate(0.5, ()), [(1.0, confusion)]) is None
 
 
 def test_always_wrong_against_one_distractor_stays_finite():
-    answered = np.array([[0, 10, 0], [0, 10, 0], [0, 0, 10]])
+    answered = np.array([[0, 10, 0], [0, 15, 5], [0, 0, 10]])
     asked = np.array([[10, 10, 0], [10, 20, 10], [0, 10, 10]])
-    answered[1, 1], answered[2, 2] = 15, 10
-    answered[1, 2] = 5
-    estimate = of_classes(answered, asked)
-    assert 0 < estimate.half_width() < 10
+    confusion = ClassConfusion(answered, asked, np.arange(3)[None], np.zeros((1, 3), dtype=int))
+    assert all(np.abs(effects).max() < 10 for effects in confusion.effects)
