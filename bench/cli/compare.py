@@ -1,8 +1,10 @@
 """`bench compare`: paired comparisons of variants, or of two databases."""
 
+from pathlib import Path
+
 import click
 
-from fewshot_bench.cli.options import selection_options
+from fewshot_bench.cli.options import as_last_run, selection_options
 from fewshot_bench.experiment.selection import Selection
 
 
@@ -20,4 +22,6 @@ def compare(*, names: tuple[str, ...], as_json: bool, selection: Selection) -> N
     """
     from fewshot_bench.results.comparisons import compared
 
+    if not names or not all(Path(name).exists() for name in names):  # two databases say themselves what they hold
+        selection = as_last_run(selection)
     click.echo(compared(names, "json" if as_json else "text", selection), nl=False)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -93,6 +94,44 @@ def selection_options(command: F) -> Callable[..., Any]:
     for option in reversed(options):
         wrapped = option(wrapped)
     return wrapped
+
+
+def reading_options(command: F) -> Callable[..., Any]:
+    """As `selection_options`; where nothing says which experiment is meant, it is that of the last run."""
+
+    @selection_options
+    @functools.wraps(command)
+    def wrapped(*, selection: Selection, **given: Any) -> Any:
+        return command(selection=as_last_run(selection), **given)
+
+    return wrapped
+
+
+EXPERIMENT = ("config", "grid", "data", "novel_data", "split", "budget", "protocol", "rules")
+
+
+def as_last_run(selection: Selection) -> Selection:
+    """The selection, with the words of the last run in its database where it says nothing of the experiment."""
+    from fewshot_bench.results.reading_back import last_command  # takes long to import
+
+    if any(getattr(selection, name) is not None for name in EXPERIMENT):
+        return selection
+    _, _, *words = shlex.split(last_command(database_in(selection.out))) or ["", ""]
+    try:
+        last: Selection = _selected.main(words, standalone_mode=False)
+    except click.ClickException:  # of another version, maybe
+        return selection
+    if any(getattr(last, name) is not None for name in EXPERIMENT):
+        click.echo(f"as in the last run: {shlex.join(['bench', 'run', *words])}", err=True)
+    own = {name: value for name, value in vars(selection).items() if value not in (None, ())}
+    return dataclasses.replace(last, **({"out": None} | own))
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@selection_options
+def _selected(selection: Selection) -> Selection:
+    """What the words of a run choose; those that say how it works are left out."""
+    return selection
 
 
 def means_options(command: F) -> Callable[..., Any]:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from fewshot_bench.config import config_file, load
 from fewshot_bench.errors import NothingSelected, UsageError
-from fewshot_bench.experiment.choosing import choose
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.reports.claims_page import claims_page
 from fewshot_bench.results.collect import results
+from fewshot_bench.results.reading_back import choose_stored
 from fewshot_bench.tables.claims.file import SHIPPED, ClaimFile, parse_claims, shipped_claims
 from fewshot_bench.tables.claims.render import render_claims
 from fewshot_bench.tables.claims.section import ClaimError
@@ -22,7 +22,7 @@ def judged(file: Path | None, selection: Selection) -> tuple[set[str], Callable[
     """The verdicts on the sentences of a file, by default the shipped one, and how they read in a format."""
     published = load_published()
     sentences = _sentences(file, selection.config, [table.id for table in published])
-    stored = results(choose(_narrowed(sentences, selection)))
+    stored = results(choose_stored(_narrowed(sentences, selection)))
     if not any(cell.episodes for cell in stored.cells):
         raise NothingSelected("nothing that these claims speak of has results: `bench run` makes them")
     found = judge(sentences, stored, published)

@@ -5,10 +5,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from fewshot_bench.errors import NothingSelected, UsageError
-from fewshot_bench.experiment.choosing import choose
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.files import database_at
 from fewshot_bench.results.collect import results, stored_scores
+from fewshot_bench.results.reading_back import choose_stored
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.comparison_text import render_comparisons, render_ranking
 from fewshot_bench.tables.pairs import as_family, compare, compare_variants
@@ -37,7 +37,7 @@ def _variants(first: str, second: str, format_: str, selection: Selection) -> st
             raise UsageError(f"{name}: no such file")
     if selection.methods:
         raise UsageError(f"--method is not for `compare {first} {second}`: the two names are the methods")
-    chosen = choose(replace(selection, methods=(first, second)))
+    chosen = choose_stored(replace(selection, methods=(first, second)))
     comparisons = compare_variants(results(chosen), first, second)
     if not any(c.n_episodes for c in comparisons):
         raise NothingSelected(f"{first} and {second} share no stored episode; `bench run` makes them")
@@ -70,7 +70,7 @@ def _narrowed(selection: Selection) -> Selection:
 
 
 def _ranks(format_: str, selection: Selection) -> str:
-    ranking = rank(summarise(results(choose(selection))))
+    ranking = rank(summarise(results(choose_stored(selection))))
     if ranking is None:
         raise NothingSelected(
             f"ranks need {FEWEST_SETTINGS} settings in which each of {FEWEST_VARIANTS} variants or more is done; "
@@ -89,7 +89,7 @@ def powered(
         raise UsageError(f"--margin {margin} must be above 0 and at most 100 percentage points")
     if not ALPHA < power < 1:
         raise UsageError(f"--power {power} must be between {ALPHA} and 1")
-    stored = results(choose(replace(selection, methods=names) if names else selection))
+    stored = results(choose_stored(replace(selection, methods=names) if names else selection))
     with_best = not (every or names)
     found = powers(stored, pairs_with_best(stored) if with_best else all_pairs(stored), margin / 100, power)
     if not any(pair.n_episodes for pair in found):

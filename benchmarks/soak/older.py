@@ -16,6 +16,7 @@ ADDED: dict[str, tuple[list[str], dict[str, list[str]]]] = {
         },
     ),
     "0004": ([], {"claims": ["checksum"], "owners": ["checksum"]}),
+    "0005": (["data_sets"], {}),
 }
 
 
@@ -30,6 +31,8 @@ def make_old(where: str, revision: str = REVISIONS[0]) -> None:
                     connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {name}"))
             for table in tables:
                 connection.execute(text(f"DROP TABLE {table}"))
+                if later > "0003":
+                    connection.execute(text("DELETE FROM census WHERE name = :name"), {"name": table})
         connection.execute(text("UPDATE alembic_version SET version_num = :old"), {"old": revision})
     engine.dispose()
 

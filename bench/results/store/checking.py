@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Connection, Float, LargeBina
 
 from fewshot_bench.errors import DatabaseError
 from fewshot_bench.results.store.checksums import EDITED
-from fewshot_bench.results.store.schema import cells, metadata, runs, trainings
+from fewshot_bench.results.store.schema import cells, data_sets, metadata, runs, trainings
 from fewshot_bench.results.store.shapes import wrong_row
 
 LONGEST_BYTES = 2**24  # of any text or blob
@@ -46,7 +46,7 @@ def check(connection: Connection, where: str, revisions: Sequence[str]) -> None:
     """
     driver = connection.connection.driver_connection
     if not isinstance(driver, sqlite3.Connection):
-        for table in (runs, trainings, cells):
+        for table in (runs, trainings, cells, data_sets):
             for row in connection.execute(select(table)).mappings():
                 if found := wrong_row(table.name, {**row}):
                     raise DatabaseError(f"{where}: {table.name} {row[table.c[0].name]}, column {found[0]}: {found[1]}")
