@@ -1,16 +1,14 @@
 """`bench compare`: paired comparisons of variants, or of two databases."""
 
-from pathlib import Path
-
 import click
 
-from fewshot_bench.cli.options import as_last_run, selection_options
+from fewshot_bench.cli.options import reading_options
 from fewshot_bench.experiment.selection import Selection
 
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[A B]")
-@selection_options
+@reading_options
 @click.option("--json", "as_json", is_flag=True, help="As JSON, unrounded.")
 def compare(*, names: tuple[str, ...], as_json: bool, selection: Selection) -> None:
     """Compare two variants, or two databases, on the episodes that they share.
@@ -22,6 +20,4 @@ def compare(*, names: tuple[str, ...], as_json: bool, selection: Selection) -> N
     """
     from fewshot_bench.results.comparisons import compared
 
-    if not names or not all(Path(name).exists() for name in names):  # two databases say themselves what they hold
-        selection = as_last_run(selection)
     click.echo(compared(names, "json" if as_json else "text", selection), nl=False)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -97,14 +98,32 @@ def selection_options(command: F) -> Callable[..., Any]:
 
 
 def reading_options(command: F) -> Callable[..., Any]:
-    """As `selection_options`; where nothing says which experiment is meant, it is that of the last run."""
+    """As `selection_options`, and results that come with the package.
+
+    Where nothing says which experiment is meant, it is that of the last run.
+    """
 
     @selection_options
+    @click.option("--measured", metavar="NAME", help="Results that come with the package: miniimagenet-32.")
     @functools.wraps(command)
-    def wrapped(*, selection: Selection, **given: Any) -> Any:
-        return command(selection=as_last_run(selection), **given)
+    def wrapped(*, selection: Selection, measured: str | None, **given: Any) -> Any:
+        databases = given.get("names") and all(Path(name).exists() for name in given["names"])
+        if measured:
+            selection = _measured(selection, measured)
+        elif not databases:  # these say themselves what they hold
+            selection = as_last_run(selection)
+        return command(selection=selection, **given)
 
     return wrapped
+
+
+def _measured(selection: Selection, name: str) -> Selection:
+    from fewshot_bench.results.measured import shipped  # takes long to import
+
+    if selection.out or selection.config or os.environ.pop("BENCH_DB", None):
+        raise click.UsageError("--measured has settings and a database of its own: leave out --out, --config, BENCH_DB")
+    found = shipped(name)
+    return dataclasses.replace(selection, config=found.config, out=found.out)
 
 
 EXPERIMENT = ("config", "grid", "data", "novel_data", "split", "budget", "protocol", "rules")
