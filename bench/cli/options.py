@@ -108,31 +108,30 @@ def reading_options(command: F) -> Callable[..., Any]:
     @functools.wraps(command)
     def wrapped(*, selection: Selection, measured: str | None, **given: Any) -> Any:
         databases = given.get("names") and all(Path(name).exists() for name in given["names"])
-        if measured:
-            selection = _measured(selection, measured)
-        elif not databases:  # these say themselves what they hold
-            selection = as_last_run(selection)
+        if not databases:  # these say themselves what they hold
+            selection = _read_back(selection, measured)
         return command(selection=selection, **given)
 
     return wrapped
 
 
-def _measured(selection: Selection, name: str) -> Selection:
-    from fewshot_bench.results.measured import shipped  # takes long to import
+def _read_back(selection: Selection, measured: str | None) -> Selection:
+    from fewshot_bench.results.reading_back import last_command, shipped  # takes long to import
 
+    return _measured(selection, shipped(measured)) if measured else _as_in(last_command, selection)
+
+
+def _measured(selection: Selection, found: Selection) -> Selection:
     if selection.out or selection.config or os.environ.pop("BENCH_DB", None):
         raise click.UsageError("--measured has settings and a database of its own: leave out --out, --config, BENCH_DB")
-    found = shipped(name)
     return dataclasses.replace(selection, config=found.config, out=found.out)
 
 
 EXPERIMENT = ("config", "grid", "data", "novel_data", "split", "budget", "protocol", "rules")
 
 
-def as_last_run(selection: Selection) -> Selection:
-    """The selection, with the words of the last run in its database where it says nothing of the experiment."""
-    from fewshot_bench.results.reading_back import last_command  # takes long to import
-
+def _as_in(last_command: Callable[[str], str], selection: Selection) -> Selection:
+    """The selection, with the experiment of the last run in its database where it says nothing of one."""
     if any(getattr(selection, name) is not None for name in EXPERIMENT):
         return selection
     _, _, *words = shlex.split(last_command(database_in(selection.out))) or ["", ""]
@@ -140,10 +139,11 @@ def as_last_run(selection: Selection) -> Selection:
         last: Selection = _selected.main(words, standalone_mode=False)
     except click.ClickException:  # of another version, maybe
         return selection
-    if any(getattr(last, name) is not None for name in EXPERIMENT):
-        click.echo(f"as in the last run: {shlex.join(['bench', 'run', *words])}", err=True)
-    own = {name: value for name, value in vars(selection).items() if value not in (None, ())}
-    return dataclasses.replace(last, **({"out": None} | own))
+    meant = {name: getattr(last, name) for name in EXPERIMENT if getattr(last, name) is not None}
+    if meant:
+        said = shlex.join(f"--{name.replace('_', '-')}={value}" for name, value in meant.items())
+        click.echo(f"as in the last run: {said}", err=True)
+    return dataclasses.replace(selection, **meant)
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})

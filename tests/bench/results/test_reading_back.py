@@ -13,8 +13,7 @@ from fewshot_bench.data.images import ImageSet
 from fewshot_bench.data.outline import outline, without_pixels
 from fewshot_bench.experiment.episodes import Setting, bank
 from fewshot_bench.results.collect import results
-from fewshot_bench.results.measured import names, shipped
-from fewshot_bench.results.reading_back import choose_stored
+from fewshot_bench.results.reading_back import choose_stored, names, shipped
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=30))
@@ -82,7 +81,7 @@ def test_what_the_last_run_was_asked_is_read_where_nothing_else_is_named(place, 
     assert "bench report --out small" in ran.err
     ran = bench("report", "--format", "markdown", "--out", "small")
     assert ran.code == 0, ran.err
-    assert "as in the last run: bench run --config mine.toml --grid mine --out small" in ran.err
+    assert "as in the last run: --config=mine.toml --grid=mine" in ran.err
     assert "2 shots" in ran.out
     narrowed = bench("report", "--format", "csv", "--out", "small", "--shot", "7")
     assert "missing" in narrowed.out or narrowed.code == 5
