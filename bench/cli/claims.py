@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from fewshot_bench.cli.options import selection_options
+from fewshot_bench.cli.options import reading_options
 from fewshot_bench.cli.output import write_file, write_out
 from fewshot_bench.experiment.selection import Selection
 
@@ -13,7 +13,7 @@ REFUTED, UNDECIDED = 3, 7  # exit codes
 
 
 @click.command()
-@selection_options
+@reading_options
 @click.option(
     "--claims",
     "file",

@@ -2,13 +2,13 @@
 
 import click
 
-from fewshot_bench.cli.options import selection_options
+from fewshot_bench.cli.options import reading_options
 from fewshot_bench.experiment.selection import Selection
 
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[A B]")
-@selection_options
+@reading_options
 @click.option(
     "--margin",
     type=click.FloatRange(0, 100, max_open=True),

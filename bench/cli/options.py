@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -93,6 +95,62 @@ def selection_options(command: F) -> Callable[..., Any]:
     for option in reversed(options):
         wrapped = option(wrapped)
     return wrapped
+
+
+def reading_options(command: F) -> Callable[..., Any]:
+    """As `selection_options`, and results that come with the package.
+
+    Where nothing says which experiment is meant, it is that of the last run.
+    """
+
+    @selection_options
+    @click.option("--measured", metavar="NAME", help="Results that come with the package: miniimagenet-32.")
+    @functools.wraps(command)
+    def wrapped(*, selection: Selection, measured: str | None, **given: Any) -> Any:
+        databases = given.get("names") and all(Path(name).exists() for name in given["names"])
+        if not databases:  # these say themselves what they hold
+            selection = _read_back(selection, measured)
+        return command(selection=selection, **given)
+
+    return wrapped
+
+
+def _read_back(selection: Selection, measured: str | None) -> Selection:
+    from fewshot_bench.results.reading_back import last_command, shipped  # takes long to import
+
+    return _measured(selection, shipped(measured)) if measured else _as_in(last_command, selection)
+
+
+def _measured(selection: Selection, found: Selection) -> Selection:
+    if selection.out or selection.config or os.environ.pop("BENCH_DB", None):
+        raise click.UsageError("--measured has settings and a database of its own: leave out --out, --config, BENCH_DB")
+    return dataclasses.replace(selection, config=found.config, out=found.out)
+
+
+EXPERIMENT = ("config", "grid", "data", "novel_data", "split", "budget", "protocol", "rules")
+
+
+def _as_in(last_command: Callable[[str], str], selection: Selection) -> Selection:
+    """The selection, with the experiment of the last run in its database where it says nothing of one."""
+    if any(getattr(selection, name) is not None for name in EXPERIMENT):
+        return selection
+    _, _, *words = shlex.split(last_command(database_in(selection.out))) or ["", ""]
+    try:
+        last: Selection = _selected.main(words, standalone_mode=False)
+    except click.ClickException:  # of another version, maybe
+        return selection
+    meant = {name: getattr(last, name) for name in EXPERIMENT if getattr(last, name) is not None}
+    if meant:
+        said = shlex.join(f"--{name.replace('_', '-')}={value}" for name, value in meant.items())
+        click.echo(f"as in the last run: {said}", err=True)
+    return dataclasses.replace(selection, **meant)
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@selection_options
+def _selected(selection: Selection) -> Selection:
+    """What the words of a run choose; those that say how it works are left out."""
+    return selection
 
 
 def means_options(command: F) -> Callable[..., Any]:

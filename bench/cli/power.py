@@ -2,13 +2,13 @@
 
 import click
 
-from fewshot_bench.cli.options import selection_options
+from fewshot_bench.cli.options import reading_options
 from fewshot_bench.experiment.selection import Selection
 
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[A B]")
-@selection_options
+@reading_options
 @click.option("--all", "every", is_flag=True, help="Every pair of variants, not only each with the setting's best.")
 @click.option(
     "--margin",

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import click
 
-from fewshot_bench.cli.options import selection_options
+from fewshot_bench.cli.options import reading_options
 from fewshot_bench.cli.output import write_out
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.selection import Selection
@@ -25,7 +25,7 @@ def _uncollected() -> Iterator[None]:
 
 
 @click.command()
-@selection_options
+@reading_options
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="One format only, to -o or stdout.")
 @click.option("-o", "--output", metavar="FILE|-", help="Where to write that format; - is stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not name the files written.")

@@ -1,7 +1,9 @@
 """What `bench run` shows: the plan, then every event as a bar or a line, on stdout one JSON object a finished cell."""
 
 import json
+import shlex
 import sys
+from pathlib import Path
 
 import click
 
@@ -12,6 +14,7 @@ from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.plan import Plan, PlannedCell
 from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.experiment.selection import Means, Selection
+from fewshot_bench.results.collect import results
 from fewshot_bench.results.store import patient, upgrade
 from fewshot_bench.running import events, recording
 from fewshot_bench.running.engines import open_engine
@@ -21,7 +24,8 @@ from fewshot_bench.running.pace import cost_of
 from fewshot_bench.running.planning import memory_of, plan_of, plan_to_run
 from fewshot_bench.running.recording import SOME_FAILED, Outcome
 from fewshot_bench.tables.scores import Results
-from fewshot_bench.tables.summary import accuracy_of
+from fewshot_bench.tables.summary import accuracy_of, summarise
+from fewshot_bench.tables.terminal import means_text
 from fewshot_bench.tables.wording import duration
 
 LONG_SECONDS = 20.0  # an evaluation that takes longer says so first
@@ -57,6 +61,8 @@ class RunScreen(Screen):
             return code
         outcome = self._do(chosen, plan, means)
         self.line(self._ending(outcome))
+        if not (outcome.stopped or means.training):
+            self._results(chosen)
         return outcome.code or code
 
     def drive(self, chosen: Chosen, means: Means, name: str) -> int:
@@ -72,6 +78,8 @@ class RunScreen(Screen):
             self.line(f"{outcome.n_left} jobs wait or run, and go on: bench status {how}, bench cancel {how}")
         if not means.detach:
             self.line(self._ending(outcome))
+            if not outcome.stopped:
+                self._results(chosen)
         return outcome.code
 
     def _leave(self, n_jobs: int) -> bool:
@@ -112,6 +120,16 @@ class RunScreen(Screen):
         shown = _Shown(self, plan, self._as_json)
         return recording.run(chosen, plan, means, shown.show, self._command)
 
+    def _results(self, chosen: Chosen) -> None:
+        if self._verbosity < 0:
+            return
+        table = summarise(results(chosen))
+        self.line(f"\nMean accuracy (%) on novel classes of {chosen.data}, * the highest of a setting")
+        self.line(f"{table.experiment.spent}\n")
+        self.line(means_text(table))
+        out = [] if chosen.out == Path(chosen.request.config.run.out) else ["--out", str(chosen.out)]
+        self.line(f"\nIntervals, comparisons, plots: {shlex.join(['bench', 'report', *out])}")
+
     def _ending(self, outcome: Outcome) -> str:
         """The last line of a run."""
         counts = {
@@ -125,7 +143,7 @@ class RunScreen(Screen):
             if outcome.cut_short or outcome.n_lost:
                 saved = "what was in hand is saved as it was a few seconds before, if at all"
             return f"stopped; {done}, {saved}. Go on with: {self._command}"
-        return f"{done}. Tables and plots: bench report"
+        return f"{done}."
 
 
 class _Shown:

@@ -83,6 +83,11 @@ class ImageSet:
         return splits.recognise(self._names_of_parts)
 
     @property
+    def has_pixels(self) -> bool:
+        """Whether these are images; False for what `outline.without_pixels` makes."""
+        return any(self.images.strides)
+
+    @property
     def standard_note(self) -> str:
         """The same in a sentence without a full stop, "" for other classes."""
         return self.standard.sentence() if self.standard else ""

@@ -83,11 +83,16 @@ class Chosen:
 
 
 def choose(
-    selection: Selection, progress: Callable[[str, int, int], None] | None = None, *, skip_unusable: bool = False
+    selection: Selection,
+    progress: Callable[[str, int, int], None] | None = None,
+    *,
+    skip_unusable: bool = False,
+    known: Callable[[str, int], ImageSet | None] | None = None,
 ) -> Chosen:
     """Resolve a selection; opens (and the first time prepares) the data set.
 
     progress: told what is being prepared, how much is done, of how much
+    known: from a data set as it is named and the side of its images (0: as stored) to what need not be opened
     skip_unusable: leave out variants whose packages are broken, as long as there are others
     Raises UsageError for what cannot be, NothingSelected where no cell matches.
     """
@@ -102,12 +107,17 @@ def choose(
     except UsageError as error:
         raise UsageError(f"{used or 'bench.toml'}: {error}") from None
     source = selection.data or config.data.source
-    images = open_images(source, cache_folder(), config.data.image_size or None, progress)
+    size = config.data.image_size
+
+    def opened(source: str) -> ImageSet:
+        return (known and known(source, size)) or open_images(source, cache_folder(), size or None, progress)
+
+    images = opened(source)
     novel_source = selection.novel_data or config.data.novel_source
     other = None
     if novel_source:
-        opened = open_images(novel_source, cache_folder(), config.data.image_size or None, progress)
-        other = opened if opened.fingerprint != images.fingerprint else None
+        novel = opened(novel_source)
+        other = novel if novel.fingerprint != images.fingerprint else None
     cells = [cell for cell in grids.cells(request, images, other) if matches(cell.name)]
     if not cells and not selection.expression:
         raise NothingSelected(f"[grids.{request.grid}] has these methods with its first seed alone")

@@ -6,31 +6,36 @@ from pathlib import Path
 
 from fewshot_bench.config import config_file, load
 from fewshot_bench.errors import NothingSelected, UsageError
-from fewshot_bench.experiment.choosing import choose
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.reports.claims_page import claims_page
 from fewshot_bench.results.collect import results
+from fewshot_bench.results.reading_back import choose_stored
 from fewshot_bench.tables.claims.file import SHIPPED, ClaimFile, parse_claims, shipped_claims
 from fewshot_bench.tables.claims.render import render_claims
 from fewshot_bench.tables.claims.section import ClaimError
-from fewshot_bench.tables.claims.verdicts import judge
+from fewshot_bench.tables.claims.verdicts import Judgement, judge
 from fewshot_bench.tables.papers import load_published
 from fewshot_bench.tables.parsing import ParseError, read_bytes
 
 
 def judged(file: Path | None, selection: Selection) -> tuple[set[str], Callable[[str], str]]:
     """The verdicts on the sentences of a file, by default the shipped one, and how they read in a format."""
-    published = load_published()
-    sentences = _sentences(file, selection.config, [table.id for table in published])
-    stored = results(choose(_narrowed(sentences, selection)), with_answers=True)
-    if not any(cell.episodes for cell in stored.cells):
-        raise NothingSelected("nothing that these claims speak of has results: `bench run` makes them")
-    found = judge(sentences, stored, published)
+    found = judgement(file, selection)
 
     def text(format_: str) -> str:
         return claims_page(found) if format_ == "html" else render_claims(found, format_)
 
     return {one.verdict for one in found.claims}, text
+
+
+def judgement(file: Path | None, selection: Selection) -> Judgement:
+    """Every sentence of a file held against what is stored."""
+    published = load_published()
+    sentences = _sentences(file, selection.config, [table.id for table in published])
+    stored = results(choose_stored(_narrowed(sentences, selection)), with_answers=True)
+    if not any(cell.episodes for cell in stored.cells):
+        raise NothingSelected("nothing that these claims speak of has results: `bench run` makes them")
+    return judge(sentences, stored, published)
 
 
 def _sentences(file: Path | None, config: Path | None, published: list[str]) -> ClaimFile:

@@ -5,10 +5,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from fewshot_bench.errors import NothingSelected, UsageError
-from fewshot_bench.experiment.choosing import choose
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.files import database_at
 from fewshot_bench.results.collect import results, stored_scores
+from fewshot_bench.results.reading_back import choose_stored
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.comparison_text import render_comparisons, render_ranking
 from fewshot_bench.tables.pairs import Comparison, compare, compare_variants
@@ -39,7 +39,7 @@ def _variants(first: str, second: str, format_: str, selection: Selection, margi
             raise UsageError(f"{name}: no such file")
     if selection.methods:
         raise UsageError(f"--method is not for `compare {first} {second}`: the two names are the methods")
-    chosen = choose(replace(selection, methods=(first, second)))
+    chosen = choose_stored(replace(selection, methods=(first, second)))
     comparisons = compare_variants(results(chosen, with_answers=True), first, second)
     if not any(c.n_episodes for c in comparisons):
         raise NothingSelected(f"{first} and {second} share no stored episode; `bench run` makes them")
@@ -83,7 +83,7 @@ def _narrowed(selection: Selection) -> Selection:
 
 
 def _ranks(format_: str, selection: Selection) -> str:
-    ranking = rank(summarise(results(choose(selection), with_answers=True)))
+    ranking = rank(summarise(results(choose_stored(selection), with_answers=True)))
     if ranking is None:
         raise NothingSelected(
             f"ranks need {FEWEST_SETTINGS} settings in which each of {FEWEST_VARIANTS} variants or more is done; "
@@ -109,7 +109,7 @@ def powered(
         raise UsageError(f"--margin {margin} must be above 0 and at most 100 percentage points")
     if not ALPHA < power < 1:
         raise UsageError(f"--power {power} must be between {ALPHA} and 1")
-    chosen = choose(replace(selection, methods=names) if names else selection)
+    chosen = choose_stored(replace(selection, methods=names) if names else selection)
     stored = results(chosen, with_answers=True)
     with_best = not (every or names)
     found = powers(stored, pairs_with_best(stored) if with_best else all_pairs(stored), margin / 100, power)

@@ -1,14 +1,17 @@
 """What is stored of a selection, as tables and plots."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fewshot_bench.data import open_images
 from fewshot_bench.data.describing import class_samples
-from fewshot_bench.errors import NothingSelected, UsageError
-from fewshot_bench.experiment.choosing import Chosen, choose
+from fewshot_bench.errors import BenchError, NothingSelected, UsageError
+from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.selection import Selection
-from fewshot_bench.files import write_whole
+from fewshot_bench.files import cache_folder, write_whole
 from fewshot_bench.results.collect import results
+from fewshot_bench.results.reading_back import choose_stored
 from fewshot_bench.tables.papers import load_published
 from fewshot_bench.tables.render import render
 from fewshot_bench.tables.scores import Results
@@ -47,7 +50,7 @@ def rendered(selection: Selection, format_: str) -> str:
 
 
 def _stored(selection: Selection) -> tuple[Chosen, Results]:
-    chosen = choose(selection)
+    chosen = choose_stored(selection)
     stored = results(chosen, with_answers=True, with_budgets=True)
     if all(cell.state == "missing" for cell in stored.cells):
         raise NothingSelected("nothing is stored of these cells: `bench run` makes results; no file was changed")
@@ -57,5 +60,11 @@ def _stored(selection: Selection) -> tuple[Chosen, Results]:
 def _samples(chosen: Chosen) -> list["ClassSample"]:
     from fewshot_bench.reports.contact_sheet import ClassSample  # draws, too
 
-    samples = class_samples(chosen.novel, chosen.request.split, SAMPLE_CLASSES, SAMPLE_IMAGES)
+    images = chosen.novel
+    if not images.has_pixels:
+        with suppress(BenchError):
+            images = open_images(chosen.novel_source or chosen.source, cache_folder(), images.images.shape[-1])
+    if not images.has_pixels or images.fingerprint != chosen.novel.fingerprint:
+        return []
+    samples = class_samples(images, chosen.request.split, SAMPLE_CLASSES, SAMPLE_IMAGES)
     return [ClassSample(*sample) for sample in samples]

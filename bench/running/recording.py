@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
+from fewshot_bench.data.outline import outline
 from fewshot_bench.errors import DatabaseError
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.plan import Plan, PlannedCell
@@ -85,6 +86,9 @@ def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None],
         writer = Writer(chosen.database, provenance)
         fetch = {"fetch": Reader(chosen.database).weights} if settings.weights == "database" else {}
         weights = Checkpoints(checkpoints(chosen.out), **fetch)
+        for source, images in ((chosen.source, chosen.images), (chosen.novel_source, chosen.other)):
+            if images:
+                writer.use_data_set(images.fingerprint, source, outline(images))
         recorder = _Recorder(chosen, plan, writer, weights)
         claims = Claims(chosen.database, writer.run_id)
         outcome = recorder.outcome

@@ -10,10 +10,12 @@ from typing import Any
 from fewshot_bench.errors import UsageError
 from fewshot_bench.results.exchange.long_facts import (
     CellFacts,
+    DataSetFacts,
     Facts,
     TrainingFacts,
     cell_facts,
     curve_points,
+    data_set_facts,
     training_facts,
 )
 from fewshot_bench.results.exchange.long_file import Field, read_rows
@@ -28,6 +30,7 @@ class Described:
     cells: dict[str, CellFacts] = field(default_factory=dict)
     trainings: dict[str, TrainingFacts] = field(default_factory=dict)
     curves: dict[str, list[Row]] = field(default_factory=dict)  # by training
+    data_sets: dict[str, DataSetFacts] = field(default_factory=dict)  # by fingerprint
 
     def add_cell(self, place: Field, value: Any, key: str | None = None) -> None:
         """Raises UsageError where it is another cell's, or said otherwise before."""
@@ -45,13 +48,16 @@ class Described:
         return found
 
     def add_unmeasured(self, place: Field) -> None:
-        """Cells and trainings of which there are no rows."""
+        """Cells and trainings of which there are no rows, and data sets."""
         both = Facts(place, place.json())
         for value in both.array("cells"):
             self.add_cell(place, value)
         for value in both.array("trainings"):
             key = self.add_training(place, value).key
             self.curves[key] = curve_points(place, value.get("curves", {}), key)
+        for value in both.array("data_sets"):
+            found = data_set_facts(place, value)
+            self.data_sets[found.fingerprint] = found
 
 
 def describe(path: Path, known: Snapshot) -> Described:

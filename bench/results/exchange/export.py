@@ -12,7 +12,7 @@ Columns (CSV: UTF-8, commas, a header; empty where there is nothing):
     cell_facts    JSON, on a cell's first row only: its identity, and how its results were made
     training_facts    JSON, on a cell's first row only: the identity and the cost of its training
     curves        JSON, on a training's first row only: its losses, {name: [[iteration, value], ...]}
-    unmeasured    JSON, on the file's first row only: failed cells, and trainings that no episode was tested with
+    unmeasured    JSON, on the file's first row only: failed cells, trainings that no episode was tested with, data sets
 
 Importing needs cell_key, number, episode_id, n_correct and n_queries, and the facts on any one row of a cell
 unless the database knows the cell.
@@ -29,6 +29,7 @@ from typing import Any, BinaryIO, NamedTuple
 from fewshot_bench.errors import NothingSelected, UsageError
 from fewshot_bench.experiment.selection import parse, place_of
 from fewshot_bench.results.origin import Origin, origin
+from fewshot_bench.results.store.schema import data_sets
 from fewshot_bench.results.store.snapshot import Snapshot, snapshot
 from fewshot_bench.results.store.whole import Row, StoredEpisode
 from fewshot_bench.tables.documents import csv_text
@@ -98,7 +99,9 @@ def _rows(database: Snapshot, cells: list[Row], trainings: dict[str, Row]) -> It
         for key, row in trainings.items()
         if key not in tested
     ]
-    unmeasured = {"cells": failed, "trainings": idle} if failed or idle else None
+    known = [_data_set_facts(row, origins) for row in database.all(data_sets).values()]
+    found = {"cells": failed, "trainings": idle, "data_sets": known}
+    unmeasured = found if any(found.values()) else None
     untold = set(tested)  # trainings whose curves are still to be written
     for cell in measured:
         training = trainings[cell["training_key"]]
@@ -143,6 +146,13 @@ def _cell_facts(cell: Row, origins: dict[int, Origin | None], episodes: list[Sto
         "identity": json.loads(cell["identity"]),
         "run": origins[cell["run_id"]],
         "runs": [[e.number, origins[e.run_id]] for e in changes],  # from which episode on which run made them
+    }
+
+
+def _data_set_facts(row: Row, origins: dict[int, Origin | None]) -> dict[str, Any]:
+    return {name: row[name] for name in ("fingerprint", "source")} | {
+        "outline": json.loads(row["outline"]),
+        "run": origins[row["run_id"]],
     }
 
 

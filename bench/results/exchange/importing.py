@@ -15,7 +15,7 @@ from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.records import n_right, unpack_answers
 from fewshot_bench.results.exchange.description import Described, describe
 from fewshot_bench.results.exchange.export import words_of
-from fewshot_bench.results.exchange.long_facts import CellFacts, TrainingFacts
+from fewshot_bench.results.exchange.long_facts import CellFacts, DataSetFacts, TrainingFacts
 from fewshot_bench.results.exchange.long_file import Field, LongFileRow, read_rows
 from fewshot_bench.results.origin import Origin, importing_run
 from fewshot_bench.results.provenance import Provenance
@@ -59,6 +59,7 @@ class _Loader:
 
     def load(self) -> None:
         self._scratch.add("trainings", list(self._trainings.values()))
+        self._scratch.add("data_sets", [self._data_set_row(facts) for facts in self._described.data_sets.values()])
         for points in self._described.curves.values():
             self._scratch.add("curves", points)
         self._load_episodes()
@@ -81,6 +82,10 @@ class _Loader:
         values = {name: value for name, value in facts.values.items() if name != "seed"}
         identity = json.dumps(facts.identity, sort_keys=True)
         return values | {"key": facts.key, "identity": identity, "run_id": self.run_id(facts.run)}
+
+    def _data_set_row(self, facts: DataSetFacts) -> Row:
+        named = {"fingerprint": facts.fingerprint, "source": facts.source, "name": facts.outline["name"]}
+        return named | {"outline": json.dumps(facts.outline, sort_keys=True), "run_id": self.run_id(facts.run)}
 
     def _load_episodes(self) -> None:
         episodes: list[Row] = []

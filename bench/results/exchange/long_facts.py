@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from fewshot_bench.results.exchange.long_file import LARGEST, Field
 from fewshot_bench.results.origin import Origin
-from fewshot_bench.results.store.shapes import CELL, FACTS, LONGEST, STATES, TRAINING, Check
+from fewshot_bench.results.store.shapes import CELL, FACTS, LONGEST, STATES, TRAINING, Check, data_set_outline
 from fewshot_bench.seeding import digest
 
 MOST = 2**63 - 1
@@ -80,6 +80,26 @@ def cell_facts(field: Field, value: Any) -> CellFacts:
         run=facts.origin("run"),
         runs=_runs(field, facts.array("runs")),
     )
+
+
+@dataclass(frozen=True)
+class DataSetFacts:
+    """What a file says of a data set."""
+
+    fingerprint: str
+    source: str
+    outline: dict[str, Any]
+    run: Origin | None
+
+
+def data_set_facts(field: Field, value: Any) -> DataSetFacts:
+    """Checks an entry of data_sets in the column unmeasured. Raises UsageError."""
+    facts = Facts(field, value)
+    fingerprint = facts.text("fingerprint")
+    if not 0 < len(fingerprint) <= 64:
+        field.wrong("fingerprint must be a SHA-256")
+    outlined = facts.checked("outline", data_set_outline)
+    return DataSetFacts(fingerprint, facts.text("source"), outlined, facts.origin("run"))
 
 
 def curve_points(field: Field, value: Any, training_key: str) -> list[dict[str, Any]]:

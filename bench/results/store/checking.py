@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Connection, Float, LargeBina
 
 from fewshot_bench.errors import DatabaseError
 from fewshot_bench.results.store.checksums import EDITED
-from fewshot_bench.results.store.schema import cells, metadata, runs, trainings
+from fewshot_bench.results.store.schema import VIEWS, cells, data_sets, metadata, runs, trainings
 from fewshot_bench.results.store.shapes import wrong_row
 
 LONGEST_BYTES = 2**24  # of any text or blob
@@ -46,7 +46,7 @@ def check(connection: Connection, where: str, revisions: Sequence[str]) -> None:
     """
     driver = connection.connection.driver_connection
     if not isinstance(driver, sqlite3.Connection):
-        for table in (runs, trainings, cells):
+        for table in (runs, trainings, cells, data_sets):
             for row in connection.execute(select(table)).mappings():
                 if found := wrong_row(table.name, {**row}):
                     raise DatabaseError(f"{where}: {table.name} {row[table.c[0].name]}, column {found[0]}: {found[1]}")
@@ -116,7 +116,8 @@ class _File:
         """Raise DatabaseError for what this program does not make: it might run when it is read."""
         known = name in metadata.tables or name == "alembic_version"
         plain_index = kind == "index" and (not sql or PLAIN_INDEX.fullmatch(" ".join(sql.split())))
-        if not (plain_index or name in OF_SQLITE or (known and is_plain_table(kind, sql))):
+        ours = kind == "view" and VIEWS.get(name) == sql
+        if not (plain_index or ours or name in OF_SQLITE or (known and is_plain_table(kind, sql))):
             what = f"the {kind} {name!r}, not one that this program makes"
             raise DatabaseError(f"{self._where}: it holds {what}: {EDITED}")
 

@@ -13,10 +13,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, insert, select, true, update
 
 from fewshot_bench.errors import DatabaseError
-from fewshot_bench.results.store.schema import answers, cells, census, curves, episodes, runs, trainings
+from fewshot_bench.results.store.schema import answers, cells, census, curves, data_sets, episodes, runs, trainings
 
 EDITED = "the file was damaged or edited; restore a copy of it, or take what is whole: bench db salvage"
-SEALED = (runs, trainings, cells)
+SEALED = (runs, trainings, cells, data_sets)
 Row = dict[str, Any]
 
 
@@ -107,8 +107,8 @@ def _united(before: str, keys: Sequence[str | int]) -> str:
     return f"{total:032x}"
 
 
-def recount(c: Connection) -> None:
-    """The sums of every training and cell, and the census, from the rows that are there."""
+def recount(c: Connection, counted: Iterable[Table] = SEALED) -> None:
+    """The sums of every training and cell, and the census of some tables, from the rows that are there."""
     for key in c.execute(select(trainings.c.key)).scalars().all():
         points = select(curves.c.iteration, curves.c.name, curves.c.value).where(curves.c.training_key == key)
         values = {"curves_sum": curves_sum("", c.execute(points).all())}
@@ -121,7 +121,7 @@ def recount(c: Connection) -> None:
         }
         c.execute(update(cells).where(cells.c.key == key).values(values))
     c.execute(delete(census))
-    for table in SEALED:
+    for table in counted:
         (key,) = table.primary_key.columns
         keys = c.execute(select(key)).scalars().all()
         c.execute(insert(census).values(name=table.name, n=len(keys), keys=_united("0", keys)))

@@ -22,7 +22,7 @@ from fewshot_bench.results.store.checking import LONGEST_BYTES, check
 from fewshot_bench.results.store.upgrading import migrate
 
 APPLICATION_ID = 0x46534231  # "FSB1", in SQLite's header: the file is a results database of ours
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")  # oldest to newest; the last is what `schema.py` describes
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")  # oldest to newest; the last is what `schema.py` describes
 WAIT_SECONDS = 30
 
 

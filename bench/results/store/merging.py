@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, insert, update
 from fewshot_bench.results.store.checksums import SEALED, recount, seal
 from fewshot_bench.results.store.comparing import ComparedCell, Comparison, compare
 from fewshot_bench.results.store.engine import explained, open_engine
-from fewshot_bench.results.store.schema import answers, cells, curves, episodes, runs, trainings
+from fewshot_bench.results.store.schema import answers, cells, curves, data_sets, episodes, runs, trainings
 from fewshot_bench.results.store.snapshot import Snapshot, snapshot
 from fewshot_bench.results.store.whole import Row
 
@@ -35,7 +35,7 @@ def merge(ours: str, theirs: str, *, dry_run: bool = False) -> Comparison:
         engine = open_engine(ours, write=True)
         with explained(ours), engine.begin() as connection:
             if connection.dialect.name != "sqlite":
-                connection.exec_driver_sql("LOCK TABLE runs, trainings, cells IN SHARE ROW EXCLUSIVE MODE")
+                connection.exec_driver_sql("LOCK TABLE runs, trainings, cells, data_sets IN SHARE ROW EXCLUSIVE MODE")
             here = Snapshot(ours, connection)
             found = compare(here, other)  # again: now nobody else can write
             if not found.forbidden:
@@ -47,7 +47,7 @@ class _Transfer:
     """Carries rows over; the numbers of runs are not theirs but ours."""
 
     def __init__(self, connection: Connection, ours: Snapshot, theirs: Snapshot) -> None:
-        self._c, self._theirs = connection, theirs
+        self._c, self._ours, self._theirs = connection, ours, theirs
         self._our_runs = {_content(row): row for row in ours.runs().values()}
         self._their_runs = theirs.runs()
         self._our_trainings = ours.trainings()
@@ -60,6 +60,10 @@ class _Transfer:
                 self._take_training(their_trainings[key], replace=state == "replaced")
         for cell in found.cells:
             self._take_cell(cell, their_cells[cell.key])
+        known = self._ours.all(data_sets)
+        for row in self._theirs.all(data_sets).values():
+            if row["fingerprint"] not in known:
+                self._insert(data_sets, [row | {"run_id": self._run_id(row["run_id"])}])
         recount(self._c)
         for table in SEALED:
             seal(self._c, table)

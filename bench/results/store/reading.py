@@ -10,11 +10,12 @@ from sqlalchemy import Connection, func, select
 
 from fewshot_bench.errors import DatabaseError, NothingSelected
 from fewshot_bench.experiment.records import Answers, EpisodeResult, StoredCell, StoredTraining
+from fewshot_bench.results.origin import origin
 from fewshot_bench.results.store import whole
 from fewshot_bench.results.store.checksums import EDITED
 from fewshot_bench.results.store.claiming import at_work
 from fewshot_bench.results.store.engine import refuse_folder
-from fewshot_bench.results.store.schema import cells, episodes, runs, trainings, weights
+from fewshot_bench.results.store.schema import cells, data_sets, episodes, runs, trainings, weights
 from fewshot_bench.results.store.snapshot import Snapshot
 from fewshot_bench.results.store.transactions import Database, transaction
 from fewshot_bench.results.store.whole import Row
@@ -77,6 +78,18 @@ class Reader(Database):
             )
             for key, row in Snapshot(self.where, c).all(cells).items()
         }
+
+    @transaction
+    def data_sets(self, c: Connection) -> list[dict[str, Any]]:
+        """What is stored of data sets (fingerprint, name, source, outline), that of the last run last."""
+        rows = sorted(Snapshot(self.where, c).all(data_sets).values(), key=lambda row: row["run_id"])
+        return [_plain(row) | {"outline": json.loads(row["outline"])} for row in rows]
+
+    @transaction
+    def run_commands(self, c: Connection) -> list[str]:
+        """How the results here were asked for, oldest first."""
+        made = [origin(row) for row in Snapshot(self.where, c).runs().values()]
+        return [one["command"] for one in made if one]
 
     @transaction
     def keys_by_label(self, c: Connection) -> dict[str, set[str]]:

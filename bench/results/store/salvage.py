@@ -15,13 +15,14 @@ from fewshot_bench.errors import DatabaseError
 from fewshot_bench.results.passwords import without_password
 from fewshot_bench.results.store import whole
 from fewshot_bench.results.store.checking import LONGEST_BYTES, check_values, is_plain_table
-from fewshot_bench.results.store.checksums import check_census, check_seal
+from fewshot_bench.results.store.checksums import SEALED, check_census, check_seal
 from fewshot_bench.results.store.engine import explained, open_engine, refuse_folder, sqlite_path
 from fewshot_bench.results.store.schema import (
     answers,
     cells,
     claims,
     curves,
+    data_sets,
     episodes,
     metadata,
     owners,
@@ -31,7 +32,7 @@ from fewshot_bench.results.store.schema import (
 from fewshot_bench.results.store.scratch import scratch
 from fewshot_bench.results.store.whole import Row, StoredEpisode
 
-TAKEN = (runs, trainings, cells, episodes, answers, curves)
+TAKEN = (runs, data_sets, trainings, cells, episodes, answers, curves)
 LOOKED_AT = (*TAKEN, owners, claims)
 
 
@@ -60,7 +61,7 @@ def examine(where: str) -> Examined:
         examination.found.damage.append(str(error))
     else:
         with explained(where), engine.connect() as connection, connection.begin():
-            for table in (runs, trainings, cells):
+            for table in SEALED:
                 keys = connection.execute(select(*table.primary_key.columns)).scalars().all()
                 examination.tried(check_census, connection, table, keys)
             if path is None:
@@ -110,6 +111,7 @@ class _Examination:
                 self.tried(check_seal, table, row)
         intact["runs"] = [row for row in rows["runs"] if self.tried(_check_run, row)]
         n_runs = {row["id"] for row in intact["runs"]}
+        intact["data_sets"] = [row for row in rows["data_sets"] if self.tried(_check_data_set, row, n_runs)]
         points = _grouped(rows["curves"], "training_key")
         for row in rows["trainings"]:
             if self.tried(_check_training, row, n_runs):
@@ -143,6 +145,12 @@ def _grouped(rows: list[Row], name: str) -> dict[str, list[Row]]:
 def _check_run(where: str, row: Row) -> None:
     _check_values(where, runs, [row])
     whole.check_run(where, row)
+
+
+def _check_data_set(where: str, row: Row, n_runs: set[int]) -> None:
+    _check_values(where, data_sets, [row])
+    check_seal(where, data_sets, row)
+    _check_runs(where, f"data set {row['name']}", {row["run_id"]}, n_runs)
 
 
 def _check_training(where: str, row: Row, n_runs: set[int]) -> None:

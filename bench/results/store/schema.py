@@ -117,6 +117,17 @@ weights = Table(  # finished ones, where `[run] weights` says that they travel i
     Column("content", LargeBinary, nullable=False),  # a file of safetensors
 )
 
+data_sets = Table(  # what results are of: enough to read them without the images
+    "data_sets",
+    metadata,
+    Column("fingerprint", String(64), primary_key=True),
+    Column("name", String(300), nullable=False),
+    Column("source", Text, nullable=False),  # as the last run named it
+    Column("outline", Text, nullable=False),  # JSON, see `data/outline.py`
+    Column("run_id", Integer, ForeignKey("runs.id"), nullable=False),  # the last run that used it
+    _sum("checksum"),
+)
+
 census = Table(  # how many rows there are, and their keys' exclusive or
     "census",
     metadata,
@@ -145,3 +156,18 @@ claims = Table(  # a unit of work that somebody is at
     Column("since", String(32), nullable=False),  # for people: ISO 8601, UTC
     _sum("checksum"),
 )
+
+# for pandas, DuckDB and Datasette; this program reads none of them
+VIEWS = {
+    "accuracy": (
+        "CREATE VIEW accuracy AS SELECT c.key AS cell_key, c.variant, c.n_way, c.n_shot, c.seed, c.label, "
+        "count(*) AS n_episodes, avg(1.0 * e.n_correct / e.n_queries) AS accuracy "
+        "FROM cells c JOIN episodes e ON e.cell_key = c.key "
+        "GROUP BY c.key, c.variant, c.n_way, c.n_shot, c.seed, c.label"
+    ),
+    "accuracy_by_episode": (
+        "CREATE VIEW accuracy_by_episode AS SELECT c.key AS cell_key, c.variant, c.n_way, c.n_shot, c.seed, c.label, "
+        "e.number, e.episode_id, 1.0 * e.n_correct / e.n_queries AS accuracy "
+        "FROM cells c JOIN episodes e ON e.cell_key = c.key"
+    ),
+}

@@ -10,6 +10,7 @@ from fewshot_bench.config import (
     MOST_PROCESSES,
     MOST_WAYS,
 )
+from fewshot_bench.data.outline import wrong_outline
 from fewshot_bench.settings import MOST, shown
 from fewshot_bench.tables.parsing import ParseError, parse_json
 
@@ -69,6 +70,11 @@ def _threads(value: Any) -> str:
     return "" if valid and 1 <= int(value) <= MOST_PROCESSES else f"must be from 1 to {MOST_PROCESSES}"
 
 
+def data_set_outline(value: Any) -> str:
+    """Of a data set, see `data/outline.py`."""
+    return _OUTLINE(value) or wrong_outline(value)
+
+
 def _facts(value: Any) -> str:
     if what := fields({}, {"threads": _threads})(value):
         return what
@@ -107,11 +113,24 @@ CELL = fields(
     },
     {"novel": text},
 )  # fmt: skip
+_OUTLINE = fields(
+    {
+        "name": text,
+        "note": text,
+        "family": lambda v: "" if v == "" else text(v),
+        "image_shape": lambda v: "" if isinstance(v, list) and len(v) == 3 and not list_of(whole(1, MOST_PIXELS))(v)
+        else "must be channels, height and width",
+        "class_names": list_of(text),
+        "runs": list_of(lambda v: "" if isinstance(v, list) else "must be pairs"),
+        "parts": lambda v: table(v) or next(filter(None, map(list_of(whole(0, MOST)), v.values())), ""),
+    },
+)  # fmt: skip
 FACTS: Check = _facts
 SHAPES: Mapping[tuple[str, str], Check] = {
     ("runs", "facts"): FACTS,
     ("trainings", "identity"): TRAINING,
     ("cells", "identity"): CELL,
+    ("data_sets", "outline"): data_set_outline,
 }
 
 

@@ -25,7 +25,16 @@ from fewshot_bench.results.store.checksums import (
     runs_sum,
     seal,
 )
-from fewshot_bench.results.store.schema import answers, cells, curves, episodes, runs, trainings, weights
+from fewshot_bench.results.store.schema import (
+    answers,
+    cells,
+    curves,
+    data_sets,
+    episodes,
+    runs,
+    trainings,
+    weights,
+)
 from fewshot_bench.results.store.transactions import Database, transaction
 
 if TYPE_CHECKING:  # reading results must not import torch
@@ -65,6 +74,13 @@ class Writer(Database):
     def end_run(self, c: Connection, exit_code: int) -> None:
         """Record how the run ended."""
         self._change(c, runs, self.run_id, {"ended_at": now(), "exit_code": exit_code})
+
+    @transaction
+    def use_data_set(self, c: Connection, fingerprint: str, source: str, outline: dict[str, Any]) -> None:
+        """Record what this run's results are of; outline: see `data/outline.py`."""
+        row = {"fingerprint": fingerprint, "source": source, "run_id": self.run_id}
+        _insert_row(c, data_sets, row | {"name": outline["name"], "outline": json.dumps(outline, sort_keys=True)})
+        self._change(c, data_sets, fingerprint, row)
 
     @transaction
     def start_training(self, c: Connection, training: Training) -> None:

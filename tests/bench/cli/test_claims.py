@@ -55,13 +55,16 @@ def write(run):
     return make
 
 
+SAID = "as in the last run: --grid=mine\n"
+
+
 def verdicts(ran):
     return [claim["verdict"] for claim in json.loads(ran.out)["claims"]]
 
 
 def test_a_file_of_ones_own_on_variants_of_ones_own(write, bench):
     ran = bench("claims", "--claims", write(("mine", "protonet"), ("protonet", "mine")), "--format", "json")
-    assert (ran.code, ran.err) == (0, "")
+    assert (ran.code, ran.err) == (0, SAID)
     for claim in json.loads(ran.out)["claims"]:
         assert not claim["missing"]  # though no grid has both
         assert [c["n_episodes"] for c in claim["comparisons"]] == [6, 6]
@@ -71,7 +74,7 @@ def test_a_file_of_ones_own_on_variants_of_ones_own(write, bench):
 def test_every_format_goes_to_stdout_or_a_file(kind, write, bench, run):
     file = write(("transfer", "protonet"))
     printed = bench("claims", "--claims", file, "--format", kind)
-    assert (printed.code, printed.err) == (0, "")
+    assert (printed.code, printed.err) == (0, SAID)
     assert bench("claims", "--claims", file, "--format", kind, "-o", "-").out == printed.out
     assert bench("claims", "--claims", file, "--format", kind, "-o", "deep/claims.x").code == 0
     assert (run.folder / "deep" / "claims.x").read_bytes().decode() == printed.out
@@ -148,8 +151,8 @@ def test_nothing_measured_is_nothing_to_judge(write, bench, run):
     run.add('[methods.slow]\nmethod = "transfer"\nlr = 0.1\n[methods.fast]\nmethod = "transfer"\nlr = 0.5\n')
     ran = bench("claims", "--claims", write(("slow", "fast")))
     assert ran.code == 5
-    assert ran.err.startswith("bench: error: nothing that these claims speak of has results")
-    assert ran.err.count("\n") == 1
+    assert ran.err.startswith(SAID + "bench: error: nothing that these claims speak of has results")
+    assert ran.err.count("\n") == 2
 
 
 def test_no_database(place, bench):

@@ -7,7 +7,7 @@ import resource
 import pytest
 
 from fewshot_bench.errors import UsageError
-from fewshot_bench.results.exchange.long_file import LONGEST_FIELD, LONGEST_LINE, REQUIRED, read_rows
+from fewshot_bench.results.exchange.long_file import LONGEST_LINE, REQUIRED, read_rows
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
@@ -37,6 +37,6 @@ def test_long_texts_that_a_parquet_file_repeats(tmp_path):
     parquet.write_table(pyarrow.table(dict.fromkeys(REQUIRED, repeated)), file, compression="zstd")
     assert file.stat().st_size < 100_000
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(UsageError, match=f"row 1: a text has more than {LONGEST_FIELD:,} letters"):
+    with pytest.raises(UsageError, match=f"from row 1: 200 rows have over {LONGEST_LINE:,} letters"):
         list(read_rows(file))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 << 10  # KiB; as rows these are 15 GB

@@ -1,0 +1,72 @@
+"""Cells that are only read, where their images need not be; and the results that come with the package."""
+
+import os
+from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from fewshot_bench.config import config_file, load
+from fewshot_bench.data import NAMED, ImageSet
+from fewshot_bench.data.outline import without_pixels
+from fewshot_bench.errors import NoResultsYet, OldSchema, UsageError, did_you_mean
+from fewshot_bench.experiment.choosing import Chosen, choose
+from fewshot_bench.experiment.selection import Selection
+from fewshot_bench.files import DATABASE, cache_folder, content_of, database
+from fewshot_bench.results.exchange.importing import merge_file
+from fewshot_bench.results.provenance import collect
+from fewshot_bench.results.store import Reader
+from fewshot_bench.results.store.engine import REVISIONS
+
+FOLDER = Path(str(files("fewshot_bench.tables"))) / "measured"
+
+
+def choose_stored(selection: Selection) -> Chosen:
+    """As `choose`; a data set that the database does not know is opened."""
+    out = selection.out or Path(load(config_file(selection.config)).run.out)
+    return choose(selection, known=lambda source, size: _known(database(out), source, size))
+
+
+def _known(where: str, source: str, size: int) -> ImageSet | None:
+    """The data set that was last called so, by its source or, where that is nothing here, by its own name."""
+    try:
+        stored = Reader(where).data_sets()
+    except (NoResultsYet, OldSchema):
+        return None
+    fitting = [row for row in stored if size in (0, row["outline"]["image_shape"][-1])]
+    named = [row for row in fitting if row["source"] == source]
+    if not named and source not in NAMED and not os.path.lexists(source):
+        named = [row for row in fitting if row["name"] == source]
+    return without_pixels(named[-1]["fingerprint"], named[-1]["outline"]) if named else None
+
+
+def last_command(where: str) -> str:
+    """The last `bench run` behind what is stored, as it was typed; empty where there is none."""
+    try:
+        commands = Reader(where).run_commands()
+    except (NoResultsYet, OldSchema):
+        return ""
+    return next((command for command in reversed(commands) if command.startswith("bench run")), "")
+
+
+def names() -> list[str]:
+    """What can be read so: NAME.toml has the settings, NAME-*.csv.xz the episodes."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def shipped(name: str) -> Selection:
+    """Configuration and folder of a shipped experiment; its database is made in the cache the first time.
+
+    Raises UsageError for a name of none.
+    """
+    if name not in names():
+        raise UsageError(f"--measured: there is no {name!r}: {did_you_mean(name, names())}")
+    episodes = sorted(FOLDER.glob(f"{name}-*.csv.xz"))
+    folder = cache_folder() / "measured" / "-".join([name, REVISIONS[-1], *(content_of(path)[:8] for path in episodes)])
+    if not (folder / DATABASE).exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder.parent) as made:
+            for path in episodes:
+                merge_file(path, str(Path(made) / DATABASE), collect(f"bench import {path.name}", "", 0, 0))
+            folder.mkdir(exist_ok=True)
+            (Path(made) / DATABASE).replace(folder / DATABASE)
+    return Selection(config=FOLDER / f"{name}.toml", out=folder)

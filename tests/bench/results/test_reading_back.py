@@ -1,0 +1,138 @@
+"""Results read where their images are not, and with no word but the folder that they are in."""
+
+import json
+import shutil
+import sqlite3
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.measured import DOCS, NAME, answer_page, results_page
+from fewshot_bench.data.images import ImageSet
+from fewshot_bench.data.outline import outline, without_pixels
+from fewshot_bench.experiment.episodes import Setting, bank
+from fewshot_bench.results.claims import judgement
+from fewshot_bench.results.collect import results
+from fewshot_bench.results.reading_back import choose_stored, names, shipped
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=30))
+def test_an_outline_is_all_but_the_pixels(class_ids):
+    images = ImageSet(
+        name="some", note="Some.", images=np.ones((len(class_ids), 3, 8, 8), dtype=np.uint8),
+        class_ids=np.array(class_ids, dtype=np.int64), class_names=tuple("abcde"),
+        parts={"train": (0, 1), "val": (2,), "test": (3, 4)}, fingerprint="f" * 64, family="characters",
+    )  # fmt: skip
+    read = without_pixels(images.fingerprint, json.loads(json.dumps(outline(images))))
+    assert images.has_pixels
+    assert not read.has_pixels
+    assert read.images.shape == images.images.shape
+    np.testing.assert_array_equal(read.class_ids, images.class_ids)
+    same = ("name", "note", "family", "class_names", "parts", "fingerprint")
+    assert [getattr(read, name) for name in same] == [getattr(images, name) for name in same]
+
+
+def test_episodes_of_an_outline_are_those_of_the_images(images):
+    read = without_pixels(images.fingerprint, outline(images))
+    drawn, again = (bank(one, "paper", 4, 3, 0).draw(0, Setting(4, 5, 3)) for one in (images, read))
+    assert drawn.id == again.id
+
+
+@pytest.fixture
+def elsewhere(run, photos, monkeypatch):
+    """The results without configuration, images and cache: as another machine has them."""
+    (run.folder / "mine.toml").write_text(
+        '[[claims]]\nid = "one"\nsentence = "Transfer wins."\nreading = "Transfer beats ProtoNet."\n'
+        'better = ["transfer"]\nworse = ["protonet"]\nways = [4]\nshots = [1]\n'
+    )
+    monkeypatch.setenv("BENCH_CACHE", str(run.folder / "empty"))
+    hidden = photos.with_name("hidden")
+    photos.rename(hidden)
+    yield run
+    hidden.rename(photos)
+
+
+def test_a_report_needs_no_images(elsewhere, bench):
+    ran = bench("report")
+    assert ran.code == 0, ran.err
+    assert "protonet" in (elsewhere.folder / "out" / "table.md").read_text(encoding="utf-8")
+    assert bench("data", "describe", "photos").code != 0  # the images are really not there
+    for command in (("compare",), ("power",)):
+        assert bench(*command).code in (0, 5), command
+
+
+def test_the_report_is_that_of_the_images(run, bench, photos, monkeypatch):
+    with_images = bench("report", "--format", "json").out
+    hidden = photos.with_name("hidden2")
+    photos.rename(hidden)
+    try:
+        monkeypatch.setenv("BENCH_CACHE", str(run.folder / "empty"))
+        assert bench("report", "--format", "json").out == with_images
+    finally:
+        hidden.rename(photos)
+
+
+def test_what_the_last_run_was_asked_is_read_where_nothing_else_is_named(place, bench):
+    place.add('[grids.mine]\nmethods = ["transfer"]\nways = [3]\nshots = [2]\nseeds = [0]\nbudget = "tiny"\n')
+    shutil.copy("bench.toml", "mine.toml")
+    (place.folder / "bench.toml").unlink()
+    ran = bench("run", "--config", "mine.toml", "--grid", "mine", "--out", "small")
+    assert ran.code == 0, ran.err
+    assert "bench report --out small" in ran.err
+    ran = bench("report", "--format", "markdown", "--out", "small")
+    assert ran.code == 0, ran.err
+    assert "as in the last run: --config=mine.toml --grid=mine" in ran.err
+    assert "2 shots" in ran.out
+    narrowed = bench("report", "--format", "csv", "--out", "small", "--shot", "7")
+    assert "missing" in narrowed.out or narrowed.code == 5
+    named = bench("report", "--format", "csv", "--out", "small", "--config", "mine.toml", "--grid", "tiny")
+    assert named.code == 5  # a grid that is named is not replaced
+    assert "last run" not in named.err
+
+
+def test_a_forged_outline_is_one_line(run, bench, reseal):
+    for outlined in ("{}", "[]", json.dumps({"runs": [[0, 10**12]]}), None):
+        database = run.folder / "out" / "results.sqlite"
+        with sqlite3.connect(database) as connection:
+            ((whole,),) = connection.execute("SELECT outline FROM data_sets")
+            forged = outlined or json.dumps(json.loads(whole) | {"runs": [[0, 10**12]]})
+            connection.execute("UPDATE data_sets SET outline = ?", [forged])
+        reseal(database)
+        ran = bench("report", "--format", "csv")
+        assert ran.code != 0
+        assert ran.err.count("\n") == 1
+        assert "data_sets" in ran.err
+        with sqlite3.connect(database) as connection:
+            connection.execute("UPDATE data_sets SET outline = ?", [whole])
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """The shipped results, read by the present code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("measured")))
+        patch.delenv("BENCH_DB", raising=False)
+        yield results(choose_stored(shipped(NAME)), with_answers=True), judgement(None, shipped(NAME))
+
+
+def test_shipped_results_are_those_of_the_present_code(measured):
+    assert names() == [NAME]
+    stored, _ = measured
+    assert {cell.seed for cell in stored.cells if cell.variant == "maml-mtl"} == {0, 1, 2}
+    missing = [cell for cell in stored.cells if cell.state != "done"]  # another key would be missing
+    assert [(cell.variant, cell.n_way, cell.n_shot) for cell in missing] == [("baseline++", 35, 100)]
+
+
+def test_the_pages_of_results_are_what_the_command_writes(measured):
+    assert (DOCS / "results.md").read_text(encoding="utf-8") == results_page(*measured)
+    assert (DOCS / "answer.md").read_text(encoding="utf-8") == answer_page(*measured)
+
+
+def test_no_other_results_are_shipped(bench, monkeypatch):
+    monkeypatch.delenv("BENCH_DB", raising=False)
+    ran = bench("report", "--measured", "nothing")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "miniimagenet-32" in ran.err
+    assert bench("report", "--measured", "miniimagenet-32", "--out", "x").code == 2
