@@ -24,6 +24,7 @@ from fewshot_bench.results.store.upgrading import migrate
 APPLICATION_ID = 0x46534231  # "FSB1", in SQLite's header: the file is a results database of ours
 REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")  # oldest to newest; the last is what `schema.py` describes
 WAIT_SECONDS = 30
+STOPPED_SECONDS = 120  # of a writer on a server, between two statements of a transaction
 
 
 def open_engine(where: str, *, write: bool) -> Engine:
@@ -139,7 +140,10 @@ def _server_engine(where: str, write: bool) -> Engine:
     level = "READ COMMITTED" if write else "REPEATABLE READ"
     # a server whose machine is gone says nothing: without these it would be listened to for hours
     silence = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "tcp_user_timeout": 60_000}
-    options = {n: value for n, value in silence.items() if n not in url.query and "psycopg" in url.drivername}
+    # and a writer that is stopped in a transaction would keep others out for as long
+    stopped = {"options": f"-c idle_in_transaction_session_timeout={1000 * STOPPED_SECONDS:.0f}"} if write else {}
+    options = silence | stopped if "psycopg" in url.drivername else {}
+    options = {name: value for name, value in options.items() if name not in url.query}
     try:
         return create_engine(url, poolclass=NullPool, isolation_level=level, connect_args=options)
     except (NoSuchModuleError, ModuleNotFoundError) as error:

@@ -18,7 +18,7 @@ from fewshot_bench.results.store.engine import explained, is_gone, open_engine
 
 LONGEST_PAUSE_SECONDS = 3.0
 # SQLSTATE of a server that shuts down, starts or has no connection left, and of two transactions in each other's way
-PASSING = ("08", "57P0", "53300", "40001", "40P01")
+PASSING = ("08", "57P0", "53300", "40001", "40P01", "25P03")
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -118,3 +118,22 @@ def test_curves_come_in_the_order_in_which_they_are_asked_for(where, make_traini
     keys = [training.key for training in made]
     for asked in (keys, keys[::-1]):
         assert list(Reader(where).curves(asked)) == asked
+
+
+def test_a_writer_that_is_stopped_in_a_transaction_loses_its_locks(where, cell, store_cell, provenance, monkeypatch):
+    monkeypatch.setattr("fewshot_bench.results.store.engine.STOPPED_SECONDS", 0.2)
+    stopped, other = Writer(where, provenance), Writer(where, provenance)
+    store_cell(stopped, many(2))
+    looked = []
+
+    @event.listens_for(stopped.engine, "after_cursor_execute")
+    def _stop(connection, cursor, statement, *_):
+        if "FOR UPDATE" in statement and not looked:
+            looked.append(statement)
+            time.sleep(0.6)
+            store_cell(other, many(4))  # would wait for as long as the first one is stopped
+
+    with patient(5, print):
+        store_cell(stopped, many(5))  # is told that it lost its locks, and begins again
+    assert looked
+    assert Reader(where).cells()[cell.key].n_episodes == 5
