@@ -25,7 +25,7 @@ LATEX = str.maketrans(
 _MARKDOWN = str.maketrans(
     {letter: f"\\{letter}" for letter in "\\`*_{}[]#|~$"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 )
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # the last four are wide forms of the first
 
 
 def one_line(value: object) -> str:
@@ -50,7 +50,7 @@ def markdown(value: object) -> str:
 
 def csv_text(value: str) -> str:
     """Text that a spreadsheet shows instead of computing: a leading apostrophe disarms formulas."""
-    return f"'{value}" if value.lstrip(" ").startswith(_FORMULA_STARTS) else value
+    return f"'{value}" if value.lstrip(" \xa0\u3000").startswith(_FORMULA_STARTS) else value
 
 
 @cache

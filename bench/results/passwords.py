@@ -8,8 +8,11 @@ from urllib.parse import unquote
 HIDDEN = "***"
 _SERVERS = r"(?:post ?gres|mysql|mariadb|oracle|mssql|cockroach|redshift)"
 _URL = re.compile(
-    rf"\s*(?:[^:/]*:///?|{_SERVERS}[\w+ .-]*:/*|(?:{_SERVERS}[\w+.-]*\W+)?(?=[^:@/\s]+:[^@/]*@))", re.IGNORECASE
+    rf"\s*(?:jdbc:)?(?:[^:/]*:///?|{_SERVERS}[\w+ .-]*:/*|(?://|{_SERVERS}[\w+.-]*\W+)?(?=[^:@/\s]+:[^@/]*@)"
+    r"|(?=.*\b(?:password|passwd|pwd)\s*=))",  # a list of pairs, as drivers take it
+    re.IGNORECASE,
 )
+_PASSWORD = re.compile(r"(\w*(?:password|passwd|pwd)\s*=\s*)('[^']*'|[^\s'&;]+)", re.IGNORECASE)
 _NO_PORT = re.compile(r":(?!\d+$|[\da-fA-F:.]*\]).*")  # what stands in the place of a port
 _SECRET_KEY = re.compile(r"pass|pwd|secret|token|key", re.IGNORECASE)
 
@@ -23,10 +26,10 @@ def without_password(where: str) -> str:
     """A path as it is; of a URL scheme, host, port and database: no user, no query."""
     scheme, user, host, query = _parts(where)
     if not is_url(where) or (where.lower().startswith("sqlite") and not user):
-        return where
+        return _PASSWORD.sub(rf"\1{HIDDEN}", where)
     place, slash, name = host.partition("/")
     user, query = f"{HIDDEN}@" if user else "", f"?{HIDDEN}" if query else ""
-    return scheme + user + _NO_PORT.sub(f":{HIDDEN}", place) + slash + name + query
+    return _PASSWORD.sub(rf"\1{HIDDEN}", scheme + user + _NO_PORT.sub(f":{HIDDEN}", place) + slash + name + query)
 
 
 def command_without_passwords(command: str) -> str:
@@ -55,9 +58,10 @@ def secrets_of(where: str) -> list[str]:
     _, user, host, query = _parts(where)
     pairs = (pair.partition("=") for pair in query.split("&"))
     found = {value for key, _, value in pairs if _SECRET_KEY.search(key)}
+    found |= {value.strip("'") for _, value in _PASSWORD.findall(unquote(where))}
     if ":" in user:
         password = user.partition(":")[2]
-        found |= {user, password, *(part for part in re.split("[@/?]", password) if len(part) > 3)}
+        found |= {user, password, *(part for part in re.split(r"[@/?#:%\s]", password) if len(part) > 3)}
     found |= {part[1:] for part in _NO_PORT.findall(host.partition("/")[0])}
     found |= {unquote(secret) for secret in found}
     return sorted((secret for secret in found if secret), key=len, reverse=True)

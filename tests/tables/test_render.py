@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewshot_bench.tables import documents
+from fewshot_bench.tables.documents import csv_text
 from fewshot_bench.tables.papers import STATEMENT, load_published
 from fewshot_bench.tables.render import CSV_COLUMNS, FORMATS, render, render_published
 from fewshot_bench.tables.summary import summarise
@@ -160,6 +161,8 @@ def test_csv_disarms_formulas(hostile):
     rows = csv_rows(hostile)
     assert {row["variant"] for row in rows} >= {"'=cmd()", "new\n\nline"}
     assert rows[0]["reason"].startswith("'=1+1")
+    assert [csv_text(text)[0] for text in ("\uff1d1", "\u3000=1", " \xa0-1", "@a", "+1")] == ["'"] * 5
+    assert csv_text("1-1") == "1-1"
 
 
 def test_json_holds_every_seed(make_results):

@@ -160,7 +160,7 @@ def _tar_streams(archive: Path, select: Select, max_member_bytes: int) -> Iterat
         with tarfile.open(fileobj=capped, mode="r|", tarinfo=_ShortHeaders, encoding="utf-8") as tar:
             count = 0
             while member := tar.next():
-                tar.members.clear()  # which would keep all
+                tar.members.clear()  # type: ignore[attr-defined]  # which would keep all
                 count += 1
                 if count > MAX_MEMBERS:
                     raise DataError(f"{archive} holds more than {MAX_MEMBERS:,} members")
@@ -218,11 +218,9 @@ class _ShortHeaders(tarfile.TarInfo):
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         try:
             member = super().frombuf(buf, encoding, errors)
-        except tarfile.EOFHeaderError:
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
-        except (
-            tarfile.HeaderError
-        ) as error:  # behind the first member tarfile passes over it, and over all that follows
+        except tarfile.HeaderError as error:  # behind the first member tarfile passes over it, and all that follows
             raise tarfile.ReadError(str(error)) from None
         if member.type in _LONG_HEADERS and member.size > MAX_HEADER_BYTES:
             raise tarfile.ReadError(f"a header of {member.size:,} bytes")

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from fewshot_bench.data.format import Entries, hidden, stamp
+from fewshot_bench.data.format import Entries, Tree, hidden, stamp
 from fewshot_bench.data.labels import LISTS, MAX_LIST_BYTES, Listing, Row
 from fewshot_bench.data.readers.archive_trees import Archive, below_images, listed_members
 from fewshot_bench.data.readers.archives import SUFFIXES, is_archive
@@ -168,7 +168,7 @@ class FolderWithArchive(Folder):
         yield from listed_members(self._archive, listing, below_images)
 
 
-def unknown_layout(tree: Folder | Archive) -> str:
+def unknown_layout(tree: Tree) -> str:
     """What a message says of a folder or an archive in no known layout, and what to name where one folder is in it."""
     found, way = tree.entries(), ""
     if len(found.folders) == 1:

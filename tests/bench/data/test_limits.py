@@ -23,6 +23,7 @@ from fewshot_bench.data.readers import (
     parquet_file,
 )
 from fewshot_bench.errors import DataError
+from fewshot_bench.results.exchange import long_file
 
 PAGE = Path(__file__).parents[3] / "docs" / "data.md"
 
@@ -54,6 +55,9 @@ ROWS = {
     ),
     "a file of CIFAR-100": size(cifar100.MAX_FILE_BYTES),
     "a download": f"{size(downloads.MAX_BYTES)}, an hour",
+    "a text in a table for `bench import`; a line of it": (
+        f"{long_file.LONGEST_FIELD:,}; {long_file.LONGEST_LINE - 1:,} letters"
+    ),
     "memory": f"{size(guarded.MEMORY_BYTES)} and twice the largest file",
     "processor time": f"{guarded.CPU_SECONDS} s and {guarded.CPU_SECONDS_A_GIB} s a GiB of files",
     "images, as they are kept": size(guarded.OUTPUT_BYTES),

@@ -31,6 +31,14 @@ URLS = {
     "postgresql:me:hunter2": "postgresql:me:***",
     "sqlite+pysqlcipher://:hunter2@/file": "sqlite+pysqlcipher://***@/file",
     "https://me:hunter2@h": "https://***@h",
+    "//me:hunter2@h/db": "//***@h/db",
+    "jdbc:postgresql://h/db?user=me&password=hunter2": "jdbc:postgresql://h/db?***",
+    "host=h user=me password=hunter2": "host=h user=me password=***",
+    "DRIVER={x};PWD=hunter2": "DRIVER={x};PWD=***",
+    "postgresql://h/db;password=hunter2": "postgresql://h/db;password=***",
+    "postgresql://h/db?options=-c%20password%3Dhunter2": "postgresql://h/db?***",
+    "sqlite:///x?password=hunter2": "sqlite:///x?password=***",
+    "postgresql://me:a#hunter2@h/db": "postgresql://***@h/db",
 }
 
 

@@ -4,6 +4,7 @@ import gzip
 import io
 import lzma
 import tarfile
+from collections.abc import Callable
 from itertools import product
 
 import pytest
@@ -138,7 +139,7 @@ def test_a_tar_that_ends_before_its_last_member_is_refused(tmp_path, suffix, fau
         "a damaged header": whole[:third] + b"X" + whole[third + 1 :],
         "zeros in place of a header": whole[:third] + bytes(tarfile.BLOCKSIZE) + whole[third + tarfile.BLOCKSIZE :],
     }[fault]
-    pack = {".tar": bytes, ".tar.gz": gzip.compress, ".tar.xz": lzma.compress}[suffix]
-    (archive := tmp_path / f"set{suffix}").write_bytes(pack(changed))
+    pack: dict[str, Callable[[bytes], bytes]] = {".tar": bytes, ".tar.gz": gzip.compress, ".tar.xz": lzma.compress}
+    (archive := tmp_path / f"set{suffix}").write_bytes(pack[suffix](changed))
     with pytest.raises(DataError, match=rf"set{suffix} is a damaged or incomplete archive \({reason}\)"):
         _members(archive)
