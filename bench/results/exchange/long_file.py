@@ -147,11 +147,11 @@ def _parquet_rows(path: Path) -> Iterator[LongFileRow]:
         _checked_header(path, [str(name) for name in names])
         with parquet.ParquetFile(path, read_dictionary=names) as file:  # a text that is repeated is there once
             for batch in file.iter_batches(ROWS):
-                if (
-                    sum(_letters(column) for column in batch.columns if isinstance(column, DictionaryArray))
-                    > LONGEST_LINE
-                ):
-                    raise UsageError(f"{path}, from row {number + 1}: {ROWS} rows have over {LONGEST_LINE:,} letters")
+                letters = sum(_letters(column) for column in batch.columns if isinstance(column, DictionaryArray))
+                if letters >= LONGEST_LINE:
+                    raise UsageError(
+                        f"{path}, from row {number + 1}: {ROWS} rows have {LONGEST_LINE:,} letters or more"
+                    )
                 for row in batch.to_pylist():
                     number += 1
                     fields = {

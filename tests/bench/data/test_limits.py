@@ -55,8 +55,8 @@ ROWS = {
     ),
     "a file of CIFAR-100": size(cifar100.MAX_FILE_BYTES),
     "a download": f"{size(downloads.MAX_BYTES)}, an hour",
-    "a text in a table for `bench import`; a line of it": (
-        f"{long_file.LONGEST_FIELD:,}; {long_file.LONGEST_LINE - 1:,} letters"
+    f"a line of a table for `bench import`, or {long_file.ROWS} rows of a Parquet file": (
+        f"{long_file.LONGEST_LINE - 1:,} letters"
     ),
     "memory": f"{size(guarded.MEMORY_BYTES)} and twice the largest file",
     "processor time": f"{guarded.CPU_SECONDS} s and {guarded.CPU_SECONDS_A_GIB} s a GiB of files",
