@@ -130,7 +130,7 @@ def _edits(engine: Engine, rng: random.Random) -> Iterator[Change]:
     for table in metadata.sorted_tables:
         with engine.connect() as c:
             rows = [dict(row) for row in c.execute(select(table)).mappings()]
-        for column in table.columns:
+        for column in table.columns if rows else ():
             row = rng.choice(rows)
             new = row | {column.name: _other(row[column.name], column)}
             name = f"{table.name}.{column.name} = {str(new[column.name])[:40]!r}"

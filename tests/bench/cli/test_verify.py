@@ -67,7 +67,7 @@ def test_more_episodes_make_a_table_stale(run, bench):
     ran = bench("verify", "table.tex")
     assert ran.code == 3
     found = re.search(r"stale: transfer 4-way 1-shot shows .*, the database now has (.*) \(9 episodes\)", ran.out)
-    assert found[1] in bench("report", "--format", "markdown", "--method", "transfer").out
+    assert found[1] in bench("report", "--format", "markdown", "--budget", "tiny", "--method", "transfer").out
     assert "1 stale" in ran.out
 
 

@@ -15,6 +15,7 @@ from fewshot_bench.methods.transfer import Transfer
 from fewshot_bench.replay import rebuild
 from fewshot_bench.results.store import Reader
 from fewshot_bench.results.store.checksums import episodes_sha256
+from fewshot_bench.seeding import digest
 
 N_QUERIES = 4 * 3
 
@@ -189,11 +190,38 @@ def test_another_version_of_the_code_cannot_repeat_it(run, bench, monkeypatch):
     assert "commit " in ran.err or "fewshot-bench " in ran.err
 
 
-def test_a_method_with_another_setting_cannot_repeat_it(run, bench, change):
+@pytest.fixture
+def trained_otherwise(change):
+    """Make a cell's training one of another identity, with the keys that follow from it; returns the cell's."""
+
+    def otherwise(place, key, identity):
+        facts = Reader(str(place.database)).cell(key)
+        training_key = digest(identity)[:16]
+        cell_identity = facts.cell["identity"] | {"training": training_key}
+        cell_key = digest(cell_identity)[:16]
+        for statement, *values in (
+            ("UPDATE trainings SET key = ?, identity = ?, method = ? WHERE key = ?",
+             training_key, json.dumps(identity), identity["method"], facts.training["key"]),
+            ("DELETE FROM cells WHERE training_key = ? AND key != ?", facts.training["key"], key),
+            ("UPDATE cells SET key = ?, identity = ?, training_key = ? WHERE key = ?",
+             cell_key, json.dumps(cell_identity), training_key, key),
+            ("UPDATE episodes SET cell_key = ? WHERE cell_key = ?", cell_key, key),
+            ("UPDATE answers SET cell_key = ? WHERE cell_key = ?", cell_key, key),
+            ("UPDATE curves SET training_key = ? WHERE training_key = ?", training_key, facts.training["key"]),
+            ("DELETE FROM episodes WHERE cell_key NOT IN (SELECT key FROM cells)",),
+            ("DELETE FROM answers WHERE cell_key NOT IN (SELECT key FROM cells)",),
+        ):  # fmt: skip
+            change(place, statement, *values)
+        return cell_key
+
+    return otherwise
+
+
+def test_a_method_with_another_setting_cannot_repeat_it(run, bench, trained_otherwise):
     key = key_of(run, "mine")
     identity = Reader(str(run.database)).cell(key).training["identity"]
     for changed in ({"settings": {}}, {"settings": identity["settings"] | {"momentum": 1}}, {"method": "gone"}):
-        change(run, "UPDATE trainings SET identity = ? WHERE method = 'protonet'", json.dumps(identity | changed))
+        key = trained_otherwise(run, key, identity | changed)
         ran = bench("replay", key)
         assert (ran.code, "this code cannot repeat mine-4w1s-s0" in ran.err) == (5, True), ran.err
 

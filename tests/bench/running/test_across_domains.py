@@ -41,7 +41,7 @@ def test_trainings_are_shared_and_the_episodes_are_those_of_the_other_set(run, b
         "rows"
     ]
     key = rows[0]["cells"][0]["seeds"][0]["key"]
-    assert key not in bench("report", "--method", "protonet", "--format", "json").out
+    assert key not in bench("report", "--grid", "tiny", "--method", "protonet", "--format", "json").out
     sampler = bank(open_images(str(others), cache), "paper", 4, 3, 0)
     stored = Reader(str(run.database)).episodes([key])[key]
     assert [e.episode_id for e in stored] == [sampler.draw(i, Setting(4, 1, 3)).id for i in range(6)]
