@@ -28,7 +28,7 @@ from benchmarks.data import origin
 from benchmarks.postgresql import server
 from benchmarks.soak.little import Little
 from benchmarks.soak.record import Row, markdown, render
-from benchmarks.soak.rows import ROWS, TENTH, Soak
+from benchmarks.soak.rows import ROWS, Soak
 from benchmarks.soak.victim import Victim
 
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2): whose parent was killed becomes our child, so that its time is known
@@ -71,11 +71,11 @@ def _processor_seconds() -> float:
 
 
 def run(names: list[str], share: float, seed: int, *, write: bool) -> list[Row]:
-    """Fill the rows, two at a time where it is worth it."""
+    """Fill the rows, two at a time."""
     about, command = origin(), shlex.join(["python", "-m", "benchmarks.soak", *sys.argv[1:]])
     machine = f"{about['machine']['processor']}, {about['machine']['cores']} cores"
     known = {"command": command, "machine": machine} | {name: about[name] for name in ("commit", "measured_at", "load")}
-    lanes = [[name for name in lane if name in names] for lane in (LANES if share >= TENTH else [ROWS])]
+    lanes = [[name for name in lane if name in names] for lane in LANES]
     lanes = [lane for lane in lanes if lane]
     with ProcessPoolExecutor(len(lanes), mp_context=multiprocessing.get_context("fork")) as pool:
         filling = pool.map(partial(fill, share=share, seed=seed, write=write, origin=known), lanes)
