@@ -108,7 +108,7 @@ def reading_options(command: F) -> Callable[..., Any]:
     @functools.wraps(command)
     def wrapped(*, selection: Selection, measured: str | None, **given: Any) -> Any:
         databases = given.get("names") and all(Path(name).exists() for name in given["names"])
-        if not databases:  # these say themselves what they hold
+        if measured or not databases:  # these say themselves what they hold
             selection = _read_back(selection, measured)
         return command(selection=selection, **given)
 
@@ -118,12 +118,11 @@ def reading_options(command: F) -> Callable[..., Any]:
 def _read_back(selection: Selection, measured: str | None) -> Selection:
     from fewshot_bench.results.reading_back import last_command, shipped  # takes long to import
 
-    return _measured(selection, shipped(measured)) if measured else _as_in(last_command, selection)
-
-
-def _measured(selection: Selection, found: Selection) -> Selection:
-    if selection.out or selection.config or os.environ.pop("BENCH_DB", None):
+    if not measured:
+        return _as_in(last_command, selection)
+    if selection.out or selection.config or "BENCH_DB" in os.environ:
         raise click.UsageError("--measured has settings and a database of its own: leave out --out, --config, BENCH_DB")
+    found = shipped(measured)  # takes seconds the first time
     return dataclasses.replace(selection, config=found.config, out=found.out)
 
 
