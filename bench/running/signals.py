@@ -5,9 +5,10 @@ from types import FrameType
 
 
 class StopOnSignal:
-    """Ctrl-C, SIGTERM or SIGHUP once: stop at the next safe point. Twice: at once; what was stored is safe anyway.
+    """Ctrl-C, SIGTERM or SIGHUP: stop at the next safe point. Ctrl-C after that: at once; what was stored is safe anyway.
 
-    More of them do not disturb that: who was asked twice is ending its worker processes.
+    More of them do not disturb that: who was asked twice is ending its worker processes. Nor does another SIGTERM or
+    SIGHUP, since `timeout`, `scancel` and a closing terminal send theirs to the process and to its group.
     """
 
     def __init__(self) -> None:
@@ -36,6 +37,6 @@ class StopOnSignal:
     def _note(self, number: int, _: FrameType | None) -> None:
         if self.signal is None:
             self.signal = number
-        elif not self._twice:
+        elif number == signal.SIGINT and not self._twice:
             self._twice = True
             raise KeyboardInterrupt

@@ -38,10 +38,12 @@ def test_a_worker_goes_on_when_what_it_said_is_recorded(monkeypatch):
     working.join()
 
 
-def test_whoever_asks_more_than_twice_does_not_disturb_the_end():
+def test_only_ctrl_c_hurries_the_end_and_only_once():
+    """`timeout` and `scancel` ask a process twice, by itself and by its group."""
     stop = StopOnSignal()
     with stop:
-        os.kill(os.getpid(), signal.SIGTERM)
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGHUP):
+            os.kill(os.getpid(), number)
         assert stop.exit_code == 143
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)

@@ -203,11 +203,11 @@ class Slurm:
         """Send what the cluster sends before a time limit."""
         self.command("scancel", f"--signal={signal}", "--batch", "--state=RUNNING", *self.numbers())
 
-    def begin_now(self) -> str:
-        """Do not wait the two minutes that Slurm gives a job that was queued again; returns what is said of jobs."""
-        for number in self.numbers():
-            self.command("scontrol", "update", f"JobId={number}", "StartTime=now")
-        return self.command("squeue", "--noheader", "--format=%i %j %T %r %S")
+    def begin_now(self) -> None:
+        """Do not wait the two minutes that Slurm gives a job that was queued again."""
+        number = wait_for(lambda: self.command("squeue", "--noheader", "--format=%r %i").partition("BeginTime ")[2])
+        time.sleep(2)  # begun in the second in which it ended, its credential counts as revoked
+        self.command("scontrol", "update", f"JobId={number.split()[0]}", "StartTime=now")
 
     def scripts(self) -> str:
         """What jobs consist of."""

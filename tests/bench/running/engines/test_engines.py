@@ -114,7 +114,7 @@ def test_jobs_are_left_known_and_cancelled(elsewhere, bench, cluster, local, wai
     assert "jobs:      2 wait or run: bench-" in bench("status", *elsewhere).out
     assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if PASSWORD.encode() in read(path)]
     assert PASSWORD not in cluster.scripts()
-    wait_for(has_begun)
+    assert wait_for(has_begun)
     assert bench("cancel", *elsewhere).err == "2 jobs are told to end\n"
     wait_for(lambda: not at_work())
     wait_for(lambda: "jobs:" not in bench("status", *elsewhere).out)
@@ -140,7 +140,8 @@ def test_a_preempted_job_saves_and_goes_on(elsewhere, bench, cluster, local, wai
     [first] = at_work()
     cluster.tell_jobs("USR1")
     wait_for(lambda: not at_work())
-    wait_for(lambda: cluster.begin_now() and at_work(first))
+    cluster.begin_now()
+    wait_for(lambda: at_work(first))
     assert [*Path("out/checkpoints").glob("*.partial")]
     assert bench("run", *LONG, *elsewhere).code == 0
     assert rows() == local(*LONG)
