@@ -12,7 +12,8 @@ from benchmarks.soak.victim import Hit, Victim
 MOMENTS = ("step", "checkpoint", "record", "any")  # any: from outside, after a while
 MOST = {"step": 24, "checkpoint": 28, "record": 380}  # how often a run passes each, about
 OF_A_WORKER = {"step": 6, "checkpoint": 8}
-OF_A_MIGRATION = {"0002": 46, "0003": 6}  # writes from this revision on; the first one kept no answers
+# writes from each revision on, about; the first one kept no answers
+OF_A_MIGRATION = {"0002": 54, "0003": 18, "0004": 14, "0005": 12}
 LIFE = 6  # kills before a run is let through to its end
 ON_WRITE = ("checkpoint", "record", "migration")
 KILLED = (0, 4, -9)  # exit codes; 4: of a run whose worker was killed twice at one unit
