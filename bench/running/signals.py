@@ -5,7 +5,7 @@ from types import FrameType
 
 
 class StopOnSignal:
-    """Ctrl-C, SIGTERM or SIGHUP: stop at the next safe point. Ctrl-C after that: at once; what was stored is safe anyway.
+    """Ctrl-C, SIGTERM or SIGHUP: stop at the next safe point. Ctrl-C after that: at once; what is stored is safe.
 
     More of them do not disturb that: who was asked twice is ending its worker processes. Nor does another SIGTERM or
     SIGHUP, since `timeout`, `scancel` and a closing terminal send theirs to the process and to its group.
