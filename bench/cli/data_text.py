@@ -114,7 +114,7 @@ def checked(source: str, image_size: int | None, split: str | None, *, as_json: 
     wanted = [Setting(way, shot, n_query) for way in grid.ways for shot in grid.shots]
     found = [
         published_classes(images),
-        *copies(images, name, files.names),
+        *copies(images, images.split(name), files.names),
         blank_images(images, files.names),
         *([turned_images(files)] if files.names else []),
         class_sizes(images, name, wanted, Setting(training.way, training.shot, training.query)),

@@ -1,13 +1,13 @@
 """Which pictures of a data set stand where they must not: in a base and a novel class, or in two classes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_bench.data.duplicates import Pictures, contents, find_pictures
-from fewshot_bench.data.images import ImageSet
+from fewshot_bench.data.images import ClassSplit, ImageSet
 from fewshot_bench.tables.alarms.alarm import Alarm, Check
 from fewshot_bench.tables.wording import counted
 
@@ -24,12 +24,29 @@ class Twins:
     equal: bool  # to the byte
 
 
-def copies(images: ImageSet, split_name: str, names: Sequence[str] = ()) -> tuple[Check, Check, Check]:
+def across(images: ImageSet, other: ImageSet, split_name: str) -> tuple[ImageSet, ClassSplit]:
+    """The base classes of one data set and the novel ones of another, as one to look for copies in."""
+    split, sides = images.split(split_name), ((images, "base"), (other, "novel"))
+    pixels, class_ids, names, kinds = [], [], [], []
+    for of, kind in sides:
+        classes = getattr(of.split(split_name), kind)
+        members = [of.images_of_class[c] for c in classes]
+        pixels.append(of.images[np.concatenate(members)])
+        class_ids += [np.full(len(own), len(names) + n) for n, own in enumerate(members)]
+        kinds.append(tuple(range(len(names), len(names) + len(classes))))
+        names += [f"{of.name}/{of.class_names[c]}" for c in classes]
+    joined = replace(
+        images, images=np.concatenate(pixels), class_ids=np.concatenate(class_ids), class_names=tuple(names), parts={}
+    )
+    return joined, replace(split, base=kinds[0], novel=kinds[1])
+
+
+def copies(images: ImageSet, split: ClassSplit, names: Sequence[str] = ()) -> tuple[Check, Check, Check]:
     """Pictures in a base and a novel class of a split; in two classes of a kind; twice in a novel class (a note).
 
     names: of the image files, where there are such
     """
-    split, pictures = images.split(split_name), find_pictures(images.images)
+    pictures = find_pictures(images.images)
     is_base, is_novel = (np.isin(images.class_ids, classes) for classes in (split.base, split.novel))
     leaked, mixed, repeated = [], [], []
     for members in _groups(pictures.picture):

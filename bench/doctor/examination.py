@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from fewshot_bench.doctor import models
-from fewshot_bench.doctor.copies import copies
+from fewshot_bench.doctor.copies import across, copies
 from fewshot_bench.errors import NoResultsYet
 from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.selection import Selection
@@ -25,8 +25,10 @@ def examined(selection: Selection, control: bool, say: Say) -> tuple[list[Check]
     say: is told what is looked at, as it may take long
     """
     chosen = choose(selection)
-    say(f"looking for copies among {len(chosen.images.images):,} images")
-    found = list(copies(chosen.images, chosen.request.split))
+    name, images = chosen.request.split, chosen.images
+    images, split = across(images, chosen.other, name) if chosen.other else (images, images.split(name))
+    say(f"looking for copies among {len(images.images):,} images")
+    found = list(copies(images, split))
     stored = _of_results(chosen)
     if stored:
         found += [*stored, *_of_models(chosen, control, say)]

@@ -3,6 +3,7 @@
 import io
 import os
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from fewshot_bench.data import open_images
 from fewshot_bench.data.duplicates import find_pictures
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.doctor.copies import copies
+from fewshot_bench.doctor.copies import across, copies
 
 REAL_DATA = os.environ.get("BENCH_REAL_DATA")
 
@@ -55,6 +56,10 @@ def image_set(images: np.ndarray, class_ids: list[int]) -> ImageSet:
     return ImageSet("set", "", images, np.array(class_ids), ("ant", "bee", "cow", "dog"), parts, "set")
 
 
+def of_split(images: ImageSet, name: str):
+    return copies(images, images.split(name))
+
+
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_changed_copy_is_the_same_picture_but_not_the_same_content(change):
     images = pictures(50)
@@ -96,7 +101,7 @@ def test_a_picture_in_a_base_and_a_novel_class_rings():
     class_ids = [0] * 10 + [1] * 10 + [2] * 10 + [3] * 10
     images[25] = images[4]
     images[33] = changed(images[12], as_jpeg)
-    leaks, mixes, repeats = copies(image_set(images, class_ids), "paper")
+    leaks, mixes, repeats = of_split(image_set(images, class_ids), "paper")
     (alarm,) = leaks.alarms
     assert (alarm.kind, alarm.where) == ("copies of base images", "split paper")
     assert alarm.text == (
@@ -106,7 +111,7 @@ def test_a_picture_in_a_base_and_a_novel_class_rings():
     assert mixes.alarms == ()
     assert repeats.notes == ()
     # with `ravi`, cow is no class at all
-    assert copies(image_set(images, class_ids), "ravi")[0].alarms[0].text.startswith("1 of 10 images")
+    assert of_split(image_set(images, class_ids), "ravi")[0].alarms[0].text.startswith("1 of 10 images")
 
 
 def test_a_picture_in_two_classes_of_a_kind_rings_and_one_twice_in_a_class_is_told():
@@ -114,7 +119,7 @@ def test_a_picture_in_two_classes_of_a_kind_rings_and_one_twice_in_a_class_is_to
     class_ids = [0] * 10 + [1] * 10 + [2] * 10 + [3] * 10
     images[15], images[38] = images[5], images[20]  # ant and bee, cow and dog
     images[27], images[8] = images[26], images[7]  # in cow, which is told, and in ant, which does no harm
-    leaks, mixes, repeats = copies(image_set(images, class_ids), "paper")
+    leaks, mixes, repeats = of_split(image_set(images, class_ids), "paper")
     assert leaks.alarms == ()
     assert "4 images stand in two base classes or in two novel ones (4 equal to the byte)" in mixes.alarms[0].text
     assert "ant[5] = bee[5]" in mixes.alarms[0].text
@@ -126,13 +131,25 @@ def test_a_picture_in_two_classes_of_a_kind_rings_and_one_twice_in_a_class_is_to
 def test_many_copies_are_counted_and_a_few_are_named():
     images = pictures(40)
     images[20:30] = images[:10]
-    (alarm,) = copies(image_set(images, [0] * 20 + [2] * 20), "paper")[0].alarms
+    (alarm,) = of_split(image_set(images, [0] * 20 + [2] * 20), "paper")[0].alarms
     assert alarm.text.startswith("10 of 20 images")
     assert alarm.text.endswith("cow[2] = ant[2], ...")
 
 
+def test_a_picture_that_was_trained_on_in_another_data_set_rings():
+    class_ids = [0] * 10 + [1] * 10 + [2] * 10 + [3] * 10
+    ours, theirs = pictures(40), pictures(40, seed=1)
+    theirs[25] = ours[4]  # cow there, ant here
+    theirs[3] = ours[3]  # a base class there: nobody is tested on it
+    joined = across(image_set(ours, class_ids), replace(image_set(theirs, class_ids), name="theirs"), "paper")
+    leaks, mixes, _ = copies(*joined)
+    assert "1 of 20 images of novel classes stand in a base class, too (1 equal" in leaks.alarms[0].text
+    assert leaks.alarms[0].text.endswith(f"theirs/cow[5] = {image_set(ours, class_ids).name}/ant[4]")
+    assert mixes.alarms == ()
+
+
 def test_clean_data_is_silent(images):
-    found = copies(images, "paper")
+    found = of_split(images, "paper")
     assert [check.alarms + check.notes for check in found] == [()] * 3
     assert {check.looked_at for check in found} == {"720 images"}
 

@@ -29,7 +29,7 @@ def others(tmp_path_factory):
     return photographs(tmp_path_factory.mktemp("others"), "L")
 
 
-def test_trainings_are_shared_and_the_episodes_are_those_of_the_other_set(run, bench, others, cache):
+def test_trainings_are_shared_and_the_episodes_are_those_of_the_other_set(run, bench, photos, others, cache):
     done = bench("run", "-q", "--novel-data", str(others), "--method", "protonet")
     assert done.code == 0, done.err
     found = results(run.database, methods="protonet")
@@ -47,6 +47,12 @@ def test_trainings_are_shared_and_the_episodes_are_those_of_the_other_set(run, b
     assert [e.episode_id for e in stored] == [sampler.draw(i, Setting(4, 1, 3)).id for i in range(6)]
     again = bench("run", "-n", "--novel-data", str(others), "--method", "protonet")
     assert "2 done" in again.out + again.err
+    looked = bench("doctor", "--novel-data", str(others), "--method", "protonet")
+    assert looked.code == 0, looked.err
+    ours, theirs = open_images(str(photos), cache), open_images(str(others), cache)
+    base, novel = ours.split("paper").base, theirs.split("paper").novel
+    n = np.isin(ours.class_ids, base).sum() + np.isin(theirs.class_ids, novel).sum()
+    assert f"among {n:,} images" in looked.err
     assert bench("replay", key).out.splitlines()[-1].startswith("identical")
 
 
