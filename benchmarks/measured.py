@@ -6,7 +6,11 @@ python -m benchmarks.measured          writes both, and the plot of the answer
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
+from benchmarks import known_duplicates
+from benchmarks.known_duplicates import Duplicate
+from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.reports.canvas import to_png
 from fewshot_bench.reports.plots import accuracy_against_shots
 from fewshot_bench.results.claims import judgement
@@ -36,8 +40,8 @@ CONTROLS = (
 )
 
 
-def results_page(stored: Results, judged: Judgement) -> str:
-    """The whole page."""
+def results_page(stored: Results, judged: Judgement, chosen: Chosen) -> str:
+    """The whole page. chosen: the cells that are stored"""
     e, seeds = stored.experiment, ", ".join(map(str, stored.seeds))
     devices = sorted({cost.device for cost in stored.trainings if cost.device})
     n_episodes = sum(len(cell.episodes) for cell in stored.cells)
@@ -77,6 +81,10 @@ def results_page(stored: Results, judged: Judgement) -> str:
             *_differences(stored, [(a, b, f"{a} − {b}") for a, b, _ in CONTROLS]),
             "",
             *[f"- {a} − {b}: {what}." for a, b, what in CONTROLS],
+            "",
+            "## Known duplicates",
+            "",
+            *_duplicates(chosen),
             "",
             "## Cost",
             "",
@@ -119,6 +127,35 @@ def _sentences(judged: Judgement) -> Iterable[str]:
     for one in judged.claims:
         said, _, counts = words.measured(one, judged).partition(": ")
         yield f"| “{one.claim.sentence}” | {one.claim.reading} | {said} | {counts} |"
+
+
+def _duplicates(chosen: Chosen) -> list[str]:
+    """Which images, and what the cells are without them."""
+    duplicates = known_duplicates.known(NAME)
+    by_setting: dict[str, list[float]] = {}
+    for cell, (every, rest) in known_duplicates.without(chosen, duplicates).items():
+        by_setting.setdefault(str(cell.setting), []).append(100 * (rest - every))
+    base = [duplicate for duplicate in duplicates if duplicate.kind == "base"]
+    return [
+        f"{len(base)} of the {sum(len(chosen.novel.images_of_class[c]) for c in chosen.novel.split('paper').novel):,} "
+        f"images of novel classes show the picture of a base class's image, too, and "
+        f"{len(duplicates) - len(base)} that of another novel image (at 84×84 pixels; `bench data check`, "
+        "`python -m benchmarks.known_duplicates`). As class[number]: "
+        f"{', '.join(_pair(duplicate) for duplicate in duplicates)}.",
+        "",
+        "The same cells without the answers to these queries, percentage points more (they stay in the support):",
+        "",
+        "| | " + " | ".join(by_setting) + " |",
+        "|:---|" + "---:|" * len(by_setting),
+        *(
+            f"| {what} | " + " | ".join(f"{of(changes):+.3f}" for changes in by_setting.values()) + " |"
+            for what, of in (("lowest of the cells", min), ("mean", fmean), ("highest", max))
+        ),
+    ]
+
+
+def _pair(duplicate: Duplicate) -> str:
+    return " = ".join(f"{name}[{number}]" for name, number in (duplicate.image, *duplicate.others))
 
 
 def _costs(stored: Results) -> list[str]:
@@ -193,9 +230,10 @@ SHOWN = ("transfer", "transfer-logistic", "protonet", "maml", "maml-mtl", "repti
 
 def main() -> None:
     """Write the pages."""
-    stored = results(choose_stored(shipped(NAME)), with_answers=True)
+    chosen = choose_stored(shipped(NAME))
+    stored = results(chosen, with_answers=True)
     judged = judgement(None, shipped(NAME))
-    (DOCS / "results.md").write_text(results_page(stored, judged), encoding="utf-8")
+    (DOCS / "results.md").write_text(results_page(stored, judged, chosen), encoding="utf-8")
     (DOCS / "answer.md").write_text(answer_page(stored, judged), encoding="utf-8")
     shown = results(choose_stored(replace(shipped(NAME), methods=SHOWN)))
     (DOCS / PLOT).write_bytes(to_png(accuracy_against_shots(summarise(shown))))

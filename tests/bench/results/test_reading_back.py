@@ -3,12 +3,14 @@
 import json
 import shutil
 import sqlite3
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.known_duplicates import known, without
 from benchmarks.measured import DOCS, NAME, answer_page, results_page
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.data.outline import outline, without_pixels
@@ -114,12 +116,13 @@ def measured(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("measured")))
         patch.delenv("BENCH_DB", raising=False)
-        yield results(choose_stored(shipped(NAME)), with_answers=True), judgement(None, shipped(NAME))
+        chosen = choose_stored(shipped(NAME))
+        yield results(chosen, with_answers=True), judgement(None, shipped(NAME)), chosen
 
 
 def test_shipped_results_are_those_of_the_present_code(measured):
     assert names() == [NAME]
-    stored, _ = measured
+    stored, _, _ = measured
     assert {cell.seed for cell in stored.cells if cell.variant == "maml-mtl"} == {0, 1, 2}
     missing = [cell for cell in stored.cells if cell.state != "done"]  # another key would be missing
     assert [(cell.variant, cell.n_way, cell.n_shot) for cell in missing] == [("baseline++", 35, 100)]
@@ -127,7 +130,20 @@ def test_shipped_results_are_those_of_the_present_code(measured):
 
 def test_the_pages_of_results_are_what_the_command_writes(measured):
     assert (DOCS / "results.md").read_text(encoding="utf-8") == results_page(*measured)
-    assert (DOCS / "answer.md").read_text(encoding="utf-8") == answer_page(*measured)
+    assert (DOCS / "answer.md").read_text(encoding="utf-8") == answer_page(*measured[:2])
+
+
+def test_known_duplicates_are_novel_images_and_the_rest_is_what_is_stored(measured):
+    stored, _, chosen = measured
+    duplicates, novel = known(NAME), set(chosen.novel.split("paper").novel)
+    assert {chosen.novel.class_names.index(duplicate.image[0]) for duplicate in duplicates} <= novel
+    means = {cell.key: np.mean([e.accuracy for e in cell.episodes]) for cell in stored.cells if cell.episodes}
+    some = replace(chosen, cells=[cell for cell in chosen.cells if cell.key in means][:40])
+    assert {cell.key: every for cell, (every, _) in without(some, []).items()} == pytest.approx(
+        {cell.key: means[cell.key] for cell in some.cells}
+    )
+    assert all(every == rest for every, rest in without(some, []).values())
+    assert any(every != rest for every, rest in without(some, duplicates).values())
 
 
 def test_no_other_results_are_shipped(bench, monkeypatch):
