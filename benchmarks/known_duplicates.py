@@ -17,7 +17,7 @@ from fewshot_bench.data.duplicates import find_pictures
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.episodes import bank
 from fewshot_bench.experiment.identity import Cell
-from fewshot_bench.experiment.records import unpack_answers
+from fewshot_bench.experiment.records import Answers, unpack_answers
 from fewshot_bench.files import cache_folder
 from fewshot_bench.results.reading_back import FOLDER
 from fewshot_bench.results.store import Reader
@@ -65,7 +65,7 @@ def without(chosen: Chosen, duplicates: Iterable[Duplicate]) -> dict[Cell, tuple
 
 
 def _accuracies(
-    images: ImageSet, cell: Cell, answers: dict[int, bytes], left_out: NDArray[np.int64]
+    images: ImageSet, cell: Cell, answers: dict[int, Answers], left_out: NDArray[np.int64]
 ) -> tuple[float, float]:
     setting = cell.setting
     sampler = bank(images, cell.split, setting.n_way, setting.n_query, cell.bank_seed)

@@ -27,7 +27,8 @@ class Twins:
 def across(images: ImageSet, other: ImageSet, split_name: str) -> tuple[ImageSet, ClassSplit]:
     """The base classes of one data set and the novel ones of another, as one to look for copies in."""
     split, sides = images.split(split_name), ((images, "base"), (other, "novel"))
-    pixels, class_ids, names, kinds = [], [], [], []
+    pixels, class_ids, kinds = [], [], []
+    names = list[str]()
     for of, kind in sides:
         classes = getattr(of.split(split_name), kind)
         members = [of.images_of_class[c] for c in classes]
