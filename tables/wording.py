@@ -34,9 +34,16 @@ def percent(fraction: float | None) -> str:
     return "" if fraction is None else f"{100 * fraction:.2f}"
 
 
-def accuracy(mean: float | None, half_width: float | None) -> str:
-    """ "31.91 ± 2.00", in percent; empty without a mean."""
-    return percent(mean) + ("" if half_width is None else f" ± {percent(half_width)}")
+def accuracy(mean: float | None, half_width: float | None, interval: Sequence[float] | None = None) -> str:
+    """ "31.91 ± 2.00", or "99.33 (97.20–99.92)" where the interval is not around the mean; in percent, or empty."""
+    return f"{percent(mean)} {reach(half_width, interval)}".strip()
+
+
+def reach(half_width: float | None, interval: Sequence[float] | None) -> str:
+    """ "± 2.00", or "(97.20–99.92)"; empty for None."""
+    if interval:
+        return "({}–{})".format(*map(percent, interval))
+    return "" if half_width is None else f"± {percent(half_width)}"
 
 
 def points(fraction: float | None) -> str:

@@ -40,11 +40,14 @@ def scored(*counts, n_queries=75):
 
 @given(fractions)
 def test_interval_is_scipys_t_interval(values):
-    mean, half_width = over_episodes(np.array(values), 0.0)
+    mean, half_width, interval = over_episodes(np.array(values), 1 / 75)
     assert sample(values).mean == mean == pytest.approx(statistics.fmean(values), abs=1e-12)
-    error = stats.sem(values, ddof=1)
-    expected = stats.t.ppf(0.975, len(values) - 1) * error
-    assert half_width == pytest.approx(expected, abs=1e-9)
+    expected = stats.t.ppf(0.975, len(values) - 1) * max(stats.sem(values, ddof=1), 1 / 75 / (12 * len(values)) ** 0.5)
+    if interval:
+        assert 2 * expected > min(mean, 1 - mean) or mean * (1 - mean) * 75 * len(values) < 40
+        assert 0 <= interval[0] <= mean <= interval[1] <= 1
+    else:
+        assert half_width == pytest.approx(expected, abs=1e-9)
     assert sample(values).deviation == pytest.approx(np.std(values, ddof=1), abs=1e-12)
 
 
@@ -56,7 +59,7 @@ def test_order_of_episodes_does_not_matter(values, random):
 
 def test_one_episode_has_no_interval_and_none_has_no_mean():
     assert sample([0.4]) == Sample(0.4, None, 1)
-    assert over_episodes(np.array([0.4]), 0.1) == (0.4, None)
+    assert over_episodes(np.array([0.4]), 0.1) == (0.4, None, None)
     with pytest.raises(ValueError, match="at least one"):
         sample([])
 
@@ -75,7 +78,7 @@ def test_one_cell_has_one_interval_wherever_it_is_printed(counts, make_results):
     """Also where no episode differs from another: what is left is the rounding to one query, not 0.00."""
     results = replaced(make_results(("maml",), ((5, 1),)), "maml", 5, 1, episodes=scored(*counts))
     cell = only(results, "maml", 5, 1)
-    assert accuracy_of(scored(*counts)) == accuracy(cell.mean, cell.half_width) + " %"
+    assert accuracy_of(scored(*counts)) == accuracy(cell.mean, cell.half_width, cell.interval) + " %"
     assert (cell.half_width or 1) > 0.0
 
 
