@@ -24,6 +24,21 @@ def counted(things: Sized | int, one: str, several: str = "") -> str:
     return f"{n} {one if n == 1 else several or one + 's'}"
 
 
+def conflict(n_cells: int, n_same_weights: int, where: str) -> str:
+    """That one experiment has two results, as `bench merge` finds them; empty for none.
+
+    n_same_weights: of these, cells that were tested with weights known to be the same
+    """
+    if not n_cells:
+        return ""
+    weights = f", {n_same_weights} of them with the same weights" if n_same_weights else ""
+    return (
+        f"{counted(n_cells, 'cell')} with one key, so of one experiment, {'has' if n_cells == 1 else 'have'} other "
+        f"answers in {where}{weights}: a conflict, as `bench merge` says. No seed explains it; `bench replay` tells "
+        "which of the two can be repeated."
+    )
+
+
 def span(low: int, high: int) -> str:
     """ "600", or "5 to 600"."""
     return f"{low}" if low == high else f"{low} to {high}"
