@@ -33,7 +33,7 @@ class Needed:
     difference: float  # a fraction
     n_episodes: int | None  # None where no number of them is enough
     answer: Answer
-    between: tuple[int | None, int | None]  # 5 and 95 %: n_episodes as so few stored episodes let it be
+    between: tuple[int | None, int | None]  # 5 and 95 %: n_episodes with each error as it may be
     n_seeds: int | None  # with the stored episodes; None with one seed, or where no number of them is enough
     seconds: float | None  # of testing both variants in the episodes that are missing; None where not known
 
@@ -57,7 +57,7 @@ class PairPower:
     difference: float | None = None  # as measured; what follows is None, too, where it could not be
     deviation: float | None = None  # of one episode's difference, averaged over the seeds
     seed_error: float | None = None  # the standard error that no number of episodes lowers; None with one seed
-    visible: float | None = None  # the smallest true difference that n_episodes show with the power asked for
+    detectable: float | None = None  # the smallest true difference that n_episodes show with the power asked for
     shown: bool = False  # whether the measured one is significant already
     power: float | None = None  # to show a true difference of the margin with n_episodes
     for_margin: Needed | None = None
@@ -142,7 +142,7 @@ def _power(
         scope=estimate.scope,
         deviation=math.sqrt(n * (estimate.here.error**2 - (lasting.error**2 if lasting else 0.0))),
         seed_error=lasting.error if lasting else None,
-        visible=smallest_difference(estimate, power, alpha),
+        detectable=smallest_difference(estimate, power, alpha),
         shown=estimate.p_value() <= alpha,
         power=power_of(estimate, margin, alpha),
         for_margin=needed(margin),
