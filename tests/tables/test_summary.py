@@ -66,11 +66,11 @@ def test_one_episode_has_no_interval_and_none_has_no_mean():
 
 def test_cell_by_hand(make_results):
     results = make_results(("maml",), ((5, 1),))
-    cell = only(replaced(results, "maml", 5, 1, episodes=scored(15, 30, 45)), "maml", 5, 1)
+    cell = only(replaced(results, "maml", 5, 1, episodes=scored(28, 30, 32)), "maml", 5, 1)
     assert cell.mean == pytest.approx(0.4)
     assert cell.n_episodes == 3
-    # sd = 0.2, t(0.975, 2) = 4.302653 (a printed t table)
-    assert cell.half_width == pytest.approx(4.302653 * 0.2 / math.sqrt(3), rel=1e-6)
+    # sd = 2 of 75, t(0.975, 2) = 4.302653 (a printed t table)
+    assert cell.half_width == pytest.approx(4.302653 * 2 / 75 / math.sqrt(3), rel=1e-6)
 
 
 @pytest.mark.parametrize("counts", [(15, 30, 45), (20, 20, 20), (75, 75), (0, 0, 0), (31,)])

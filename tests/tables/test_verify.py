@@ -525,7 +525,7 @@ def test_the_list_of_every_cell(make_results):
     text = rendered(results, ".html") + render_cells(summarise(results))
     assert check(text, ".html", results).findings == ()
     (row,) = re.findall(r"<tr id=\"maml-5-way-1-shot\".*?</tr>", text)
-    cells = re.findall(r"<td>[\d.]+</td>", row)
+    cells = re.findall(r"<td>[±\d. ]+</td>", row)
     for cell, column in zip(cells, ("accuracy", "n", "sd", "sampler"), strict=True):
         changed = text.replace(row, row.replace(cell, "<td>9.99</td>", 1))
         assert found(changed, ".html", results) == [("edited", f"{column} of maml 5-way 1-shot in the list of cells")]

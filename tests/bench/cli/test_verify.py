@@ -220,6 +220,13 @@ EDITS = {
     "caption": (r"n = 6 episodes a cell", "n = 600 episodes a cell", "the section 'Accuracy', after"),
     "note": (r"it covers the sampler only", "it covers everything", "the section 'Accuracy', after"),
     "bold": (r'class="done best"', 'class="done"', r"(transfer|protonet) 4-way [15]-shot shows .*, what is stored"),
+    "bolder": (
+        r'(class="done" [^>]*>)(<a .*?</a>)',
+        r"\1<b>\2</b>",
+        r"\w+ 4-way [15]-shot shows .* in bold, what is stored",
+    ),
+    "section": (r"<section>", "<section><h2>Summary</h2><p>Ours wins.</p></section><section>", "the section 'Summary'"),
+    "cost row": (rf"({COSTS}.*?)(</tbody>)", r"\1<tr><th>ours</th><td>0</td></tr>\2", "a row of the table of cost"),
     "data": (rf"({LISTED}(?:.*?<td>){{5}})[\d.]+", r"\g<1>0.01", "data of transfer 4-way 5-shot in the list"),
     "key": (rf"({LISTED}.*?<code>)..", r"\g<1>zz", "keys of transfer 4-way 5-shot in the list"),
     "cost": (rf"({COSTS}.*?<td>0</td>.*?<td>)\d+", r"\g<1>99", "iterations of .* in the table of cost"),
