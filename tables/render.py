@@ -16,8 +16,9 @@ from fewshot_bench.tables.summary import Cell, Row, Table
 
 JSON_SCHEMA = 1  # raise it when a reader of the JSON must change
 CSV_COLUMNS = (
-    "variant", "n_way", "n_shot", "seeds", "mean", "deviation", "half_width", "data_half_width", "seed_half_width",
-    "n_episodes", "state", "reason", "chance", "disjoint_episodes", "best", "near_best", "keys", "rule", "low", "high",
+    "variant", "n_way", "n_shot", "seeds", "mean", "deviation", "half_width", "low", "high", "data_half_width",
+    "seed_half_width", "n_episodes", "state", "reason", "chance", "disjoint_episodes", "best", "near_best", "keys",
+    "rule",
 )  # fmt: skip
 # what a template may say of tables, cells and published values
 SPELLING = MappingProxyType(

@@ -227,7 +227,7 @@ EDITS = {
     ),
     "section": (r"<section>", "<section><h2>Summary</h2><p>Ours wins.</p></section><section>", "the section 'Summary'"),
     "cost row": (rf"({COSTS}.*?)(</tbody>)", r"\1<tr><th>ours</th><td>0</td></tr>\2", "a row of the table of cost"),
-    "data": (rf"({LISTED}(?:.*?<td>){{5}})[\d.]+", r"\g<1>0.01", "data of transfer 4-way 5-shot in the list"),
+    "data": (rf"({LISTED}(?:.*?<td>){{5}})[^<]+", r"\g<1>0.01", "data of transfer 4-way 5-shot in the list"),
     "key": (rf"({LISTED}.*?<code>)..", r"\g<1>zz", "keys of transfer 4-way 5-shot in the list"),
     "cost": (rf"({COSTS}.*?<td>0</td>.*?<td>)\d+", r"\g<1>99", "iterations of .* in the table of cost"),
     "provenance": (r"<dt>data set</dt><dd>", "<dt>data set</dt><dd>mini", "the section 'Provenance', after"),

@@ -77,9 +77,10 @@ def test_a_dry_run_imports_nothing(filled, bench, tmp_path):
     assert json.loads(bench("import", "all.csv", "--json").out)["proof"]["n_copied"] == 11
 
 
-@pytest.mark.usefixtures("run")
+@pytest.mark.usefixtures("place")
 def test_episodes_that_the_data_say_are_others_are_refused(bench, read, write):
     """The outline is in the file, or in the database; without one nothing can be said."""
+    assert bench("run", "-q", "--method", "protonet").code == 0
     assert bench("export", "-o", "all.csv").code == 0
     rows = read("all.csv")
     assert bench("import", "all.csv", "--out", "again").code == 0
