@@ -193,26 +193,23 @@ def cell_of(scores: list[CellScore]) -> Cell:
     by_episode = values.mean(axis=0) if values.size else np.empty(0)
     step = quantum(scores, [score.seed for score in scores])
     n_answers = by_episode.size / (step * len(scores)) if step else 0.0  # seeds answer the same queries
-    mean, half_width, interval = (None, None, None)
-    data, of_seeds = (None, None), (None, None)
-    if by_episode.size:
-        mean, half_width, interval = over_episodes(by_episode, step, len(scores))
-        data = _for_new_classes(scores, by_episode[None], n_answers)
-        of_seeds = _reach(of_seeds_and_episodes(values, step), n_answers) if len(values) > 1 else of_seeds
+    shown = over_episodes(by_episode, step, len(scores)) if by_episode.size else (None, None, None)
+    data = _for_new_classes(scores, by_episode[None], n_answers) if by_episode.size else (None, None)
+    of_seeds = _reach(of_seeds_and_episodes(values, step), n_answers) if len(values) > 1 else (None, None)
     return Cell(
         variant=scores[0].variant,
         n_way=scores[0].n_way,
         n_shot=scores[0].n_shot,
         state=state,
         reason=reason,
-        mean=mean,
+        mean=shown[0],
         deviation=float(np.std(by_episode, ddof=1)) if by_episode.size > 1 else None,
-        half_width=half_width,
+        half_width=shown[1],
         data_half_width=data[0],
         seed_half_width=of_seeds[0],
         n_episodes=by_episode.size,
         seeds=seeds,
-        interval=interval,
+        interval=shown[2],
         data_interval=data[1],
         seed_interval=of_seeds[1],
     )

@@ -126,8 +126,8 @@ def _by_budget(
                 seen = sum(trainings[cell.training.key].images_seen for cell in held) // len(held)
                 complete = shown.state == "done" and len(held) == len(places[place])
                 same_rule = all(cell.adaptation == rules[place] for cell in held)
-                accuracy = shown.mean, shown.half_width, complete, same_rule, shown.interval
-                found.append(BudgetScore(budget, *place, seen, *accuracy))
+                half, interval = shown.half_width, shown.interval
+                found.append(BudgetScore(budget, *place, seen, shown.mean, half, complete, same_rule, interval))
     return tuple(sorted(found, key=lambda score: (score.images_seen, score.variant, score.n_way, score.n_shot)))
 
 
