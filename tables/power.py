@@ -35,6 +35,7 @@ class Needed:
     answer: Answer
     between: tuple[int | None, int | None]  # 5 and 95 %: n_episodes with each error as it may be
     n_seeds: int | None  # with the stored episodes; None with one seed, or where no number of them is enough
+    seeds_between: tuple[int | None, int | None]  # likewise
     seconds: float | None  # of testing both variants in the episodes that are missing; None where not known
 
 
@@ -130,11 +131,13 @@ def _power(
     def needed(difference: float) -> Needed:
         enough = episodes_to_separate(estimate, n, difference, power, alpha)
         missing = None if enough is None or pace is None else max(0, enough - n) * pace
-        low, high = (
-            episodes_to_separate(as_it_may_be(estimate, tail), n, difference, power, alpha) for tail in (0.95, 0.05)
+        might_be = [as_it_may_be(estimate, tail) for tail in (0.95, 0.05)]
+        low, high = (episodes_to_separate(e, n, difference, power, alpha) for e in might_be)
+        fewest, more, most = (
+            seeds_to_separate(e, len(seeds), difference, power, alpha) if lasting and difference else None
+            for e in (might_be[0], estimate, might_be[1])
         )
-        more = seeds_to_separate(estimate, len(seeds), difference, power, alpha) if lasting and difference else None
-        return Needed(difference, enough, answer(enough, difference), (low, high), more, missing)
+        return Needed(difference, enough, answer(enough, difference), (low, high), more, (fewest, most), missing)
 
     return PairPower(
         *pair,

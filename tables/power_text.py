@@ -75,11 +75,15 @@ def _plan(p: PairPower) -> str:
     if needed is None:
         return "too few shared episodes"
     if needed.n_episodes is None:
-        seeds = f": {needed.n_seeds} of them" if needed.answer == "more seeds, not episodes" and needed.n_seeds else ""
-        return needed.answer + seeds
-    low, high = (f"{n:,}" if n else "never" for n in needed.between)
+        if needed.answer != "more seeds, not episodes" or not needed.n_seeds:
+            return needed.answer
+        return f"{needed.answer}: {needed.n_seeds} of them ({_range(needed.seeds_between)})"
     mark = ", undecidable within this data" if needed.answer == "undecidable within this data" else ""
-    return f"{needed.n_episodes:,} episodes ({low} to {high}){mark}"
+    return f"{needed.n_episodes:,} episodes ({_range(needed.between)}){mark}"
+
+
+def _range(between: tuple[int | None, int | None]) -> str:
+    return " to ".join(f"{n:,}" if n else "never" for n in between)
 
 
 def power_details(pairs: Sequence[PairPower], margin: float, power: float, *, with_best: bool = False) -> str:
