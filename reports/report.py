@@ -53,7 +53,8 @@ PLOTS: dict[str, tuple[str, Draw]] = {
     ),
     AGGREGATE: (
         "Left: each method's interquartile mean over seeds and settings, the middle half of all scores, a score being "
-        "the share of the way from chance to perfect. Right: the probability that the method with the highest one is "
+        "the share of the way from chance to perfect; methods with one seed are left out, and settings that not all of "
+        "the others have finished. Right: the probability that the method with the highest one is "
         "above each other in a setting and with seeds drawn at random; 0.5 is no difference. As Agarwal et al. (2021) "
         "advise, but that under `single` whole seeds are resampled, as one training serves all settings. 95 % "
         "bootstrap intervals over training seeds alone: not over other classes, settings or episodes, and with few "
