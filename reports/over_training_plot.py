@@ -10,6 +10,7 @@ from fewshot_bench.reports.palette import Style, styles
 from fewshot_bench.reports.plots import legend
 from fewshot_bench.tables.over_training import Curves, curves
 from fewshot_bench.tables.scores import Results
+from fewshot_bench.tables.summary import ends
 from fewshot_bench.tables.wording import setting_name
 
 
@@ -43,8 +44,10 @@ def _panel(axes: Axes, by_variant: Curves, look: dict[str, Style]) -> None:
             [p.images_seen for p in joined], [100 * p.mean for p in joined], line, color=style.colour, linewidth=1.2
         )
         for point in points:
+            low, high = ends(point.mean, point.half_width, point.interval) or (point.mean, point.mean)
             fill = style.colour if point.complete and point.same_rule else axes.get_facecolor()
             axes.errorbar(
-                point.images_seen, 100 * point.mean, 100 * (point.half_width or 0.0), fmt=style.marker,
+                point.images_seen, 100 * point.mean, [[100 * (point.mean - low)], [100 * (high - point.mean)]],
+                fmt=style.marker,
                 color=style.colour, markerfacecolor=fill, markersize=4.5, elinewidth=1,
             )  # fmt: skip

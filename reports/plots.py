@@ -96,9 +96,8 @@ def _accuracy_panel(axes: Axes, rows: Sequence[Row], look: dict[str, Style]) -> 
 def _accuracy_line(axes: Axes, points: list[tuple[int, Cell]], style: Style) -> None:
     shots = [shot for shot, _ in points]
     means = [100 * (cell.mean or 0.0) for _, cell in points]
-    halves = [100 * (cell.half_width or 0.0) for _, cell in points]
-    low = [mean - half for mean, half in zip(means, halves, strict=True)]
-    high = [mean + half for mean, half in zip(means, halves, strict=True)]
+    ends = [cell.ends or (cell.mean or 0.0,) * 2 for _, cell in points]
+    low, high = ([100 * pair[i] for pair in ends] for i in (0, 1))
     axes.plot(shots, means, color=style.colour, linestyle="-." if style.dashed else "-", linewidth=1.4)
     axes.fill_between(shots, low, high, color=style.colour, alpha=0.18, linewidth=0)
     axes.vlines(shots, low, high, color=style.colour, alpha=0.5, linewidth=1.4)  # a single point has no band

@@ -8,6 +8,7 @@ from itertools import groupby
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from fewshot_bench.reports.aggregate_plot import over_seeds_and_settings
 from fewshot_bench.reports.canvas import to_png, to_svg
 from fewshot_bench.reports.contact_sheet import MEANING, ClassSample
 from fewshot_bench.reports.opening import facts, opening
@@ -16,6 +17,7 @@ from fewshot_bench.reports.palette import darkened
 from fewshot_bench.reports.plots import accuracy_against_shots, heat_map
 from fewshot_bench.reports.ranks_plot import critical_differences
 from fewshot_bench.reports.training_plots import training_cost, training_curves
+from fewshot_bench.tables.aggregate import aggregates
 from fewshot_bench.tables.alarms.checks import checks
 from fewshot_bench.tables.claims.file import SHIPPED, parse_claims, shipped_claims
 from fewshot_bench.tables.claims.render import render_claims
@@ -31,6 +33,7 @@ from fewshot_bench.tables.summary import Table, summarise
 Draw = Callable[[Results, Table, bool], Figure]  # the last: for a phone
 
 BUDGETS = "budgets"  # shown where several are stored
+AGGREGATE = "aggregate"  # shown where methods have several seeds
 PLOTS: dict[str, tuple[str, Draw]] = {
     "accuracy": (
         "Accuracy over shots, one panel a way. Bands are 95 % t-intervals over episodes; the dashed line is "
@@ -47,6 +50,16 @@ PLOTS: dict[str, tuple[str, Draw]] = {
         "Mean ranks over the settings, 1 is best. A bar joins methods that so few settings cannot separate "
         f"(Nemenyi, 5 %). {CAUTION}",
         lambda _, table, narrow: critical_differences(table, narrow),
+    ),
+    AGGREGATE: (
+        "Left: each method's interquartile mean over seeds and settings, the middle half of all scores, a score being "
+        "the share of the way from chance to perfect; methods with one seed are left out, and settings that not all of "
+        "the others have finished. Right: the probability that the method with the highest one is "
+        "above each other in a setting and with seeds drawn at random; 0.5 is no difference. As Agarwal et al. (2021) "
+        "advise, but that under `single` whole seeds are resampled, as one training serves all settings. 95 % "
+        "bootstrap intervals over training seeds alone: not over other classes, settings or episodes, and with few "
+        "seeds too narrow (docs/statistics.md); the first was chosen from these data. No test is made of them.",
+        lambda results, _, narrow: over_seeds_and_settings(results, narrow),
     ),
     BUDGETS: (
         "Accuracy over the images that training saw, a point a budget that is stored, with its 95 % t-interval over "
@@ -163,7 +176,8 @@ def _claims(results: Results, papers: Sequence[PublishedTable]) -> str:
 
 def _shown(results: Results) -> dict[str, tuple[str, Draw]]:
     several = len({score.budget for score in results.by_budget if score.images_seen}) > 1
-    return {name: plot for name, plot in PLOTS.items() if name != BUDGETS or several}
+    left_out = [name for name, shown in ((BUDGETS, several), (AGGREGATE, aggregates(results))) if not shown]
+    return {name: plot for name, plot in PLOTS.items() if name not in left_out}
 
 
 def _plots(results: Results, table: Table) -> list[Plot]:

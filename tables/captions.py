@@ -57,6 +57,11 @@ def general_notes(table: Table) -> list[Note]:
         )
         fewer = dict.fromkeys(cell.variant for cell in table.cells if len(cell.seeds) < len(table.seeds))
         interval += f" Of one seed alone: {', '.join(fewer)}." if fewer else ""
+    if any(cell.interval for cell in table.cells):
+        interval += (
+            " (from–to) stands where ± would reach more than half of the way to 0 or 100 %: there it is a binomial "
+            "interval for the effective number of answers, as few answers tell little of rare errors."
+        )
     notes = [Note("", interval), *_test_notes(table)]
     if table.experiment.pretraining:
         notes.append(Note("", table.experiment.pretraining))

@@ -102,6 +102,7 @@ def facts_of_row(row: Row) -> str:
 
 def facts_of_cell(cell: Cell) -> str:
     """One number: where it is stored, what it was computed to, and how it is shown."""
+    around = {"interval": cell.interval} if cell.interval else {}
     return _facts(
         variant=cell.variant,
         n_way=cell.n_way,
@@ -112,7 +113,8 @@ def facts_of_cell(cell: Cell) -> str:
         mean=cell.mean,
         sd=cell.deviation,
         half_width=cell.half_width,
-        shown=accuracy(cell.mean, cell.half_width),
+        **around,
+        shown=accuracy(cell.mean, cell.half_width, cell.interval),
     )
 
 

@@ -4,6 +4,7 @@ They are other people's measurements on other data, shown in a block of their ow
 """
 
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -73,6 +74,13 @@ def load_published() -> tuple[PublishedTable, ...]:
     files = [file for file in folder.iterdir() if file.name.endswith(".toml")]
     tables = [parse_published(file.read_text(encoding="utf-8")) for file in files]
     return tuple(sorted(tables, key=lambda table: (table.id != "eshratifar2019", table.id)))
+
+
+@cache
+def published_updates() -> dict[str, int]:
+    """Method -> outer updates of its published training; the file beside this one has their sources."""
+    text = resources.files("fewshot_bench.tables").joinpath("published_updates.toml").read_text(encoding="utf-8")
+    return {method: entry["updates"] for method, entry in parse_toml(text).items()}
 
 
 def parse_published(text: str) -> PublishedTable:

@@ -33,8 +33,9 @@ class Needed:
     difference: float  # a fraction
     n_episodes: int | None  # None where no number of them is enough
     answer: Answer
-    between: tuple[int | None, int | None]  # 5 and 95 %: n_episodes as so few stored episodes let it be
+    between: tuple[int | None, int | None]  # 5 and 95 %: n_episodes with each error as it may be
     n_seeds: int | None  # with the stored episodes; None with one seed, or where no number of them is enough
+    seeds_between: tuple[int | None, int | None]  # likewise
     seconds: float | None  # of testing both variants in the episodes that are missing; None where not known
 
 
@@ -57,7 +58,7 @@ class PairPower:
     difference: float | None = None  # as measured; what follows is None, too, where it could not be
     deviation: float | None = None  # of one episode's difference, averaged over the seeds
     seed_error: float | None = None  # the standard error that no number of episodes lowers; None with one seed
-    visible: float | None = None  # the smallest true difference that n_episodes show with the power asked for
+    detectable: float | None = None  # the smallest true difference that n_episodes show with the power asked for
     shown: bool = False  # whether the measured one is significant already
     power: float | None = None  # to show a true difference of the margin with n_episodes
     for_margin: Needed | None = None
@@ -130,11 +131,13 @@ def _power(
     def needed(difference: float) -> Needed:
         enough = episodes_to_separate(estimate, n, difference, power, alpha)
         missing = None if enough is None or pace is None else max(0, enough - n) * pace
-        low, high = (
-            episodes_to_separate(as_it_may_be(estimate, tail), n, difference, power, alpha) for tail in (0.95, 0.05)
+        might_be = [as_it_may_be(estimate, tail) for tail in (0.95, 0.05)]
+        low, high = (episodes_to_separate(e, n, difference, power, alpha) for e in might_be)
+        fewest, more, most = (
+            seeds_to_separate(e, len(seeds), difference, power, alpha) if lasting and difference else None
+            for e in (might_be[0], estimate, might_be[1])
         )
-        more = seeds_to_separate(estimate, len(seeds), difference, power, alpha) if lasting and difference else None
-        return Needed(difference, enough, answer(enough, difference), (low, high), more, missing)
+        return Needed(difference, enough, answer(enough, difference), (low, high), more, (fewest, most), missing)
 
     return PairPower(
         *pair,
@@ -142,7 +145,7 @@ def _power(
         scope=estimate.scope,
         deviation=math.sqrt(n * (estimate.here.error**2 - (lasting.error**2 if lasting else 0.0))),
         seed_error=lasting.error if lasting else None,
-        visible=smallest_difference(estimate, power, alpha),
+        detectable=smallest_difference(estimate, power, alpha),
         shown=estimate.p_value() <= alpha,
         power=power_of(estimate, margin, alpha),
         for_margin=needed(margin),

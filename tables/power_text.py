@@ -12,7 +12,7 @@ from fewshot_bench.tables.wording import aligned, counted, duration, percent, po
 
 def power_json(pairs: Sequence[PairPower], margin: float, power: float) -> str:
     """Fractions, unrounded; null where there is no number."""
-    asked = {"schema": 1, "alpha": ALPHA, "two_sided": True, "corrected": True, "power": power, "margin": margin}
+    asked = {"schema": 2, "alpha": ALPHA, "two_sided": True, "corrected": True, "power": power, "margin": margin}
     return json_text(asked | {"pairs": [asdict(p) for p in pairs]})
 
 
@@ -37,8 +37,8 @@ def power_text(pairs: Sequence[PairPower], margin: float, power: float, *, with_
     about = _premises(pairs, power, with_best=with_best)
     legend = (
         "n: shared episodes; power: of n to show the difference named at the right; at the right: episodes (or seeds) "
-        "that show it, in brackets between which numbers so few episodes let that lie (5 to 95 %). bench power -v: all "
-        "numbers. Words and formulas: docs/statistics.md"
+        "that show it, in brackets between which numbers that may lie, each error being known from so few episodes, "
+        "seeds and classes (5 to 95 %). bench power -v: all numbers. Words and formulas: docs/statistics.md"
     )
     return (
         "\n".join(
@@ -75,11 +75,15 @@ def _plan(p: PairPower) -> str:
     if needed is None:
         return "too few shared episodes"
     if needed.n_episodes is None:
-        seeds = f": {needed.n_seeds} of them" if needed.answer == "more seeds, not episodes" and needed.n_seeds else ""
-        return needed.answer + seeds
-    low, high = (f"{n:,}" if n else "never" for n in needed.between)
+        if needed.answer != "more seeds, not episodes" or not needed.n_seeds:
+            return needed.answer
+        return f"{needed.answer}: {needed.n_seeds} of them ({_range(needed.seeds_between)})"
     mark = ", undecidable within this data" if needed.answer == "undecidable within this data" else ""
-    return f"{needed.n_episodes:,} episodes ({low} to {high}){mark}"
+    return f"{needed.n_episodes:,} episodes ({_range(needed.between)}){mark}"
+
+
+def _range(between: tuple[int | None, int | None]) -> str:
+    return " to ".join(f"{n:,}" if n else "never" for n in between)
 
 
 def power_details(pairs: Sequence[PairPower], margin: float, power: float, *, with_best: bool = False) -> str:
@@ -87,7 +91,8 @@ def power_details(pairs: Sequence[PairPower], margin: float, power: float, *, wi
     margin_text = _points(margin)
     blocks = _one_block(pairs) if len({(p.first, p.second) for p in pairs}) == 1 else _blocks(pairs)
     width = max(len(label) for _, rows in blocks for label, _ in rows)
-    head = f"{'n':>5}{'disjoint':>10}{'difference':>12}{'sd':>7}{'visible':>9}{'power':>7}   {f'for {margin_text}':<18}"
+    numbers = f"{'n':>5}{'disjoint':>10}{'difference':>12}{'sd':>7}{'detectable':>12}{'power':>7}"
+    head = f"{numbers}   {f'for {margin_text}':<18}"
     lines = [*_premises(pairs, power, with_best=with_best), "", f"  {'':<{width}}{head}for the difference"]
     for title, rows in blocks:
         lines += [title, *(f"  {label:<{width}}{_numbers(p)}" for label, p in rows)]
@@ -135,10 +140,10 @@ def _premises(pairs: Sequence[PairPower], power: float, *, with_best: bool) -> l
 
 def _numbers(p: PairPower) -> str:
     start = f"{p.n_episodes:>5}{p.disjoint_episodes:>10}"
-    if p.difference is None or p.deviation is None or p.visible is None or p.power is None:
+    if p.difference is None or p.deviation is None or p.detectable is None or p.power is None:
         return f"{start}  too few shared episodes"
-    visible = percent(p.visible) if p.visible <= 1 else "none"  # differences end at 100 points
-    numbers = f"{points(p.difference):>12}{percent(p.deviation):>7}{visible:>9}{p.power:>7.2f}"
+    detectable = percent(p.detectable) if p.detectable <= 1 else "none"  # differences end at 100 points
+    numbers = f"{points(p.difference):>12}{percent(p.deviation):>7}{detectable:>12}{p.power:>7.2f}"
     return f"{start}{numbers}   {_needed(p.for_margin):<18}{_needed(p.for_difference)}".rstrip()
 
 
@@ -157,9 +162,9 @@ def _needed(needed: Needed | None) -> str:
 def _legend(pairs: Sequence[PairPower], margin: str) -> list[str]:
     answers = {needed.answer for p in pairs for needed in (p.for_margin, p.for_difference) if needed}
     lines = [
-        "n: shared episodes; disjoint: more than these re-use images; sd: of one episode's difference, as measured",
+        "n: shared episodes; disjoint: so many at most share no image; sd: of one episode's difference, as measured",
         "(at least that of rounding to one query).",
-        f"visible: the smallest true difference that n episodes show; power: of n episodes to show {margin}.",
+        f"detectable: the smallest true difference that n episodes show; power: of n episodes to show {margin}.",
         "for ...: episodes that show it (testing that is missing, at the measured pace); the difference: if the",
         "measured one is the true one.",
     ]

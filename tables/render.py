@@ -16,8 +16,9 @@ from fewshot_bench.tables.summary import Cell, Row, Table
 
 JSON_SCHEMA = 1  # raise it when a reader of the JSON must change
 CSV_COLUMNS = (
-    "variant", "n_way", "n_shot", "seeds", "mean", "deviation", "half_width", "data_half_width", "seed_half_width",
-    "n_episodes", "state", "reason", "chance", "disjoint_episodes", "best", "near_best", "keys", "rule",
+    "variant", "n_way", "n_shot", "seeds", "mean", "deviation", "half_width", "low", "high", "data_half_width",
+    "seed_half_width", "n_episodes", "state", "reason", "chance", "disjoint_episodes", "best", "near_best", "keys",
+    "rule",
 )  # fmt: skip
 # what a template may say of tables, cells and published values
 SPELLING = MappingProxyType(
@@ -27,7 +28,7 @@ SPELLING = MappingProxyType(
             captions.caption, layout.anchor, layout.by_way, layout.copied, layout.facts_of_cell,
             layout.facts_of_published, layout.facts_of_row, layout.facts_of_table, layout.label_of, layout.letters,
             layout.marks, layout.notes, layout.place_of, layout.published_notes, layout.why, wording.cell_name,
-            wording.percent, wording.shots, wording.span,
+            wording.percent, wording.reach, wording.shots, wording.span,
         )
     }
     | {"comment": documents.Comment, "statement": STATEMENT, "REUSE_MARK": captions.REUSE_MARK}
@@ -76,6 +77,7 @@ def _csv(table: Table, _: Sequence[PublishedTable]) -> str:
 
 
 def _csv_line(rule: str, row: Row, cell: Cell) -> Iterator[str | int | float | None]:
+    low, high = cell.ends or (None, None)
     told: dict[str, Any] = {
         "seeds": " ".join(str(seed.seed) for seed in cell.seeds),
         "keys": " ".join(cell.keys),
@@ -84,6 +86,8 @@ def _csv_line(rule: str, row: Row, cell: Cell) -> Iterator[str | int | float | N
         "best": int(cell.best),
         "near_best": int(cell.near_best),
         "rule": rule,
+        "low": low,
+        "high": high,
     }
     for name in CSV_COLUMNS:
         value = told[name] if name in told else getattr(cell, name)

@@ -116,6 +116,7 @@ class BudgetScore:
     half_width: float | None
     complete: bool  # all seeds and episodes that the budget asks for
     same_rule: bool  # tasks were fitted as in the table: the budgets' rules may differ
+    interval: tuple[float, float] | None = None  # where it is not mean ± half_width: near 0 and 1
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,21 @@ import numpy as np
 from fewshot_bench.tables.pairs import Comparison, compare_all, estimate_of, quantum, shared_accuracies
 from fewshot_bench.tables.scores import CellScore, CellState, Experiment, Results
 from fewshot_bench.tables.statistics.chance import p_below_chance
-from fewshot_bench.tables.statistics.estimate import Estimate, Values, mean_of, of_episodes, of_seeds_and_episodes
+from fewshot_bench.tables.statistics.estimate import (
+    Estimate,
+    Values,
+    mean_of,
+    near_an_end,
+    of_episodes,
+    of_seeds_and_episodes,
+)
 from fewshot_bench.tables.wording import accuracy, cell_name
 
 # Of several seeds the worst state decides: a mean over the seeds that happened to survive would flatter.
 WORST_LAST: tuple[CellState, ...] = ("done", "partial", "missing", "failed")
 # Means this close are one value that was rounded on different ways: far below what one image could change.
 TIE = 1e-12
+Ends = tuple[float, float]  # of an interval; fractions
 WIDE = 2.0  # times the sampler's interval: beyond that, the table says so at the cell
 
 
@@ -52,6 +60,14 @@ class Cell:
     best: bool = False  # the highest mean of its row among at least two done cells, or tied with it
     near_best: bool = False  # not the best, but not significantly worse either
     unclear: bool = False  # not the best, and nothing can be told of the two: they were not, or hardly, tested
+    interval: Ends | None = None  # the sampler's where it is not mean ± half_width: near 0 and 1
+    data_interval: Ends | None = None  # likewise
+    seed_interval: Ends | None = None  # likewise
+
+    @property
+    def ends(self) -> Ends | None:
+        """The sampler's interval; None where there is none."""
+        return ends(self.mean, self.half_width, self.interval)
 
     @property
     def data_is_wide(self) -> bool:
@@ -176,29 +192,45 @@ def cell_of(scores: list[CellScore]) -> Cell:
             state, reason = "partial", f"the seeds share only {values.shape[1]} episodes"
     by_episode = values.mean(axis=0) if values.size else np.empty(0)
     step = quantum(scores, [score.seed for score in scores])
-    mean, half_width = over_episodes(by_episode, step) if by_episode.size else (None, None)
+    n_answers = by_episode.size / (step * len(scores)) if step else 0.0  # seeds answer the same queries
+    shown = over_episodes(by_episode, step, len(scores)) if by_episode.size else (None, None, None)
+    data = _for_new_classes(scores, by_episode[None], n_answers) if by_episode.size else (None, None)
+    of_seeds = _reach(of_seeds_and_episodes(values, step), n_answers) if len(values) > 1 else (None, None)
     return Cell(
         variant=scores[0].variant,
         n_way=scores[0].n_way,
         n_shot=scores[0].n_shot,
         state=state,
         reason=reason,
-        mean=mean,
+        mean=shown[0],
         deviation=float(np.std(by_episode, ddof=1)) if by_episode.size > 1 else None,
-        half_width=half_width,
-        data_half_width=_data_half_width(scores, by_episode[None]) if by_episode.size else None,
-        seed_half_width=_half_width(of_seeds_and_episodes(values, step)) if len(values) > 1 else None,
+        half_width=shown[1],
+        data_half_width=data[0],
+        seed_half_width=of_seeds[0],
         n_episodes=by_episode.size,
         seeds=seeds,
+        interval=shown[2],
+        data_interval=data[1],
+        seed_interval=of_seeds[1],
     )
 
 
-def over_episodes(accuracies: Values, step: float) -> tuple[float, float | None]:
-    """The mean of accuracies (E,), E at least 1, and half its 95 % interval, as every output has them; None for E = 1.
+def over_episodes(accuracies: Values, step: float, n_cells: int = 1) -> tuple[float, float | None, Ends | None]:
+    """The mean of accuracies (E,), E at least 1, and `_reach` of its 95 % interval, as every output has them.
 
     step: the smallest step of an episode's accuracy, see `of_episodes`
+    n_cells: each accuracy is the mean of so many, on the same queries
     """
-    return mean_of(accuracies), _half_width(of_episodes(accuracies, step)) if accuracies.size > 1 else None
+    if accuracies.size == 1:
+        return mean_of(accuracies), None, None
+    return mean_of(accuracies), *_reach(of_episodes(accuracies, step), accuracies.size / (step * n_cells))
+
+
+def ends(mean: float | None, half_width: float | None, interval: Ends | None) -> Ends | None:
+    """Where the interval of a mean ends; None where there is none."""
+    if interval or mean is None or half_width is None:
+        return interval
+    return mean - half_width, mean + half_width
 
 
 class Counts(Protocol):
@@ -213,7 +245,7 @@ class Counts(Protocol):
         """Queries that there were."""
 
 
-def interval_of(results: Sequence[Counts]) -> tuple[float, float | None]:
+def interval_of(results: Sequence[Counts]) -> tuple[float, float | None, Ends | None]:
     """`over_episodes` of one training's episodes, at least one."""
     accuracies = np.array([result.n_correct / result.n_queries for result in results])
     return over_episodes(accuracies, 1 / max(result.n_queries for result in results))
@@ -234,17 +266,20 @@ def p_below_chance_of(results: Sequence[Counts], chance: float) -> float:
     return p_below_chance(n_correct, n_queries, over, len(results), chance)
 
 
-def _data_half_width(scores: list[CellScore], by_episode: Values) -> float | None:
-    """Of accuracies (1, E), averaged over the seeds; None unless every seed has its answers, and they vary."""
+def _for_new_classes(scores: list[CellScore], by_episode: Values, n_answers: float) -> tuple[float | None, Ends | None]:
+    """Of accuracies (1, E), averaged over the seeds; (None, None) unless every seed has its answers."""
     estimate = estimate_of(by_episode, [score.seed for score in scores], scores)
     if estimate is None and all(score.confusion for score in scores):
-        return 0.0
-    return estimate.half_width() if estimate and estimate.new_classes else None
+        return 0.0, None
+    return _reach(estimate, n_answers) if estimate and estimate.new_classes else (None, None)
 
 
-def _half_width(estimate: Estimate | None) -> float:
-    """Zero where nothing varies."""
-    return estimate.half_width() if estimate else 0.0
+def _reach(estimate: Estimate | None, n_answers: float) -> tuple[float, Ends | None]:
+    """Half of the 95 % interval, and where it ends if that is not mean ± half; 0 where nothing varies."""
+    if estimate is None:
+        return 0.0, None
+    interval = near_an_end(estimate, n_answers)
+    return ((interval[1] - interval[0]) / 2 if interval else estimate.half_width()), interval
 
 
 def _seed_score(score: CellScore) -> SeedScore:

@@ -24,6 +24,21 @@ def counted(things: Sized | int, one: str, several: str = "") -> str:
     return f"{n} {one if n == 1 else several or one + 's'}"
 
 
+def conflict(n_cells: int, n_same_weights: int, where: str) -> str:
+    """That one experiment has two results, as `bench merge` finds them; empty for none.
+
+    n_same_weights: of these, cells that were tested with weights known to be the same
+    """
+    if not n_cells:
+        return ""
+    weights = f", {n_same_weights} of them with the same weights" if n_same_weights else ""
+    return (
+        f"{counted(n_cells, 'cell')} with one key, so of one experiment, {'has' if n_cells == 1 else 'have'} other "
+        f"answers in {where}{weights}: a conflict, as `bench merge` says. No seed explains it; `bench replay` tells "
+        "which of the two can be repeated."
+    )
+
+
 def span(low: int, high: int) -> str:
     """ "600", or "5 to 600"."""
     return f"{low}" if low == high else f"{low} to {high}"
@@ -34,9 +49,16 @@ def percent(fraction: float | None) -> str:
     return "" if fraction is None else f"{100 * fraction:.2f}"
 
 
-def accuracy(mean: float | None, half_width: float | None) -> str:
-    """ "31.91 ± 2.00", in percent; empty without a mean."""
-    return percent(mean) + ("" if half_width is None else f" ± {percent(half_width)}")
+def accuracy(mean: float | None, half_width: float | None, interval: Sequence[float] | None = None) -> str:
+    """ "31.91 ± 2.00", or "99.33 (97.20–99.92)" where the interval is not around the mean; in percent, or empty."""
+    return f"{percent(mean)} {reach(half_width, interval)}".strip()
+
+
+def reach(half_width: float | None, interval: Sequence[float] | None) -> str:
+    """ "± 2.00", or "(97.20–99.92)"; empty for None."""
+    if interval:
+        return "({}–{})".format(*map(percent, interval))
+    return "" if half_width is None else f"± {percent(half_width)}"
 
 
 def points(fraction: float | None) -> str:

@@ -43,7 +43,8 @@ class TuneScreen(RunScreen):
 def _line(score: Score) -> str:
     c = score.candidate
     rule = ", ".join(f"{name} {value}" for name, value in c.rule.items())
-    return f"{c.variant:<16} {c.n_way:>3}-way {c.group:<5} {accuracy(score.accuracy, score.half_width):>16}  {rule}"
+    came_to = accuracy(score.accuracy, score.half_width, score.interval)
+    return f"{c.variant:<16} {c.n_way:>3}-way {c.group:<5} {came_to:>16}  {rule}"
 
 
 def _extent(tuning: Tuning) -> str:

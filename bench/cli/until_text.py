@@ -12,7 +12,7 @@ from fewshot_bench.tables.separation import Contest, Place
 from fewshot_bench.tables.statistics.estimate import ALPHA
 from fewshot_bench.tables.statistics.sequential import boundaries, fractions_of
 from fewshot_bench.tables.summary import disjoint_episodes
-from fewshot_bench.tables.wording import duration, setting_name
+from fewshot_bench.tables.wording import counted, duration, setting_name
 
 WIDTH = 105
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -128,14 +128,15 @@ def _outcome(pairs: Sequence[Contest], experiment: Experiment) -> str:
     undecided = [c for c in pairs if c.undecided]
     lost = sum(not c.comparable for c in pairs)
     without = f"; {lost} pairs without results" if lost else ""
+    most = f"at most {counted(disjoint, 'episode')} without a shared image"
     if not undecided:
-        scope = f" (on these images: at most {disjoint} disjoint episodes)" if n > disjoint else ""
+        scope = f" (on these images: {most})" if n > disjoint else ""
         return f"separated with {n} episodes{scope}{without}: {_order(pairs)}" if lost < len(pairs) else "no results"
     scope = "undecidable within this data: " if n > disjoint else ""
     hidden = [c for c in undecided if c.estimate and hidden_by_seeds(c.estimate)]
     seeds = f"; more seeds, not episodes, could separate {_names(hidden)}" if hidden else ""
     return (
-        f"not separated with {n} episodes ({scope}at most {disjoint} disjoint episodes): "
+        f"not separated with {n} episodes ({scope}{most}): "
         f"{len(undecided)} of {len(pairs)} pairs{without}: {_names(undecided)}{seeds}"
     )
 

@@ -19,6 +19,7 @@ from fewshot_bench.experiment.selection import Place, place_of
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.results.confusion import Classes, confusion
 from fewshot_bench.results.store import Reader
+from fewshot_bench.tables.papers import published_updates
 from fewshot_bench.tables.scores import (
     BudgetScore,
     CellScore,
@@ -125,7 +126,8 @@ def _by_budget(
                 seen = sum(trainings[cell.training.key].images_seen for cell in held) // len(held)
                 complete = shown.state == "done" and len(held) == len(places[place])
                 same_rule = all(cell.adaptation == rules[place] for cell in held)
-                found.append(BudgetScore(budget, *place, seen, shown.mean, shown.half_width, complete, same_rule))
+                half, interval = shown.half_width, shown.interval
+                found.append(BudgetScore(budget, *place, seen, shown.mean, half, complete, same_rule, interval))
     return tuple(sorted(found, key=lambda score: (score.images_seen, score.variant, score.n_way, score.n_shot)))
 
 
@@ -150,11 +152,13 @@ def stored_scores(reader: Reader, wanted: Callable[[Place], bool]) -> dict[tuple
         for row in sorted(reader.all_cells(), key=lambda row: int(row["run_id"]))
         if row["n_episodes"] and wanted(place_of(row))
     }
-    episodes = reader.episodes(row["key"] for row in latest.values())
+    episodes, trainings = reader.episodes(row["key"] for row in latest.values()), reader.trainings()
     scores: dict[tuple[str, int, int], list[CellScore]] = {}
     for place, row in latest.items():
         counted = _counted(episodes[row["key"]])
-        scores.setdefault(place[:3], []).append(CellScore(*place, row["key"], "done", "", counted, len(counted)))
+        weights = trainings[row["training_key"]].checkpoint
+        score = CellScore(*place, row["key"], "done", "", counted, len(counted), weights=weights)
+        scores.setdefault(place[:3], []).append(score)
     return scores
 
 
@@ -259,7 +263,7 @@ def _experiment(chosen: Chosen, reader: Reader) -> Experiment:
 
 def _published_share(chosen: Chosen) -> str:
     """The least and the most of its published updates that a training has; empty where none has less than declared."""
-    published = chosen.request.config.budgets["paper"].iterations
+    published = published_updates()
     known = [cell.training for cell in chosen.cells if cell.training.method in published]
     shares = [training.iterations / published[training.method] for training in known]
     if not shares or min(shares) >= chosen.request.config.statistics.whole_training:

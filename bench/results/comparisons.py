@@ -11,14 +11,14 @@ from fewshot_bench.results.collect import results, stored_scores
 from fewshot_bench.results.reading_back import choose_stored
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.comparison_text import render_comparisons, render_ranking
-from fewshot_bench.tables.pairs import Comparison, compare, compare_variants
+from fewshot_bench.tables.pairs import compare, compare_variants
 from fewshot_bench.tables.power import all_pairs, pairs_with_best, powers
 from fewshot_bench.tables.power_text import power_details, power_json, power_text
 from fewshot_bench.tables.ranks import FEWEST_SETTINGS, FEWEST_VARIANTS, rank
 from fewshot_bench.tables.scores import CellScore
 from fewshot_bench.tables.statistics.estimate import ALPHA
 from fewshot_bench.tables.summary import summarise
-from fewshot_bench.tables.wording import counted
+from fewshot_bench.tables.wording import conflict
 
 
 def compared(names: Sequence[str], format_: str, selection: Selection, margin: float = 0.0) -> str:
@@ -57,17 +57,23 @@ def _databases(first: str, second: str, format_: str, selection: Selection, marg
         replace(compare(ours[at], theirs[at], n_tests=n), first=f"{at[0]} in {first}", second=f"{at[0]} in {second}")
         for at in shared
     ]
-    same = [ours[at][0] for at, c in zip(shared, comparisons, strict=True) if _one_experiment(ours[at], theirs[at], c)]
-    note = (
-        f"{counted(same, 'cell')} with one key, so of one experiment, has other answers in the other database: a "
-        "conflict, as `bench merge` says. No seed explains it; `bench replay` tells which of the two can be repeated."
-    )
-    return render_comparisons(comparisons, format_, margin=margin, note=note if same else "")
+    same_weights = [same for at in shared for same in _contradictions(ours[at], theirs[at])]
+    note = conflict(len(same_weights), sum(same_weights), "the other database")
+    return render_comparisons(comparisons, format_, margin=margin, note=note)
 
 
-def _one_experiment(ours: Sequence[CellScore], theirs: Sequence[CellScore], compared: Comparison) -> bool:
-    """Whether the same keys have other counts in the two."""
-    return not compared.equal and bool({cell.key for cell in ours} & {cell.key for cell in theirs})
+def _contradictions(ours: Sequence[CellScore], theirs: Sequence[CellScore]) -> list[bool]:
+    """Of each key that has another count for an episode in the two: whether its weights are known to be the same."""
+    others = {cell.key: cell for cell in theirs}
+    return [
+        bool(cell.weights) and cell.weights == others[cell.key].weights
+        for cell in ours
+        if cell.key in others and _differ(cell, others[cell.key])
+    ]
+
+
+def _differ(cell: CellScore, other: CellScore) -> bool:
+    return any(other.accuracy_by_id.get(name, right) != right for name, right in cell.accuracy_by_id.items())
 
 
 def _narrowed(selection: Selection) -> Selection:

@@ -11,7 +11,7 @@ from fewshot_bench.files import database_at
 from fewshot_bench.results.exchange.export import words_of
 from fewshot_bench.results.store.snapshot import Snapshot, snapshot
 from fewshot_bench.results.store.whole import Row
-from fewshot_bench.tables.summary import interval_of
+from fewshot_bench.tables.summary import ends, interval_of
 
 # in this order, with these dtypes; which words they are: `results`
 CELL = {
@@ -19,7 +19,8 @@ CELL = {
     "seed": "int64", "split": "str", "label": "str", "cell_key": "str", "training_key": "str",
 }  # fmt: skip
 RESULTS = CELL | {
-    "n_episodes": "int64", "accuracy": "float64", "half_width": "float64", "seconds": "float64", "reason": "str",
+    "n_episodes": "int64", "accuracy": "float64", "half_width": "float64", "low": "float64", "high": "float64",
+    "seconds": "float64", "reason": "str",
 }  # fmt: skip
 EPISODES = CELL | {
     "number": "int64", "episode_id": "str", "n_correct": "int64", "n_queries": "int64", "accuracy": "float64",
@@ -51,7 +52,8 @@ def results(
     cell_key, training_key   text, 16 hex digits: what names them, whatever they are called
     n_episodes           int64: test episodes that are stored
     accuracy             float64: mean over episodes, a fraction of 1; NaN without episodes
-    half_width           float64: of its 95 % t-interval over episodes, a fraction of 1; NaN with fewer than two
+    half_width           float64: of its 95 % interval over episodes, a fraction of 1; NaN with fewer than two
+    low, high            float64: where that ends; near 0 and 1 not accuracy ± half_width
     seconds              float64: of testing
     reason               text: of a failure; empty where there was none
 
@@ -61,9 +63,10 @@ def results(
     rows = []
     for stored, cell, words in _cells(where, selection):
         counted = stored.episodes(cell)
-        mean, half_width = interval_of(counted) if counted else (None, None)
+        shown = interval_of(counted) if counted else (None, None, None)
+        low, high = ends(*shown) or (None, None)
         facts = {name: cell[name] for name in ("n_episodes", "seconds", "reason")}
-        rows.append(words | facts | {"accuracy": mean, "half_width": half_width})
+        rows.append(words | facts | {"accuracy": shown[0], "half_width": shown[1], "low": low, "high": high})
     return _frame(rows, RESULTS)
 
 

@@ -59,6 +59,7 @@ class Score:
     candidate: Candidate
     accuracy: float  # the mean over its settings
     half_width: float | None  # of its 95 % interval over other episodes
+    interval: tuple[float, float] | None  # which it is where that is not accuracy ± half_width: near 0 and 1
     n_episodes: int
     seconds: float  # of testing
 
@@ -109,7 +110,7 @@ def _score(
     step = 1 / (results[0][0].n_queries * len(results))
     cells = [stored[cell.key] for cell in candidate.cells]
     seconds = sum(c.seconds * len(accuracies) / c.n_episodes for c in cells)
-    return Score(candidate, *over_episodes(accuracies, step), len(accuracies), seconds)
+    return Score(candidate, *over_episodes(accuracies, step, len(results)), len(accuracies), seconds)
 
 
 def best_of(scores: list[Score]) -> list[Score]:

@@ -48,7 +48,7 @@ class Baseline:
 
 def stored_cell(cell: CellScore) -> BaselineCell:
     """What a check needs of a cell that has episodes."""
-    score = CellScore(*cell.place, cell.key, "done", episodes=cell.episodes, lineage=cell.lineage)
+    score = CellScore(*cell.place, cell.key, "done", episodes=cell.episodes, lineage=cell.lineage, weights=cell.weights)
     return BaselineCell(score, sample([episode.accuracy for episode in cell.episodes]), episodes_sha256(cell.episodes))
 
 

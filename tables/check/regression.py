@@ -22,7 +22,7 @@ from fewshot_bench.tables.check.baseline import (
 from fewshot_bench.tables.scores import CellScore, Results
 from fewshot_bench.tables.statistics.changes import TIE, Change, difference, equivalent, of_change, of_changes
 from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, holm
-from fewshot_bench.tables.wording import setting_name
+from fewshot_bench.tables.wording import conflict, setting_name
 
 Verdict = Literal["worse", "improved", "undecided", "not comparable", "equivalent", "identical"]
 VERDICTS: tuple[Verdict, ...] = ("worse", "improved", "undecided", "not comparable", "equivalent", "identical")
@@ -229,6 +229,10 @@ def _notes(results: Results, baseline: Baseline, cells: Sequence[Finding]) -> tu
         for name, was in baseline.identity.items()
         if was != measured[name]
     ]
+    before, after = {cell.place: cell.score for cell in baseline.cells}, {cell.place: cell for cell in results.cells}
+    same_key = [f.cell for f in cells if f.cell and f.change and f.change.gained.any() and f.key == before[f.cell].key]
+    same_weights = sum(bool(before[at].weights) and before[at].weights == after[at].weights for at in same_key)
+    notes += filter(None, [conflict(len(same_key), same_weights, "the baseline")])
     if others := sum(cell.reason == OTHER_VERSION for cell in cells):
         notes.append(f"{others} cells were made by {OTHER_VERSION}: their keys differ, what they stand for does not")
     stored = {cell.place: cell.accuracy.n for cell in baseline.cells}

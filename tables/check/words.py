@@ -81,7 +81,7 @@ def legend(report: RegressionReport) -> list[str]:
     return [
         f"points: after minus before, with the interval of each alone; p corrected for all {tested} tests; "
         f"margin {percent(report.margin)} points.",
-        f"A verdict is about these trained models, not about other training seeds. Words: {WORDS}",
+        f"A verdict is about these trained models on these classes, not about other seeds or classes. Words: {WORDS}",
     ]
 
 

@@ -64,7 +64,8 @@ def _first(judgement: Judgement) -> tuple[tuple[str, str], ...]:
     open_ones = [one for one in judgement.claims if one.verdict == "undecided"]
     ahead = [(outlook(one, judgement.cells), one) for one in open_ones]
     steps = [(o.seconds or 0.0, sum(e.more for e in o.extensions), i) for i, (o, _) in enumerate(ahead) if o.extensions]
-    step = "none that more episodes would be" if open_ones else "none is needed"
+    never = dict.fromkeys(o.never for o, _ in ahead if o.never)
+    step = f"no number of episodes alone: {'; '.join(never)}" if open_ones else "none is needed"
     if steps:
         cheapest, one = ahead[min(steps)[2]]
         step = f"for {one.claim.id}, {say.to_decide(cheapest, judgement)}"
@@ -127,8 +128,8 @@ def _notes(judgement: Judgement) -> tuple[str, ...]:
         "supported: every comparison is significantly true, each by a one-sided paired t test at 5 % "
         "(intersection-union). refuted: at least one is significantly false after Holm's correction. undecided: "
         "neither, or what is needed was not measured whole. Where only some comparisons are claimed, the two tests "
-        "change places. Each sentence is judged by itself, with its own 5 %. Counts of comparisons shown true or false "
-        "by themselves are after Holm's correction, both.",
+        "change places. Each sentence is judged by itself, with its own 5 %. Counts of comparisons shown "
+        "true and shown false are after Holm's correction, both.",
         "A one-sided test at 5 % goes with a 90 % interval of one comparison: a link's interval can reach past 0 where "
         "the test is passed.",
         f"Power is for a true difference of {' or '.join(f'{m:g}' for m in margin)} "

@@ -64,7 +64,7 @@ def measured(judged: JudgedClaim, judgement: Judgement) -> str:
     return (
         f"{judged.verdict}{at(judged, judgement)} for {whom}, {scope_of(t.estimate for t in judged.tested)}: of "
         f"{counted(n, 'comparison')} {judged.n_true} shown true, {judged.n_false} shown false, "
-        f"{n - judged.n_true - judged.n_false} open{', each by itself' if n > 1 else ''}"
+        f"{n - judged.n_true - judged.n_false} open{' (after Holm)' if n > 1 else ''}"
     )
 
 
@@ -132,13 +132,16 @@ def to_decide(ahead: Outlook, judgement: Judgement) -> str:
     if not tight:
         return text
     setting = setting_name(tight.place.n_way, tight.place.n_shot)
-    return f"{text}; images are then used more than once (of {setting} at most {room[tight]} can be disjoint)"
+    return f"{text}; images are then used more than once (of {setting} at most {room[tight]} share none)"
 
 
 def agreement(judged: JudgedClaim, judgement: Judgement) -> str:
-    """Whether paper and measurement say the same; says so where they speak of other data."""
+    """Whether paper and measurement say the same; says so where they speak of other data or of less training."""
     told = judged.agreement + (f" ({judged.n_opposite} the other way)" if judged.agreement == "agrees in part" else "")
-    return f"{told}, on other data" if "agrees" in told and judgement.other_data else told
+    if "agrees" not in told:
+        return told
+    parts = [told, "on other data" if judgement.other_data else "", at(judged, judgement).strip()]
+    return ", ".join(filter(None, parts))
 
 
 def listed(parts: Sequence[str]) -> str:

@@ -101,6 +101,30 @@ class Estimate:
         return math.exp(high)
 
 
+def near_an_end(estimate: Estimate, n_answers: float) -> tuple[float, float] | None:
+    """The 95 % interval of a mean accuracy near 0 or 1, of n_answers in all; None where mean ± half_width holds.
+
+    Accuracies are skewed there, and a few episodes may know nothing of the rare ones that go wrong. The interval is
+    Clopper and Pearson's (1934) for the effective number of answers (Korn and Graubard 1998): independent ones with
+    as large an error, lowered for the degrees of freedom, and no more than there are. It takes over where ± would
+    reach more than half of the way to 0 or 1.
+    """
+    from scipy.special import betaincinv, ndtri
+
+    mean, half = estimate.mean, estimate.half_width()
+    z = float(ndtri((1 + CONFIDENCE) / 2))
+    n = n_answers * (z * estimate.error / half) ** 2
+    of_answers = z * math.sqrt(mean * (1 - mean) / n)
+    if 2 * max(half, of_answers) <= min(mean, 1 - mean):
+        return None
+    if 0 < mean < 1:
+        n *= min(1.0, of_answers / half) ** 2
+    right, wrong, tail = n * mean, n * (1 - mean), (1 - CONFIDENCE) / 2
+    low = float(betaincinv(right, wrong + 1, tail)) if right else 0.0
+    high = float(betaincinv(right + 1, wrong, 1 - tail)) if wrong else 1.0
+    return low, high
+
+
 def of_episodes(values: Values, quantum: float = 0.0) -> Estimate | None:
     """The mean of values (E,), one an episode (Student 1908); None for fewer than two, or without any variance.
 

@@ -80,13 +80,13 @@ def seeds_to_separate(
 
 
 def as_it_may_be(estimate: Estimate, tail: float) -> Estimate:
-    """With the episodes' error as large as it would have to be for this one, or a smaller, to have that probability."""
+    """With each error as large as it would have to be for this one, or a smaller, to have that probability."""
     from scipy.special import chdtri
 
     def may_be(source: Source) -> Source:
-        if source.lasting is not None:
-            return source
-        return replace(source, error=source.error * math.sqrt(source.degrees / float(chdtri(source.degrees, 1 - tail))))
+        scale = math.sqrt(source.degrees / float(chdtri(source.degrees, 1 - tail)))
+        lasting = None if source.lasting is None else scale * source.lasting
+        return replace(source, error=scale * source.error, lasting=lasting)
 
     return replace(estimate, sources=tuple(map(may_be, estimate.sources)))
 

@@ -60,5 +60,5 @@ def _cell(facts: Mapping[str, Any], whole: Cell | None) -> Cell:
     cell = whole or Cell(*place, "done", "", None, None, None, None, None, 0, seeds)
     return replace(
         cell, state=facts.get("state", "done"), mean=facts["mean"], deviation=facts["sd"],
-        half_width=facts["half_width"], n_episodes=facts["n"],
+        half_width=facts["half_width"], interval=facts.get("interval"), n_episodes=facts["n"],
     )  # fmt: skip

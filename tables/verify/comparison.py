@@ -8,6 +8,7 @@ from fewshot_bench.tables.verify.finding import Finding, edited, gone
 from fewshot_bench.tables.verify.rendered import Passage, RenderedRow, RenderedTable
 from fewshot_bench.tables.verify.seen import Field, digits
 
+IMAGES = "the section 'The images'"
 FEWEST = 4  # words that tell one passage from another
 
 
@@ -65,6 +66,18 @@ def compare_rows(true: Sequence[RenderedRow], seen: RenderedTable, of_what: str)
             elif field.words != rows[number].fields[column].words:
                 found = rows[number].fields[column]
                 yield edited(found.line, where, found.words, field.words, "what is stored gives")
+    for extra in rows[len(true) :]:
+        words = " ".join(field.words for field in extra.fields)
+        yield edited(extra.line, f"a row of {of_what}", words, "nothing", "what is stored gives")
+
+
+def added_passages(true: Sequence[Passage], seen: Sequence[Passage]) -> Iterator[Finding]:
+    """Every section of a page that is not among its own; but for that of images, which are not rendered again."""
+    names = {passage.name for passage in true} | {IMAGES}
+    for passage in seen:
+        if passage.words and passage.name not in names:
+            shown = _quoted([word for _, word in passage.words])
+            yield edited(passage.words[0][0], passage.name or "a section", shown, "nothing", "what is stored gives")
 
 
 def compare_passages(true: Sequence[Passage], seen: Sequence[Passage], is_page: bool) -> Iterator[Finding]:

@@ -53,6 +53,8 @@ class _HtmlReader(HTMLParser):
         elif tag == "section":
             self._sections.append("published" in classes)
             self.passages.append(Passage(""))
+        elif tag in ("b", "strong") and self._text is not None:
+            self._bold = True
         elif tag == "h2":
             self._titled = True
         elif self._inside and tag == "tr":

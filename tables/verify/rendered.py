@@ -90,4 +90,6 @@ def fact_of(kind: str, line: int, text: str) -> Fact:
         whole = all(isinstance(item, str) for item in values["keys" if kind == "cell" else "shown"])
     if whole and kind == "cell":
         whole = all(isinstance(values.get(name), float | None) for name in ("mean", "sd", "half_width"))
+        ends = values.get("interval", [0.0, 1.0])
+        whole = whole and isinstance(ends, list) and [type(end) for end in ends] == [float, float]
     return Fact(kind, line, values if whole else {})

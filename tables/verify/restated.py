@@ -31,7 +31,7 @@ def against_database(
     n_wanted: how many episodes its table would show now; None for all that are stored
     """
     name, seen, keys = cell_name(*place_of(facts)), facts["shown"], facts["keys"]
-    if seen != (own := accuracy(facts["mean"], facts["half_width"])):
+    if seen != (own := accuracy(facts["mean"], facts["half_width"], facts.get("interval"))):
         yield misquoted(line, name, "shown", seen or "no number", own or "no number", "its mean and interval are")
         return
     absent = [key for key in keys if key not in stored]
@@ -45,7 +45,7 @@ def against_database(
         yield edited(line, name, seen, other, f"its key {others[0].key} is that of")
         return
     cell = _restate(facts, stored, n_wanted)
-    now = accuracy(cell.mean, cell.half_width)
+    now = accuracy(cell.mean, cell.half_width, cell.interval)
     wrong = _misquoted(facts, cell)
     if now != seen:
         yield stale(line, name, seen, f"{now} ({cell.n_episodes} episodes)" if now else "no number")

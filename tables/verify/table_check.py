@@ -11,6 +11,7 @@ from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.summary import summarise
 from fewshot_bench.tables.verify.again import SUFFIX, listed_names, rendered_again, shows_the_same, table_of
 from fewshot_bench.tables.verify.comparison import (
+    added_passages,
     compare_field,
     compare_passages,
     compare_rows,
@@ -275,6 +276,8 @@ class TableCheck:
         again = READERS[SUFFIX[format]](text)
         passages = [p for p in again.passages if "Provenance" not in p.name or self._is_all]
         yield from compare_passages(passages, self._document.passages, bool(page))
+        if page:
+            yield from added_passages(again.passages, self._document.passages)
         for kind in ("cost", "claims") if page else ():
             for true in (t for t in again.tables if kind in t.classes):
                 seen = next((t for t in self._document.tables if kind in t.classes), None)

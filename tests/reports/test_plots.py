@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fewshot_bench.reports.aggregate_plot import over_seeds_and_settings
 from fewshot_bench.reports.canvas import to_png, to_svg
 from fewshot_bench.reports.over_training_plot import accuracy_over_training
 from fewshot_bench.reports.palette import BACKGROUND, DARK, TEXT, darkened, luminance, readable_on, styles
 from fewshot_bench.reports.plots import accuracy_against_shots, heat_map
 from fewshot_bench.reports.ranks_plot import critical_differences
 from fewshot_bench.reports.training_plots import training_cost, training_curves
+from fewshot_bench.tables.aggregate import aggregates
 from fewshot_bench.tables.scores import BudgetScore, CurvePoint
 from fewshot_bench.tables.summary import summarise
 
@@ -68,6 +70,20 @@ def test_same_results_same_bytes(marked, narrow):
             assert to_png(first) == to_png(second)
         assert b"nan" not in svg.lower()
         assert b"<dc:date>" not in svg
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_methods_over_seeds_and_settings_stand_in_their_order(make_results, narrow):
+    results = make_results(BUILT_IN, seeds=(0, 1, 2))
+    figure = over_seeds_and_settings(results, narrow)
+    found = aggregates(results)
+    means, chances = figure.axes
+    assert [label.get_text() for label in means.get_yticklabels()] == [a.variant for a in found]
+    assert [label.get_text() for label in chances.get_yticklabels()] == [a.variant for a in found[1:]]
+    assert f"probability that {found[0].variant} is better" in texts(figure)
+    drawn = [x_of(line)[0] for line in means.lines if len(x_of(line)) == 1]
+    assert drawn == [a.middle[0] for a in found]
+    assert to_svg(figure) == to_svg(over_seeds_and_settings(results, narrow))
 
 
 def empty(results):

@@ -161,6 +161,13 @@ def test_budgets_are_drawn_where_several_are_stored(small):
     assert "5-way 1-shot, 9 to 99 images: maml is highest throughout." in Page(files["report.html"].decode()).text
 
 
+def test_methods_of_several_seeds_are_drawn_over_all_settings(make_results):
+    results = make_results(("maml", "protonet"), ((5, 1), (5, 5)), seeds=(0, 1))
+    files = documents(results)
+    assert {"plots/aggregate.svg", "plots/aggregate.png"} < set(files)
+    assert "interquartile mean over seeds and settings" in Page(files["report.html"].decode()).text
+
+
 def test_without_published_there_is_no_such_block(make_results):
     assert "Published values" not in Page(report_html(make_results(("maml",), ((5, 1),)), ())).text
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fewshot_bench.tables.papers import load_published, parse_published
+from fewshot_bench.tables.papers import load_published, parse_published, published_updates
 from fewshot_bench.tables.wording import percent
 
 # Typed from the paper, in its own layout: rows are 5, 20, 35 ways by 1, 5, 100 shots.
@@ -98,3 +98,10 @@ def test_malformed_tables_are_refused():
         parse_published(BROKEN % ("[50.0, 60.0]", 5))
     with pytest.raises(ValueError, match="does not have"):
         parse_published(BROKEN % ("[50.0]", 20))
+
+
+def test_the_packaged_budget_spends_what_was_published():
+    from fewshot_bench.config import load
+
+    iterations = load().budgets["paper"].iterations
+    assert published_updates() == {method: n for method, n in iterations.items() if method != "other"}

@@ -49,7 +49,7 @@ def test_the_spread_is_that_of_the_stored_differences(make_results):
     alpha, unit_margin = 0.05 / found.n_tests, 0.01 / found.deviation
     assert found.n_tests == 3
     assert found.power == pytest.approx(power_of(unit, unit_margin, alpha))
-    assert power_of(unit, found.visible / found.deviation, alpha) == pytest.approx(0.8)
+    assert power_of(unit, found.detectable / found.deviation, alpha) == pytest.approx(0.8)
     assert found.for_margin.n_episodes == episodes_to_separate(unit, 60, unit_margin, alpha=alpha)
     in_units = found.difference / found.deviation
     assert found.for_difference.n_episodes == episodes_to_separate(unit, 60, in_units, alpha=alpha)
@@ -153,7 +153,7 @@ def test_the_text_says_what_the_numbers_are_about(make_results):
     row = next(line.split() for line in text.splitlines() if line.lstrip().startswith("maml"))
     found = one(results)
     assert row[1:6] == [
-        "60", "64", f"{100 * found.difference:+.2f}", f"{100 * found.deviation:.2f}", f"{100 * found.visible:.2f}"
+        "60", "64", f"{100 * found.difference:+.2f}", f"{100 * found.deviation:.2f}", f"{100 * found.detectable:.2f}"
     ]  # fmt: skip
     assert row[7] == f"{found.for_margin.n_episodes}*"
 

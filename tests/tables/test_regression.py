@@ -284,6 +284,17 @@ def test_another_version_of_the_code_is_compared_and_told(make_results):
     assert finding_of(results, old).reason == OTHER_EXPERIMENT
 
 
+def test_other_answers_of_the_same_weights_are_a_conflict(make_results):
+    """Of one key; another version of the code has another one."""
+    results = with_cell(make_results(*ONE), weights="c" * 64)
+    report = compare(changed(results, lambda i: -8), baseline_of(results))
+    assert "1 cell with one key, so of one experiment, has other answers in the baseline" in report.notes[0]
+    assert "1 of them with the same weights" in report.notes[0]
+    assert compare(results, baseline_of(results)).notes == ()
+    other = with_cell(changed(results, lambda i: -8), lineage="same", key="new")
+    assert not any("conflict" in note for note in compare(other, stored(with_cell(results, lineage="same"))).notes)
+
+
 def test_cells_on_one_side_only(make_results):
     wide, narrow = make_results(("maml", "reptile"), ((5, 1),)), make_results(*ONE)
     assert [f.reason for f in compare(narrow, stored(wide)).cells] == ["", "not in the measured grid"]
@@ -368,7 +379,12 @@ def report(make_results) -> RegressionReport:
 
 def test_text_leads_with_the_verdict_and_leaves_identical_out(report):
     text = render_verdicts(report, "text")
-    headline, counts, _, columns, *rows = text.splitlines()
+    head, below = text.split("\n\n", 1)
+    headline, counts, *conflict = head.splitlines()
+    columns, *rows = below.splitlines()
+    assert conflict[0].startswith(
+        "4 cells with one key, so of one experiment, have other answers in the baseline: a con"
+    )
     assert headline == "Regression: 1 of 6 cells worse."
     assert counts == "6 cells: 1 worse, 1 improved, 1 undecided, 1 not comparable, 1 equivalent, 1 identical"
     assert columns.split() == ["verdict", "before", "after", "points", "95", "%", "interval", "p", "(Holm)", "episodes"]

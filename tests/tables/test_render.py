@@ -224,3 +224,23 @@ def test_published_stand_apart_and_say_so(table):
         assert STATEMENT.split(":")[0] in apart
     assert render_published(load_published()).count("<table") == len(load_published())
     assert "Published" not in render(table, "markdown")
+
+
+def test_an_interval_near_100_percent_is_shown_from_to(make_results):
+    """Of 40 episodes of 75 queries with one wrong answer in all; the others keep ±."""
+    results = make_results(("maml", "reptile"), ((5, 1),))
+    first = results.cells[0]
+    right = tuple(replace(e, n_correct=75 - (e.number == 7)) for e in first.episodes)
+    table = summarise(replace(results, cells=(replace(first, episodes=right), *results.cells[1:])))
+    low, high = table.cells[0].interval
+    assert 0.99 < low < table.cells[0].mean < high < 1
+    shown = f"({100 * low:.2f}–{100 * high:.2f})"
+    assert f"**99.97 {shown}**" in render(table, "markdown")
+    assert f"99.97 <small>{shown}</small>" in render(table, "html")
+    assert rf"\textbf{{99.97{{\scriptsize\,{shown.replace('–', '--')}}}}}" in render(table, "latex")
+    assert "(from–to) stands where ± would reach" in render(table, "markdown")
+    assert render(table, "markdown").count(" ± ") == 3  # the other cell's, the caption's and the note's
+    rows = csv_rows(table)
+    assert (float(rows[0]["low"]), float(rows[0]["high"])) == (low, high)
+    assert float(rows[0]["half_width"]) == pytest.approx((high - low) / 2)
+    assert float(rows[1]["high"]) - float(rows[1]["mean"]) == pytest.approx(float(rows[1]["half_width"]))

@@ -36,7 +36,7 @@ def test_latex_rows_and_lines():
 
 def test_html_rows_and_lines():
     (table,) = read_html(HTML).tables
-    assert table.rows[1].fields == [Field(2, "1 shot"), Field(2, "3.21"), Field(3, "7")]
+    assert table.rows[1].fields == [Field(2, "1 shot"), Field(2, "3.21", bold=True), Field(3, "7")]
     assert [(fact.kind, fact.line, fact.values["n"]) for fact in table.rows[1].facts] == [("row", 2, "7")]
     assert find_columns(table, ["A"], ["n"]) == ({"A": 1, "n": 2}, [])
 

@@ -40,11 +40,14 @@ def scored(*counts, n_queries=75):
 
 @given(fractions)
 def test_interval_is_scipys_t_interval(values):
-    mean, half_width = over_episodes(np.array(values), 0.0)
+    mean, half_width, interval = over_episodes(np.array(values), 1 / 75)
     assert sample(values).mean == mean == pytest.approx(statistics.fmean(values), abs=1e-12)
-    error = stats.sem(values, ddof=1)
-    expected = stats.t.ppf(0.975, len(values) - 1) * error
-    assert half_width == pytest.approx(expected, abs=1e-9)
+    expected = stats.t.ppf(0.975, len(values) - 1) * max(stats.sem(values, ddof=1), 1 / 75 / (12 * len(values)) ** 0.5)
+    if interval:
+        assert 2 * expected > min(mean, 1 - mean) or mean * (1 - mean) * 75 * len(values) < 40
+        assert 0 <= interval[0] <= mean <= interval[1] <= 1
+    else:
+        assert half_width == pytest.approx(expected, abs=1e-9)
     assert sample(values).deviation == pytest.approx(np.std(values, ddof=1), abs=1e-12)
 
 
@@ -56,18 +59,18 @@ def test_order_of_episodes_does_not_matter(values, random):
 
 def test_one_episode_has_no_interval_and_none_has_no_mean():
     assert sample([0.4]) == Sample(0.4, None, 1)
-    assert over_episodes(np.array([0.4]), 0.1) == (0.4, None)
+    assert over_episodes(np.array([0.4]), 0.1) == (0.4, None, None)
     with pytest.raises(ValueError, match="at least one"):
         sample([])
 
 
 def test_cell_by_hand(make_results):
     results = make_results(("maml",), ((5, 1),))
-    cell = only(replaced(results, "maml", 5, 1, episodes=scored(15, 30, 45)), "maml", 5, 1)
+    cell = only(replaced(results, "maml", 5, 1, episodes=scored(28, 30, 32)), "maml", 5, 1)
     assert cell.mean == pytest.approx(0.4)
     assert cell.n_episodes == 3
-    # sd = 0.2, t(0.975, 2) = 4.302653 (a printed t table)
-    assert cell.half_width == pytest.approx(4.302653 * 0.2 / math.sqrt(3), rel=1e-6)
+    # sd = 2 of 75, t(0.975, 2) = 4.302653 (a printed t table)
+    assert cell.half_width == pytest.approx(4.302653 * 2 / 75 / math.sqrt(3), rel=1e-6)
 
 
 @pytest.mark.parametrize("counts", [(15, 30, 45), (20, 20, 20), (75, 75), (0, 0, 0), (31,)])
@@ -75,7 +78,7 @@ def test_one_cell_has_one_interval_wherever_it_is_printed(counts, make_results):
     """Also where no episode differs from another: what is left is the rounding to one query, not 0.00."""
     results = replaced(make_results(("maml",), ((5, 1),)), "maml", 5, 1, episodes=scored(*counts))
     cell = only(results, "maml", 5, 1)
-    assert accuracy_of(scored(*counts)) == accuracy(cell.mean, cell.half_width) + " %"
+    assert accuracy_of(scored(*counts)) == accuracy(cell.mean, cell.half_width, cell.interval) + " %"
     assert (cell.half_width or 1) > 0.0
 
 

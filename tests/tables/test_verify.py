@@ -525,7 +525,7 @@ def test_the_list_of_every_cell(make_results):
     text = rendered(results, ".html") + render_cells(summarise(results))
     assert check(text, ".html", results).findings == ()
     (row,) = re.findall(r"<tr id=\"maml-5-way-1-shot\".*?</tr>", text)
-    cells = re.findall(r"<td>[\d.]+</td>", row)
+    cells = re.findall(r"<td>[±\d. ]+</td>", row)
     for cell, column in zip(cells, ("accuracy", "n", "sd", "sampler"), strict=True):
         changed = text.replace(row, row.replace(cell, "<td>9.99</td>", 1))
         assert found(changed, ".html", results) == [("edited", f"{column} of maml 5-way 1-shot in the list of cells")]
@@ -622,3 +622,19 @@ def test_where_the_results_are_others_by_now_the_words_are_not_checked_and_a_not
     verified = check_whole(rendered(marked, ".tex"), ".tex", make_results())
     assert len(verified.notes) == 1
     assert verified.notes[0].startswith("bold, marks, captions, notes and words are not checked")
+
+
+@BOTH
+def test_an_interval_that_is_not_around_its_mean(kind, make_results):
+    """Read, compared with its facts and the database, and found where either end is edited."""
+    results = make_results(**SMALL)
+    right = tuple(replace(e, n_correct=75 - (e.number == 7)) for e in results.cells[0].episodes)
+    results = replace(results, cells=(replace(results.cells[0], episodes=right), *results.cells[1:]))
+    text = rendered(results, kind)
+    assert check(text, kind, results).findings == ()
+    low, high = (f"{100 * end:.2f}" for end in summarise(results).cells[0].interval)
+    for end in (low, high):
+        changed = edit(text, end, "98.76", after="99.97{" if kind == ".tex" else "99.97 <")
+        assert found(changed, kind, results) == [("edited", "protonet 5-way 1-shot")]
+    moved = text.replace(f"{summarise(results).cells[0].interval[0]}", "0.5")
+    assert found(moved, kind, results) == [("edited", "protonet 5-way 1-shot")]

@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_right
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.records import n_right, unpack_answers
+from fewshot_bench.results.exchange.bank_ids import BankIds
 from fewshot_bench.results.exchange.description import Described, describe
 from fewshot_bench.results.exchange.export import words_of
 from fewshot_bench.results.exchange.long_facts import CellFacts, DataSetFacts, TrainingFacts
@@ -21,6 +23,7 @@ from fewshot_bench.results.origin import Origin, importing_run
 from fewshot_bench.results.provenance import Provenance
 from fewshot_bench.results.store.comparing import Comparison
 from fewshot_bench.results.store.merging import merge
+from fewshot_bench.results.store.schema import data_sets
 from fewshot_bench.results.store.scratch import Scratch, scratch
 from fewshot_bench.results.store.snapshot import snapshot
 from fewshot_bench.results.store.whole import Row
@@ -41,15 +44,20 @@ def merge_file(path: Path, ours: str, provenance: Provenance, *, dry_run: bool =
         theirs = str(Path(folder) / "results.sqlite")
         with snapshot(ours, or_empty=True) as known:
             described = describe(path, known)
+            outlines = {name: facts.outline for name, facts in described.data_sets.items()}
+            outlines |= {row["fingerprint"]: json.loads(row["outline"]) for row in known.all(data_sets).values()}
         with scratch(theirs) as filled:
-            _Loader(path, filled, described, provenance).load()
+            _Loader(path, filled, described, provenance, BankIds(outlines)).load()
         return merge(ours, theirs, dry_run=dry_run)
 
 
 class _Loader:
     """Fills the scratch database; each method is a step of `load`."""
 
-    def __init__(self, path: Path, scratch: Scratch, described: Described, provenance: Provenance) -> None:
+    def __init__(
+        self, path: Path, scratch: Scratch, described: Described, provenance: Provenance, bank_ids: BankIds
+    ) -> None:
+        self.bank_ids = bank_ids
         self._path, self._scratch, self._described, self._provenance = path, scratch, described, provenance
         with path.open("rb") as file:
             self._source = f"{path.name}, SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
@@ -67,9 +75,9 @@ class _Loader:
             cell.check_numbers()
             self._scratch.add("cells", [cell.row | self._scratch.count(key)])
 
-    def training(self, key: str) -> tuple[Row, int]:
-        """A training's row, and its seed."""
-        return self._trainings[key], self._described.trainings[key].values["seed"]
+    def training(self, key: str) -> tuple[Row, TrainingFacts]:
+        """A training's row, and what is said of it."""
+        return self._trainings[key], self._described.trainings[key]
 
     def run_id(self, made: Origin | None) -> int:
         """The run that stands for an origin."""
@@ -109,13 +117,14 @@ class _Cell:
     """A cell, and which of its episodes have come."""
 
     def __init__(self, facts: CellFacts, loader: _Loader, path: Path) -> None:
-        training, seed = loader.training(facts.training_key)
+        training, told = loader.training(facts.training_key)
+        self._true_id = partial(loader.bank_ids.id_of, told.identity, facts.identity)
         self.key, self._facts, self._path = facts.key, facts, path
         self.row = facts.values | {
             "key": facts.key,
             "identity": json.dumps(facts.identity, sort_keys=True),
             "training_key": facts.training_key,
-            "seed": seed,
+            "seed": told.values["seed"],
             "run_id": loader.run_id(facts.run),
         }
         self._words = words_of(self.row, training)
@@ -133,6 +142,8 @@ class _Cell:
             row["number"].wrong(f"row {self._row_of[number]} has episode {number} of cell {self.key} already")
         if self._number_of.setdefault(name, number) != number:
             row["episode_id"].wrong(f"it is the id of episode {self._number_of[name]} of the same cell already")
+        if (true := self._true_id(number)) not in ("", name):
+            row["episode_id"].wrong(f"episode {number} of these data is {true}: these results are of others")
         n_correct, n_queries = row["n_correct"].integer(), row["n_queries"].integer()
         if n_queries != self._facts.n_queries:
             n_way, n_query = self.row["n_way"], self.row["n_query"]

@@ -57,7 +57,8 @@ def test_one_key_with_other_answers_is_a_conflict(bench, monkeypatch):
     monkeypatch.setattr(comparisons, "stored_scores", other_answers)
     shutil.copy("out/results.sqlite", "old.sqlite")
     told = " ".join(bench("compare", "old.sqlite", "out").out.split())
-    assert "with one key, so of one experiment, has other answers in the other database: a conflict" in told
+    assert "with one key, so of one experiment, have other answers in the other database, " in told
+    assert "4 of them with the same weights: a conflict, as `bench merge` says" in told
     assert "another seed may turn the order" not in told
 
 

@@ -73,7 +73,10 @@ def test_episodes_are_added_look_by_look(whole, place):
     for look, n in ((1, 6), (2, 12), (3, 24)):
         assert re.search(rf"^look {look}:\n  4-way 1-shot    {n} episodes: \d of 3 pairs separated", whole, re.M)
     said = " ".join(whole.split())
-    assert "not separated with 24 episodes (undecidable within this data: at most 5 disjoint episodes)" in said
+    assert (
+        "not separated with 24 episodes (undecidable within this data: at most 5 episodes without a shared image)"
+        in said
+    )
     assert "transfer/twin" in said[said.index("result:") :]
     assert "One training seed: this tells checkpoints apart, not methods." in said
 
@@ -158,7 +161,9 @@ def test_clear_differences_need_no_more_looks(place, bench):
     words = ("run", "--until", "separated", "--budget", "more", "--method", "protonet,idle", "--shot", "5")
     ran = bench(*words)
     assert ran.code == 0
-    assert re.search(r"separated with (40|80|160) episodes \(on these images: at most 1 disjoint", ran.err), ran.err
+    assert re.search(r"separated with (40|80|160) episodes \(on these images: at most 1 episode without", ran.err), (
+        ran.err
+    )
     assert re.search("protonet > idle|idle > protonet", " ".join(ran.err.split()))
     assert rows(place, "SELECT MAX(n_episodes) FROM cells")[0][0] < 320
 

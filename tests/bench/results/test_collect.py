@@ -4,6 +4,8 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from fewshot_bench.config import load
 from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.grid import cells, resolve
@@ -67,3 +69,11 @@ def test_every_budget_that_is_stored_is_a_point_over_training_images(run, bench)
     assert points["more", "protonet", 1].same_rule  # it has none
     assert not points["more", "protonet", 5].complete
     assert results(choose(Selection())).by_budget == ()
+
+
+@pytest.mark.usefixtures("bench")
+def test_the_share_of_the_published_training_is_no_setting(run):
+    """Of transfer's 240,000 updates 6, whatever the budget called `paper` says here."""
+    run.add("\n[budgets.paper]\niterations = { transfer = 6, protonet = 6, other = 6 }\n")
+    share = results(choose(Selection(methods=("transfer",)))).experiment.published_share
+    assert share == "0.0025 %"

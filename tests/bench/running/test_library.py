@@ -75,7 +75,7 @@ def test_a_run_tells_what_happens_and_returns_what_is_stored(bench):
     assert list(table["cell"]) == ["transfer-4w1s-s0", "protonet-4w1s-s0"]  # the grid's order
     for row in table.to_dict("records"):
         shown = bench("show", row["cell_key"], "--out", "mine").out
-        assert f"accuracy       {100 * row['accuracy']:.2f} ± " in shown
+        assert f"accuracy       {100 * row['accuracy']:.2f} " in shown
         assert f"over {row['n_episodes']} episodes" in shown
     again: list = []
     assert run(methods=["transfer", "protonet"], shots=1, out="mine", progress=again.append).equals(table)

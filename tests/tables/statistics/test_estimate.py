@@ -10,6 +10,7 @@ from fewshot_bench.tables.statistics.estimate import (
     Estimate,
     Source,
     mean_of,
+    near_an_end,
     of_episodes,
     of_seeds_and_episodes,
 )
@@ -189,3 +190,77 @@ def test_percentile_bootstrap_would_cover_less():
         low, high = np.percentile(values[seeds, episodes].mean(axis=(1, 2)), [2.5, 97.5])
         covered += low <= 0 <= high
     assert covered / len(grids) < 0.9 < coverage(of_seeds_and_episodes(values) for values in grids)
+
+
+def test_near_an_end_is_clopper_and_pearsons_of_the_effective_answers():
+    few = Estimate(0.98, (Source(0.02, 1e9),))  # with so many degrees of freedom
+    n = 0.98 * 0.02 / 0.02**2
+    expected = stats.beta.ppf(0.025, 0.98 * n, 0.02 * n + 1), stats.beta.ppf(0.975, 0.98 * n + 1, 0.02 * n)
+    assert near_an_end(few, 450) == pytest.approx(expected, rel=1e-6)
+    mirrored = near_an_end(Estimate(0.02, few.sources), 450)
+    assert mirrored == pytest.approx((1 - expected[1], 1 - expected[0]), rel=1e-6)
+    none_wrong = near_an_end(Estimate(1.0, (Source(1e-3, 1e9),)), 450)
+    assert none_wrong == pytest.approx((0.025 ** (1 / 450), 1.0), rel=1e-6)
+    assert near_an_end(Estimate(1.0, (Source(1e-3, 5),)), 450)[0] < none_wrong[0]
+
+
+def test_ordinary_accuracies_keep_plus_and_minus():
+    assert near_an_end(Estimate(0.51, (Source(0.025, 11),)), 900) is None
+    assert near_an_end(Estimate(0.99, (Source(0.002, 59),)), 4500) is None
+    assert near_an_end(Estimate(0.0622, (Source(0.0015, 39),)), 21000) is None
+
+
+def test_episodes_that_agree_near_the_end_borrow_no_certainty():
+    """One wrong answer in each of six episodes: their deviation is 0."""
+    agree = of_episodes(np.full(6, 74 / 75), 1 / 75)
+    low, high = near_an_end(agree, 450)
+    assert 2 * agree.half_width() < 1 / 75 < 2 * (74 / 75 - low)
+    assert low < 74 / 75 < high
+
+
+def near_one(accuracy, n_episodes, classes, n_worlds):
+    """(n_worlds, E) accuracies of 5 of 36 classes, 15 queries each, and each world's true accuracy."""
+    rng = np.random.default_rng([n_episodes, round(1e4 * accuracy), len(classes)])
+    of_class = {
+        "alike": lambda: np.full((n_worlds, 36), accuracy),
+        "unlike": lambda: rng.beta(2 * accuracy / (1 - accuracy), 2, (n_worlds, 36)),
+        "four bad": lambda: np.where(np.arange(36) < 4, 1 - 9 * (1 - accuracy), 1.0) * np.ones((n_worlds, 1)),
+    }[classes]()
+    values = np.empty((n_worlds, n_episodes))
+    for world, accuracies in enumerate(of_class):
+        chosen = np.argpartition(rng.random((n_episodes, 36)), 5, axis=1)[:, :5]
+        values[world] = rng.binomial(15, accuracies[chosen]).sum(axis=1) / 75
+    return values, of_class.mean(axis=1)
+
+
+def covers_near_an_end(accuracy, n_episodes, classes, n_worlds=1000):
+    """The coverage of the interval that is shown, and of mean ± half_width."""
+    covered = np.zeros(2)
+    for values, truth in zip(*near_one(accuracy, n_episodes, classes, n_worlds), strict=True):
+        estimate = of_episodes(values, 1 / 75)
+        low, high = near_an_end(estimate, 75 * n_episodes) or estimate.interval()
+        covered += low <= truth <= high, abs(estimate.mean - truth) <= estimate.half_width()
+    return covered / n_worlds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("classes", ["alike", "unlike", "four bad"])
+@pytest.mark.parametrize("accuracy", [0.9, 0.99, 0.999])
+@pytest.mark.parametrize("n_episodes", [6, 60, 600])
+def test_coverage_near_one(n_episodes, accuracy, classes):
+    """0.95 less three standard errors, and two points where a skewed mean is still shown as ±."""
+    shown, _ = covers_near_an_end(accuracy, n_episodes, classes)
+    assert shown >= 0.95 - 3 * math.sqrt(0.95 * 0.05 / 1000) - 0.02 * (n_episodes == 60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_episodes", [6, 60, 600])
+def test_coverage_in_the_middle(n_episodes):
+    shown, around = covers_near_an_end(0.5, n_episodes, "unlike")
+    assert shown == around
+    assert abs(shown - 0.95) <= 3 * math.sqrt(0.95 * 0.05 / 1000)
+
+
+def test_plus_and_minus_would_cover_less():
+    shown, around = covers_near_an_end(0.99, 6, "four bad", 400)
+    assert around < 0.92 < 0.95 <= shown

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from fewshot_bench.results.store import Reader
 
@@ -74,3 +75,22 @@ def test_a_dry_run_imports_nothing(filled, bench, tmp_path):
     assert bench("import", "all.csv", "--out", "again", "-n").out.startswith("would import: 3 cells new")
     assert sorted(tmp_path.rglob("*")) == before
     assert json.loads(bench("import", "all.csv", "--json").out)["proof"]["n_copied"] == 11
+
+
+@pytest.mark.usefixtures("place")
+def test_episodes_that_the_data_say_are_others_are_refused(bench, read, write):
+    """The outline is in the file, or in the database; without one nothing can be said."""
+    assert bench("run", "-q", "--method", "protonet").code == 0
+    assert bench("export", "-o", "all.csv").code == 0
+    rows = read("all.csv")
+    assert bench("import", "all.csv", "--out", "again").code == 0
+    true, rows[2]["episode_id"] = rows[2]["episode_id"], "0" * 16
+    write("other.csv", rows)
+    for out in ("new", "again"):
+        ran = bench("import", "other.csv", "--out", out)
+        assert ran.code == 2
+        assert f"row 4, column episode_id: episode 2 of these data is {true}: these results are of others" in ran.err
+    rows[0]["unmeasured"] = ""
+    write("unknown.csv", rows)
+    assert bench("import", "unknown.csv", "--out", "new").code == 0
+    assert bench("import", "unknown.csv", "--out", "again").code == 2
