@@ -58,7 +58,7 @@ def status(
 @out_option
 @json_option
 def show(*, cell: str, out: Path | None, as_json: bool) -> None:
-    """Every fact behind one number. CELL is its key, or the beginning of it."""
+    """Every fact behind one number. CELL is its name (maml-5w1s-s0), its key, or the beginning of that."""
     from fewshot_bench.cli.show_text import shown
 
     click.echo(shown(database_in(out), cell, as_json=as_json))

@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from fewshot_bench.config import config_file, load
-from fewshot_bench.errors import NothingSelected, UsageError
+from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.reports.claims_page import claims_page
 from fewshot_bench.results.collect import results
-from fewshot_bench.results.reading_back import choose_stored
+from fewshot_bench.results.reading_back import choose_stored, none_stored
 from fewshot_bench.tables.claims.file import SHIPPED, ClaimFile, parse_claims, shipped_claims
 from fewshot_bench.tables.claims.render import render_claims
 from fewshot_bench.tables.claims.section import ClaimError
@@ -32,9 +32,10 @@ def judgement(file: Path | None, selection: Selection) -> Judgement:
     """Every sentence of a file held against what is stored."""
     published = load_published()
     sentences = _sentences(file, selection.config, [table.id for table in published])
-    stored = results(choose_stored(_narrowed(sentences, selection)), with_answers=True)
+    chosen = choose_stored(_narrowed(sentences, selection))
+    stored = results(chosen, with_answers=True)
     if not any(cell.episodes for cell in stored.cells):
-        raise NothingSelected("nothing that these claims speak of has results: `bench run` makes them")
+        raise none_stored(chosen, "nothing that these claims speak of has results")
     return judge(sentences, stored, published)
 
 

@@ -100,6 +100,7 @@ def test_status_and_show(bench):
     shown = bench("show", key[:8]).out
     for fact in (key, "protonet, seed 0", "4-way 1-shot", "SHA-256", "bench run --grid tiny", "torch", "cpu"):
         assert fact in shown, fact
+    assert bench("show", "protonet-4w1s-s0").out == shown
     facts = json.loads(bench("show", key, "--json").out)
     assert len(facts["episodes"]) == 6
     assert facts["training"]["identity"]["settings"]["train_way"] == 5
