@@ -19,6 +19,7 @@ class Note:
 
     mark: str
     text: str
+    minor: bool = False  # explains no mark: in LaTeX a comment
 
 
 def caption(table: Table) -> str:
@@ -57,18 +58,19 @@ def general_notes(table: Table) -> list[Note]:
         )
         fewer = dict.fromkeys(cell.variant for cell in table.cells if len(cell.seeds) < len(table.seeds))
         interval += f" Of one seed alone: {', '.join(fewer)}." if fewer else ""
-    notes = [Note("", interval), *_test_notes(table)]
+    notes = [Note("", interval, minor=len(table.seeds) == 1), *_test_notes(table)]
     if table.experiment.pretraining:
         notes.append(Note("", table.experiment.pretraining))
     norms = _norms(table)
     if norms:
-        notes.append(Note("", f"Normalisation at test: {norms}."))
+        notes.append(Note("", f"Normalisation at test: {norms}.", minor=True))
     states = {cell.state for cell in table.cells}
     legend = {"partial": "* fewer episodes than asked for", "failed": "✗ failed", "missing": "— not measured"}
     shown = [words for state, words in legend.items() if state in states]
     if shown:
         notes.append(Note("", "; ".join(shown) + "."))
-    notes.append(Note("", "disjoint: at most how many episodes the data allow without using an image twice."))
+    disjoint = "disjoint: at most how many episodes the data allow without using an image twice."
+    notes.append(Note("", disjoint, minor=True))
     if any(row.reuses_images for row in table.rows):
         reused = "more episodes than can be disjoint: the interval is narrower than the data can support."
         notes.append(Note(REUSE_MARK, reused))

@@ -10,7 +10,8 @@ from typing import Any
 from jinja2 import Environment
 
 from fewshot_bench.tables import captions, documents, layout, wording
-from fewshot_bench.tables.documents import csv_text, html_environment, latex_environment, markdown_environment
+from fewshot_bench.tables.documents import csv_text, html_environment, markdown_environment
+from fewshot_bench.tables.latex import render_latex
 from fewshot_bench.tables.papers import STATEMENT, PublishedTable
 from fewshot_bench.tables.summary import Cell, Row, Table
 
@@ -30,7 +31,7 @@ SPELLING = MappingProxyType(
             wording.percent, wording.shots, wording.span,
         )
     }
-    | {"comment": documents.Comment, "statement": STATEMENT, "REUSE_MARK": captions.REUSE_MARK}
+    | {"statement": STATEMENT, "REUSE_MARK": captions.REUSE_MARK}
 )  # fmt: skip
 
 
@@ -122,7 +123,7 @@ def _plain(table: Table) -> dict[str, Any]:
 RENDERERS = MappingProxyType(
     {
         "markdown": _from_template(markdown_environment, "table.md.j2"),
-        "latex": _from_template(latex_environment, "table.tex.j2"),
+        "latex": render_latex,
         "csv": _csv,
         "json": _json,
         "html": _from_template(html_environment, "table.html.j2"),
