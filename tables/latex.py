@@ -40,7 +40,11 @@ def _measured(table: Table, style: Style, *, is_first: bool) -> Iterator[str]:
     notes = layout.notes(shown)
     if hidden := [name for name in table.variants if name not in columns]:
         notes.append(Note("", f"Compared with them, but not shown: {', '.join(hidden)}."))
-    title = documents.one_line(style.caption) if style.caption and is_first else latex(caption(shown))
+    title = (
+        documents.one_line(style.caption)
+        if style.caption and is_first
+        else latex(caption(shown, interval=style.interval))
+    )
     tabular = [*(_turned if style.transpose else _upright)(shown, style, columns), r"\end{tabular}"]
     yield f"% bench {layout.facts_of_table(table.experiment, style.facts)}"
     yield rf"% In the preamble: \usepackage{{{','.join(_packages(style))}}}  " + (
@@ -75,14 +79,14 @@ def _narrowed(table: Table, columns: tuple[str, ...]) -> Table:
     rows = []
     for row in table.rows:
         cells = {cell.variant: cell for cell in row.cells}
-        rows.append(replace(row, cells=tuple(cells[name] for name in variants)))
+        rows.append(replace(row, cells=tuple(cells[name] for name in variants if name in cells)))
     return replace(table, variants=variants, rows=tuple(rows))
 
 
 def _upright(table: Table, style: Style, columns: tuple[str, ...]) -> Iterator[str]:
     """A row a setting, below its way."""
     noted = layout.letters(table)
-    kinds = ["r" if name in COUNTS else _kind(table.cells, style) for name in columns]
+    kinds = ["r" if name in COUNTS else _kind(table.cells, style, noted) for name in columns]
     yield rf"\begin{{tabular}}{{@{{}}l{''.join(kinds)}@{{}}}}"
     yield r"\toprule"
     yield _row(["Task", *(_head(name, style) for name in columns)])
@@ -94,13 +98,14 @@ def _upright(table: Table, style: Style, columns: tuple[str, ...]) -> Iterator[s
             fields |= {name: _count(row, name) for name in COUNTS}
             yield f"% row {layout.facts_of_row(row)}"
             yield from (f"% cell {layout.facts_of_cell(cell)}" for cell in row.cells)
-            yield _row([r"\quad " + _setting(row, columns), *(fields[name] for name in columns)])
+            yield _row([r"\quad " + _setting(row, columns), *(fields[name] for name in columns if name in fields)])
     yield r"\bottomrule"
 
 
 def _turned(table: Table, style: Style, columns: tuple[str, ...]) -> Iterator[str]:
     """A row a variant; the settings of one way stand together."""
-    noted, numbers = layout.letters(table), [_kind(row.cells, style) for row in table.rows]
+    noted = layout.letters(table)
+    numbers = [_kind(row.cells, style, noted) for row in table.rows]
     yield rf"\begin{{tabular}}{{@{{}}l{''.join(numbers)}@{{}}}}"
     yield r"\toprule"
     yield from (f"% row {layout.facts_of_row(row)}" for row in table.rows)
@@ -110,8 +115,8 @@ def _turned(table: Table, style: Style, columns: tuple[str, ...]) -> Iterator[st
     yield "".join(rf"\cmidrule(lr){{{at}-{at + n - 1}}}" for at, (_, n) in zip(starts, ways, strict=True))
     yield _row(["Method", *(_head(_setting(row, columns), style, is_text=False) for row in table.rows)])
     yield r"\midrule"
-    for column, name in enumerate(table.variants):
-        cells = [row.cells[column] for row in table.rows]
+    for name in table.variants:
+        cells = [cell for row in table.rows for cell in row.cells if cell.variant == name]
         yield from (f"% cell {layout.facts_of_cell(cell)}" for cell in cells)
         yield _row([latex(name), *(_number(cell, noted, style) for cell in cells)])
     counts = [name for name in columns if name in COUNTS]
@@ -125,15 +130,17 @@ def _row(fields: Sequence[str]) -> str:
     return " & ".join(fields) + r" \\"
 
 
-def _kind(cells: Sequence[Cell], style: Style) -> str:
-    """The column of some numbers: for siunitx with the digits of the longest."""
+def _kind(cells: Sequence[Cell], style: Style, noted: dict[str, str]) -> str:
+    """The column of some numbers: for siunitx with the digits and the marks of the longest."""
     if not style.siunitx:
         return "r"
     whole = max((len(percent(cell.mean)) - 3 for cell in cells if cell.mean is not None), default=1)
     halves = [percent(cell.half_width) for cell in cells if cell.half_width is not None and style.interval]
     digits = max((len(half.replace(".", "").lstrip("0")) for half in halves), default=0)
     uncertain = f"({digits}), separate-uncertainty" if digits else ""
-    return f"S[table-format={whole}.2{uncertain}, detect-weight, mode=text]"
+    marks = max((_marks(cell, noted) for cell in cells), key=len, default="")
+    space = f", table-space-text-post={{{_raised(marks)}}}" if marks else ""
+    return f"S[table-format={whole}.2{uncertain}, detect-weight, mode=text{space}]"
 
 
 def _head(text: str, style: Style, *, is_text: bool = True) -> str:
@@ -155,8 +162,7 @@ def _count(row: Row, name: str) -> str:
 
 def _number(cell: Cell, noted: dict[str, str], style: Style) -> str:
     """The number, its interval, and its marks."""
-    raised = layout.marks(cell) + noted.get(layout.why(cell), "")
-    marks = "*" * (cell.state == "partial") + (rf"\textsuperscript{{{latex(raised)}}}" if raised else "")
+    marks = _raised(_marks(cell, noted))
     if cell.mean is None:
         shown = (r"$\times$" if cell.state == "failed" else "---") + marks
         return f"{{{shown}}}" if style.siunitx else shown
@@ -166,6 +172,16 @@ def _number(cell: Cell, noted: dict[str, str], style: Style) -> str:
         return r"\bfseries " * cell.best + number
     number = mean + (rf"{{\scriptsize\,$\pm$\,{half}}}" if half else "")
     return (rf"\textbf{{{number}}}" if cell.best else number) + marks
+
+
+def _marks(cell: Cell, noted: dict[str, str]) -> str:
+    """What stands behind a number: "*†a"."""
+    return "*" * (cell.state == "partial") + layout.marks(cell) + noted.get(layout.why(cell), "")
+
+
+def _raised(marks: str) -> str:
+    raised = marks.lstrip("*")
+    return "*" * marks.startswith("*") + (rf"\textsuperscript{{{latex(raised)}}}" if raised else "")
 
 
 def _published(paper: PublishedTable, style: Style) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fewshot_bench.tables.layout import anchor
 from fewshot_bench.tables.latex import render_latex
+from fewshot_bench.tables.layout import anchor
 from fewshot_bench.tables.papers import PublishedTable
 from fewshot_bench.tables.render import render, render_cells
 from fewshot_bench.tables.scores import Results

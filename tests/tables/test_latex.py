@@ -23,6 +23,7 @@ STYLES = {
     "named": Style(caption=r"Accuracy on \emph{strokes} (\%)", label="tab:main"),
 }
 EVERY = pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
+HAS_TEX = shutil.which("pdflatex") and not subprocess.run(["kpsewhich", "siunitx.sty"], capture_output=True).returncode
 HOSTILE = ("50%_a&b#c$d{e}f~g^h\\i", "<script>alert(1)</script>", "=cmd()", "a|b", "new\n\nline", '"]["')
 
 
@@ -61,7 +62,7 @@ def test_notes_that_explain_no_mark_are_comments(table):
     text = render_latex(table)
     printed = re.sub(r"(?m)^%.*\n", "", text)
     for words in ("Normalisation at test", "The interval is over episodes", "disjoint: at most how many"):
-        assert f"% note:  {words}" in text
+        assert f"% note: {words}" in text
         assert words not in printed
     assert "Bold: the highest mean" in printed
 
@@ -72,7 +73,7 @@ def test_chosen_columns_in_their_order(table):
     assert {len(row) for row in rows if len(row) > 1} == {4}
     text = render_latex(table, style=STYLES["columns"])
     assert "Compared with them, but not shown: transfer, protonet, fomaml, reptile, reptile-mtl." in text
-    assert render_latex(table, style=Style(columns=("maml",))).count(r"100 shots$\ddagger$") == 2  # n is not there
+    assert render_latex(table, style=Style(columns=("maml",))).count(r"100 shots$\ddagger$") == 3  # n is not there
 
 
 def test_turned_it_says_the_same(table):
@@ -88,6 +89,7 @@ def test_turned_it_says_the_same(table):
 def test_means_alone_fill_one_column(table):
     text = render_latex(table, style=STYLES["means"])
     assert r"\begin{table}[t]" in text
+    assert "strokes: mean over episodes;" in text
     assert not any(r"\pm" in field for row in rows_of(text) for field in row)
 
 
@@ -115,19 +117,19 @@ def compile_latex(text, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here")
+@pytest.mark.skipif(not HAS_TEX, reason="no pdflatex with siunitx here")
 @pytest.mark.parametrize("options", ["", "[twocolumn]"])
 def test_every_style_is_set_in_one_column_and_in_two(options, table, hostile, tmp_path):
-    bodies = [render_latex(one, style=style) for style in STYLES.values() for one in (table,)]
+    bodies = [render_latex(table, style=style) for style in STYLES.values()]
     bodies += [render_latex(table, load_published(), Style(one_column=True)), render_latex(hostile)]
     start = rf"\documentclass{options}{{article}}\usepackage{{booktabs,graphicx,siunitx}}\begin{{document}}"
     log = compile_latex("\n\\clearpage\n".join([start, *bodies, r"\end{document}"]), tmp_path)
-    wide = [float(points) for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt", log)]
-    assert all(points < 150 for points in wide), wide  # the bare one alone, which nothing shrinks
+    wide = re.findall(r"Overfull \\hbox.*", log)
+    assert len(wide) <= 1, wide  # the bare one, which nothing shrinks
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here")
+@pytest.mark.skipif(not HAS_TEX, reason="no pdflatex with siunitx here")
 @pytest.mark.parametrize("siunitx", [False, True])
 def test_a_standalone_document_compiles_alone(siunitx, table, tmp_path):
     log = compile_latex(render_latex(table, style=Style(standalone=True, siunitx=siunitx)), tmp_path)
