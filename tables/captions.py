@@ -31,7 +31,8 @@ def caption(table: Table, *, interval: bool = True) -> str:
     return (
         f"Accuracy (%) on the novel classes of {experiment.dataset}: mean{' ± 95 % t-interval' * interval} over episodes; "
         f"{count}{seeds}, {experiment.n_query} queries a class; protocol {experiment.protocol}, "
-        f"split {experiment.split}, {experiment.spent}, fitted by {experiment.rule}, {experiment.model}.{_wider(table)}"
+        f"split {experiment.split}, {experiment.spent}, fitted by {experiment.rule}, {experiment.model}."
+        f"{_wider(table)}"
     )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from fewshot_bench.cli.options import F, json_option
+from fewshot_bench.cli.options import F, json_option, set_option
 from fewshot_bench.errors import UsageError
 
 
@@ -17,10 +17,10 @@ def data() -> None:
 
 
 def source_options(command: F) -> F:
-    """Add the data set and its image size."""
+    """Add the data set, its image size, and other settings."""
     size = click.option("--image-size", type=click.IntRange(min=0), metavar="N",
                         help="Side in pixels to resize to; 0 = as stored.  [default: as bench.toml]")  # fmt: skip
-    return click.argument("source")(size(command))
+    return click.argument("source")(size(set_option(command)))
 
 
 split_option = click.option(
@@ -49,8 +49,9 @@ def list_(*, as_json: bool) -> None:
 @json_option
 @quiet_option
 def describe(
-    *, source: str, image_size: int | None, split: str | None, sheet: Path | None, as_json: bool, quiet: bool
-) -> None:
+    *, source: str, image_size: int | None, settings: tuple[str, ...], split: str | None, sheet: Path | None,
+    as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
     """What is in a data set, and what it allows.
 
     Its format, size, classes and pixels, and the largest episodes of each split.
@@ -59,7 +60,7 @@ def describe(
 
     if sheet and sheet.suffix.lower() != ".png":
         raise UsageError(f"--sheet {sheet}: the picture is a PNG, so name it {sheet.with_suffix('.png')}")
-    for said in described(source, image_size, split, sheet, as_json=as_json, quiet=quiet):
+    for said in described(source, image_size, split, sheet, settings, as_json=as_json, quiet=quiet):
         click.echo(said)
 
 
@@ -67,14 +68,16 @@ def describe(
 @source_options
 @json_option
 @quiet_option
-def prepare(*, source: str, image_size: int | None, as_json: bool, quiet: bool) -> None:
+def prepare(
+    *, source: str, image_size: int | None, settings: tuple[str, ...], as_json: bool, quiet: bool
+) -> None:  # fmt: skip
     """Decode a data set into the cache now.
 
     Commands that need it open it from there.
     """
     from fewshot_bench.cli import data_text
 
-    click.echo(data_text.prepare(source, image_size, as_json=as_json, quiet=quiet))
+    click.echo(data_text.prepare(source, image_size, settings, as_json=as_json, quiet=quiet))
 
 
 @data.command()
@@ -82,7 +85,9 @@ def prepare(*, source: str, image_size: int | None, as_json: bool, quiet: bool) 
 @split_option
 @json_option
 @quiet_option
-def check(*, source: str, image_size: int | None, split: str | None, as_json: bool, quiet: bool) -> int:
+def check(
+    *, source: str, image_size: int | None, settings: tuple[str, ...], split: str | None, as_json: bool, quiet: bool
+) -> int:
     """Look for copies, blank images, small classes.
 
     Classes that have a published split are compared with it. docs/statistics.md says when each alarm rings; `bench
@@ -90,6 +95,6 @@ def check(*, source: str, image_size: int | None, split: str | None, as_json: bo
     """
     from fewshot_bench.cli.data_text import checked
 
-    code, said = checked(source, image_size, split, as_json=as_json, quiet=quiet)
+    code, said = checked(source, image_size, split, settings, as_json=as_json, quiet=quiet)
     click.echo(said)
     return code

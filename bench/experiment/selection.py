@@ -19,6 +19,7 @@ class Selection:
     """The words that choose configuration, data and cells; None and () leave the configuration's choice."""
 
     config: Path | None = None  # a file; None: bench.toml here, else the packaged one
+    settings: tuple[str, ...] = ()  # of --set, laid over it: data.image_size=28
     grid: str | None = None
     data: str | None = None  # a name, a folder, an archive, or FORMAT:PATH
     novel_data: str | None = None  # another, whose novel classes are tested on

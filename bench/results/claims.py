@@ -31,7 +31,8 @@ def judged(file: Path | None, selection: Selection) -> tuple[set[str], Callable[
 def judgement(file: Path | None, selection: Selection) -> Judgement:
     """Every sentence of a file held against what is stored."""
     published = load_published()
-    sentences = _sentences(file, selection.config, [table.id for table in published])
+    variants = list(load(config_file(selection.config), selection.settings).methods)
+    sentences = _sentences(file, variants, [table.id for table in published])
     chosen = choose_stored(_narrowed(sentences, selection))
     stored = results(chosen, with_answers=True)
     if not any(cell.episodes for cell in stored.cells):
@@ -39,8 +40,7 @@ def judgement(file: Path | None, selection: Selection) -> Judgement:
     return judge(sentences, stored, published)
 
 
-def _sentences(file: Path | None, config: Path | None, published: list[str]) -> ClaimFile:
-    variants = list(load(config_file(config)).methods)
+def _sentences(file: Path | None, variants: list[str], published: list[str]) -> ClaimFile:
     try:
         content = read_bytes(file) if file else shipped_claims()
         return parse_claims(content, str(file or SHIPPED), variants, published)

@@ -22,7 +22,7 @@ FOLDER = Path(str(files("fewshot_bench.tables"))) / "measured"
 
 def choose_stored(selection: Selection) -> Chosen:
     """As `choose`; a data set that the database does not know is opened."""
-    out = selection.out or Path(load(config_file(selection.config)).run.out)
+    out = selection.out or Path(load(config_file(selection.config), selection.settings).run.out)
     return choose(selection, known=lambda source, size: _known(database(out), source, size))
 
 

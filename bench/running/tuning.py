@@ -125,7 +125,7 @@ def tuning_of(selection: Selection, progress: Callable[[str, int, int], None] | 
     for name in ("split", "rules", "episodes"):
         if getattr(selection, name) is not None:
             raise UsageError(f"--{name} has no meaning here: [tuning] of bench.toml says what is tried")
-    config = load(config_file(selection.config))
+    config = load(config_file(selection.config), selection.settings)
     groups = config.tuning
     declared = {name: dict.fromkeys(n for g in groups.values() for n in getattr(g, name)) for name in ("ways", "shots")}
     ways, shots = (
@@ -232,4 +232,4 @@ def _command(selection: Selection) -> str:
     for option, value in given.items():
         if value:
             words += [option, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
-    return shlex.join(words)
+    return shlex.join(words + [word for text in selection.settings for word in ("--set", text)])

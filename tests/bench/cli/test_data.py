@@ -81,6 +81,8 @@ def test_prepare_says_what_it_did(own, bench, tmp_path):
 
 def test_prepare_resizes(own, bench):
     assert json.loads(bench("data", "prepare", str(own), "--image-size", "8", "--json").out)["image_shape"] == [3, 8, 8]
+    small = json.loads(bench("data", "prepare", str(own), "--set", "data.image_size=6", "--json").out)
+    assert small["image_shape"] == [3, 6, 6]
     Path("bench.toml").write_text("[data]\nimage_size = 7\n")
     assert json.loads(bench("data", "prepare", str(own), "--json").out)["image_shape"] == [3, 7, 7]
     stored = json.loads(bench("data", "prepare", str(own), "--image-size", "0", "--json").out)
