@@ -29,7 +29,8 @@ def caption(table: Table, *, interval: bool = True) -> str:
     count = f"n = {span(low, high)} episode{'' if high == 1 else 's'} a cell" if high else "nothing measured yet"
     seeds = f", {len(table.seeds)} seeds" if len(table.seeds) > 1 else ""
     return (
-        f"Accuracy (%) on the novel classes of {experiment.dataset}: mean{' ± 95 % t-interval' * interval} over episodes; "
+        f"Accuracy (%) on the novel classes of {experiment.dataset}: "
+        f"mean{' ± 95 % t-interval' * interval} over episodes; "
         f"{count}{seeds}, {experiment.n_query} queries a class; protocol {experiment.protocol}, "
         f"split {experiment.split}, {experiment.spent}, fitted by {experiment.rule}, {experiment.model}."
         f"{_wider(table)}"

@@ -10,7 +10,7 @@ from fewshot_bench.errors import UsageError
 
 @click.group()
 def data() -> None:
-    """What is in a data set, and what is wrong with it.
+    """Describe, prepare and check data sets.
 
     SOURCE is a name, a folder or an archive. Its format is recognised; FORMAT:PATH says which it is.
     """
@@ -32,10 +32,7 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @data.command("list")
 @json_option
 def list_(*, as_json: bool) -> None:
-    """What can be read, and what is prepared.
-
-    The data sets that have a name, the formats that are recognised, and what lies in the cache.
-    """
+    """List data sets by name, formats, and what is prepared in the cache."""
     from fewshot_bench.cli.data_text import listed
 
     click.echo(listed(as_json=as_json))
@@ -52,10 +49,7 @@ def describe(
     *, source: str, image_size: int | None, settings: tuple[str, ...], split: str | None, sheet: Path | None,
     as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """What is in a data set, and what it allows.
-
-    Its format, size, classes and pixels, and the largest episodes of each split.
-    """
+    """Describe a data set: format, size, classes, pixels, and the largest episodes of each split."""
     from fewshot_bench.cli.data_text import described
 
     if sheet and sheet.suffix.lower() != ".png":
@@ -73,7 +67,7 @@ def prepare(
 ) -> None:  # fmt: skip
     """Decode a data set into the cache now.
 
-    Commands that need it open it from there.
+    Other commands then open it from there.
     """
     from fewshot_bench.cli import data_text
 
@@ -88,10 +82,10 @@ def prepare(
 def check(
     *, source: str, image_size: int | None, settings: tuple[str, ...], split: str | None, as_json: bool, quiet: bool
 ) -> int:
-    """Look for copies, blank images, small classes.
+    """Look for duplicates, blank images and small classes.
 
-    Classes that have a published split are compared with it. docs/statistics.md says when each alarm rings; `bench
-    doctor` looks at results and models, too. Exits 0 if nothing rings, 3 if something does.
+    Classes of a published split are compared with it. docs/statistics.md defines each alarm; `bench doctor` checks
+    results and models as well. Exits 0 without alarms, 3 with any.
     """
     from fewshot_bench.cli.data_text import checked
 
