@@ -47,6 +47,20 @@ def test_papers_are_those_that_the_methods_name():
         assert all(word in module.__doc__ for word in paper.split("+ "))
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_plan_is_not_cut(width, place, bench, monkeypatch):
+    chosen = ("--method", "transfer,maml-transductive", "--shot", "1")
+    whole = bench("run", "-n", *chosen).out
+    monkeypatch.setenv("COLUMNS", str(width))
+    ran = bench("run", "-n", *chosen)
+    assert ran.code == 0, ran.err
+    told = ran.out
+    assert max(map(len, told.splitlines())) <= width, told
+    assert "…" not in told
+    assert set(re.findall("[0-9a-f]{16}", told)) == set(re.findall("[0-9a-f]{16}", whole))
+    assert ("memory" in told) == (width == 120)
+
+
 def test_settings_and_grids_wrap_between_words(bench, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     wide = {what: bench("list", *what).out.split() for what in (("methods", "-v"), ("grids",))}
