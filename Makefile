@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LINKS := .links/fewshot_bench
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test benchmark benchmark-data benchmark-growth soak gpu check format lint types links clean
+.PHONY: help bench test benchmark benchmark-data benchmark-growth picture soak gpu check format lint types links clean
 
 help:
 	@echo "make bench       set up, run the full grid at the quick budget, render out/report.html"
@@ -13,6 +13,7 @@ help:
 	@echo "make benchmark   ours against other libraries, for docs/performance.md"
 	@echo "make benchmark-data   how fast images are prepared and episodes come, for docs/performance.md"
 	@echo "make benchmark-growth  how seconds and memory grow with the size of the work, for docs/performance.md"
+	@echo "make picture     README's picture, docs/results.md and docs/answer.md, from the results in the package"
 	@echo "make soak        kills, full disks, damaged files, servers that stop: half an hour, for docs/reliability.md"
 	@echo "make gpu         a grid on a GPU: GRID=full BUDGET=paper DATA=folder OUT=folder MINUTES=9.5; PROBE=1: only its speed"
 	@echo "make check       format, lint, types and tests, as for a change"
@@ -39,6 +40,9 @@ benchmark-data: $(VENV)/.ready
 # one core is kept busy; on an idle machine
 benchmark-growth: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.growth --write
+
+picture: $(VENV)/.ready
+	$(BIN)/python -m benchmarks.measured
 
 # both cores are kept busy; as root full disks are tried too, with Debian's faketime wrong clocks
 soak: $(VENV)/.ready

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from benchmarks.measured import DOCS, NAME, answer_page, results_page
+from benchmarks.measured import DOCS, NAME, NUMBERS, PLOT, SHOWN, answer_page, numbers, results_page
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.data.outline import outline, without_pixels
 from fewshot_bench.experiment.episodes import Setting, bank
@@ -128,6 +129,17 @@ def test_shipped_results_are_those_of_the_present_code(measured):
 def test_the_pages_of_results_are_what_the_command_writes(measured):
     assert (DOCS / "results.md").read_text(encoding="utf-8") == results_page(*measured)
     assert (DOCS / "answer.md").read_text(encoding="utf-8") == answer_page(*measured)
+
+
+def test_the_picture_shows_the_numbers_of_the_pages(measured):
+    """`make picture` draws it; README shows it."""
+    with Image.open(DOCS / PLOT) as picture:
+        shown = picture.text[NUMBERS]
+    assert shown == numbers(measured[0])
+    assert len(shown.splitlines()) == 9 * len(SHOWN)
+    page = (DOCS / "results.md").read_text(encoding="utf-8")
+    assert all(line.rsplit(maxsplit=3)[1] in page for line in shown.splitlines())
+    assert f"](docs/{PLOT})" in (DOCS.parent / "README.md").read_text(encoding="utf-8")
 
 
 def test_no_other_results_are_shipped(bench, monkeypatch):
