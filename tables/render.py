@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
@@ -120,7 +120,7 @@ def _plain(table: Table) -> dict[str, Any]:
     }
 
 
-RENDERERS = MappingProxyType(
+RENDERERS: Mapping[str, Callable[..., str]] = MappingProxyType(
     {
         "markdown": _from_template(markdown_environment, "table.md.j2"),
         "latex": render_latex,

@@ -88,7 +88,7 @@ class RunScreen(Screen):
         return not (sys.stdin.isatty() and click.confirm(f"Cancel the {n_jobs} jobs too?", err=True))
 
     def until_separated(self, chosen: Chosen, means: Means, max_episodes: int | None, *, dry_run: bool) -> int:
-        """Look by look until every pair is told apart; returns the exit code."""
+        """Interim analyses until every pair is decided; returns the exit code."""
         separation = Separation(chosen, max_episodes)
 
         def work(number: int, todo: Chosen, plan: Plan) -> Outcome:
@@ -107,7 +107,7 @@ class RunScreen(Screen):
 
         if not dry_run:
             upgrade(chosen.database)  # a server that cannot be reached at the beginning is not waited for
-            with patient(chosen.request.config.run.server_wait_seconds, self.warn):  # between looks, too
+            with patient(chosen.request.config.run.server_wait_seconds, self.warn):  # between analyses, too
                 return separation.run(work, tell, retry_failed=means.retry_failed)
         self.plan(chosen, means)
         if self._as_json:

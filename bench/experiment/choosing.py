@@ -96,7 +96,7 @@ def choose(
     progress: told what is being prepared, how much is done, of how much
     known: from a data set as it is named and the side of its images (0: as stored) to what need not be opened
     skip_unusable: leave out variants whose packages are broken, as long as there are others
-    Raises UsageError for what cannot be, NothingSelected where no cell matches.
+    Raises UsageError for an invalid selection, NothingSelected where no cell matches.
     """
     used = config_file(selection.config)
     config = load(used, selection.settings)

@@ -1,4 +1,4 @@
-"""Variants, or databases, compared on the episodes that they share; what more episodes would tell apart."""
+"""Variants, or databases, compared on the episodes that they share; how many episodes would decide between them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace

@@ -118,7 +118,7 @@ def best_of(scores: list[Score]) -> list[Score]:
 
 
 def tuning_of(selection: Selection, progress: Callable[[str, int, int], None] | None = None) -> Tuning:
-    """What is to be tried for the chosen variants. Raises UsageError for what cannot be, NothingSelected for nothing.
+    """What is to be tried for the chosen variants. Raises UsageError for invalid words, NothingSelected for none.
 
     selection: its ways and shots narrow [tuning]'s
     """

@@ -98,7 +98,7 @@ def test_a_picture_in_a_base_and_a_novel_class_rings():
     images[33] = changed(images[12], as_jpeg)
     leaks, mixes, repeats = copies(image_set(images, class_ids), "paper")
     (alarm,) = leaks.alarms
-    assert (alarm.kind, alarm.where) == ("copies of base images", "split paper")
+    assert (alarm.kind, alarm.where) == ("duplicates of base images", "split paper")
     assert alarm.text == (
         "2 of 20 images of novel classes stand in a base class, too (1 equal to the byte): "
         "cow[5] = ant[4], dog[3] ~ bee[2]"

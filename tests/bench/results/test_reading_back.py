@@ -134,7 +134,7 @@ def test_the_pages_of_results_are_what_the_command_writes(measured):
 def test_the_picture_shows_the_numbers_of_the_pages(measured):
     """`make picture` draws it; README shows it."""
     with Image.open(DOCS / PLOT) as picture:
-        shown = picture.text[NUMBERS]
+        shown = picture.info[NUMBERS]
     assert shown == numbers(measured[0])
     assert len(shown.splitlines()) == 9 * len(SHOWN)
     page = (DOCS / "results.md").read_text(encoding="utf-8")
