@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LINKS := .links/fewshot_bench
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test benchmark benchmark-data benchmark-growth soak gpu check format lint types links clean
+.PHONY: help bench test benchmark benchmark-data benchmark-growth picture package soak gpu check format lint types links clean
 
 help:
 	@echo "make bench       set up, run the full grid at the quick budget, render out/report.html"
@@ -13,8 +13,10 @@ help:
 	@echo "make benchmark   ours against other libraries, for docs/performance.md"
 	@echo "make benchmark-data   how fast images are prepared and episodes come, for docs/performance.md"
 	@echo "make benchmark-growth  how seconds and memory grow with the size of the work, for docs/performance.md"
+	@echo "make picture     README's picture, docs/results.md and docs/answer.md, from the results in the package"
 	@echo "make soak        kills, full disks, damaged files, servers that stop: half an hour, for docs/reliability.md"
 	@echo "make gpu         a grid on a GPU: GRID=full BUDGET=paper DATA=folder OUT=folder MINUTES=9.5; PROBE=1: only its speed"
+	@echo "make package     wheel and sdist, built without a warning and installed in an empty environment"
 	@echo "make check       format, lint, types and tests, as for a change"
 
 bench: $(VENV)/.ready
@@ -40,6 +42,9 @@ benchmark-data: $(VENV)/.ready
 benchmark-growth: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.growth --write
 
+picture: $(VENV)/.ready
+	$(BIN)/python -m benchmarks.measured
+
 # both cores are kept busy; as root full disks are tried too, with Debian's faketime wrong clocks
 soak: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.soak --write
@@ -49,6 +54,19 @@ gpu: links
 	$(PYTHON) benchmarks/gpu.py --data "$(or $(DATA),strokes)" --out "$(or $(OUT),out/gpu)" \
 		--grid "$(or $(GRID),full)" --budget "$(or $(BUDGET),paper)" --minutes "$(or $(MINUTES),9.5)" \
 		--jobs "$(or $(JOBS),3)" $(if $(WHEELS),--wheels "$(WHEELS)") $(if $(PROBE),--probe)
+
+# as a user gets it: with its dependencies, in an environment that has nothing else
+package:
+	rm -rf .build/package
+	$(PYTHON) -m venv .build/package/tools
+	.build/package/tools/bin/python -m pip install --quiet --disable-pip-version-check build uv
+	.build/package/tools/bin/python -W error -m build --outdir .build/package/dist . 2>&1 | tee .build/package/log
+	@! grep -i warning .build/package/log
+	@for file in .build/package/dist/*; do \
+		.build/package/tools/bin/uv venv --quiet --clear --python $(PYTHON) .build/package/empty && \
+		.build/package/tools/bin/uv pip install --quiet --python .build/package/empty/bin/python $$file && \
+		(cd .build/package/empty && bin/bench --version && bin/bench list methods >methods.txt) || exit $$?; \
+	done
 
 check: format lint types test
 

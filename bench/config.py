@@ -5,10 +5,11 @@ what it changes. Nothing below the command line sees a dict of it or a path to i
 """
 
 import dataclasses
+import json
 import re
 import typing
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -225,8 +226,8 @@ def config_file(named: Path | None) -> Path | None:
     return named or (here if here.exists() else None)
 
 
-def load(path: Path | None = None) -> Config:
-    """The configuration in `path`, over the packaged one. Raises UsageError in one line."""
+def load(path: Path | None = None, settings: Sequence[str] = ()) -> Config:
+    """The configuration in `path`, over the packaged one, with settings of --set. Raises UsageError in one line."""
     tables = parse_toml(packaged_text())
     if path is not None:
         try:
@@ -236,9 +237,30 @@ def load(path: Path | None = None) -> Config:
         except OSError as error:
             raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     try:
+        for text in settings:
+            tables = overlay(tables, _setting(text, tables["methods"]))
         return _config(tables)
     except UsageError as error:
-        raise UsageError(f"{path or 'bench.toml'}: {error}") from None
+        raise UsageError(f"{called(path, settings)}: {error}") from None
+
+
+def called(path: Path | None, settings: Sequence[str]) -> str:
+    """A configuration, as messages name it."""
+    return f"{path or 'bench.toml'}" + "".join(f" with --set {text}" for text in settings)
+
+
+def _setting(text: str, methods: dict[str, Any]) -> dict[str, Any]:
+    """A KEY=VALUE of --set as tables; a value that TOML does not know is a text. Of a variant the rest stays."""
+    key, equals, value = text.partition("=")
+    for line in (text, f"{key} = {json.dumps(value.strip())}") if equals and re.match(r"[\w\"']", text) else ():
+        try:
+            tables = parse_toml(line)
+        except ParseError:
+            continue
+        if isinstance(tables.get("methods"), dict):
+            tables["methods"] = overlay(methods, tables["methods"])
+        return tables
+    raise UsageError(f"--set {text}: expected KEY=VALUE, such as data.image_size=28 or methods.maml.inner_steps=10")
 
 
 def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,7 @@ import dataclasses
 import hashlib
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
-from importlib.metadata import EntryPoint, distributions, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from fewshot_bench.methods.interface import Method
 from fewshot_bench.methods.maml import Maml
 from fewshot_bench.methods.meta_baseline import MetaBaseline
 from fewshot_bench.methods.meta_transfer import MamlMetaTransfer, ReptileMetaTransfer
+from fewshot_bench.methods.names import declared
 from fewshot_bench.methods.protomaml import ProtoMaml
 from fewshot_bench.methods.protonet import ProtoNet
 from fewshot_bench.methods.r2d2 import R2D2
@@ -39,7 +39,6 @@ METHODS: dict[str, type[Method]] = {
     "pretrained-maml": PretrainedMaml,
     "pretrained-reptile": PretrainedReptile,
 }
-GROUP = "fewshot_bench.methods"
 _registered: dict[str, type[Method]] = {}  # in this process, by `register`
 
 
@@ -49,7 +48,7 @@ class UnusableMethod(Exception):
 
 def method_names() -> list[str]:
     """The built-in methods, then those of other installed packages, usable or not, then those of `register`."""
-    return list(dict.fromkeys([*METHODS, *sorted(_declared()), *_registered]))
+    return list(dict.fromkeys([*METHODS, *sorted(declared()), *_registered]))
 
 
 def find_method(name: str) -> type[Method]:
@@ -59,7 +58,7 @@ def find_method(name: str) -> type[Method]:
     """
     if name in METHODS or name in _registered:
         return METHODS.get(name) or _registered[name]
-    entries = _declared().get(name, [])
+    entries = declared().get(name, [])
     if not entries:
         raise UnusableMethod(f"there is no method {name!r}; known: {', '.join(method_names())}")
     if len(entries) > 1:
@@ -86,7 +85,7 @@ def register(name: str, method: type[Method]) -> None:
     Worker processes import its class by its module, so one of a script or notebook itself needs jobs=1.
     Raises UnusableMethod for what is no method, and for a name that is taken.
     """
-    if name in METHODS or name in _declared():
+    if name in METHODS or name in declared():
         raise UnusableMethod(f"the name {name!r} is taken: choose another")
     if problem := _problem(method):
         raise UnusableMethod(f"{name!r} is no method: {problem}")
@@ -100,7 +99,7 @@ def registered() -> dict[str, type[Method]]:
 
 def ignored() -> list[str]:
     """The entry points that do not count because a built-in method has their name, in words."""
-    taken = [entry for name, entries in _declared().items() if name in METHODS for entry in entries]
+    taken = [entry for name, entries in declared().items() if name in METHODS for entry in entries]
     return [f"{_in_words(entry)} is ignored: a built-in method has that name" for entry in taken]
 
 
@@ -111,8 +110,8 @@ def origins(names: Iterable[str]) -> dict[str, str]:
 
 def whose(name: str) -> str:
     """Who brought a method, in words."""
-    declared = [] if name in METHODS or name in _registered else _declared().get(name, [])
-    return _in_words(declared[0]) if declared else f"the class {find_method(name).__qualname__}"
+    entries = [] if name in METHODS or name in _registered else declared().get(name, [])
+    return _in_words(entries[0]) if entries else f"the class {find_method(name).__qualname__}"
 
 
 def importable(method: type[Method]) -> bool:
@@ -124,24 +123,9 @@ def importable(method: type[Method]) -> bool:
     return found(method) and found(method.Settings)
 
 
-def _declared() -> dict[str, list[EntryPoint]]:
-    """Name -> the entry points that declare it; more than one is one too many."""
-    try:
-        entries = list(entry_points(group=GROUP))
-    except Exception:  # noqa: BLE001  # some package's list of entry points cannot be read: the others count
-        entries = []
-        for package in distributions():
-            with suppress(Exception):
-                entries += package.entry_points.select(group=GROUP)
-    found: dict[str, list[EntryPoint]] = {}
-    for entry in entries:
-        found.setdefault(entry.name, []).append(entry)
-    return found
-
-
 def _origin(name: str) -> str:
     method = find_method(name)
-    package = "registered by" if name in _registered else _package(_declared()[name][0])
+    package = "registered by" if name in _registered else _package(declared()[name][0])
     file = getattr(sys.modules.get(method.__module__), "__file__", None)
     code = f"{Path(file).name} SHA-256 {hashlib.sha256(Path(file).read_bytes()).hexdigest()}" if file else "no file"
     return f"{package} {method.__module__}:{method.__qualname__}, {code}"

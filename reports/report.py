@@ -115,7 +115,7 @@ def documents(
     drawn = _plots(results, table)
     contents: dict[str, bytes] = {
         "report.html": _document(results, table, drawn, papers, samples).encode(),
-        "table.tex": render(table, "latex", papers).encode(),
+        "table.tex": render(table, "latex").encode(),
         "table.md": render(table, "markdown", papers).encode(),
     }
     for plot in drawn:

@@ -19,18 +19,21 @@ class Note:
 
     mark: str
     text: str
+    minor: bool = False  # explains no mark: in LaTeX a comment
 
 
-def caption(table: Table) -> str:
-    """What was measured, how often, and under which protocol."""
+def caption(table: Table, *, interval: bool = True) -> str:
+    """What was measured, how often, and under which protocol; interval: whether it is shown."""
     experiment = table.experiment
     low, high = table.n_episodes
     count = f"n = {span(low, high)} episode{'' if high == 1 else 's'} a cell" if high else "nothing measured yet"
     seeds = f", {len(table.seeds)} seeds" if len(table.seeds) > 1 else ""
     return (
-        f"Accuracy (%) on the novel classes of {experiment.dataset}: mean ± 95 % t-interval over episodes; "
+        f"Accuracy (%) on the novel classes of {experiment.dataset}: "
+        f"mean{' ± 95 % t-interval' * interval} over episodes; "
         f"{count}{seeds}, {experiment.n_query} queries a class; protocol {experiment.protocol}, "
-        f"split {experiment.split}, {experiment.spent}, fitted by {experiment.rule}, {experiment.model}.{_wider(table)}"
+        f"split {experiment.split}, {experiment.spent}, fitted by {experiment.rule}, {experiment.model}."
+        f"{_wider(table)}"
     )
 
 
@@ -62,18 +65,19 @@ def general_notes(table: Table) -> list[Note]:
             " (from–to) stands where ± would reach more than half of the way to 0 or 100 %: there it is a binomial "
             "interval for the effective number of answers, as few answers tell little of rare errors."
         )
-    notes = [Note("", interval), *_test_notes(table)]
+    notes = [Note("", interval, minor=len(table.seeds) == 1), *_test_notes(table)]
     if table.experiment.pretraining:
         notes.append(Note("", table.experiment.pretraining))
     norms = _norms(table)
     if norms:
-        notes.append(Note("", f"Normalisation at test: {norms}."))
+        notes.append(Note("", f"Normalisation at test: {norms}.", minor=True))
     states = {cell.state for cell in table.cells}
     legend = {"partial": "* fewer episodes than asked for", "failed": "✗ failed", "missing": "— not measured"}
     shown = [words for state, words in legend.items() if state in states]
     if shown:
         notes.append(Note("", "; ".join(shown) + "."))
-    notes.append(Note("", "disjoint: at most how many episodes the data allow without using an image twice."))
+    disjoint = "disjoint: at most how many episodes the data allow without using an image twice."
+    notes.append(Note("", disjoint, minor=True))
     if any(row.reuses_images for row in table.rows):
         reused = "more episodes than can be disjoint: the interval is narrower than the data can support."
         notes.append(Note(REUSE_MARK, reused))

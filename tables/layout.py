@@ -4,8 +4,9 @@
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from fewshot_bench.tables.captions import DATA_MARK, NEAR_MARK, SEED_MARK, UNCLEAR_MARK, Note, general_notes
@@ -88,10 +89,11 @@ def notes(table: Table) -> list[Note]:
     return [*general_notes(table), *(Note(letter, text) for text, letter in letters(table).items())]
 
 
-def facts_of_table(experiment: Experiment) -> str:
-    """What the whole table comes from."""
+def facts_of_table(experiment: Experiment, style: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """What the whole table comes from, and how it is set where that is not as usual."""
     named = {name: getattr(experiment, name) for name in ("command", "dataset", "fingerprint", "split")}
-    return _facts(schema=SCHEMA, **named, commit=experiment.facts.get("commit", ""))
+    set_so = {"style": dict(style)} if style else {}
+    return _facts(schema=SCHEMA, **named, commit=experiment.facts.get("commit", ""), **set_so)
 
 
 def facts_of_row(row: Row) -> str:

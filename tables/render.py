@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 from jinja2 import Environment
 
 from fewshot_bench.tables import captions, documents, layout, wording
-from fewshot_bench.tables.documents import csv_text, html_environment, latex_environment, markdown_environment
+from fewshot_bench.tables.documents import csv_text, html_environment, markdown_environment
+from fewshot_bench.tables.latex import render_latex
 from fewshot_bench.tables.papers import STATEMENT, PublishedTable
 from fewshot_bench.tables.summary import Cell, Row, Table
 
@@ -31,7 +32,7 @@ SPELLING = MappingProxyType(
             wording.percent, wording.reach, wording.shots, wording.span,
         )
     }
-    | {"comment": documents.Comment, "statement": STATEMENT, "REUSE_MARK": captions.REUSE_MARK}
+    | {"statement": STATEMENT, "REUSE_MARK": captions.REUSE_MARK}
 )  # fmt: skip
 
 
@@ -123,10 +124,10 @@ def _plain(table: Table) -> dict[str, Any]:
     }
 
 
-RENDERERS = MappingProxyType(
+RENDERERS: Mapping[str, Callable[..., str]] = MappingProxyType(
     {
         "markdown": _from_template(markdown_environment, "table.md.j2"),
-        "latex": _from_template(latex_environment, "table.tex.j2"),
+        "latex": render_latex,
         "csv": _csv,
         "json": _json,
         "html": _from_template(html_environment, "table.html.j2"),

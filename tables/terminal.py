@@ -1,13 +1,14 @@
 """The means of a table as a terminal shows them: a line a variant, as many settings beside each other as fit."""
 
 from fewshot_bench.tables.summary import Cell, Table
+from fewshot_bench.tables.wording import columns, padded
 
 WIDTH = 80
 
 
 def means_text(table: Table) -> str:
     """Mean accuracies in %, the best of each setting marked with *; - where nothing counts."""
-    names = max(map(len, table.variants))
+    names = max(map(columns, table.variants))
     wide = max(len(f"{row.n_way}w{row.n_shot}s") for row in table.rows)
     wide = max(wide, len("100.0*")) + 1
     blocks, fitting = [], max(1, (WIDTH - names) // wide)
@@ -15,7 +16,7 @@ def means_text(table: Table) -> str:
         rows = table.rows[start : start + fitting]
         head = " " * names + "".join(f"{f'{row.n_way}w{row.n_shot}s':>{wide - 1}} " for row in rows)
         lines = [
-            f"{name:<{names}}" + "".join(f"{_mean(row.cells[i]):>{wide}}" for row in rows)
+            padded(name, names) + "".join(f"{_mean(row.cells[i]):>{wide}}" for row in rows)
             for i, name in enumerate(table.variants)
         ]
         blocks.append("\n".join(line.rstrip() for line in [head, *lines]))

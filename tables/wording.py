@@ -1,6 +1,7 @@
 """How names and numbers are spelled, once for every output: settings, cells, percentages, p-values, durations."""
 
 from collections.abc import Collection, Sequence, Sized
+from unicodedata import combining, east_asian_width
 
 
 def setting_name(n_way: int, n_shot: int) -> str:
@@ -87,12 +88,22 @@ def rough_duration(seconds: float) -> str:
     return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:,.0f} h"
 
 
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes: East Asian letters take two, those that combine none."""
+    return sum(0 if combining(c) else 1 + (east_asian_width(c) in "WF") for c in text)
+
+
+def padded(text: str, width: int) -> str:
+    """The text, and blanks up to a width in columns of a terminal."""
+    return text + " " * (width - columns(text))
+
+
 def aligned(rows: Sequence[Sequence[str]], left: Collection[int]) -> list[str]:
     """Lines with columns of equal width: those with numbers in `left` to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
-            text.ljust(width) if i in left else text.rjust(width)
+            padded(text, width) if i in left else " " * (width - columns(text)) + text
             for i, (text, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows

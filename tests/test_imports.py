@@ -94,6 +94,11 @@ def test_help_is_fast_because_the_command_line_loads_little():
     assert not loaded_by("import fewshot_bench.cli") & heavy
 
 
+def test_methods_are_listed_without_importing_one():
+    listed = "import fewshot_bench.cli as c\nc.cli.main(['list', 'methods'], standalone_mode=False)"
+    assert not loaded_by(listed) & {"torch", "numpy", "sqlalchemy"}
+
+
 # within bench: what a folder may import of the others; the loose files stand below them all
 ARROW = ("cli", "doctor", "replay", "running", "results", "experiment", "data")
 ABOVE = {"__init__", "__main__"}  # the public interface, and the command

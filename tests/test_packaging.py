@@ -1,11 +1,15 @@
 """`pip install .` gives the one package `fewshot_bench` and the one command `bench`, with all their files."""
 
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from fewshot_bench import __version__
 
 ROOT = Path(__file__).parents[1]
 # package-data as it lies in the repository: folder -> package
@@ -51,10 +55,24 @@ def test_every_file_of_the_four_folders_is_in_it(wheel):
     }
     assert expected <= inside, expected - inside
     for name in ("bench.toml", "py.typed", "cli/run.py", "results/store/migrations/env.py", "methods/maml.py",
-                 "tables/templates/table.tex.j2", "tables/published/eshratifar2019.toml",
+                 "tables/templates/published.tex.j2", "tables/published/eshratifar2019.toml",
                  "reports/templates/report.html.j2"):  # fmt: skip
         assert f"fewshot_bench/{name}" in inside  # so that the comparison above cannot be of nothing
 
 
 def test_the_file_at_the_front_door_is_the_packaged_one(wheel):
     assert (ROOT / "bench.toml").read_text() == text(wheel, "fewshot_bench/bench.toml")
+
+
+def test_an_index_is_told_what_it_is(wheel):
+    said = text(wheel, ".dist-info/METADATA").split("\n\n")[0]
+    for field in ("Author: ", "Keywords: ", "License-Expression: MIT", "Project-URL: ", "Classifier: Typing :: Typed"):
+        assert f"\n{field}" in said
+    assert not re.search(r"example\.(com|org)|TODO|your[- ]name", said, re.IGNORECASE)
+
+
+def test_the_citation_is_of_this_version():
+    cited = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {__version__}\n" in cited
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert f"\nlicense: {project['license']}\n" in cited

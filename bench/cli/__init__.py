@@ -67,12 +67,12 @@ class Grouped(click.Group):
 @click.group(cls=Grouped, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="bench")
 def cli() -> None:
-    """Train and compare ways of preparing a model for new image-classification tasks.
+    """Train and compare few-shot image classifiers.
 
     \b
     bench run -n      what would be done
-    bench run         do what is missing of the grid; run it again after any interruption
-    bench report      tables and plots of what is there
+    bench run         do it; after an interruption, run it again
+    bench report      tables and plots of stored results
     """
 
 

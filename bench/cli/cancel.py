@@ -11,7 +11,7 @@ from fewshot_bench.cli.options import engine_options, out_option
 @out_option
 @engine_options
 def cancel(*, out: Path | None, engine: str | None, engine_options: tuple[tuple[str, str], ...]) -> None:
-    """End the database's jobs on Slurm or Dask. What they have saved stays; bench run goes on from it."""
+    """Cancel this database's jobs on Slurm or Dask. What they saved stays; bench run continues from it."""
     from fewshot_bench.running.engines.jobs import jobs_at
 
     click.echo(f"{len(jobs_at(out, engine, dict(engine_options), cancel=True))} jobs are told to end", err=True)

@@ -25,20 +25,19 @@ from fewshot_bench.experiment.selection import Selection
     default=0.5,
     show_default=True,
     metavar="POINTS",
-    help="Changes of fewer percentage points do not matter.",
+    help="Smallest relevant change, in percentage points.",
 )
 @click.option("--strict", is_flag=True, help="Exit 7 if anything is undecided.")
 @click.option("--write", is_flag=True, help="Write the file from the database instead of checking.")
 @click.option("--format", "format_", type=click.Choice(["text", "markdown", "json"]), default="text")
-@click.option(
-    "--junit", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="A JUnit report besides."
-)
+@click.option("--junit", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Also write JUnit XML.")
 def check(
     *, against: Path, margin: float, strict: bool, write: bool, format_: str, junit: Path | None, selection: Selection
 ) -> int:
-    """Compare the database with stored accuracies, cell by cell and variant by variant.
+    """Check for regressions against stored accuracies.
 
-    Exits 3 if anything is worse by --margin or more and beyond chance, 5 if nothing could be compared.
+    Compares cell by cell and variant by variant. Exits 3 if anything is significantly worse by --margin or more, 5 if
+    nothing could be compared.
     """
     from fewshot_bench.results.baselines import checked, written
 

@@ -28,7 +28,7 @@ REFUTED, UNDECIDED = 3, 7  # exit codes
     "--junit",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A JUnit report besides, a test case a sentence.",
+    help="Also write JUnit XML, one test case per sentence.",
 )
 @click.option("--fail-on", type=click.Choice(["refuted"]), help="Exit 3 if a sentence is refuted.")
 @click.option("--strict", is_flag=True, help="Exit 7 if a sentence is undecided.")
@@ -36,10 +36,10 @@ def claims(
     *, file: Path | None, format_: str, output: str | None, junit: Path | None, fail_on: str | None, strict: bool,
     selection: Selection,
 ) -> int:  # fmt: skip
-    """Judge the sentences of a paper: supported, refuted or undecided.
+    """Test a paper's sentences: supported, refuted or undecided.
 
-    Looks at the cells that the sentences speak of; --method, --way and --shot narrow them, and what is then left out
-    counts as not measured.
+    Uses the cells that the sentences are about; --method, --way and --shot narrow them, and what is left out counts as
+    not measured.
     """
     from fewshot_bench.results.claims import judged
 

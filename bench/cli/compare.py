@@ -18,7 +18,7 @@ from fewshot_bench.experiment.selection import Selection
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON, unrounded.")
 def compare(*, names: tuple[str, ...], as_json: bool, margin: float, selection: Selection) -> None:
-    """Compare two variants, or two databases, on the episodes that they share.
+    """Compare two methods, or two databases, on shared episodes.
 
     \b
     bench compare maml-mtl maml            A minus B in every setting

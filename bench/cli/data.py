@@ -4,23 +4,23 @@ from pathlib import Path
 
 import click
 
-from fewshot_bench.cli.options import F, json_option
+from fewshot_bench.cli.options import F, json_option, set_option
 from fewshot_bench.errors import UsageError
 
 
 @click.group()
 def data() -> None:
-    """What is in a data set, and what is wrong with it.
+    """Describe, prepare and check data sets.
 
     SOURCE is a name, a folder or an archive. Its format is recognised; FORMAT:PATH says which it is.
     """
 
 
 def source_options(command: F) -> F:
-    """Add the data set and its image size."""
+    """Add the data set, its image size, and other settings."""
     size = click.option("--image-size", type=click.IntRange(min=0), metavar="N",
                         help="Side in pixels to resize to; 0 = as stored.  [default: as bench.toml]")  # fmt: skip
-    return click.argument("source")(size(command))
+    return click.argument("source")(size(set_option(command)))
 
 
 split_option = click.option(
@@ -32,10 +32,7 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @data.command("list")
 @json_option
 def list_(*, as_json: bool) -> None:
-    """What can be read, and what is prepared.
-
-    The data sets that have a name, the formats that are recognised, and what lies in the cache.
-    """
+    """List data sets by name, formats, and what is prepared in the cache."""
     from fewshot_bench.cli.data_text import listed
 
     click.echo(listed(as_json=as_json))
@@ -49,17 +46,15 @@ def list_(*, as_json: bool) -> None:
 @json_option
 @quiet_option
 def describe(
-    *, source: str, image_size: int | None, split: str | None, sheet: Path | None, as_json: bool, quiet: bool
-) -> None:
-    """What is in a data set, and what it allows.
-
-    Its format, size, classes and pixels, and the largest episodes of each split.
-    """
+    *, source: str, image_size: int | None, settings: tuple[str, ...], split: str | None, sheet: Path | None,
+    as_json: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Describe a data set: format, size, classes, pixels, and the largest episodes of each split."""
     from fewshot_bench.cli.data_text import described
 
     if sheet and sheet.suffix.lower() != ".png":
         raise UsageError(f"--sheet {sheet}: the picture is a PNG, so name it {sheet.with_suffix('.png')}")
-    for said in described(source, image_size, split, sheet, as_json=as_json, quiet=quiet):
+    for said in described(source, image_size, split, sheet, settings, as_json=as_json, quiet=quiet):
         click.echo(said)
 
 
@@ -67,14 +62,16 @@ def describe(
 @source_options
 @json_option
 @quiet_option
-def prepare(*, source: str, image_size: int | None, as_json: bool, quiet: bool) -> None:
+def prepare(
+    *, source: str, image_size: int | None, settings: tuple[str, ...], as_json: bool, quiet: bool
+) -> None:  # fmt: skip
     """Decode a data set into the cache now.
 
-    Commands that need it open it from there.
+    Other commands then open it from there.
     """
     from fewshot_bench.cli import data_text
 
-    click.echo(data_text.prepare(source, image_size, as_json=as_json, quiet=quiet))
+    click.echo(data_text.prepare(source, image_size, settings, as_json=as_json, quiet=quiet))
 
 
 @data.command()
@@ -82,14 +79,16 @@ def prepare(*, source: str, image_size: int | None, as_json: bool, quiet: bool) 
 @split_option
 @json_option
 @quiet_option
-def check(*, source: str, image_size: int | None, split: str | None, as_json: bool, quiet: bool) -> int:
-    """Look for copies, blank images, small classes.
+def check(
+    *, source: str, image_size: int | None, settings: tuple[str, ...], split: str | None, as_json: bool, quiet: bool
+) -> int:
+    """Look for duplicates, blank images and small classes.
 
-    Classes that have a published split are compared with it. docs/statistics.md says when each alarm rings; `bench
-    doctor` looks at results and models, too. Exits 0 if nothing rings, 3 if something does.
+    Classes of a published split are compared with it. docs/statistics.md defines each alarm; `bench doctor` checks
+    results and models as well. Exits 0 without alarms, 3 with any.
     """
     from fewshot_bench.cli.data_text import checked
 
-    code, said = checked(source, image_size, split, as_json=as_json, quiet=quiet)
+    code, said = checked(source, image_size, split, settings, as_json=as_json, quiet=quiet)
     click.echo(said)
     return code

@@ -1,15 +1,15 @@
-"""What `bench data` shows and says, in lines of at most 110 columns."""
+"""What `bench data` shows and says."""
 
 import dataclasses
 import json
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from fewshot_bench.cli.doctor import checks_document, checks_text
-from fewshot_bench.cli.output import write_file
+from fewshot_bench.cli.output import terminal_width, write_file
 from fewshot_bench.cli.screen import Screen
 from fewshot_bench.config import Config, config_file, load
 from fewshot_bench.data import FORMATS, NAMED, open_images, recognise
@@ -32,7 +32,6 @@ from fewshot_bench.experiment.episodes import Setting
 from fewshot_bench.files import cache_folder
 from fewshot_bench.tables.wording import aligned
 
-WIDTH = 110
 ALARMED = 3  # exit code
 SHEET_CLASSES, SHEET_IMAGES = 8, 12  # of base and of novel classes each; of a class
 
@@ -62,10 +61,17 @@ def listed(*, as_json: bool) -> str:
 
 
 def described(
-    source: str, image_size: int | None, split: str | None, sheet: Path | None, *, as_json: bool, quiet: bool
+    source: str,
+    image_size: int | None,
+    split: str | None,
+    sheet: Path | None,
+    settings: Sequence[str],
+    *,
+    as_json: bool,
+    quiet: bool,
 ) -> Iterator[str]:
     """What is in a data set; then its picture is written, where one is named."""
-    config = load(config_file(None))
+    config = load(config_file(None), settings)
     sheet_split = _checked_split(split, config)
     opened = _open(source, image_size, config, quiet)
     splits = [split] if split else list(SPLITS)
@@ -75,9 +81,9 @@ def described(
         write_file(sheet, picture(opened.images, sheet_split, SHEET_CLASSES, SHEET_IMAGES))
 
 
-def prepare(source: str, image_size: int | None, *, as_json: bool, quiet: bool) -> str:
+def prepare(source: str, image_size: int | None, settings: Sequence[str], *, as_json: bool, quiet: bool) -> str:
     """Decode a data set into the cache."""
-    opened = _open(source, image_size, load(config_file(None)), quiet)
+    opened = _open(source, image_size, load(config_file(None), settings), quiet)
     rate = opened.n_decoded / opened.seconds
     files = files_of(opened.source) if opened.n_decoded else Files()
     equal = equal_images(opened.images, files.names) if opened.n_decoded else ""
@@ -104,9 +110,11 @@ def prepare(source: str, image_size: int | None, *, as_json: bool, quiet: bool) 
     return _fact_table(lines)
 
 
-def checked(source: str, image_size: int | None, split: str | None, *, as_json: bool, quiet: bool) -> tuple[int, str]:
+def checked(
+    source: str, image_size: int | None, split: str | None, settings: Sequence[str], *, as_json: bool, quiet: bool
+) -> tuple[int, str]:
     """Look for copies, blank images, small classes; exit code, and what was found."""
-    config = load(config_file(None))
+    config = load(config_file(None), settings)
     name = _checked_split(split, config)
     opened = _open(source, image_size, config, quiet)
     images, files = opened.images, files_of(opened.source)
@@ -160,9 +168,9 @@ def _fact_table(lines: list[tuple[str, str]]) -> str:
 
 
 def _hanging(start: str, text: str) -> str:
-    """Text of at most WIDTH columns behind a name, its further lines below the first; paths stay whole."""
+    """Text of the terminal's columns behind a name, its further lines below the first; paths stay whole."""
     options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.fill(text, WIDTH, initial_indent=start, subsequent_indent=" " * len(start), **options)
+    return textwrap.fill(text, terminal_width(), initial_indent=start, subsequent_indent=" " * len(start), **options)
 
 
 def _checked_split(named: str | None, config: Config) -> str:

@@ -12,15 +12,15 @@ from fewshot_bench.results.passwords import without_password
 
 @click.group()
 def db() -> None:
-    """Check the results database, or save what is whole of a damaged one."""
+    """Check the results database, or salvage a damaged one."""
 
 
 @db.command()
 @out_option
 def check(*, out: Path | None) -> None:
-    """Look at every row: the file, references, every checksum, keys against identities.
+    """Check the file, references, every checksum, and keys against identities.
 
-    What is wrong is listed, a line each, on stdout; exit 6.
+    Lists each damaged row on stdout and exits 6 if there is one.
     """
     from fewshot_bench.results.store.salvage import examine
 
@@ -36,10 +36,10 @@ def check(*, out: Path | None) -> None:
 @click.argument("other", metavar="OTHER.sqlite", type=click.Path(dir_okay=False, path_type=Path))
 @out_option
 def salvage(*, other: Path, out: Path | None) -> None:
-    """Take every intact cell of the results database into a new file, OTHER.sqlite.
+    """Copy every intact cell of the results database to a new file, OTHER.sqlite.
 
-    Where OTHER.sqlite is there and our database is not, it is taken from OTHER.sqlite into ours. The damaged file is
-    only read; what is not taken is listed on stdout.
+    If OTHER.sqlite exists and our database does not, copies from OTHER.sqlite to ours. The damaged file is only read;
+    what is not copied is listed on stdout.
     """
     from fewshot_bench.results.store import salvage as saving
 

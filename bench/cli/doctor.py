@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fewshot_bench.cli.options import selection_options
+from fewshot_bench.cli.output import terminal_width
 from fewshot_bench.errors import NothingSelected
 from fewshot_bench.experiment.selection import Selection
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from fewshot_bench.tables.alarms.alarm import Alarm, Check
 
 ALARMED = 3
-WIDTH = 110
 
 
 @click.command()
@@ -25,17 +25,17 @@ WIDTH = 110
 @click.option(
     "--control",
     is_flag=True,
-    help="Also test a model of each method and seed with shuffled support labels: it must be at chance.",
+    help="Also test one model per method and seed with shuffled support labels: it must be at chance.",
 )
-@click.option("--strict", is_flag=True, help="Exit with 3 if anything rings.")
+@click.option("--strict", is_flag=True, help="Exit 3 on any alarm.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def doctor(*, control: bool, strict: bool, as_json: bool, selection: Selection) -> int:
-    """Look for what should not be: in the stored results, the images and the models.
+    """Run sanity checks on results, images and models.
 
-    An alarm means "look here"; docs/statistics.md says when each rings. Writes nothing.
+    An alarm means "look here"; docs/statistics.md defines each. Writes nothing.
 
-    Exits 0, with or without alarms; with --strict 3 if there are some. Exits 5 where nothing is stored of the chosen
-    cells: only the images were looked at then.
+    Exits 0, with or without alarms; with --strict 3 on any. Exits 5 if nothing is stored of the chosen cells: then
+    only the images were checked.
     """
     from fewshot_bench.doctor.examination import examined
 
@@ -47,9 +47,11 @@ def doctor(*, control: bool, strict: bool, as_json: bool, selection: Selection) 
 
 
 def alarm_text(alarm: Alarm) -> str:
-    """An alarm in a few lines of at most 110 columns."""
+    """An alarm in a few lines within the terminal."""
     text = f"alarm  {alarm.kind}  {alarm.where}: {alarm.text}; {alarm.advice}"
-    return textwrap.fill(text, WIDTH, subsequent_indent=" " * 7, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(
+        text, terminal_width(), subsequent_indent=" " * 7, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def checks_text(found: list[Check]) -> str:
@@ -60,7 +62,7 @@ def checks_text(found: list[Check]) -> str:
         lines += [alarm_text(alarm) for alarm in check.alarms] or [f"{word:<5}  {check.kind}  {check.looked_at}"]
         for note in check.notes:
             text = f"note   {check.kind}  {note}"
-            lines.append(textwrap.fill(text, WIDTH, subsequent_indent=" " * 7, break_on_hyphens=False))
+            lines.append(textwrap.fill(text, terminal_width(), subsequent_indent=" " * 7, break_on_hyphens=False))
     n_alarms = sum(len(check.alarms) for check in found)
     return "\n".join([*lines, f"{len(found)} checks, {n_alarms} {'alarm' if n_alarms == 1 else 'alarms'}"])
 

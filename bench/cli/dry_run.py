@@ -5,10 +5,17 @@ import json
 import click
 from rich.table import Table
 
+from fewshot_bench.cli.output import terminal_width
 from fewshot_bench.cli.screen import CleanConsole
 from fewshot_bench.experiment.plan import Plan
 from fewshot_bench.running.pace import Cost
 from fewshot_bench.tables.wording import duration
+
+# column -> the narrowest terminal that it is shown on
+TRAINING = {
+    "training": 0, "serves": 0, "trained on": 120, "updates": 0, "state": 0, "training time": 0, "memory": 120,
+    "cells": 120, "test time": 0,
+}  # fmt: skip
 
 
 def print_plan(plan: Plan, cost: Cost, memory: dict[str, int], as_json: bool) -> None:
@@ -48,16 +55,13 @@ def _document(plan: Plan, cost: Cost, memory: dict[str, int]) -> dict[str, objec
 
 def _print_tables(plan: Plan, cost: Cost, memory: dict[str, int]) -> None:
     console = CleanConsole()
-    if not console.is_terminal:  # a pipe has no width to keep to
-        console.width = 1000
+    console.width = terminal_width(1000)  # a pipe has no width to keep to
     if plan.todo:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for title, side in (
-            ("training", "left"), ("serves", "left"), ("trained on", "left"), ("iterations", "right"),
-            ("state", "left"), ("training takes", "right"), ("memory", "right"), ("cells to do", "right"),
-            ("testing takes", "right"),
-        ):  # fmt: skip
-            table.add_column(title, justify=side)  # type: ignore[arg-type]  # rich's literal
+        shown = [name for name, n in TRAINING.items() if n <= console.width]
+        for name in shown:
+            table.add_column(name, justify="left" if name in ("training", "serves", "trained on", "state") else "right",
+                             no_wrap=True)  # fmt: skip
         for todo in plan.todo:
             stored = todo.stored
             state = "new"
@@ -65,17 +69,19 @@ def _print_tables(plan: Plan, cost: Cost, memory: dict[str, int]) -> None:
                 at = f"at {stored.iteration}" if stored.iteration else "started"
                 state = {"finished": "trained", "running": at, "failed": "failed"}[stored.state]
             training_seconds, testing_seconds = cost.expected[todo.training.key]
-            table.add_row(
-                todo.training.key,
-                f"{todo.name} s{todo.training.seed}",
-                todo.training.trained_on,
-                str(todo.training.iterations),
-                state,
-                _told(training_seconds),
-                f"{memory[todo.training.key] / 2**30:.1f} GiB" if memory[todo.training.key] else "unknown",
-                str(len(todo.cells)),
-                _told(testing_seconds),
-            )
+            needed = memory[todo.training.key]
+            told = {
+                "training": todo.training.key,
+                "serves": f"{todo.name} s{todo.training.seed}",
+                "trained on": todo.training.trained_on,
+                "updates": str(todo.training.iterations),
+                "state": state,
+                "training time": _told(training_seconds),
+                "memory": f"{needed / 2**30:.1f} GiB" if needed else "unknown",
+                "cells": str(len(todo.cells)),
+                "test time": _told(testing_seconds),
+            }
+            table.add_row(*(told[name] for name in shown))
         console.print(table)
         console.print()
     cells = Table(box=None, pad_edge=False, header_style="bold")

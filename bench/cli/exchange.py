@@ -22,7 +22,7 @@ from fewshot_bench.errors import UsageError
 )
 @click.option("-o", "--output", metavar="FILE|-", default="-", help="Where to write; - is stdout.  [default: -]")
 def export(*, out: Path | None, expression: str | None, format_: str | None, output: str) -> None:
-    """Write every episode as a row of one long table.
+    """Export every episode as a row of one long table.
 
     \b
     cell_key                  the cell: what one number of a table is made of
@@ -62,11 +62,11 @@ def export(*, out: Path | None, expression: str | None, format_: str | None, out
 @dry_run_option
 @json_option
 def import_(*, file: Path, out: Path | None, dry_run: bool, as_json: bool) -> None:
-    """Add the results of a file that `bench export` wrote, or that has its columns, to our database.
+    """Import a table that `bench export` wrote, or with its columns.
 
-    As `bench merge` does: equal results are skipped, and other ones for the same episode are listed as conflicts
-    (exit 6), then nothing is changed. FILE may be CSV or Parquet. Each imported row names the file, with its
-    SHA-256, as where it came from (bench show).
+    Works as `bench merge` does: equal results are skipped; different ones for the same episode are listed as conflicts
+    (exit 6), and nothing is changed. FILE is CSV or Parquet. Each imported row records the file and its SHA-256 as its
+    origin (bench show).
     """
     from fewshot_bench.cli.merge_text import imported
 

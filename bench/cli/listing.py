@@ -1,64 +1,105 @@
 """`bench list` and `init`: what there is to choose, and a file to choose in."""
 
-import dataclasses
 import json
+import textwrap
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
-from fewshot_bench.cli.output import written
+from fewshot_bench.cli.options import set_option
+from fewshot_bench.cli.output import terminal_width, written
 from fewshot_bench.config import Config, config_file, load, packaged_text
 from fewshot_bench.errors import UsageError
+from fewshot_bench.methods.names import HEADS, PAPERS, declared
+from fewshot_bench.tables.wording import aligned
+
+WIDEST = 1000  # columns of a pipe
 
 
 @click.command(name="list")
 @click.argument("what", type=click.Choice(["methods", "datasets", "grids"]))
 @click.option("--config", type=click.Path(dir_okay=False, path_type=Path), help="Configuration file.")
-def list_(*, what: str, config: Path | None) -> None:
-    """The known methods (with every setting), data sets or grids."""
-    loaded = load(config_file(config))
-    if what == "methods":
-        _list_methods(loaded)
-    elif what == "datasets":
-        from fewshot_bench.cli.data_text import formats_text
-
-        click.echo(formats_text())
+@set_option
+@click.option("-v", "--verbose", is_flag=True, help="Methods with every setting.")
+def list_(*, what: str, config: Path | None, settings: tuple[str, ...], verbose: bool) -> None:
+    """List methods (with their papers), data sets or grids."""
+    loaded = load(config_file(config), settings)
+    is_known = not declared() and all(table.get("method") in PAPERS for table in loaded.methods.values())
+    if what == "grids":
+        lines = _grids(loaded)
+    elif what == "methods" and is_known and not verbose:
+        lines = method_lines(loaded.methods)
     else:
-        for name, grid in loaded.grids.items():
-            trained = sum(len(grid.seeds_of(method, grid.seeds)) for method in grid.everyone)
-            size = trained * len(grid.ways) * len(grid.shots)
-            once = f" ({grid.seeds[0]} alone: {' '.join(grid.one_seed)})" if grid.one_seed else ""
-            click.echo(
-                f"{name:<22} {size} cells: {' '.join(grid.everyone)}; ways {grid.ways}, shots {grid.shots}, "
-                f"seeds {grid.seeds}{once}, budget {grid.budget or loaded.run.budget}, "
-                f"protocol {grid.protocol or loaded.run.protocol}"
-            )
+        from fewshot_bench.cli.listing_text import lines_of
+
+        lines = lines_of(what, loaded, verbose=verbose)
+    click.echo("\n".join(lines))
 
 
-def _list_methods(loaded: Config) -> None:
-    """Every variant, its settings, and what it inherits from where."""
-    from fewshot_bench.experiment.grid import for_family, inherited, variants
+def _grids(config: Config) -> list[str]:
+    lines = []
+    for name, grid in config.grids.items():
+        trained = sum(len(grid.seeds_of(method, grid.seeds)) for method in grid.everyone)
+        size = trained * len(grid.ways) * len(grid.shots)
+        once = f" ({grid.seeds[0]} alone: {' '.join(grid.one_seed)})" if grid.one_seed else ""
+        told = (
+            f"{size} cells: {' '.join(grid.everyone)}; ways {_listed(grid.ways)}; shots {_listed(grid.shots)}; "
+            f"seeds {_listed(grid.seeds)}{once}; budget {grid.budget or config.run.budget}; "
+            f"protocol {grid.protocol or config.run.protocol}"
+        )
+        lines.append(hanging(f"{name:<10} ", told))
+    return lines
 
-    found, wrong = variants(loaded)
-    for v in found:
-        told = {name: json.dumps(value, default=str) for name, value in dataclasses.asdict(v.settings).items()}
-        click.echo(f"{v.name:<22} {v.method}: {', '.join(f'{name} = {value}' for name, value in told.items())}")
-        by_source: dict[str, list[str]] = {}
-        for name, (value, source) in inherited(loaded, loaded.run.budget, v).items():
-            by_source.setdefault(source, []).append(f"{name} = {json.dumps(value)}")
-        for family in loaded.families:
-            for name, value in for_family(loaded, v.method, family).items():
-                if name not in loaded.methods.get(v.name, {}):
-                    by_source.setdefault(f"[families.{family}]", []).append(f"{name} = {json.dumps(value)}")
-        for source, values in by_source.items():
-            click.echo(f"{'':<22}   {source}: {', '.join(values)}")
-    for problem in wrong:
-        click.echo(f"bench: {problem}", err=True)
+
+def method_lines(variants: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line a variant: whose idea it is, and what differs from its method's defaults."""
+    rows = [("variant", "paper", "differs from its method in")]
+    rows += [(name, _paper(table), _differs(name, table)) for name, table in variants.items()]
+    most = terminal_width(WIDEST)
+    return [line if len(line) <= most else line[: most - 1] + "…" for line in aligned(rows, left=(0, 1, 2))]
+
+
+def _paper(variant: Mapping[str, Any]) -> str:
+    head = _flat(variant).get("head")
+    return HEADS.get(str(head)) or PAPERS.get(variant["method"], "")
+
+
+def _differs(name: str, variant: Mapping[str, Any]) -> str:
+    """maml-mtl: beta=0.25."""
+    settings = " ".join(f"{key}={_plain(value)}" for key, value in _flat(variant).items() if key != "method")
+    method = variant["method"]
+    return settings if method == name else f"{method}: {settings}"
+
+
+def _flat(variant: Mapping[str, Any]) -> dict[str, Any]:
+    """A variant's settings, and those of its rule, which have other names."""
+    rule = variant.get("adaptation")
+    return {key: value for key, value in variant.items() if key != "adaptation"} | (
+        rule if isinstance(rule, dict) else {}
+    )
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def hanging(start: str, text: str) -> str:
+    """Text behind a name, within the terminal, its further lines below the first; words stay whole."""
+    return textwrap.fill(
+        text, terminal_width(WIDEST), initial_indent=start, subsequent_indent=" " * len(start), break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
 
 
 @click.command()
 def init() -> None:
-    """Write bench.toml, every key with its default and a comment, into this folder."""
+    """Write bench.toml here: every key, its default and a comment."""
     path = Path("bench.toml")
     if path.exists() or path.is_symlink():
         raise UsageError(f"{path} exists already; it was left as it is")

@@ -69,9 +69,11 @@ def _notes(found: Comparison) -> list[str]:
     if proof.n_weights:
         notes.append(f"{_count(proof.n_weights, 'training')}, made by two runs, with bit-identical weights")
     if proof.n_copied:
-        notes.append(f"{_count(proof.n_copied, 'equal episode')} of the same run on both sides, which proves nothing")
+        notes.append(
+            f"{_count(proof.n_copied, 'equal episode')} of the same run on both sides, which is no independent evidence"
+        )
     if proof.n_unknown:
-        notes.append(f"{_count(proof.n_unknown, 'equal episode')} of unknown origin, which proves nothing")
+        notes.append(f"{_count(proof.n_unknown, 'equal episode')} of unknown origin, which is no independent evidence")
     if n_other:
         notes.append(f"{_count(n_other, 'episode')} with equal counts, but other answers to single queries: ours stay")
     if found.n_other_weights:

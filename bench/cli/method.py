@@ -9,15 +9,15 @@ BROKEN = 3
 
 @click.group()
 def method() -> None:
-    """Methods, those of other packages too. (Which there are: bench list methods.)"""
+    """Check a method against the interface. (All methods: bench list methods.)"""
 
 
 @method.command("check")
 @click.argument("name")
 def check(*, name: str) -> int:
-    """Check that a registered method does what every method must, on small images made for it.
+    """Check that a registered method keeps the interface, on small generated images.
 
-    NAME is a method's: a built-in one's, or that of an entry point. A line a check; exit code 3 if one is broken.
+    NAME is a built-in method or an entry point. Prints one line per check; exits 3 if one fails.
     """
     from fewshot_bench.methods import contract, registry
 

@@ -5,12 +5,15 @@ import functools
 import os
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from fewshot_bench.config import MOST_EPISODES, MOST_PROCESSES, config_file, load
+from fewshot_bench.config import MOST_EPISODES, MOST_PROCESSES, Config, config_file, load
+from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.selection import Means, Selection
 from fewshot_bench.files import database
 
@@ -52,11 +55,39 @@ SHOTS = CommaList(click.IntRange(min=1, max=2**31 - 1), "int")
 SEEDS = CommaList(click.IntRange(min=0, max=2**31 - 1), "int")
 
 
+set_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE",
+    help="Setting in place of bench.toml's: data.image_size=28, methods.maml.inner_steps=10. More than once.",
+)  # fmt: skip
 out_option = click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the database.  [default: out]"
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Say what would happen; change nothing.")
+
+
+def _completing(section: str) -> Callable[..., list[str]]:
+    """For a shell: the names of a section of bench.toml, or the splits, that begin as what stands behind a comma."""
+
+    def complete(context: click.Context, _: click.Parameter, typed: str) -> list[str]:
+        before, comma, last = typed.rpartition(",")
+        with suppress(UsageError):
+            names = _splits() if section == "splits" else getattr(_config_of(context), section)
+            return [before + comma + name for name in names if name.startswith(last)]
+        return []
+
+    return complete
+
+
+def _splits() -> list[str]:
+    """Those of this benchmark, and those whose lists of classes come with the package."""
+    names = [path.name for path in files("fewshot_bench").joinpath("data/splits").iterdir()]
+    published = [name.removesuffix(".toml") for name in names if name.endswith(".toml")]
+    return ["paper", *(name + val for name in published for val in ("", "-val"))]
+
+
+def _config_of(context: click.Context) -> Config:
+    return load(config_file(context.params.get("config")))
 
 
 def selection_options(command: F) -> Callable[..., Any]:
@@ -65,14 +96,19 @@ def selection_options(command: F) -> Callable[..., Any]:
     options = [
         click.option("--config", type=click.Path(dir_okay=False, path_type=Path),
                      help="Configuration file.  [default: bench.toml here, else the packaged one]"),
-        click.option("--grid", metavar="NAME", help="Grid of bench.toml: full, paper, smoke or your own."),
+        set_option,
+        click.option("--grid", metavar="NAME", shell_complete=_completing("grids"),
+                     help="Grid of bench.toml: full, paper, smoke or your own."),
         click.option("--data", metavar="SOURCE", help="Data set: a name, a folder, an archive, or FORMAT:PATH."),
         click.option("--novel-data", metavar="SOURCE", help="Another one, whose novel classes are tested on."),
-        click.option("--split", metavar="NAME", help="Split: paper, ravi, ravi-val, or a published one: docs/data.md."),
-        click.option("--budget", metavar="NAME", help="Budget: smoke, quick, standard, paper or your own."),
+        click.option("--split", metavar="NAME", shell_complete=_completing("splits"),
+                     help="Split: paper, ravi, ravi-val, or a published one: docs/data.md."),
+        click.option("--budget", metavar="NAME", shell_complete=_completing("budgets"),
+                     help="Budget: smoke, quick, standard, paper or your own."),
         click.option("--protocol", type=click.Choice(["single", "matched"]),
                      help="One model for all settings, or one for each."),
-        several("--method", "methods", type=NAMES, multiple=True, help="Only these methods or variants."),
+        several("--method", "methods", type=NAMES, multiple=True,
+                shell_complete=_completing("methods"), help="Only these methods or variants."),
         several("--way", "ways", type=WAYS, multiple=True, help="Only these numbers of classes."),
         several("--shot", "shots", type=SHOTS, multiple=True, help="Only these numbers of examples a class."),
         several("--seed", "seeds", type=SEEDS, multiple=True, help="Only these training seeds."),
@@ -120,27 +156,31 @@ def _read_back(selection: Selection, measured: str | None) -> Selection:
 
     if not measured:
         return _as_in(last_command, selection)
-    if selection.out or selection.config or "BENCH_DB" in os.environ:
-        raise click.UsageError("--measured has settings and a database of its own: leave out --out, --config, BENCH_DB")
+    if selection.out or selection.config or selection.settings or "BENCH_DB" in os.environ:
+        raise click.UsageError(
+            "--measured has settings and a database of its own: leave out --out, --config, --set and BENCH_DB"
+        )
     found = shipped(measured)  # takes seconds the first time
     return dataclasses.replace(selection, config=found.config, out=found.out)
 
 
-EXPERIMENT = ("config", "grid", "data", "novel_data", "split", "budget", "protocol", "rules")
+EXPERIMENT = ("config", "settings", "grid", "data", "novel_data", "split", "budget", "protocol", "rules")
 
 
 def _as_in(last_command: Callable[[str], str], selection: Selection) -> Selection:
     """The selection, with the experiment of the last run in its database where it says nothing of one."""
-    if any(getattr(selection, name) is not None for name in EXPERIMENT):
+    if any(getattr(selection, name) not in (None, ()) for name in EXPERIMENT):
         return selection
     _, _, *words = shlex.split(last_command(database_in(selection.out))) or ["", ""]
     try:
         last: Selection = _selected.main(words, standalone_mode=False)
     except click.ClickException:  # of another version, maybe
         return selection
-    meant = {name: getattr(last, name) for name in EXPERIMENT if getattr(last, name) is not None}
+    meant = {name: getattr(last, name) for name in EXPERIMENT if getattr(last, name) not in (None, ())}
     if meant:
-        said = shlex.join(f"--{name.replace('_', '-')}={value}" for name, value in meant.items())
+        words = [f"--set={text}" for text in meant.get("settings", ())]
+        words += [f"--{name.replace('_', '-')}={value}" for name, value in meant.items() if name != "settings"]
+        said = shlex.join(words)
         click.echo(f"as in the last run: {said}", err=True)
     return dataclasses.replace(selection, **meant)
 

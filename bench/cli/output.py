@@ -1,7 +1,9 @@
 """Where a command's text goes: a file, or the terminal, which nothing that is printed may command."""
 
 import io
+import os
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -52,6 +54,12 @@ def clean_streams() -> Iterator[None]:
                     stream.detach()
         sys.stdout, sys.stderr = before
         raise
+
+
+def terminal_width(most: int = 110) -> int:
+    """Columns that a line may have: the terminal's, and no more than `most`, which a pipe has."""
+    named = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return min(most, shutil.get_terminal_size().columns) if named else most
 
 
 def write_out(output: str | None, text: str) -> None:

@@ -16,16 +16,16 @@ from fewshot_bench.experiment.selection import Selection
     default=1.0,
     show_default=True,
     metavar="POINTS",
-    help="The difference, in percentage points, that one wants to see.",
+    help="Smallest difference to detect, in percentage points.",
 )
-@click.option("--power", type=float, default=0.8, show_default=True, help="The chance with which to see it.")
+@click.option("--power", type=float, default=0.8, show_default=True, help="Desired power.")
 @click.option("-v", "--verbose", is_flag=True, help="All numbers of each pair.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, unrounded.")
 def power(
     *, names: tuple[str, ...], every: bool, margin: float, power: float, as_json: bool, verbose: bool,
     selection: Selection,
 ) -> None:  # fmt: skip
-    """How many episodes would tell two variants apart, from their stored differences.
+    """Estimate how many episodes would decide between two methods.
 
     \b
     bench power                  each variant against the best of its setting

@@ -11,14 +11,17 @@ from fewshot_bench.cli.options import out_option
 @click.argument("cell")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGES...", type=click.Path(path_type=Path))
 @click.option("--support", required=True, metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path),
-              help="A folder a class, with its labelled images.")  # fmt: skip
-@click.option("--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True, help="As what.")
+              help="Labelled images, one folder per class.")  # fmt: skip
+@click.option(
+    "--format", "form", type=click.Choice(["csv", "json"]), default="csv", show_default=True, help="Output format."
+)
 @out_option
 def predict(*, cell: str, images: tuple[Path, ...], support: Path, form: str, out: Path | None) -> None:
-    """Say of which class images are. CELL is a stored result's name (maml-5w1s-s0) or key, or the beginning of it.
+    """Classify images with a stored model.
 
-    Its model is fitted to the images of --support, any number of classes and images, by the rule that the result was
-    measured under. A row an image: its path, the class, and its softmax as `probability`; JSON has every class's.
+    CELL is a stored result's name (maml-5w1s-s0) or key, or the beginning of that. Its model is adapted to the images
+    of --support, with any number of classes and images, by the rule that the result was measured under. Prints one row
+    per image: path, class, and its softmax as `probability`; JSON has those of all classes.
     """
     from fewshot_bench.cli.predict_text import predicted
 

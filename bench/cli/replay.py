@@ -19,7 +19,7 @@ from fewshot_bench.cli.options import json_option, out_option
 def replay(
     *, cell: str, episode: int | None, again: bool, data: str | None, out: Path | None, as_json: bool
 ) -> int:  # fmt: skip
-    """Compute a stored result again and compare. CELL is its key, or the beginning of it.
+    """Compute a stored result again and compare. CELL is its name (maml-5w1s-s0) or its key, or the beginning of that.
 
     identical: every answer is the stored one (equal counts: the counts are, and no answers were kept). same within k
     queries: k answers differ, none of them more than rounding explains. Otherwise different (exit code 3). The first

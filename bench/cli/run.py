@@ -20,26 +20,26 @@ from fewshot_bench.experiment.selection import HERE, Means, Selection
 @click.option(
     "--until",
     type=click.Choice(["separated"]),
-    help="Then add episodes, look by look, until every pair of variants is told apart or --max-episodes is reached.",
+    help="Then add episodes in planned interim analyses, until every pair is decided or --max-episodes is reached.",
 )
 @click.option(
     "--max-episodes",
     type=click.IntRange(2, MOST_EPISODES),
     metavar="N",
-    help="Most episodes of a cell with --until.  [default: 8 times the first look's]",
+    help="Most episodes of a cell with --until.  [default: 8 times the first analysis']",
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Print the plan and stop; writes no result.")
 @click.option("-q", "--quiet", "verbosity", flag_value=-1, type=int, default=0, help="Only errors.")
-@click.option("-v", "--verbose", "verbosity", flag_value=1, type=int, help="Losses too, and tracebacks of failures.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a finished cell on stdout; with -n the plan.")
+@click.option("-v", "--verbose", "verbosity", flag_value=1, type=int, help="Also losses, and tracebacks of failures.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per finished cell on stdout; with -n the plan.")
 def run(
     *, selection: Selection, means: Means, until: str | None, max_episodes: int | None, dry_run: bool,
     verbosity: int, as_json: bool,
 ) -> int:  # fmt: skip
     """Train and evaluate what is missing of the grid.
 
-    Results are stored as they are made: the same command goes on after any interruption. What --until separates:
-    docs/statistics.md.
+    Results are stored as they are computed: after an interruption, run the same command again. docs/statistics.md
+    explains --until.
     """
     from fewshot_bench.cli.run_screen import RunScreen
 

@@ -26,7 +26,7 @@ from fewshot_bench.running.recording import SOME_FAILED, Outcome
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.summary import accuracy_of, summarise
 from fewshot_bench.tables.terminal import means_text
-from fewshot_bench.tables.wording import duration
+from fewshot_bench.tables.wording import duration, padded
 
 LONG_SECONDS = 20.0  # an evaluation that takes longer says so first
 
@@ -88,7 +88,7 @@ class RunScreen(Screen):
         return not (sys.stdin.isatty() and click.confirm(f"Cancel the {n_jobs} jobs too?", err=True))
 
     def until_separated(self, chosen: Chosen, means: Means, max_episodes: int | None, *, dry_run: bool) -> int:
-        """Look by look until every pair is told apart; returns the exit code."""
+        """Interim analyses until every pair is decided; returns the exit code."""
         separation = Separation(chosen, max_episodes)
 
         def work(number: int, todo: Chosen, plan: Plan) -> Outcome:
@@ -107,7 +107,7 @@ class RunScreen(Screen):
 
         if not dry_run:
             upgrade(chosen.database)  # a server that cannot be reached at the beginning is not waited for
-            with patient(chosen.request.config.run.server_wait_seconds, self.warn):  # between looks, too
+            with patient(chosen.request.config.run.server_wait_seconds, self.warn):  # between analyses, too
                 return separation.run(work, tell, retry_failed=means.retry_failed)
         self.plan(chosen, means)
         if self._as_json:
@@ -194,7 +194,9 @@ class _Shown:
         done = self._episodes_done.get(cell.key, planned.n_done) + n_more
         left = cell.n_episodes - done
         if cell.key not in self._episodes_done and left and seconds / n_more * left > LONG_SECONDS:
-            self._screen.line(f"{cell.name:<28} {left} more episodes take about {duration(seconds / n_more * left)}")
+            self._screen.line(
+                f"{padded(cell.name, 28)} {left} more episodes take about {duration(seconds / n_more * left)}"
+            )
         self._episodes_done[cell.key] = done
         self._screen.bar(cell.key, f"test {cell.name}", done, cell.n_episodes)
 
@@ -202,7 +204,7 @@ class _Shown:
         cell = planned.cell
         self._n_ended += 1
         self._screen.drop(cell.key)
-        self._screen.line(f"{cell.name:<28} {accuracy_of(results):>16}  ({len(results)} episodes)  {cell.key}")
+        self._screen.line(f"{padded(cell.name, 28)} {accuracy_of(results):>16}  ({len(results)} episodes)  {cell.key}")
         if self._as_json:
             counts = [[r.n_correct, r.n_queries] for r in results]
             mean = sum(n / of for n, of in counts) / len(counts)

@@ -10,9 +10,9 @@ from fewshot_bench.tables.summary import accuracy_of
 from fewshot_bench.tables.wording import duration, setting_name
 
 
-def shown(database: str, key: str, *, as_json: bool) -> str:
-    """Every stored fact behind the cell whose key begins so: for people, or as JSON."""
-    facts = Reader(database).cell(key)
+def shown(database: str, cell: str, *, as_json: bool) -> str:
+    """Every stored fact behind a cell: for people, or as JSON."""
+    facts = Reader(database).cell(cell)
     if as_json:
         return json.dumps(dataclasses.asdict(facts) | {"episodes": [counts(result) for result in facts.episodes]})
     row, training, run = facts.cell, facts.training, facts.run

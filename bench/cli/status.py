@@ -9,6 +9,7 @@ import click
 from fewshot_bench.cli.doctor import alarm_text
 from fewshot_bench.cli.options import database_in, engine_options, json_option, out_option
 from fewshot_bench.experiment.selection import place_of
+from fewshot_bench.tables.wording import padded
 
 
 @click.command()
@@ -19,7 +20,7 @@ from fewshot_bench.experiment.selection import place_of
 def status(
     *, out: Path | None, verbose: bool, as_json: bool, engine: str | None, engine_options: tuple[tuple[str, str], ...]
 ) -> None:
-    """What the database holds. (What a grid still lacks: bench run -n.)"""
+    """Summarise the database. (What a grid still lacks: bench run -n.)"""
     from fewshot_bench.cli.status_text import jobs_at, overview
 
     jobs = jobs_at(out, engine, dict(engine_options))
@@ -50,7 +51,7 @@ def status(
             name = place_of(cell).name
             state = f"failed: {cell['reason']}" if cell["reason"] else f"{cell['n_episodes']} episodes"
             where = cell["label"].rsplit(" ", 1)[0]
-            click.echo(f"  {cell['key']}  {name:<28} {where}  {state}")
+            click.echo(f"  {cell['key']}  {padded(name, 28)} {where}  {state}")
 
 
 @click.command()
@@ -58,7 +59,7 @@ def status(
 @out_option
 @json_option
 def show(*, cell: str, out: Path | None, as_json: bool) -> None:
-    """Every fact behind one number. CELL is its key, or the beginning of it."""
+    """Show every fact behind one number. CELL is its name (maml-5w1s-s0), its key, or the beginning of that."""
     from fewshot_bench.cli.show_text import shown
 
     click.echo(shown(database_in(out), cell, as_json=as_json))

@@ -15,15 +15,15 @@ from fewshot_bench.experiment.selection import Means, Selection
 @means_options
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), default="tuned.toml", show_default=True,
-    help="File of the rules chosen.",
+    help="File to write the chosen rules to.",
 )  # fmt: skip
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would be tried and what it costs; train nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Print the candidates and their cost; train nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
 def tune(*, selection: Selection, means: Means, output: Path, dry_run: bool, quiet: bool) -> int:
-    """Choose each method's rule of fitting at test.
+    """Choose each method's adaptation rule on held-out base classes.
 
-    Every method gets the same candidates, those of [tuning], on the same episodes of base classes that the models are
-    not trained on. The file written is for bench run --rules.
+    Every method gets the same candidates, those of [tuning], on the same episodes; novel classes are never used. The
+    resulting file is for bench run --rules.
     """
     from fewshot_bench.cli.tune_screen import TuneScreen
 

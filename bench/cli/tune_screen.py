@@ -11,7 +11,7 @@ from fewshot_bench.experiment.selection import Means, Selection
 from fewshot_bench.running.pace import cost_of
 from fewshot_bench.running.planning import plan_of, plan_to_run
 from fewshot_bench.running.tuning import Score, Tuning, best_of, document, tuning_of
-from fewshot_bench.tables.wording import accuracy
+from fewshot_bench.tables.wording import accuracy, padded
 
 
 class TuneScreen(RunScreen):
@@ -44,7 +44,7 @@ def _line(score: Score) -> str:
     c = score.candidate
     rule = ", ".join(f"{name} {value}" for name, value in c.rule.items())
     came_to = accuracy(score.accuracy, score.half_width, score.interval)
-    return f"{c.variant:<16} {c.n_way:>3}-way {c.group:<5} {came_to:>16}  {rule}"
+    return f"{padded(c.variant, 16)} {c.n_way:>3}-way {c.group:<5} {came_to:>16}  {rule}"
 
 
 def _extent(tuning: Tuning) -> str:

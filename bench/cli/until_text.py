@@ -1,4 +1,4 @@
-"""What `bench run --until separated` says: before and after each look, at the end, and beforehand with -n."""
+"""What `bench run --until separated` says: around each interim analysis, at the end, and beforehand with -n."""
 
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -19,15 +19,15 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def before(number: int, plan: Plan) -> str:
-    """What a look needs."""
-    return f"look {number}: {plan}"
+    """What an interim analysis needs."""
+    return f"analysis {number}: {plan}"
 
 
 def after(number: int, contests: Sequence[Contest]) -> str:
-    """What a look has shown: of every setting looked at, the shorter list of separated and undecided pairs."""
-    lines = [f"look {number}:"]
+    """What an analysis has shown: of every setting in it, the shorter list of separated and undecided pairs."""
+    lines = [f"analysis {number}:"]
     for place, pairs in by_place(contests).items():
-        if len(pairs[0].estimates) < number:  # it needed fewer looks
+        if len(pairs[0].estimates) < number:  # it needed fewer analyses
             continue
         separated, undecided = [c for c in pairs if c.separated], [c for c in pairs if c.undecided]
         told = f"{len(separated)} of {len(pairs)} pairs separated"
@@ -45,15 +45,15 @@ def ending(contests: Sequence[Contest], results: Results) -> str:
     lines += [_wrapped(place, _outcome(pairs, results.experiment)) for place, pairs in by_place(contests).items()]
     n_seeds = len(results.seeds)
     about = (
-        "One training seed: this tells checkpoints apart, not methods."
+        "One training seed: this compares checkpoints, not methods."
         if n_seeds == 1
-        else f"{n_seeds} training seeds: this tells methods apart; how seeds differ is part of the error."
+        else f"{n_seeds} training seeds: this compares methods; the spread over seeds is part of the error."
     )
     notes = [
         f"{about} It speaks {scope_of(c.estimate for c in contests)}. "
         f"At most {100 * ALPHA:g} % of such runs separate any pair that does not differ (Holm over "
-        f"{len(contests)} pairs, O'Brien-Fleming-type spending over the looks). That holds for the looks as they "
-        "were planned: another --max-episodes, chosen because of this outcome, is another test.",
+        f"{len(contests)} pairs, O'Brien-Fleming-type spending over the interim analyses). That holds for "
+        "these as planned: another --max-episodes, chosen because of this outcome, is another test.",
         "Tables show as many episodes as the budget says; bench report --episodes N shows N of them (of one setting: "
         "--way and --shot).",
     ]
@@ -61,15 +61,21 @@ def ending(contests: Sequence[Contest], results: Results) -> str:
 
 
 def planned(contests: Sequence[Contest], seconds: float | None) -> str:
-    """The looks of every setting, and how long they may take."""
-    lines = [f"--until separated: {len(contests)} pairs, error rate {ALPHA:g} for all of them and all looks together"]
-    lines.append(f"  {'':<16} {'episodes at each look':<28} |z| that separates the first pair (its t-test's p as z)")
+    """The analyses of every setting, and how long they may take."""
+    lines = [
+        f"--until separated: {len(contests)} pairs, error rate {ALPHA:g} for all of them and all analyses together"
+    ]
+    lines.append(
+        f"  {'':<16} {'episodes at each analysis':<28} |z| that separates the first pair (its t-test's p as z)"
+    )
     for place, pairs in by_place(contests).items():
         limits = boundaries(fractions_of(pairs[0].looks), ALPHA / len(contests))
         looks = " ".join(f"{n:>5}" for n in pairs[0].looks)
         lines.append(f"  {setting_name(*place):<16} {looks:<28} {' '.join(f'{limit:6.2f}' for limit in limits)}")
     if seconds is not None:
-        lines.append(f"testing takes at most {duration(seconds)} to the last look (one job, this database's history)")
+        lines.append(
+            f"testing takes at most {duration(seconds)} to the last analysis (one job, this database's history)"
+        )
     return "\n".join(lines)
 
 
@@ -87,7 +93,7 @@ def planned_document(contests: Sequence[Contest]) -> dict[str, Any]:
 
 
 def document(number: int, contests: Iterable[Contest], experiment: Experiment) -> dict[str, Any]:
-    """One look as JSON; `separated` is null where a variant has no results."""
+    """One analysis as JSON; `separated` is null where a variant has no results."""
     return {
         "look": number,
         "pairs": [

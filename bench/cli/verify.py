@@ -14,14 +14,13 @@ from fewshot_bench.experiment.selection import Selection
 @out_option
 @json_option
 def verify(*, file: Path, out: Path | None, as_json: bool) -> int:
-    """Find what was edited by hand or is stale in a rendered table or report (.tex, .html).
+    """Find edited or stale numbers in a rendered table or report.
 
-    Every number that is seen is held against its facts in the file, and these against the database. Where the file's
-    command means something here and the data are at hand, it is rendered again from what is stored: then bold, the
-    marks † § ¶ ? ‡, captions, notes and all words, alarms, claims and costs of a report are compared, too. Not checked
-    are plots, images, and tables that are not the benchmark's. Exits 3 if something is not true, 5 if nothing measured
-    is in the file.
-    docs/statistics.md explains edited, stale, unknown and gone.
+    FILE is .tex or .html. Each displayed number is compared with its embedded metadata, and this with the database. If
+    the file's command is valid here and the data are at hand, the table is rendered again: then bold, the marks
+    † § ¶ ? ‡, captions, notes and all words, and a report's alarms, claims and costs are compared, too. Not checked
+    are plots, images, and tables that are not the benchmark's. Exits 3 if something differs, 5 if nothing measured is
+    in the file. docs/statistics.md explains edited, stale, unknown and gone.
     """
     from fewshot_bench.cli.verify_text import said
 

@@ -61,24 +61,28 @@ def copies(images: ImageSet, split: ClassSplit, names: Sequence[str] = ()) -> tu
                 repeated += [_twins(i, earlier, pictures)] if is_novel[i] and len(earlier) else []
     looked_at = f"{len(images.images):,} images"
     advice = "take them out of one side: the models were trained on pictures that they are tested on"
-    text = f"{len(leaked):,} of {int(is_novel.sum()):,} images of novel classes stand in a base class, too"
+    text = f"{len(leaked):,} of {int(is_novel.sum()):,} images of novel classes are in a base class, too"
     leaks = _alarms(
-        "copies of base images", f"split {split.name}", text + _shown(leaked, images, names), leaked, advice
+        "duplicates of base images", f"split {split.name}", text + _shown(leaked, images, names), leaked, advice
     )
-    advice = "take them out of one class: whatever is answered, one copy counts as wrong"
-    text = f"{len(mixed):,} images stand in two base classes or in two novel ones"
-    mixes = _alarms("copies across classes", f"split {split.name}", text + _shown(mixed, images, names), mixed, advice)
+    advice = "take them out of one class: whatever is answered, one of them counts as wrong"
+    text = f"{len(mixed):,} images are in two base classes or in two novel ones"
+    mixes = _alarms(
+        "duplicates across classes", f"split {split.name}", text + _shown(mixed, images, names), mixed, advice
+    )
     verb = "repeats" if len(repeated) == 1 else "repeat"
     note = f"{counted(repeated, 'image')} of novel classes {verb} another of the class: one can be support, one query"
     return (
-        Check("copies of base images", looked_at, leaks),
-        Check("copies across classes", looked_at, mixes),
-        Check("copies in a class", looked_at, notes=(note + _shown(repeated, images, names),) if repeated else ()),
+        Check("duplicates of base images", looked_at, leaks),
+        Check("duplicates across classes", looked_at, mixes),
+        Check(
+            "duplicates within a class", looked_at, notes=(note + _shown(repeated, images, names),) if repeated else ()
+        ),
     )
 
 
 def equal_images(images: ImageSet, names: Sequence[str]) -> str:
-    """ "2 images equal to the byte to another: a.jpg = b.jpg", or nothing; quick, as it looks for no near copies."""
+    """ "2 images equal to the byte to another: a.jpg = b.jpg", or nothing; near ones are not looked for."""
     content, first = contents(images.images)
     again = np.flatnonzero(first[content] != np.arange(len(content)))
     told = [f"{place(int(i), images, names)} = {place(int(first[content[i]]), images, names)}" for i in again[:TOLD]]

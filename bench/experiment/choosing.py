@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fewshot_bench.config import config_file, load
+from fewshot_bench.config import called, config_file, load
 from fewshot_bench.data import open_images
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import NothingSelected, UsageError
@@ -27,6 +27,7 @@ class Chosen:
     source: str  # the data set as it was named
     config: Path | None  # the configuration file that was used
     expression: str | None
+    settings: tuple[str, ...] = ()  # of --set
     unusable: tuple[str, ...] = ()  # what is wrong with variants that were left out
     instead: str = ""  # the command that repeats it, where it is not `bench run`
     novel_source: str = ""  # the data set with the novel classes, as it was named, where it is another one
@@ -78,6 +79,7 @@ class Chosen:
         words += ["--episodes", str(r.episodes)] if r.episodes else []
         words += ["--rules", r.rules.file if r.rules else ""] if r.rules or r.config.run.rules else []
         words += ["--config", str(self.config)] if self.config not in (None, config_file(None)) else []
+        words += [word for text in self.settings for word in ("--set", text)]
         words += ["--out", str(self.out)] if self.out != Path(r.config.run.out) else []
         return shlex.join(words)
 
@@ -94,10 +96,10 @@ def choose(
     progress: told what is being prepared, how much is done, of how much
     known: from a data set as it is named and the side of its images (0: as stored) to what need not be opened
     skip_unusable: leave out variants whose packages are broken, as long as there are others
-    Raises UsageError for what cannot be, NothingSelected where no cell matches.
+    Raises UsageError for an invalid selection, NothingSelected where no cell matches.
     """
     used = config_file(selection.config)
-    config = load(used)
+    config = load(used, selection.settings)
     matches = selection.matches
     request, unusable = grids.resolve(config, selection), tuple[str, ...]()
     try:  # a wrong setting must not wait for the data to be decoded
@@ -105,7 +107,7 @@ def choose(
             request, unusable = grids.without_unusable(request)
         grids.check_settings(request)
     except UsageError as error:
-        raise UsageError(f"{used or 'bench.toml'}: {error}") from None
+        raise UsageError(f"{called(used, selection.settings)}: {error}") from None
     source = selection.data or config.data.source
     size = config.data.image_size
 
@@ -126,5 +128,5 @@ def choose(
             f"-k {selection.expression!r} matches none of the cells; `bench run -n` lists their names"
         )
     out = selection.out or Path(config.run.out)
-    chosen = Chosen(request, images, cells, out, source, used, selection.expression, unusable)
+    chosen = Chosen(request, images, cells, out, source, used, selection.expression, selection.settings, unusable)
     return replace(chosen, novel_source=novel_source, other=other)

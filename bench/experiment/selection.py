@@ -19,6 +19,7 @@ class Selection:
     """The words that choose configuration, data and cells; None and () leave the configuration's choice."""
 
     config: Path | None = None  # a file; None: bench.toml here, else the packaged one
+    settings: tuple[str, ...] = ()  # of --set, laid over it: data.image_size=28
     grid: str | None = None
     data: str | None = None  # a name, a folder, an archive, or FORMAT:PATH
     novel_data: str | None = None  # another, whose novel classes are tested on
@@ -36,7 +37,7 @@ class Selection:
 
     @property
     def matches(self) -> Predicate:
-        """Of a cell's name, whether the expression chooses it. Raises UsageError for a sentence that is none."""
+        """Of a cell's name, whether the expression chooses it. Raises UsageError for a malformed expression."""
         return parse(self.expression) if self.expression else lambda _: True
 
     @property
@@ -96,7 +97,7 @@ def place_named(name: str) -> Place | None:
 def parse(expression: str) -> Predicate:
     """A test on names: words match as parts of the name, whatever their case; and, or, not and () combine.
 
-    Raises UsageError for a sentence that is none.
+    Raises UsageError for a malformed expression.
     """
     sentence = _Sentence(expression)
     predicate = sentence.either()

@@ -18,7 +18,6 @@ from fewshot_bench.data.images import INNER
 from fewshot_bench.data.readers.given_images import Pixels, given_images
 from fewshot_bench.errors import BenchError, DatabaseError, NothingSelected, UsageError
 from fewshot_bench.experiment.identity import Cell
-from fewshot_bench.experiment.selection import place_named, place_of
 from fewshot_bench.files import cache_folder, checkpoints, database_at
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Episodes, Method
@@ -48,8 +47,7 @@ def load(
     Raises DatabaseError where there is no database or the weights are gone, NothingSelected for a cell that is not
     there, stored more than once under that name, or not this code's.
     """
-    reader = Reader(database_at(str(where)))
-    stored = find_stored(reader, _key(reader, cell))
+    stored = find_stored(Reader(database_at(str(where))), cell)
     beside = Path(where) if Path(where).is_dir() else Path(where).parent
     if weights is None and "://" in str(where):
         raise UsageError("a database on a server has no weights beside it: name their folder, weights=...")
@@ -151,18 +149,6 @@ class TrainedModel:
     def _read(self, images: Any) -> Iterator[Tensor]:
         shape = self.cell.training.in_channels, self.cell.training.image_size
         return map(_tensor, given_images(images, shape, inverted=self._inverted))
-
-
-def _key(reader: Reader, cell: str) -> str:
-    """The key of a cell that is named by it, or by its name."""
-    place = place_named(cell)
-    if place is None:
-        return cell
-    found = [row["key"] for row in reader.all_cells() if place_of(row) == place and row["n_episodes"]]
-    if len(found) != 1:
-        which = f"stored {len(found)} times; name one by its key: {', '.join(found)}" if found else "not stored"
-        raise NothingSelected(f"{cell} is {which}; `bench status -v` lists the keys")
-    return str(found[0])
 
 
 def _method(cell: Cell, stored: Stored, weights: Path) -> Method:

@@ -54,9 +54,9 @@ class Stored:
         return float(testing + (self.facts.training["seconds"] if retrain else 0.0))
 
 
-def find_stored(reader: Reader, key_or_prefix: str) -> Stored:
-    """A cell that has episodes. Raises NothingSelected if no (or more than one) key begins so, or there are none."""
-    facts = reader.cell(key_or_prefix)
+def find_stored(reader: Reader, named: str) -> Stored:
+    """A cell that has episodes; see `Reader.cell`. Raises NothingSelected if not one cell is called so, or has any."""
+    facts = reader.cell(named)
     key = facts.cell["key"]
     if not facts.episodes:
         why = facts.cell["reason"] or facts.training["reason"]

@@ -74,7 +74,7 @@ def _read_again(
 ) -> Results | None:
     """What a selection shows under today's configuration, complete cells with as many episodes as were shown."""
     try:
-        config = load(config_file(None))
+        config = load(config_file(None), selection.settings)
         request = resolve(config, selection)
         cells = [
             dataclasses.replace(cell, n_episodes=shown.get(cell.place[:3], cell.n_episodes))
@@ -150,7 +150,7 @@ def _wanted(selection: Selection) -> Mapping[Place, int] | None:
     """
     try:
         matches = selection.matches
-        request = resolve(load(config_file(None)), selection)
+        request = resolve(load(config_file(None), selection.settings), selection)
     except BenchError:
         return None
     budget = request.config.budgets[request.budget]

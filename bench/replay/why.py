@@ -72,7 +72,7 @@ def why(cell: str, selection: Selection) -> Answer:
     cell: its key or the beginning of it, or the name of a cell of the configuration
     Raises NothingSelected where nothing is called so.
     """
-    config = load(config_file(selection.config))
+    config = load(config_file(selection.config), selection.settings)
     reader = Reader(database(selection.out or Path(config.run.out)))
     rows = reader.all_cells()
     row = _stored(rows, cell, config.methods)

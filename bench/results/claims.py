@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from fewshot_bench.config import config_file, load
-from fewshot_bench.errors import NothingSelected, UsageError
+from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.reports.claims_page import claims_page
 from fewshot_bench.results.collect import results
-from fewshot_bench.results.reading_back import choose_stored
+from fewshot_bench.results.reading_back import choose_stored, none_stored
 from fewshot_bench.tables.claims.file import SHIPPED, ClaimFile, parse_claims, shipped_claims
 from fewshot_bench.tables.claims.render import render_claims
 from fewshot_bench.tables.claims.section import ClaimError
@@ -31,15 +31,16 @@ def judged(file: Path | None, selection: Selection) -> tuple[set[str], Callable[
 def judgement(file: Path | None, selection: Selection) -> Judgement:
     """Every sentence of a file held against what is stored."""
     published = load_published()
-    sentences = _sentences(file, selection.config, [table.id for table in published])
-    stored = results(choose_stored(_narrowed(sentences, selection)), with_answers=True)
+    variants = list(load(config_file(selection.config), selection.settings).methods)
+    sentences = _sentences(file, variants, [table.id for table in published])
+    chosen = choose_stored(_narrowed(sentences, selection))
+    stored = results(chosen, with_answers=True)
     if not any(cell.episodes for cell in stored.cells):
-        raise NothingSelected("nothing that these claims speak of has results: `bench run` makes them")
+        raise none_stored(chosen, "nothing that these claims speak of has results")
     return judge(sentences, stored, published)
 
 
-def _sentences(file: Path | None, config: Path | None, published: list[str]) -> ClaimFile:
-    variants = list(load(config_file(config)).methods)
+def _sentences(file: Path | None, variants: list[str], published: list[str]) -> ClaimFile:
     try:
         content = read_bytes(file) if file else shipped_claims()
         return parse_claims(content, str(file or SHIPPED), variants, published)

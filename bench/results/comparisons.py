@@ -1,4 +1,4 @@
-"""Variants, or databases, compared on the episodes that they share; what more episodes would tell apart."""
+"""Variants, or databases, compared on the episodes that they share; how many episodes would decide between them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -8,7 +8,7 @@ from fewshot_bench.errors import NothingSelected, UsageError
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.files import database_at
 from fewshot_bench.results.collect import results, stored_scores
-from fewshot_bench.results.reading_back import choose_stored
+from fewshot_bench.results.reading_back import choose_stored, none_stored
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.comparison_text import render_comparisons, render_ranking
 from fewshot_bench.tables.pairs import compare, compare_variants
@@ -42,7 +42,7 @@ def _variants(first: str, second: str, format_: str, selection: Selection, margi
     chosen = choose_stored(replace(selection, methods=(first, second)))
     comparisons = compare_variants(results(chosen, with_answers=True), first, second)
     if not any(c.n_episodes for c in comparisons):
-        raise NothingSelected(f"{first} and {second} share no stored episode; `bench run` makes them")
+        raise none_stored(chosen, f"{first} and {second} share no stored episode")
     return render_comparisons(comparisons, format_, margin=margin)
 
 
@@ -81,7 +81,7 @@ def _narrowed(selection: Selection) -> Selection:
     others = replace(selection, methods=(), ways=(), shots=(), seeds=(), expression=None)
     for name, value in asdict(others).items():
         if value:
-            option = "--" + name
+            option = "--set" if name == "settings" else "--" + name
             raise UsageError(
                 f"{option} is not for two databases: only --method, --way, --shot, --seed and -k choose cells"
             )
@@ -120,7 +120,7 @@ def powered(
     with_best = not (every or names)
     found = powers(stored, pairs_with_best(stored) if with_best else all_pairs(stored), margin / 100, power)
     if not any(pair.n_episodes for pair in found):
-        raise NothingSelected("no two of these variants share a stored episode; `bench run` makes them")
+        raise none_stored(chosen, "no two of these variants share a stored episode")
     if as_json:
         return power_json(found, margin / 100, power)
     told = power_text(found, margin / 100, power, with_best=with_best)

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 from fewshot_bench.data import open_images
 from fewshot_bench.data.describing import class_samples
-from fewshot_bench.errors import BenchError, NothingSelected, UsageError
+from fewshot_bench.errors import BenchError, UsageError, did_you_mean
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.files import cache_folder, write_whole
 from fewshot_bench.results.collect import results
-from fewshot_bench.results.reading_back import choose_stored
+from fewshot_bench.results.reading_back import choose_stored, none_stored
+from fewshot_bench.tables.latex import render_latex
 from fewshot_bench.tables.papers import load_published
 from fewshot_bench.tables.render import render
 from fewshot_bench.tables.scores import Results
+from fewshot_bench.tables.style import COUNTS, Style
 from fewshot_bench.tables.summary import summarise
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def write_documents(selection: Selection) -> list[Path]:
 
 
 def rendered(selection: Selection, format_: str) -> str:
-    """One document: the report as HTML, or the table as latex, markdown, csv or json."""
+    """One document: the report as HTML, or the table as markdown, csv or json, with published ones below."""
     chosen, stored = _stored(selection)
     if format_ == "html":
         from fewshot_bench.reports.report import report_html
@@ -49,11 +51,23 @@ def rendered(selection: Selection, format_: str) -> str:
     return render(summarise(stored), format_, load_published())
 
 
+def typeset(selection: Selection, style: Style, *, published: bool) -> str:
+    """The table as LaTeX; published ones stand below it where they are asked for."""
+    table = summarise(_stored(selection)[1])
+    known = [*table.variants, *COUNTS]
+    for name in style.columns:
+        if name not in known:
+            raise UsageError(f"--columns: there is no column {name!r}: {did_you_mean(name, known)}")
+    if style.columns and not set(style.columns) & set(table.variants):
+        raise UsageError("--columns names no method or variant")
+    return render_latex(table, load_published() if published else (), style)
+
+
 def _stored(selection: Selection) -> tuple[Chosen, Results]:
     chosen = choose_stored(selection)
     stored = results(chosen, with_answers=True, with_budgets=True)
     if all(cell.state == "missing" for cell in stored.cells):
-        raise NothingSelected("nothing is stored of these cells: `bench run` makes results; no file was changed")
+        raise none_stored(chosen, "nothing is stored of these cells, and no file was changed")
     return chosen, stored
 
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from fewshot_bench.config import config_file, load
 from fewshot_bench.data import NAMED, ImageSet
 from fewshot_bench.data.outline import without_pixels
-from fewshot_bench.errors import NoResultsYet, OldSchema, UsageError, did_you_mean
+from fewshot_bench.errors import NoResultsYet, NothingSelected, OldSchema, UsageError, did_you_mean
 from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.files import DATABASE, cache_folder, content_of, database
@@ -22,7 +22,7 @@ FOLDER = Path(str(files("fewshot_bench.tables"))) / "measured"
 
 def choose_stored(selection: Selection) -> Chosen:
     """As `choose`; a data set that the database does not know is opened."""
-    out = selection.out or Path(load(config_file(selection.config)).run.out)
+    out = selection.out or Path(load(config_file(selection.config), selection.settings).run.out)
     return choose(selection, known=lambda source, size: _known(database(out), source, size))
 
 
@@ -37,6 +37,16 @@ def _known(where: str, source: str, size: int) -> ImageSet | None:
     if not named and source not in NAMED and not os.path.lexists(source):
         named = [row for row in fitting if row["name"] == source]
     return without_pixels(named[-1]["fingerprint"], named[-1]["outline"]) if named else None
+
+
+def none_stored(chosen: Chosen, what: str) -> NothingSelected:
+    """The error where a selection has no results: what was asked for, and what is stored instead."""
+    cell = chosen.cells[0]
+    asked = chosen.label(cell).removesuffix(f" {cell.name}")
+    return NothingSelected(
+        f"{what} (grid {chosen.request.grid}: {asked}); stored here: {Reader(chosen.database).held()}; `bench run` "
+        f"makes results, `bench why {cell.name}` says what differs"
+    )
 
 
 def last_command(where: str) -> str:

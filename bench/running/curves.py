@@ -27,7 +27,7 @@ class Losses:
         return {name: float(torch.stack(values).mean()) for name, values in self._values.items()}
 
     def first_not_finite(self) -> int | None:
-        """Index of the first step with a loss that is no number."""
+        """Index of the first step with a non-finite loss."""
         bad = [torch.stack(v).isfinite().logical_not().nonzero().flatten() for v in self._values.values()]
         found = [int(b[0]) for b in bad if len(b)]
         return min(found) if found else None

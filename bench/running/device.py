@@ -55,8 +55,8 @@ def prepare(device: torch.device, threads: int) -> None:
 def arithmetic(numerics: Numerics, device: torch.device) -> Iterator[None]:
     """Compute with these numbers inside the block.
 
-    float32: exact single precision. tf32: an NVIDIA GPU's products of matrices and convolutions of numbers with 10 bits
-    behind the point. bfloat16: such products in 8 bits (torch's autocast), everything else in single precision.
+    float32: exact single precision. tf32: an NVIDIA GPU's products of matrices and convolutions with a 10-bit
+    mantissa. bfloat16: such products in bfloat16 (torch's autocast), everything else in single precision.
     """
     on = numerics == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = on

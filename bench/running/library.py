@@ -65,7 +65,7 @@ LIMITS = {
 def plan(**words: Unpack[Words]) -> Plan:
     """What `run` with these words would do, and what is done; see `Words`. The data set is prepared if it is not yet.
 
-    Raises UsageError for what cannot be, NothingSelected where no cell matches.
+    Raises UsageError for invalid words, NothingSelected where no cell matches.
     """
     with TemporaryDirectory() as folder:
         selection, means = _read(words, Path(folder))
@@ -79,7 +79,7 @@ def run(*, progress: Callable[[Event], None] | None = None, **words: Unpack[RunW
     Returns the chosen cells as `results` has them; a cell that failed has a reason and no accuracy.
     Worker processes import nothing of the calling script. Call it in the main thread: it heeds Ctrl-C and SIGTERM.
 
-    Raises UsageError for what cannot be, NothingSelected where no cell matches, KeyboardInterrupt when it was stopped.
+    Raises UsageError for invalid words, NothingSelected where no cell matches, KeyboardInterrupt when it was stopped.
     Warns of variants that it leaves out, as their packages are broken.
     """
     selection, means = _read(words, None)

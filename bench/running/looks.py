@@ -1,4 +1,4 @@
-"""`bench run --until separated`: episodes are added look by look until every pair of variants is told apart."""
+"""`bench run --until separated`: episodes are added in planned interim analyses until every pair is decided."""
 
 import dataclasses
 from collections.abc import Callable
@@ -88,7 +88,7 @@ def _looks(cell: Cell, max_episodes: int | None) -> tuple[int, ...]:
     most = max_episodes or TIMES * cell.n_episodes
     if most < cell.n_episodes:
         raise UsageError(
-            f"--max-episodes {most} is fewer than the {cell.n_episodes} of the first look at {cell.setting}"
+            f"--max-episodes {most} is fewer than the {cell.n_episodes} of the first analysis at {cell.setting}"
         )
     return planned_looks(cell.n_episodes, most)
 

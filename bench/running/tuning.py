@@ -119,14 +119,14 @@ def best_of(scores: list[Score]) -> list[Score]:
 
 
 def tuning_of(selection: Selection, progress: Callable[[str, int, int], None] | None = None) -> Tuning:
-    """What is to be tried for the chosen variants. Raises UsageError for what cannot be, NothingSelected for nothing.
+    """What is to be tried for the chosen variants. Raises UsageError for invalid words, NothingSelected for none.
 
     selection: its ways and shots narrow [tuning]'s
     """
     for name in ("split", "rules", "episodes"):
         if getattr(selection, name) is not None:
             raise UsageError(f"--{name} has no meaning here: [tuning] of bench.toml says what is tried")
-    config = load(config_file(selection.config))
+    config = load(config_file(selection.config), selection.settings)
     groups = config.tuning
     declared = {name: dict.fromkeys(n for g in groups.values() for n in getattr(g, name)) for name in ("ways", "shots")}
     ways, shots = (
@@ -233,4 +233,4 @@ def _command(selection: Selection) -> str:
     for option, value in given.items():
         if value:
             words += [option, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
-    return shlex.join(words)
+    return shlex.join(words + [word for text in selection.settings for word in ("--set", text)])

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from fewshot_bench.tables.latex import render_latex
 from fewshot_bench.tables.layout import anchor
 from fewshot_bench.tables.papers import PublishedTable
 from fewshot_bench.tables.render import render, render_cells
 from fewshot_bench.tables.scores import Results
+from fewshot_bench.tables.style import Style
 from fewshot_bench.tables.summary import Cell, Row, SeedScore, Table, summarise
 from fewshot_bench.tables.verify.reading import READERS
 from fewshot_bench.tables.verify.rendered import Document, Fact
@@ -38,14 +40,21 @@ def table_of(
     return Table(NO_MATTER, variants, (0,), rows, ())
 
 
-def rendered_again(table: Table, format: str, published: Sequence[PublishedTable]) -> Document:
+def set_again(table: Table, format: str, published: Sequence[PublishedTable], style: Style) -> str:
+    """The text of a table: in LaTeX in its style."""
+    return render_latex(table, published, style) if format == "latex" else render(table, format, published)
+
+
+def rendered_again(table: Table, format: str, published: Sequence[PublishedTable], style: Style) -> Document:
     """As its readers see it; in HTML with the list of its cells."""
-    return READERS[SUFFIX[format]](render(table, format, published) + (render_cells(table) if format == "html" else ""))
+    listed = render_cells(table) if format == "html" else ""
+    return READERS[SUFFIX[format]](set_again(table, format, published, style) + listed)
 
 
-def shows_the_same(results: Results, cells: Sequence[Fact]) -> bool:
+def shows_the_same(results: Results, cells: Sequence[Fact], style: Style) -> bool:
     """Whether results have the cells that the facts are about, in their states and with as many episodes."""
-    now = {(c.variant, c.n_way, c.n_shot): [list(c.keys), c.state, c.n_episodes] for c in summarise(results).cells}
+    shown = [c for c in summarise(results).cells if style.shows(c.variant)]
+    now = {(c.variant, c.n_way, c.n_shot): [list(c.keys), c.state, c.n_episodes] for c in shown}
     return now == {place_of(f.values): [f.values[name] for name in ("keys", "state", "n")] for f in cells}
 
 

@@ -6,10 +6,10 @@ from functools import cached_property
 from itertools import groupby
 
 from fewshot_bench.tables.papers import PublishedTable
-from fewshot_bench.tables.render import render
 from fewshot_bench.tables.scores import Results
+from fewshot_bench.tables.style import COUNTS, style_of
 from fewshot_bench.tables.summary import summarise
-from fewshot_bench.tables.verify.again import SUFFIX, listed_names, rendered_again, shows_the_same, table_of
+from fewshot_bench.tables.verify.again import SUFFIX, listed_names, rendered_again, set_again, shows_the_same, table_of
 from fewshot_bench.tables.verify.comparison import (
     added_passages,
     compare_field,
@@ -26,7 +26,6 @@ from fewshot_bench.tables.verify.seen import NUMBER, Field, check_chance, check_
 from fewshot_bench.tables.verify.witnesses import Origin, Place, Witnesses
 from fewshot_bench.tables.wording import cell_name, setting_name
 
-COUNTS = ("n", "disjoint")  # the last columns, not variants
 LISTED = ("accuracy", "n", "sd", "sampler")  # columns of the list of cells that facts are enough for
 NAMED = ("dataset", "fingerprint", "split")  # in the facts of a table
 NO_DATA = "the data of some rows are not at hand: the data set's name and their column disjoint are not checked"
@@ -44,6 +43,9 @@ class TableCheck:
         self._cells = [fact for fact in self._facts if fact.kind == "cell"]
         self.notes: list[str] = []
         self._command = str(table.bench.values.get("command", "")) if table.bench else ""
+        style = style_of(table.bench.values.get("style") if table.bench else None)
+        held = {*COUNTS, *(fact.values["variant"] for fact in self._cells)}
+        self._style = replace(style, columns=tuple(name for name in style.columns if name in held))
         self._wanted = witnesses.wanted(self._command) if self._command else None
         if self._command and self._wanted is None:
             self.notes.append(f"what `{self._command}` shows is not known here: all stored episodes count")
@@ -51,7 +53,7 @@ class TableCheck:
         self._again = self._laid_out_again()
         self._rows = {_setting(row.facts[0]): row for t in self._again.tables for row in t.rows if row.facts}
         names = list(dict.fromkeys(name for row in self._rows.values() for name in self._fields(row)))
-        counts = [name for name in COUNTS if self._cells]
+        counts = [name for name in COUNTS if self._cells and self._style.shows(name)]
         self._columns, reworded = find_columns(table, [name for name in names if name not in counts], counts)
         self.notes += [f"line {table.line}: the column headed {title!r} was taken by its place" for title in reworded]
 
@@ -61,7 +63,7 @@ class TableCheck:
             return None
         shown = {place_of(f.values): f.values["n"] for f in self._cells if f.values.get("state") == "done"}
         results = self._in_its_family(self._witnesses.again(self._command, shown))
-        if results and shows_the_same(results, self._cells):
+        if results and shows_the_same(results, self._cells, self._style):
             return results
         self.notes.append(PARTLY)
         return None
@@ -92,7 +94,7 @@ class TableCheck:
         if self._results:
             compared = {place: self._results.n_compared(*place) for place in disjoint}
         table = table_of(self._cells, disjoint, compared, self._results)
-        return rendered_again(table, self._document.format, self._papers([self._table]))
+        return rendered_again(table, self._document.format, self._papers([self._table]), self._style)
 
     def _papers(self, tables: Sequence[RenderedTable]) -> list[PublishedTable]:
         """The published tables that some tables are copies of."""
@@ -102,6 +104,32 @@ class TableCheck:
     def findings(self) -> Iterator[Finding]:
         """What is said of the whole, row by row, then what the table does not have, then the words around it."""
         yield from self._whole()
+        yield from self._turned() if self._style.transpose else self._upright()
+        yield from self._missing()
+        if self._cells and self._is_first:
+            yield from self._listed()
+        if self._results and self._is_first:
+            yield from self._around(self._results)
+
+    def _turned(self) -> Iterator[Finding]:
+        """A table with a row a variant: each field against the same table laid out again, then the facts."""
+        yield from (
+            unreadable(fact.line, fact.kind) for row in self._table.rows for fact in row.facts if not fact.values
+        )
+        true, seen = ([row for row in t.rows if row.fields] for t in (self._again.tables[0], self._table))
+        if [len(row.fields) for row in true] != [len(row.fields) for row in seen]:
+            yield gone(self._table.line, "the table", "has not the rows and columns that its facts are about")
+            return
+        for should, row in zip(true, seen, strict=True):
+            for field, found in list(zip(should.fields, row.fields, strict=True))[row is seen[0] :]:
+                name = f"a field of {should.fields[0].text or 'the heading'}"
+                yield from compare_field(name, field, found, "its facts say", self._results is not None)
+        for fact in self._cells:
+            wanted = None if self._wanted is None else self._wanted.get(place_of(fact.values))
+            yield from against_database(fact.values, fact.line, self._witnesses.stored, wanted)
+
+    def _upright(self) -> Iterator[Finding]:
+        """A table with a row a setting."""
         way, headed = 0, bool(header_of(self._table))
         for row in self._table.rows:
             yield from (unreadable(fact.line, fact.kind) for fact in row.facts if not fact.values)
@@ -117,11 +145,6 @@ class TableCheck:
             elif row.fields and (found := way_of(row.fields[0].text)):
                 way = found
                 yield from check_chance(row.fields[0], way)
-        yield from self._missing()
-        if self._cells and self._is_first:
-            yield from self._listed()
-        if self._results and self._is_first:
-            yield from self._around(self._results)
 
     def _whole(self) -> Iterator[Finding]:
         """The facts about the whole table."""
@@ -165,8 +188,8 @@ class TableCheck:
             columns = [column.name for column in self._witnesses.published[whose].columns]
             names = [f"{whose} {setting} {column}" for column in columns]
         else:
-            columns = [*titles, *COUNTS]
-            names = [f"{title} {setting}" for title in titles] + [f"{count} of {setting}" for count in COUNTS]
+            columns = [*self._style.columns_of(tuple(titles))]
+            names = [f"{name} of {setting}" if name in COUNTS else f"{name} {setting}" for name in columns]
         return dict(zip(columns, zip(names, row.fields[1:], strict=False), strict=False))
 
     def _row(self, row: RenderedRow, group: list[Fact], heading: int) -> Iterator[Finding]:
@@ -231,7 +254,7 @@ class TableCheck:
         """Cells that its command shows and rows that its paper has, but the file has not."""
         held = {place_of(fact.values) for fact in self._cells}
         for place in self._wanted or {} if held else {}:
-            if place not in held:
+            if place not in held and self._style.shows(place[0]):
                 yield gone(self._table.line, cell_name(*place), "is what its command shows, but is not in the file")
         rows = {_setting(fact) for fact in self._facts if fact.kind == "published"}
         for place in self._rows:
@@ -272,7 +295,7 @@ class TableCheck:
         """The words around the table, and a report's tables of costs and claims."""
         format, page = self._document.format, self._document.is_page and self._witnesses.page
         table = summarise(results)
-        text = page(results) if page else render(table, format, self._papers(self._document.tables))
+        text = page(results) if page else set_again(table, format, self._papers(self._document.tables), self._style)
         again = READERS[SUFFIX[format]](text)
         passages = [p for p in again.passages if "Provenance" not in p.name or self._is_all]
         yield from compare_passages(passages, self._document.passages, bool(page))

@@ -150,3 +150,35 @@ def test_whole_numbers_serve_as_numbers(tmp_path):
 def test_errors_name_the_file(tmp_path):
     with pytest.raises(UsageError, match=re.escape(f"{tmp_path / 'bench.toml'}: ")):
         written("[run]\nthreads = -1\n", tmp_path)
+
+
+def test_settings_of_the_command_line_lie_over_the_file(tmp_path):
+    path = tmp_path / "bench.toml"
+    path.write_text("[data]\nimage_size = 40\nsplit = 'ravi'\n", encoding="utf-8")
+    words = ("data.image_size=28", "methods.maml.inner_steps=10", "run.out = here", "grids.smoke.ways=[5, 7]")
+    config = load(path, words)
+    assert (config.data.image_size, config.data.split, config.run.out) == (28, "ravi", "here")
+    assert config.grids["smoke"].ways == (5, 7)
+    assert config.methods["maml"] == load().methods["maml"] | {"inner_steps": 10}
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        (
+            "data.image_sise=28",
+            "with --set data.image_sise=28: [data] has no key 'image_sise': did you mean 'image_size'?",
+        ),
+        ("data.image_size=big", "[data] image_size = 'big' must be a whole number"),
+        ("model.filters=0", "must be at least 1"),
+        ("run=3", "run = 3 must be a section [run]"),
+        ("image_size", "expected KEY=VALUE"),
+        ("[data]", "expected KEY=VALUE"),
+        ("=3", "expected KEY=VALUE"),
+        ("a b=3", "expected KEY=VALUE"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_names_it(word, said):
+    with pytest.raises(UsageError, match=re.escape(said)) as error:
+        load(None, [word])
+    assert "\n" not in str(error.value)

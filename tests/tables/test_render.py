@@ -4,8 +4,6 @@ import csv
 import io
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -91,17 +89,6 @@ def test_unknown_format_names_the_known():
 def test_latex_is_balanced(table, hostile):
     check_latex(render(table, "latex", load_published()))
     check_latex(render(hostile, "latex"))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here")
-def test_latex_compiles(table, hostile, tmp_path):
-    body = render(table, "latex", load_published()) + render(hostile, "latex")
-    document = "\\documentclass{article}\\usepackage{booktabs,graphicx}\\begin{document}\n%s\\end{document}\n"
-    (tmp_path / "t.tex").write_text(document % body, encoding="utf-8")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "t.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=600)
-    assert done.returncode == 0, done.stdout[-2000:]
 
 
 def test_markdown_has_equal_columns(table, hostile):

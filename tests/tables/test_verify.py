@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from fewshot_bench.tables.latex import render_latex
 from fewshot_bench.tables.papers import load_published
 from fewshot_bench.tables.render import render, render_cells
+from fewshot_bench.tables.style import Style
 from fewshot_bench.tables.summary import disjoint_episodes, summarise
 from fewshot_bench.tables.verify.reading import READERS
 from fewshot_bench.tables.verify.verification import UnknownSchema, keys_in, verify
@@ -164,6 +166,29 @@ def test_latex_may_be_dressed_as_one_likes(dress, make_results):
     before = time.process_time()
     assert check(text, ".tex", results).findings == ()
     assert time.process_time() - before < 5
+
+
+@pytest.mark.parametrize(
+    "style",
+    [
+        Style(columns=("maml-mtl", "protonet", "n")),
+        Style(columns=("maml", "maml-mtl")),
+        Style(interval=False, one_column=True),
+        Style(siunitx=True),
+        Style(transpose=True),
+        Style(transpose=True, siunitx=True, bare=True, interval=False),
+        Style(standalone=True, caption="Mine, of all \\emph{three} methods.", label="tab:x"),
+    ],
+    ids=str,
+)
+def test_every_style_of_latex_is_read(style, make_results):
+    results = make_results(**SMALL)
+    text = render_latex(summarise(results), PAPERS, style)
+    for checked in (check, check_whole):
+        assert checked(text, ".tex", results).findings == ()
+    number = re.search(r"(?m)^[^%\n]* & \D*(\d\d\.\d\d)", text)
+    edited = check(text[: number.start(1)] + "99.99" + text[number.end(1) :], ".tex", results).findings
+    assert [finding.kind for finding in edited] == ["edited"]
 
 
 def test_html_may_be_dressed_as_one_likes(make_results):

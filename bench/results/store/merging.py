@@ -1,4 +1,4 @@
-"""Union of two databases by key, in one transaction: equal results prove each other, other ones forbid it.
+"""Union of two databases by key, in one transaction: equal results confirm each other, different ones forbid it.
 
 A database keeps one set of weights a training, so that every number can be repeated from them. Results of other
 weights (another SHA-256) are therefore never put beside ours: a conflict, unless nothing of theirs is missing here.

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from fewshot_bench.errors import DatabaseError, NothingSelected
 from fewshot_bench.experiment.records import Answers, EpisodeResult, StoredCell, StoredTraining
+from fewshot_bench.experiment.selection import place_named
 from fewshot_bench.results.origin import origin
 from fewshot_bench.results.store import whole
 from fewshot_bench.results.store.checksums import EDITED
@@ -19,6 +20,9 @@ from fewshot_bench.results.store.schema import cells, data_sets, episodes, runs,
 from fewshot_bench.results.store.snapshot import Snapshot
 from fewshot_bench.results.store.transactions import Database, transaction
 from fewshot_bench.results.store.whole import Row
+from fewshot_bench.tables.wording import counted
+
+MOST_NAMED = 3  # in a message
 
 
 @dataclass(frozen=True)
@@ -121,15 +125,18 @@ class Reader(Database):
         return {k: [(p["iteration"], p["value"]) for p in points.get(k, ()) if p["name"] == "loss"] for k in wanted}
 
     @transaction
-    def cell(self, c: Connection, key_or_prefix: str) -> CellFacts:
-        """Everything about one cell. Raises NothingSelected if no or several cells match."""
-        matches = cells.c.key.startswith(key_or_prefix, autoescape=True)
-        found = c.execute(select(cells).where(matches).limit(2)).mappings().all()
+    def cell(self, c: Connection, named: str) -> CellFacts:
+        """Everything about one cell, by its name (maml-5w1s-s0), its key, or the beginning of that.
+
+        Raises NothingSelected if no or several cells match.
+        """
+        found = [dict(row) for row in c.execute(select(cells).where(_named(named)).order_by(cells.c.key)).mappings()]
+        if place_named(named):  # of several, those with results are meant
+            found = [row for row in found if row["n_episodes"]] or found
         if len(found) != 1:
-            Snapshot(self.where, c).all(cells)  # one whose key was changed is named
-            what = "no cell's" if not found else "more than one cell's"
-            raise NothingSelected(f"{what} key starts with {key_or_prefix!r}; `bench status -v` lists the keys")
-        cell = dict(found[0])
+            stored = Snapshot(self.where, c).all(cells)  # one whose key was changed is named
+            raise NothingSelected(_not_one(named, found, stored.values()))
+        cell = found[0]
         training_row = select(trainings).where(trainings.c.key == cell["training_key"])
         training, run = (
             dict(c.execute(query).mappings().first() or {})
@@ -139,9 +146,8 @@ class Reader(Database):
             raise DatabaseError(f"{self.where}: the training or run of cell {cell['key']} is missing: {EDITED}")
         whole.check_cell(self.where, cell, whole.check_training(self.where, training))
         whole.check_run(self.where, run)
-        counted = Snapshot(self.where, c).episodes(cell)
-        episodes = tuple(EpisodeResult(*episode.counted) for episode in counted)
-        return CellFacts(_parsed(cell), _parsed(training), _parsed(run), episodes)
+        theirs = tuple(EpisodeResult(*episode.counted) for episode in Snapshot(self.where, c).episodes(cell))
+        return CellFacts(_parsed(cell), _parsed(training), _parsed(run), theirs)
 
     @transaction
     def all_cells(self, c: Connection) -> list[dict[str, Any]]:
@@ -160,6 +166,11 @@ class Reader(Database):
         )
         rows = sorted(Snapshot(self.where, c).all(cells).values(), key=lambda row: row["label"])
         return [{name: row[name] for name in columns} for row in rows]
+
+    @transaction
+    def held(self, c: Connection) -> str:
+        """What is stored, in words; see `_held`."""
+        return _held(Snapshot(self.where, c).all(cells).values())
 
     @transaction
     def counts(self, c: Connection) -> Counts:
@@ -183,6 +194,36 @@ class Reader(Database):
         rows, theirs, stored = snapshot.some(cells, cell_keys), snapshot.all(trainings), snapshot.runs()
         behind = snapshot.runs_behind(rows) | {theirs[row["training_key"]]["run_id"] for row in rows}
         return [_parsed(stored[number]) for number in sorted(behind)]
+
+
+def _named(named: str) -> ColumnElement[bool]:
+    """Of a cell, whether it is called so: by its name, or by the beginning of its key."""
+    if place := place_named(named):
+        return and_(*(cells.c[column] == value for column, value in place._asdict().items()))
+    return cells.c.key.startswith(named, autoescape=True)
+
+
+def _not_one(named: str, found: list[Row], stored: Iterable[Row]) -> str:
+    """Why no single cell is meant."""
+    if not found:
+        what = f"{named} is not stored" if place_named(named) else f"no cell's key starts with {named!r}"
+        return f"{what}; stored here: {_held(stored)}; `bench status -v` lists names and keys"
+    keys = ", ".join(f"{row['key']} ({_of(row)})" for row in found[:MOST_NAMED]) + ", ..." * (len(found) > MOST_NAMED)
+    if place_named(named):
+        return f"{named} is stored {len(found)} times; name one by its key: {keys}"
+    return f"more than one cell's key starts with {named!r}: {keys}"
+
+
+def _held(stored: Iterable[Row]) -> str:
+    """How many cells of which data set, split, protocol and budget: "63 cells of strokes paper single smoke"."""
+    counts = Counter(map(_of, stored)).most_common()
+    told = ", ".join(f"{counted(n, 'cell')} of {what}" for what, n in counts[:MOST_NAMED])
+    return (told or "nothing") + ", ..." * (len(counts) > MOST_NAMED)
+
+
+def _of(cell: Row) -> str:
+    """Its data set, split, protocol and budget: its label without its name."""
+    return str(cell["label"]).rsplit(" ", 1)[0]
 
 
 def _parsed(row: Row) -> Row:

@@ -100,6 +100,7 @@ def test_status_and_show(bench):
     shown = bench("show", key[:8]).out
     for fact in (key, "protonet, seed 0", "4-way 1-shot", "SHA-256", "bench run --grid tiny", "torch", "cpu"):
         assert fact in shown, fact
+    assert bench("show", "protonet-4w1s-s0").out == shown
     facts = json.loads(bench("show", key, "--json").out)
     assert len(facts["episodes"]) == 6
     assert facts["training"]["identity"]["settings"]["train_way"] == 5
@@ -143,6 +144,27 @@ def test_the_command_that_show_names_repeats_the_cell(place, bench):
     assert rows(place, "SELECT key, sha256 FROM cells") == [(key, sha256)]
 
 
+def test_settings_on_the_command_line(place, bench):
+    """They are in the plan, in the repeat command and in what reading falls back to, as if they stood in the file."""
+    bench("run", "--shot", "1", "--method", "protonet")
+    chosen = ("--shot", "1", "--method", "protonet", "--set", "methods.protonet.train_way=6")
+    assert "0 done" in bench("run", "-n", *chosen).out
+    assert bench("run", *chosen).code == 0
+    keys = json.loads(bench("run", "-n", "--json", *chosen).out)["cells"]
+    place.add('[methods.six]\nmethod = "protonet"\ntrain_way = 6\n')
+    as_in_file = json.loads(bench("run", "-n", "--json", "--shot", "1", "--method", "six").out)["cells"]
+    assert [cell["key"] for cell in keys] == [cell["key"] for cell in as_in_file]
+    shown = bench("show", keys[0]["key"]).out
+    assert len(re.findall(r"(?:repeat|run) .*--set methods.protonet.train_way=6", shown)) == 2
+    told = bench("report", "--format", "csv", "--shot", "1", "--method", "protonet")
+    assert "as in the last run: --set=methods.protonet.train_way=6" in told.err
+    assert keys[0]["key"] in told.out
+    assert bench("why", "protonet-4w1s-s0", "--set", "methods.protonet.train_way=6").out.count("up to date") == 1
+    ran = bench("run", "-n", "--set", "methods.maml.inner_stps=3", "--method", "maml")
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert "with --set methods.maml.inner_stps=3: [methods.maml] has no key 'inner_stps'" in ran.err
+
+
 def test_stale_results_are_told(place, bench):
     bench("run", "--shot", "1", "--method", "transfer")
     place.add('[methods.transfer]\nmethod = "transfer"\nlr = 0.01\n')
@@ -151,7 +173,7 @@ def test_stale_results_are_told(place, bench):
 
 @pytest.mark.usefixtures("place")
 def test_lists(bench):
-    methods = bench("list", "methods").out
+    methods = bench("list", "methods", "-v").out
     assert re.search(r"^maml +maml: first_order = false, inner_lr_per_way = ", methods, re.M)
     assert re.search(r"^fomaml +maml: first_order = true", methods, re.M)
     assert "strokes" in bench("list", "datasets").out

@@ -1,6 +1,7 @@
 """`bench compare`: which cells it compares, and what it says where it cannot."""
 
 import json
+import re
 import shutil
 import sqlite3
 from dataclasses import replace
@@ -93,4 +94,8 @@ def test_nothing_stored_leaves_an_earlier_report_alone(bench):
     told = bench("report", "--budget", "smoke")
     assert told.code == 5
     assert "nothing is stored of these cells" in told.err
+    assert re.search(
+        r"\(grid tiny: photos\d* paper single smoke\); stored here: 4 cells of photos\d* paper single tiny;", told.err
+    )
+    assert "`bench why transfer-4w1s-s0` says what differs" in told.err
     assert Path("out/table.tex").read_bytes() == before

@@ -81,6 +81,8 @@ def test_prepare_says_what_it_did(own, bench, tmp_path):
 
 def test_prepare_resizes(own, bench):
     assert json.loads(bench("data", "prepare", str(own), "--image-size", "8", "--json").out)["image_shape"] == [3, 8, 8]
+    small = json.loads(bench("data", "prepare", str(own), "--set", "data.image_size=6", "--json").out)
+    assert small["image_shape"] == [3, 6, 6]
     Path("bench.toml").write_text("[data]\nimage_size = 7\n")
     assert json.loads(bench("data", "prepare", str(own), "--json").out)["image_shape"] == [3, 7, 7]
     stored = json.loads(bench("data", "prepare", str(own), "--image-size", "0", "--json").out)
@@ -207,8 +209,8 @@ def test_check_finds_what_is_planted(bench, tmp_path, monkeypatch):
     ran = bench("data", "check", str(folder), "--json")
     assert ran.code == 3
     found = alarms(ran)
-    assert found.keys() == {"copies of base images", "blank images"}
-    assert "c10/007.png = c00/004.png" in found["copies of base images"]
+    assert found.keys() == {"duplicates of base images", "blank images"}
+    assert "c10/007.png = c00/004.png" in found["duplicates of base images"]
     assert found["blank images"] == "1 image of a single colour: c01/003.png"
     assert notes(ran)["blank images"] == "1 image of nearly a single colour: c01/005.png"
     assert notes(ran)["class sizes"] == "classes differ in size: 'c00' has 20 images, 'c02' 45"

@@ -58,6 +58,37 @@ def test_a_filtered_report_has_only_what_was_asked_for(bench):
 
 
 @pytest.mark.usefixtures("run")
+def test_the_latex_table_is_set_as_asked_for(bench):
+    words = ("report", "--format", "latex", "--columns", "protonet,n", "--transpose", "--no-interval", "--siunitx")
+    ran = bench(*words, "--one-column", "--caption", r"A \emph{caption}", "--label", "tab:mine")
+    assert ran.code == 0, ran.err
+    for part in (r"\begin{table}[t]", r"\caption{A \emph{caption}}", r"\label{tab:mine}", "S[table-format=2.2"):
+        assert part in ran.out
+    assert "\ntransfer &" not in ran.out
+    assert "Published" not in ran.out
+    assert "Published" in bench("report", "--format", "latex", "--published").out
+    assert bench("report", "--format", "latex", "--standalone").out.startswith(r"\documentclass")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--columns", "protnet"], "--columns: there is no column 'protnet': did you mean 'protonet'?"),
+        (["--columns", "n"], "--columns names no method or variant"),
+        (["--bare", "--caption", "x"], "--bare is the tabular alone"),
+        (["--caption", "5 % of {it"], "is not whole: braces must match"),
+        (["--label", "a}b"], "--label 'a}b': letters, digits"),
+        (["--format", "csv", "--transpose"], "options of the LaTeX table need --format latex"),
+    ],
+)
+@pytest.mark.usefixtures("run")
+def test_a_table_that_cannot_be_set_so_is_one_line(words, said, bench):
+    ran = bench("report", "--format", "latex", *words)
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert said in ran.err
+
+
+@pytest.mark.usefixtures("run")
 def test_a_report_repeats_byte_for_byte(bench):
     assert bench("report", "--format", "json").out == bench("report", "--format", "json").out
 

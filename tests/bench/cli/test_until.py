@@ -34,7 +34,7 @@ def episodes(place) -> list:
 
 def told(text: str) -> list[str]:
     """What was decided: all lines about looks and the result, not what was done for them."""
-    return [line for line in text.splitlines() if re.match(r"look \d+:$|  \d+-way|   |result", line)]
+    return [line for line in text.splitlines() if re.match(r"analysis \d+:$|  \d+-way|   |result", line)]
 
 
 @pytest.fixture(scope="module")
@@ -69,16 +69,16 @@ def whole(place, bench, finished):
 
 def test_episodes_are_added_look_by_look(whole, place):
     assert rows(place, "SELECT DISTINCT n_episodes FROM cells") == [(24,)]
-    assert "look 1: 6 cells: 0 done, 0 partial, 0 failed, 6 to do" in whole
+    assert "analysis 1: 6 cells: 0 done, 0 partial, 0 failed, 6 to do" in whole
     for look, n in ((1, 6), (2, 12), (3, 24)):
-        assert re.search(rf"^look {look}:\n  4-way 1-shot    {n} episodes: \d of 3 pairs separated", whole, re.M)
+        assert re.search(rf"^analysis {look}:\n  4-way 1-shot    {n} episodes: \d of 3 pairs separated", whole, re.M)
     said = " ".join(whole.split())
     assert (
         "not separated with 24 episodes (undecidable within this data: at most 5 episodes without a shared image)"
         in said
     )
     assert "transfer/twin" in said[said.index("result:") :]
-    assert "One training seed: this tells checkpoints apart, not methods." in said
+    assert "One training seed: this compares checkpoints, not methods." in said
 
 
 def test_running_again_does_nothing_and_says_the_same(whole, place, bench):
@@ -183,14 +183,18 @@ def test_failed_cells_are_not_waited_for(bench):
 def test_several_seeds_compare_methods(bench):
     ran = bench(*UNTIL, "--shot", "1", "--seed", "0,1")
     assert ran.code == 0
-    assert "2 training seeds: this tells methods apart" in ran.err
+    assert "2 training seeds: this compares methods" in ran.err
 
 
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
         (["--max-episodes", "24"], 2, "--max-episodes needs --until separated"),
-        (["--until", "separated", "--max-episodes", "4"], 2, "--max-episodes 4 is fewer than the 6 of the first look"),
+        (
+            ["--until", "separated", "--max-episodes", "4"],
+            2,
+            "--max-episodes 4 is fewer than the 6 of the first analysis",
+        ),
         (["--until", "separated", "--method", "transfer"], 5, "choose at least two"),
         (["--until", "bored"], 2, "'bored' is not"),
     ],

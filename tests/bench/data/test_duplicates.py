@@ -103,9 +103,9 @@ def test_a_picture_in_a_base_and_a_novel_class_rings():
     images[33] = changed(images[12], as_jpeg)
     leaks, mixes, repeats = of_split(image_set(images, class_ids), "paper")
     (alarm,) = leaks.alarms
-    assert (alarm.kind, alarm.where) == ("copies of base images", "split paper")
+    assert (alarm.kind, alarm.where) == ("duplicates of base images", "split paper")
     assert alarm.text == (
-        "2 of 20 images of novel classes stand in a base class, too (1 equal to the byte): "
+        "2 of 20 images of novel classes are in a base class, too (1 equal to the byte): "
         "cow[5] = ant[4], dog[3] ~ bee[2]"
     )
     assert mixes.alarms == ()
@@ -121,7 +121,7 @@ def test_a_picture_in_two_classes_of_a_kind_rings_and_one_twice_in_a_class_is_to
     images[27], images[8] = images[26], images[7]  # in cow, which is told, and in ant, which does no harm
     leaks, mixes, repeats = of_split(image_set(images, class_ids), "paper")
     assert leaks.alarms == ()
-    assert "4 images stand in two base classes or in two novel ones (4 equal to the byte)" in mixes.alarms[0].text
+    assert "4 images are in two base classes or in two novel ones (4 equal to the byte)" in mixes.alarms[0].text
     assert "ant[5] = bee[5]" in mixes.alarms[0].text
     assert repeats.alarms == ()
     assert repeats.notes[0].startswith("1 image of novel classes repeats")

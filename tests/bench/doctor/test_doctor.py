@@ -307,7 +307,7 @@ def test_without_results_the_images_are_looked_at(place, bench, photos):
     for word in ("--strict", "--control"):
         ran = bench("doctor", word)
         assert ran.code == 5
-        assert "ok     copies of base images  156 images" in ran.out
+        assert "ok     duplicates of base images  156 images" in ran.out
         assert "no results of these cells are stored" in ran.err
 
 
@@ -316,6 +316,6 @@ def test_a_test_image_among_the_training_images_rings(place, bench, photos, tmp_
     shutil.copytree(photos, folder)
     shutil.copy(folder / "images" / "c01_00.png", folder / "images" / "c13_05.png")
     ran = bench("doctor", "--data", str(folder))
-    assert "alarm  copies of base images  split paper: 1 of 84 images of novel classes" in ran.out
+    assert "alarm  duplicates of base images  split paper: 1 of 84 images of novel classes" in ran.out
     assert "class13[5] = class01[0]" in ran.out
     assert bench("doctor", "--data", str(folder), "--split", "ravi-val").out.count("alarm  ") == 0

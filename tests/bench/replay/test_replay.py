@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from fewshot_bench.methods import registry
+from fewshot_bench.methods import names
 from fewshot_bench.methods.protonet import ProtoNet
 from fewshot_bench.methods.transfer import Transfer
 from fewshot_bench.replay import rebuild
@@ -77,7 +77,7 @@ def test_the_database_alone_says_what_to_do(run, bench, photos):
 
 
 def test_one_episode(run, bench):
-    document = json.loads(bench("replay", key_of(run, "mine"), "--episode", "4", "--json").out)
+    document = json.loads(bench("replay", "mine-4w1s-s0", "--episode", "4", "--json").out)
     assert (document["verdict"], document["n_queries"]) == ("identical", N_QUERIES)
     assert [episode["number"] for episode in document["episodes"]] == [4]
     ran = bench("replay", key_of(run, "mine"), "--episode", "6")
@@ -263,12 +263,12 @@ def test_other_data_are_refused(run, bench, photos):
 
 
 def test_a_method_from_outside(place, bench, monkeypatch):
-    outsider = EntryPoint("outsider", "fewshot_bench.methods.protonet:ProtoNet", registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [outsider])
+    outsider = EntryPoint("outsider", "fewshot_bench.methods.protonet:ProtoNet", names.GROUP)
+    monkeypatch.setattr(names, "entry_points", lambda group: [outsider])
     place.add('\n[methods.outside]\nmethod = "outsider"\ntrain_way = 5\n')
     assert bench("run", "-q", "--method", "outside", "--shot", "1").code == 0
     assert bench("replay", key_of(place, "outside")).code == 0
-    monkeypatch.setattr(registry, "entry_points", lambda group: [])
+    monkeypatch.setattr(names, "entry_points", lambda group: [])
     ran = bench("replay", key_of(place, "outside"))
     assert (ran.code, "no method 'outsider' is installed here" in ran.err) == (5, True)
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from benchmarks.known_duplicates import known, without
-from benchmarks.measured import DOCS, NAME, answer_page, results_page
+from benchmarks.measured import DOCS, NAME, NUMBERS, PLOT, SHOWN, answer_page, numbers, results_page
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.data.outline import outline, without_pixels
 from fewshot_bench.experiment.episodes import Setting, bank
@@ -144,6 +145,17 @@ def test_known_duplicates_are_novel_images_and_the_rest_is_what_is_stored(measur
     )
     assert all(every == rest for every, rest in without(some, []).values())
     assert any(every != rest for every, rest in without(some, duplicates).values())
+
+
+def test_the_picture_shows_the_numbers_of_the_pages(measured):
+    """`make picture` draws it; README shows it."""
+    with Image.open(DOCS / PLOT) as picture:
+        shown = picture.info[NUMBERS]
+    assert shown == numbers(measured[0])
+    assert len(shown.splitlines()) == 9 * len(SHOWN)
+    page = (DOCS / "results.md").read_text(encoding="utf-8")
+    assert all(line.rsplit(maxsplit=3)[1] in page for line in shown.splitlines())
+    assert f"](docs/{PLOT})" in (DOCS.parent / "README.md").read_text(encoding="utf-8")
 
 
 def test_no_other_results_are_shipped(bench, monkeypatch):

@@ -50,7 +50,7 @@ def test_five_columns_extend_a_cell_that_the_database_knows(filled, bench, cell,
     ran = bench("import", "more.csv")
     assert ran.out.splitlines() == [
         "imported: 0 cells new, 1 extended, 0 equal",
-        "6 equal episodes of unknown origin, which proves nothing",
+        "6 equal episodes of unknown origin, which is no independent evidence",
         "no weights came for 1 training: `bench replay` of such cells will need --retrain",
     ]
     assert [e.n_correct for e in Reader(OURS).episodes([cell.key])[cell.key]] == list(range(9))

@@ -42,7 +42,7 @@ def test_a_database_comes_back_as_it_was_written(writer, where, cell, training):
 
 def test_a_cell_shows_every_fact_behind_it(writer, where, cell, training, store_cell):
     store_cell(writer, results(3))
-    for asked in (cell.key, cell.key[:5]):
+    for asked in (cell.key, cell.key[:5], cell.name):
         facts = Reader(where).cell(asked)
         assert facts.episodes == tuple(results(3))
         assert facts.cell["identity"] == cell.identity
@@ -51,8 +51,10 @@ def test_a_cell_shows_every_fact_behind_it(writer, where, cell, training, store_
         assert facts.run["facts"] == {"torch": "2"}
     with pytest.raises(NothingSelected, match="no cell's key starts with 'zz'"):
         Reader(where).cell("zz")
-    with pytest.raises(NothingSelected, match="no cell's key starts with '%'"):
+    with pytest.raises(NothingSelected, match="no cell's key starts with '%'; stored here: 1 cell of "):
         Reader(where).cell("%")
+    with pytest.raises(NothingSelected, match="nobody-5w1s-s0 is not stored; stored here: 1 cell of "):
+        Reader(where).cell("nobody-5w1s-s0")
 
 
 def test_an_ambiguous_beginning_is_refused(writer, where, cell, store_cell, other_cell):

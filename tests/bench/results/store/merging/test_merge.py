@@ -32,7 +32,7 @@ def test_merging_again_says_nothing_new_and_does_not_touch_the_file(store, bench
     ran = bench("merge", OTHER)
     assert ran.out.splitlines() == [
         "merged: nothing new; 1 cell equal",
-        "4 equal episodes of the same run on both sides, which proves nothing",
+        "4 equal episodes of the same run on both sides, which is no independent evidence",
     ]
     assert Path(OURS).read_bytes() == before
 

@@ -86,7 +86,7 @@ def test_an_import_that_says_who_but_not_when_is_of_unknown_origin(store, bench,
     store(OTHER, machine="B")
     edit(OTHER, "UPDATE runs SET facts = ?", json.dumps({"imported from": "a.csv", "made by": "bench run"}))
     reseal(OTHER)
-    assert "4 equal episodes of unknown origin, which proves nothing" in bench("merge", OTHER).out
+    assert "4 equal episodes of unknown origin, which is no independent evidence" in bench("merge", OTHER).out
 
 
 def test_json_says_which_cell_is_in_conflict(store, bench, cell, other_cell, episode):
