@@ -205,7 +205,9 @@ class Slurm:
 
     def begin_now(self) -> None:
         """Do not wait the two minutes that Slurm gives a job that was queued again."""
-        number = wait_for(lambda: self.command("squeue", "--noheader", "--format=%r %i").partition("BeginTime ")[2])
+        number = str(
+            wait_for(lambda: self.command("squeue", "--noheader", "--format=%r %i").partition("BeginTime ")[2])
+        )
         time.sleep(2)  # begun in the second in which it ended, its credential counts as revoked
         self.command("scontrol", "update", f"JobId={number.split()[0]}", "StartTime=now")
 
