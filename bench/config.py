@@ -22,6 +22,7 @@ from fewshot_bench.tables.parsing import ParseError, parse_toml, read_bytes
 Protocol = Literal["single", "matched"]
 Device = Literal["auto", "cpu", "cuda"]
 Numerics = Literal["float32", "tf32", "bfloat16"]
+Normalisation = Literal["", "imagenet", "inception", "clip"]
 Weights = Literal["folder", "database"]
 T = TypeVar("T")
 
@@ -104,6 +105,7 @@ class ModelConfig:
     drop_block: float = field(metadata={"max": 0.9})
     numerics: Numerics
     input_size: int = _between(0, MOST_PIXELS)
+    normalisation: Normalisation  # of pixels, before a network of timm; empty: what timm names for it
 
 
 @dataclass(frozen=True)

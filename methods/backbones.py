@@ -20,7 +20,9 @@ class Backbone:
     label: str  # as tables name it
     smallest: int  # pixels: the smallest image that it can take
     build: Callable[[Problem, torch.Generator], Trunk]
-    settings: tuple[str, ...] = ()  # of `filters`, `drop_block`, `input_size` and `weights`, those that it has
+    settings: tuple[
+        str, ...
+    ] = ()  # of `filters`, `drop_block`, `input_size`, `normalisation` and `weights`, those that it has
     folds: bool = False  # whether a GPU is given many tasks in one pass, or one after the other
 
 
@@ -58,8 +60,8 @@ def find_backbone(name: str) -> Backbone:
     return Backbone(
         f"{network} of timm",
         1,
-        lambda p, _: TimmTrunk(network, p.input_size, p.seed, p.weights),
-        settings=("input_size", "weights"),
+        lambda p, _: TimmTrunk(network, p.input_size, p.seed, p.weights, p.normalisation),
+        settings=("input_size", "normalisation", "weights"),
     )
 
 

@@ -66,6 +66,7 @@ class Problem:
     backbone: str = "conv4"  # see backbones.find_backbone
     drop_block: float = 0.0  # share of activations that DropBlock drops in training, where the backbone has it
     input_size: int = 0  # pixels that images are resized to, where the backbone resizes; 0: as it was made for
+    normalisation: str = ""  # of pixels, where the backbone has this choice; empty: as it was made for
     weights: Path | None = None  # a file of initial weights in place of the seed's, where the backbone takes one
 
 

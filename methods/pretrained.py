@@ -1,7 +1,7 @@
 """Any network of timm as a backbone ("timm:NAME"), with weights from a file; nothing is ever downloaded.
 
 Images are resized (bicubic) to the size that the network was made for, or to `input_size`, and normalised by the mean
-and deviation that timm names for its weights; grey ones become three equal channels. Its batch-norm layers are
+and deviation that timm names for its own weights, or by those that `normalisation` names; grey ones become three equal channels. Its batch-norm layers are
 replaced by ours, which normalise as the method says, and which start with the file's moments.
 """
 
@@ -18,6 +18,12 @@ from torch import Tensor, nn
 from fewshot_bench.methods.resnets import ModuleTrunk, TaskNorm
 from fewshot_bench.methods.trunk import Moments, Weights
 
+# mean and deviation of red, green and blue, as timm and others name them
+PIXELS = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "inception": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+}
 LARGEST_BYTES = 2**32  # of a file of weights, and of what it unpacks to
 
 
@@ -28,8 +34,10 @@ class UnusableNetwork(ValueError):
 class TimmTrunk(ModuleTrunk):
     """A network of timm without its classifier."""
 
-    def __init__(self, name: str, input_size: int, seed: int, weights: Path | None) -> None:
+    def __init__(self, name: str, input_size: int, seed: int, weights: Path | None, normalisation: str = "") -> None:
         """seed: of the initial weights, timm's own; weights: a file that they come from instead.
+
+        normalisation: what those weights were trained with, where it is not what timm names
 
         Raises UnusableNetwork.
         """
@@ -54,7 +62,8 @@ class TimmTrunk(ModuleTrunk):
         except ValueError:
             raise UnusableNetwork(f"{name} has buffers that are no moments of batch-norm: it cannot be used") from None
         self._side = input_size or made_for["input_size"][-1]
-        self._pixels = tuple(zip(made_for["mean"], made_for["std"], strict=True))
+        mean, std = PIXELS[normalisation] if normalisation else (made_for["mean"], made_for["std"])
+        self._pixels = tuple(zip(mean, std, strict=True))
 
     def forward(
         self,

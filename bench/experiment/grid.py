@@ -221,7 +221,7 @@ def backbone_of(config: Config) -> Backbone:
             f"[model] drop_block = {model.drop_block}: {backbone.label} has no DropBlock; set it to 0, or backbone to "
             f"{known}"
         )
-    for key in ("input_size", "weights"):
+    for key in ("input_size", "normalisation", "weights"):
         if getattr(model, key) and key not in backbone.settings:
             raise UsageError(
                 f"[model] {key}: {backbone.label} has no such choice; leave it out, or name a network of timm"
@@ -244,7 +244,7 @@ def _check_network(config: Config) -> None:
     model, weights = config.model, weights_of(config)
     if model.backbone.startswith(TIMM):
         try:
-            TimmTrunk(model.backbone.removeprefix(TIMM), model.input_size, 0, weights)
+            TimmTrunk(model.backbone.removeprefix(TIMM), model.input_size, 0, weights, model.normalisation)
         except UnusableNetwork as error:
             raise UsageError(f"[model] {'weights' if weights else 'backbone'}: {error}") from None
 
@@ -366,5 +366,6 @@ def _training(
         drop_block=config.model.drop_block,
         numerics=config.model.numerics,
         input_size=config.model.input_size,
+        normalisation=config.model.normalisation,
         weights=weights_of(config),
     )

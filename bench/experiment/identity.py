@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fewshot_bench.config import NO_AUGMENTATION, AugmentationConfig, Numerics
+from fewshot_bench.config import NO_AUGMENTATION, AugmentationConfig, Normalisation, Numerics
 from fewshot_bench.experiment.episodes import BANK_VERSION, Setting
 from fewshot_bench.experiment.selection import Place
 from fewshot_bench.files import BY_CONTENT, content_of
@@ -18,7 +18,7 @@ from fewshot_bench.tables.wording import setting_name
 
 # left out of an identity as long as they are as the paper has them, so that results from before they were choices
 # keep their names
-UNMENTIONED = ("augmentation", "drop_block", "numerics", "input_size", "weights")
+UNMENTIONED = ("augmentation", "drop_block", "numerics", "input_size", "normalisation", "weights")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Training:
     drop_block: float = 0.0
     numerics: Numerics = "float32"
     input_size: int = 0  # pixels that the backbone resizes to, where it has this choice; 0: as it was made for
+    normalisation: Normalisation = ""  # of pixels, where the backbone has this choice; empty: as it was made for
     weights: Path | str | None = None  # initial ones: a file, or "sha256:..." where it is known by its content alone
 
     @cached_property
@@ -84,6 +85,7 @@ class Training:
             backbone=self.backbone,
             drop_block=self.drop_block,
             input_size=self.input_size,
+            normalisation=self.normalisation,
             weights=self.weights if isinstance(self.weights, Path) else None,
         )
 

