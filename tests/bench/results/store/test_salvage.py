@@ -1,5 +1,6 @@
 """`bench db`: what is wrong with a database is named, and what is whole in it is taken."""
 
+import hashlib
 import random
 import sqlite3
 from contextlib import closing
@@ -9,6 +10,7 @@ import pytest
 
 from fewshot_bench.experiment.records import Answers, EpisodeResult, TrainingProgress
 from fewshot_bench.results.store import Reader, Writer
+from fewshot_bench.results.store.checksums import EDITED
 from fewshot_bench.results.store.salvage import examine, salvage
 
 OURS, NEW = "out/results.sqlite", "new.sqlite"
@@ -108,6 +110,43 @@ def test_a_damaged_file_may_be_the_one_named(filled, bench):
     Path(filled).rename("damaged.sqlite")
     assert bench("db", "salvage", "damaged.sqlite").code == 0
     assert bench("db", "check").code == 0
+
+
+@pytest.mark.parametrize("change", ["UPDATE runs SET command = 'x' WHERE id = 1", "DELETE FROM runs WHERE id = 1"])
+def test_results_outlive_the_row_of_their_run(change, filled, bench, cell, other_cell):
+    wanted = Reader(filled).episodes([cell.key, other_cell.key])
+    edit(filled, change)
+    ran = bench("db", "salvage", NEW)
+    assert ran.code == 0
+    assert "run 1 is missing or damaged: its command and facts are lost" in ran.out
+    left = Reader(NEW)
+    assert left.episodes([cell.key, other_cell.key]) == wanted
+    assert left.cell(cell.key).run["facts"] == {"run": "its record was damaged"}
+    assert not examine(NEW).damage
+
+
+def test_weights_in_the_database_are_looked_at_and_taken(filled, bench, provenance):
+    contents = [b"of one training", b"of another"]
+    names = [hashlib.sha256(content).hexdigest() for content in contents]
+    writer = Writer(filled, provenance)
+    for name, content in zip(names, contents, strict=True):
+        writer.keep_weights(name, content)
+    edit(filled, f"UPDATE weights SET content = x'00' WHERE sha256 = '{names[0]}'")  # noqa: S608
+    ran = bench("db", "check")
+    assert (ran.code, f"the weights {names[0]} do not match their SHA-256" in ran.out) == (6, True)
+    assert bench("db", "salvage", NEW).code == 0
+    assert [Reader(NEW).weights(name) for name in names] == [None, contents[1]]
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [("curves", "training_key"), ("episodes", "cell_key"), ("cells", "key"), ("episodes", "number")],
+)
+def test_a_column_that_lost_its_name_is_no_traceback(table, column, filled, bench):
+    edit(filled, f"ALTER TABLE {table} RENAME COLUMN {column} TO lost")
+    ran = bench("db", "check")
+    assert (ran.code, EDITED in ran.out, "Traceback" in ran.err) == (6, True, False)
+    assert bench("db", "salvage", NEW).code == 0
 
 
 @pytest.mark.parametrize("revision", ["0001", "0002"])
