@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import os
+import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy import Table, select
@@ -36,6 +39,8 @@ from fewshot_bench.results.store.whole import Row, StoredEpisode
 
 TAKEN = (runs, data_sets, trainings, cells, episodes, answers, curves, weights)
 LOOKED_AT = (*TAKEN, owners, claims)
+LONGEST_FILE_BYTES = 2**40
+MOST_BETWEEN = 10**7  # rows between two damaged pages; a number that is damaged may be any
 LOST_RUN: Row = {
     "started_at": "unknown",
     "ended_at": None,
@@ -78,7 +83,8 @@ def examine(where: str) -> Examined:
             if path is None:
                 rows = {t.name: [dict(row) for row in connection.execute(select(t)).mappings()] for t in LOOKED_AT}
     if path is not None:
-        rows = {table.name: list(_readable(path, table.name, examination.found)) for table in LOOKED_AT}
+        with explained(where), _of_full_length(path) as file:
+            rows = {table.name: list(_readable(file, path, table.name, examination.found)) for table in LOOKED_AT}
     return examination.of(rows)
 
 
@@ -211,22 +217,43 @@ def _check_values(where: str, table: Table, rows: list[Row]) -> None:
         check_values(where, table, row)
 
 
-def _readable(path: Path, table: str, found: Examined) -> Iterator[Row]:
-    """The rows of a file's table from both ends, up to where it cannot be read."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+@contextmanager
+def _of_full_length(path: Path) -> Iterator[Path]:
+    """A file whose end is cut off with zeros in its place, in a copy: of one that is too short SQLite reads nothing."""
+    with path.open("rb") as file:
+        header = file.read(100)
+    n_bytes = int.from_bytes(header[16:18]) * int.from_bytes(header[28:32])  # of a page, and pages
+    if not path.stat().st_size < n_bytes <= LONGEST_FILE_BYTES:
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        shutil.copyfile(path, copy)
+        os.truncate(copy, n_bytes)
+        yield copy
+
+
+def _readable(file: Path, path: Path, table: str, found: Examined) -> Iterator[Row]:
+    """The rows of a table from both ends, up to where it cannot be read, and then one by one what is between.
+
+    path: what the file is called
+    """
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_BYTES)
         connection.row_factory = sqlite3.Row
         connection.text_factory = lambda text: text.decode(errors="backslashreplace")
         entry = "SELECT type, sql FROM sqlite_master WHERE lower(name) = ?"
+        query = f"SELECT rowid AS _row, * FROM {table} NOT INDEXED"  # noqa: S608
         seen: set[int] = set()
-        for order in ("", "DESC"):
+        reached: dict[str, int] = {}
+        for order in ("ASC", "DESC"):
             try:
                 for kind, sql in connection.execute(entry, [table]):
                     if not is_plain_table(kind, str(sql or "")):
                         found.damage.append(f"{path}: what it calls {table} is no table that this program makes")
                         return
-                query = f"SELECT rowid AS _row, * FROM {table} NOT INDEXED ORDER BY rowid {order}"  # noqa: S608
-                for row in connection.execute(query):
+                for row in connection.execute(f"{query} ORDER BY rowid {order}"):
+                    reached[order] = row["_row"]
                     if row["_row"] not in seen:
                         seen.add(row["_row"])
                         yield _typed(table, dict(row))
@@ -236,6 +263,11 @@ def _readable(path: Path, table: str, found: Examined) -> Iterator[Row]:
                     return
                 line = f"{path}: the table {table} cannot be read to its end ({error})"
                 found.damage += [line] if line not in found.damage else []
+        between = range(reached.get("ASC", 0) + 1, reached.get("DESC", 0))
+        for number in between if len(between) <= MOST_BETWEEN else ():
+            with suppress(sqlite3.Error, UnicodeDecodeError):
+                for row in connection.execute(f"{query} WHERE rowid = ?", [number]):
+                    yield _typed(table, dict(row))
 
 
 def _typed(table: str, row: Row) -> Row:

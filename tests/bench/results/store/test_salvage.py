@@ -99,6 +99,44 @@ def test_a_file_with_a_zeroed_page_gives_what_can_be_read(filled, bench):
     assert bench("db", "salvage", NEW).code in (0, 6)
 
 
+def pages_of(where: str, table: str) -> list[int]:
+    """Where the leaves of a table begin in a file, in the order of its rows."""
+    content, pages = Path(where).read_bytes(), []
+    with closing(sqlite3.connect(where)) as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", [table]).fetchone()
+    at = (root - 1) * 4096
+    assert content[at] == 5  # an inner page: there are several leaves
+    for number in range(int.from_bytes(content[at + 3 : at + 5])):
+        cell = at + int.from_bytes(content[at + 12 + 2 * number : at + 14 + 2 * number])
+        pages.append((int.from_bytes(content[cell : cell + 4]) - 1) * 4096)
+    return [*pages, (int.from_bytes(content[at + 8 : at + 12]) - 1) * 4096]
+
+
+def test_what_lies_between_two_damaged_pages_is_read(filled, other_cell, store_cell, provenance):
+    store_cell(Writer(filled, provenance), results(1000), other_cell)
+    content, leaves = bytearray(Path(filled).read_bytes()), pages_of(filled, "episodes")
+    whole = examine(filled).n_stored["episodes"]
+    assert len(leaves) > 4
+    for at in (leaves[1], leaves[-2]):
+        content[at : at + 4096] = bytes(4096)
+    Path(filled).write_bytes(content)
+    found = examine(filled)
+    assert any("the table episodes cannot be read to its end" in line for line in found.damage)
+    assert found.n_stored["episodes"] > whole * (len(leaves) - 2.5) / len(leaves)
+
+
+def test_a_file_whose_end_is_cut_off_gives_what_is_left(filled, bench, cell, other_cell):
+    """SQLite itself reads nothing of it."""
+    content = Path(filled).read_bytes()
+    Path(filled).write_bytes(content[:-5000])
+    with closing(sqlite3.connect(filled)) as connection, pytest.raises(sqlite3.DatabaseError):
+        connection.execute("SELECT * FROM runs").fetchall()
+    assert bench("db", "salvage", NEW).code == 0
+    assert Path(filled).read_bytes() == content[:-5000]
+    assert Reader(NEW).cells().keys() <= {cell.key, other_cell.key}
+    assert not examine(NEW).damage
+
+
 def test_an_existing_file_is_not_written(filled, bench):
     Path(NEW).write_text("mine")
     ran = bench("db", "salvage", NEW)
