@@ -5,7 +5,6 @@ import hashlib
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -59,7 +58,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """
     path = path.resolve()  # a link goes on leading to it
     is_device = path.exists() and not path.is_file()  # it cannot be replaced
-    target = path if is_device else _temporary(path)
+    target = path if is_device else temporary(path)
     try:
         with target.open("wb") as file:
             yield file
@@ -74,7 +73,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
                 target.unlink()
 
 
-def _temporary(path: Path) -> Path:
+def temporary(path: Path) -> Path:
     """A name beside it that no other process of any machine takes, and that says whose it is."""
     return path.with_name(f".{path.name}.{machine.host()}.{machine.process()}.{secrets.token_hex(4)}.tmp")
 
@@ -84,16 +83,8 @@ def remove_leftovers(folder: Path) -> None:
     for leftover in folder.glob("*.tmp"):
         owner = leftover.name.split(".")[-4:-2]
         if len(owner) == 2 and machine.is_gone(*owner):
-            with suppress(OSError):
-                leftover.unlink()
-
-
-def remove_old(folder: Path, pattern: str, seconds: float) -> None:
-    """Remove what processes that were killed left behind: folders older than any that one still fills."""
-    for old in folder.glob(pattern):
-        with suppress(FileNotFoundError):  # another process removes it too
-            if time.time() - old.stat().st_mtime > seconds:
-                shutil.rmtree(old, ignore_errors=True)
+            with suppress(OSError):  # another process removes it too
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
 def write_whole(path: Path, content: bytes) -> None:

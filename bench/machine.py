@@ -62,10 +62,20 @@ def in_words(host: str, process: str) -> str:
     return f"process {process.partition('-')[0]} of {host.rpartition('-')[0]}"
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a signal has stopped a process of this machine, as far as is known."""
+    return _status(pid)[0] in ("T", "t")
+
+
 def _started(pid: int) -> str | None:
     """When a process of this machine started, in its clock's ticks; None where it has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
+    fields = _status(pid)
     return None if fields[0] in "ZX" else fields[19]
+
+
+def _status(pid: int) -> list[str]:
+    """What the system says of a process, its state first; "X" where there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return ["X"]

@@ -40,6 +40,14 @@ class Server:
         self._call("createdb", "-h", str(self._folder), "-U", "bench", name)
         return f"postgresql://bench@/{name}?host={self._folder}"
 
+    def kept(self) -> "subprocess.Popen[bytes]":
+        """A process that stops it when we end without a word, killed say: our end of its pipe is closed then."""
+        stop = 'read _; "$0" -D "$1" -m immediate stop; rm -rf "$2"'
+        words = ["sh", "-c", stop, str(self._programs / "pg_ctl"), str(self._data), str(self._folder)]
+        nothing = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
+        options = {"stdin": subprocess.PIPE, "cwd": "/", "start_new_session": True} | nothing | self._as
+        return subprocess.Popen(words, **options)  # type: ignore[call-overload,no-any-return]
+
     def _call(self, program: str, *words: str) -> None:
         command = [str(self._programs / program), *words]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, cwd="/", **self._as)  # type: ignore[call-overload]
@@ -51,8 +59,10 @@ def server() -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
         found = Server(Path(folder))
         found.start()
-        try:
-            yield found
-        finally:
-            with suppress(subprocess.CalledProcessError):  # it is stopped already
-                found.stop()
+        with found.kept() as keeper:
+            try:
+                yield found
+            finally:
+                keeper.kill()
+                with suppress(subprocess.CalledProcessError):  # it is stopped already
+                    found.stop()

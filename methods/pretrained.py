@@ -1,8 +1,9 @@
 """Any network of timm as a backbone ("timm:NAME"), with weights from a file; nothing is ever downloaded.
 
 Images are resized (bicubic) to the size that the network was made for, or to `input_size`, and normalised by the mean
-and deviation that timm names for its own weights, or by those that `normalisation` names; grey ones become three equal channels. Its batch-norm layers are
-replaced by ours, which normalise as the method says, and which start with the file's moments.
+and deviation that timm names for its own weights, or by those that `normalisation` names; grey ones become three equal
+channels. Its batch-norm layers are replaced by ours, which normalise as the method says, and which start with the
+file's moments.
 """
 
 import pickle

@@ -88,7 +88,7 @@ def _print_tables(plan: Plan, cost: Cost, memory: dict[str, int]) -> None:
     for title in ("cell", "key", "state", "episodes"):
         cells.add_column(title, justify="right" if title == "episodes" else "left")
     for p in plan.cells:
-        state = f"{p.state}: {p.reason}" if p.reason else p.state
+        state = f"{p.state}: {p.reason}" if p.state == "failed" else p.state
         cells.add_row(p.cell.name, p.cell.key, state, f"{p.n_done}/{p.cell.n_episodes}")
     console.print(cells)
     console.print()

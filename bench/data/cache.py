@@ -4,7 +4,7 @@
 covers the source's state (see `Source.state`), the image size and the layout of this folder, so changed
 data means another folder. A folder appears by one rename and is never changed afterwards. Of several processes
 that need the same data one prepares it and the others wait; where several do (a file system without locks), the
-first rename wins and the others discard theirs. What a killed process leaves behind is removed when a day old.
+first rename wins and the others discard theirs. What a killed process leaves behind the next one there removes.
 Folders of data that has changed since stay until the user deletes them.
 """
 
@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
-from uuid import uuid4
 
 import numpy as np
 import PIL
@@ -29,14 +28,11 @@ from fewshot_bench.data.format import Labels, Progress, Source
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.data.readers.image_decoding import RESAMPLER
 from fewshot_bench.errors import DataError
-from fewshot_bench.files import remove_old
+from fewshot_bench.files import remove_leftovers, temporary
 
 LAYOUT = 2  # raise it when what lies in a folder of the cache changes
-LEFTOVER_SECONDS = 24 * 3600.0
 BUFFER_BYTES = 1 << 20  # of images that are written together
 HEADER_BYTES = 128  # what numpy pads the header of any four-dimensional uint8 array to
-
-_TEMPORARY = ".preparing-"
 
 
 def open_cached(cache: Path, source: Source, image_size: int | None, progress: Progress) -> ImageSet:
@@ -72,22 +68,22 @@ def _alone(path: Path) -> Iterator[None]:
 
 def _prepared(folder: Path, source: Source, state: str, image_size: int | None, progress: Progress) -> ImageSet:
     cache = folder.parent
-    temporary = cache / f"{_TEMPORARY}{uuid4().hex}"
+    made = temporary(cache / "preparing")
     try:
-        remove_old(cache, f"{_TEMPORARY}*", LEFTOVER_SECONDS)
-        temporary.mkdir(parents=True)
-        with ImageFile(temporary / "images.npy") as sink:
+        remove_leftovers(cache)
+        made.mkdir(parents=True)
+        with ImageFile(made / "images.npy") as sink:
             labels = source.decode(sink, image_size, progress)
             sink.finish()
         if source.state() != state:
             raise DataError(f"{source.where} changed while it was being read: run the command again")
-        _describe(temporary, source, labels, image_size)
-        prepared = load(temporary)
+        _describe(made, source, labels, image_size)
+        prepared = load(made)
         if prepared is None:
-            raise DataError(f"{temporary} was written but cannot be read back: is the disk in order?")
-        _publish(temporary, folder)
+            raise DataError(f"{made} was written but cannot be read back: is the disk in order?")
+        _publish(made, folder)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
     return load(folder) or prepared  # the latter while another process repairs the same folder
 
 
@@ -174,15 +170,15 @@ def _describe(folder: Path, source: Source, labels: Labels, image_size: int | No
     (folder / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
 
 
-def _publish(temporary: Path, folder: Path) -> None:
+def _publish(made: Path, folder: Path) -> None:
     """Give a prepared folder its name, unless another process was first. Raises OSError."""
     if load(folder) is not None:
         return
     with suppress(FileNotFoundError):  # a damaged folder is in the way, as renaming never replaces one
-        aside = folder.rename(folder.parent / f"{_TEMPORARY}{uuid4().hex}")
+        aside = folder.rename(temporary(folder))
         shutil.rmtree(aside, ignore_errors=True)
     try:
-        temporary.rename(folder)
+        made.rename(folder)
     except OSError as error:  # a non-empty folder of that name: another process was faster
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise

@@ -27,7 +27,7 @@ class PlannedCell:
     cell: Cell
     state: State
     n_done: int
-    reason: str = ""
+    reason: str = ""  # of an earlier failure, which is tried again unless the state is "failed"
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def make_plan(
             state = "done"
         elif reason and not retry_failed:
             state = "failed"
-        planned.append(PlannedCell(cell, state, n_done, reason if state == "failed" else ""))
+        planned.append(PlannedCell(cell, state, n_done, "" if state == "done" else reason))
     groups: dict[str, list[PlannedCell]] = {}
     seen: set[str] = set()
     for p in planned:

@@ -61,17 +61,20 @@ class Checkpoints:
             # its own hash stands in front: a damaged state must not be trained on
             if content[:64] != hashlib.sha256(content[64:]).hexdigest().encode():
                 raise Unusable("it is damaged")
-            owner = _owner(content[64:])
+            state, owner = load(content[64:]), _owner(content[64:])
             if owner.get("training") != training.key or owner.get("identity") != _text(training.identity):
                 raise Unusable(f"it is the state of {owner.get('training', 'no training that it names')}")
-            return load(content[64:])
         except (Unusable, SafetensorError) as error:
-            aside = path.with_name(f"{path.name}.unusable")
-            with suppress(OSError):
-                path.replace(aside)
-            raise Unusable(
-                f"{path}: {error}: it was not used and is now {aside.name}; training {training.key} starts anew"
-            ) from None
+            raise self.put_aside(training, str(error)) from None
+        return state
+
+    def put_aside(self, training: Named, why: str) -> Unusable:
+        """Take away the state that a training cannot be gone on from; what is to be raised."""
+        path = self._partial(training.key)
+        aside = path.with_name(f"{path.name}.unusable")
+        with suppress(OSError):
+            path.replace(aside)
+        return Unusable(f"{path}: {why}: it was not used and is now {aside.name}; training {training.key} starts anew")
 
     def drop_partial(self, training_key: str) -> None:
         """Forget the state of a training that is recorded as finished or failed: nothing may go on from it."""

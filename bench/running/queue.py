@@ -7,10 +7,9 @@ from dataclasses import replace
 
 from fewshot_bench.experiment.identity import Training
 from fewshot_bench.experiment.plan import Plan, PlannedCell, PlannedTraining
-from fewshot_bench.experiment.records import TrainingProgress
 from fewshot_bench.results.store.claiming import Claims, UnitState
 from fewshot_bench.running.checkpoint import Checkpoints
-from fewshot_bench.running.events import CellFinished, Event, NotDone, Trained, TrainingFailed, Warned, WeightsLost
+from fewshot_bench.running.events import CellFailed, CellFinished, Event, NotDone, Trained, Warned, WeightsLost
 from fewshot_bench.running.units import CellJob, Item
 
 LOOK_SECONDS = 1.0  # between two looks at what other runs hold
@@ -121,16 +120,19 @@ class Queue:
         """A unit as it is now that it is ours; None where another run has ended it."""
         if isinstance(item, CellJob):
             planned = replace(item.planned, n_done=max(item.planned.n_done, state.n_episodes))
-            if planned.n_done < planned.cell.n_episodes:
+            if planned.n_done >= planned.cell.n_episodes:
+                self.news.append(CellFinished(planned))
+            elif state.reason and state.reason != planned.reason:  # it failed since the plan was made
+                self.news.append(CellFailed(planned, state.reason))
+            else:
                 return replace(item, planned=planned)
-            self.news.append(CellFinished(planned))
             return None
         stored = item.stored
         if state.state == "finished" and self._checkpoints.has(state.checkpoint):
             self.trained(item.training, state.checkpoint)
             return None
         if state.state == "failed" and (stored is None or stored.state != "failed"):
-            self.news.append(TrainingFailed(item.training, TrainingProgress(0, 0, 0.0, 0, ""), state.reason))
+            self.news += (CellFailed(planned, state.reason) for planned in item.cells)
             return None
         return item
 

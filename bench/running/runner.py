@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fewshot_bench import machine
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import BenchError
 from fewshot_bench.experiment.episodes import Episode, bank
@@ -108,7 +109,8 @@ def frozen(method: Method, training: Training, lab: Laboratory) -> Method:
 def train(training: Training, lab: Laboratory) -> Iterator[TrainingEvent]:
     """Train from the start, or from where an earlier run was stopped; the result is the same, bit for bit.
 
-    Raises Stopped, with the state saved, soon after `lab.should_stop()` turns true. The partial state stays on disk
+    Raises Unusable where that is no state of this training: called again, it starts anew. Raises Stopped, with the
+    state saved, soon after `lab.should_stop()` turns true. The partial state stays on disk
     until the caller has recorded the end and drops it, so that a kill in between loses nothing.
     """
     method = build(training, lab)
@@ -116,14 +118,8 @@ def train(training: Training, lab: Laboratory) -> Iterator[TrainingEvent]:
         raise BenchError(f"{training.weights} has changed since this run began; start it again")
     classes = lab.images.classes_of(training.base_parts)
     source = BaseClasses(lab.images, classes, lab.gallery, training.data_identity, training.augmentation)
-    clock, pending, logged_at = Clock(lab.device), Losses(), 0
-    saved = lab.checkpoints.load_partial(training)
-    if saved is not None:
-        method.load_training_state(saved)
-        source.load_state(saved)
-        pending.load_state(saved, lab.device)
-        clock.load_state(saved)
-        logged_at = method.iteration - len(pending)
+    clock, pending = Clock(lab.device), Losses()
+    logged_at = _go_on(training, lab, method, source, pending, clock)
     every = max(1, min(LOG_EVERY, training.iterations // CURVE_POINTS))
     saved_at = time.monotonic()
 
@@ -158,6 +154,25 @@ def train(training: Training, lab: Laboratory) -> Iterator[TrainingEvent]:
     done = progress()
     checkpoint = lab.checkpoints.save_finished(method.training_state())
     yield Trained(training, done, checkpoint)
+
+
+def _go_on(
+    training: Training, lab: Laboratory, method: Method, source: BaseClasses, pending: Losses, clock: Clock
+) -> int:
+    """Load the state that an interrupted training was saved in, if it was; the iteration that its curves reach."""
+    saved = lab.checkpoints.load_partial(training)
+    if saved is None:
+        return 0
+    try:
+        method.load_training_state(saved)
+        source.load_state(saved)
+        pending.load_state(saved, lab.device)
+        clock.load_state(saved)
+    except (KeyError, ValueError, RuntimeError) as error:
+        if machine.lacks_memory():
+            raise
+        raise lab.checkpoints.put_aside(training, f"other code saved it ({error})") from None
+    return method.iteration - len(pending)
 
 
 def _step(method: Method, source: BaseClasses, training: Training, device: torch.device) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ import torch
 
 from fewshot_bench import machine
 from fewshot_bench.errors import BenchError, DeviceFailed
+from fewshot_bench.experiment.identity import Training
 from fewshot_bench.experiment.plan import PlannedCell, PlannedTraining
 from fewshot_bench.experiment.records import TrainingProgress
 from fewshot_bench.methods.interface import Method
@@ -24,6 +25,7 @@ from fewshot_bench.running.events import (
     Event,
     NotDone,
     Started,
+    TrainingEvent,
     TrainingFailed,
     Warned,
     WeightsLost,
@@ -57,12 +59,8 @@ def _train(todo: PlannedTraining, lab: Laboratory) -> Iterator[Event]:
     yield Started(todo.training)
     progress = EMPTY
     try:
-        lab.checkpoints.load_partial(todo.training)
-    except Unusable as error:
-        yield Warned(str(error))
-    try:
-        for event in runner.train(todo.training, lab):
-            progress = event.progress
+        for event in _from_any_state(todo.training, lab):
+            progress = progress if isinstance(event, Warned) else event.progress
             if isinstance(event, TrainingFailed):
                 lab.checkpoints.drop_partial(todo.training.key)
             yield event
@@ -80,6 +78,15 @@ def _train(todo: PlannedTraining, lab: Laboratory) -> Iterator[Event]:
         lab.checkpoints.drop_partial(todo.training.key)
         reason = f"training broke after iteration {progress.iteration}: {_one_line(error)}"
         yield TrainingFailed(todo.training, progress, reason, traceback.format_exc())
+
+
+def _from_any_state(training: Training, lab: Laboratory) -> Iterator[TrainingEvent | Warned]:
+    """A training, from where it was stopped if it can be."""
+    try:
+        yield from runner.train(training, lab)
+    except Unusable as error:  # before its first step
+        yield Warned(str(error))
+        yield from runner.train(training, lab)
 
 
 def _evaluate(job: CellJob, lab: Laboratory) -> Iterator[Event]:

@@ -137,7 +137,8 @@ class Worker:
             self.ask_to_stop()
         if timeout and self._busy > timeout + GRACE_SECONDS:
             return self._too_long(timeout)
-        patience = (STOPPING_SECONDS if stopping else SILENT_SECONDS) if beats else START_SECONDS
+        begun = beats or machine.is_stopped(self.process.pid or 0)
+        patience = (STOPPING_SECONDS if stopping else SILENT_SECONDS) if begun else START_SECONDS
         return f"a worker process did not answer for {patience:g} s and was ended" if self._silent > patience else ""
 
     def _too_long(self, timeout: float | None) -> str:

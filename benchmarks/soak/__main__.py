@@ -15,6 +15,7 @@ import os
 import random
 import resource
 import shlex
+import signal
 import sys
 import tempfile
 import time
@@ -31,6 +32,7 @@ from benchmarks.soak.record import Row, markdown, render
 from benchmarks.soak.rows import ROWS, Soak
 from benchmarks.soak.victim import Victim
 
+PR_SET_PDEATHSIG = 1  # prctl(2): a signal that comes when the parent dies
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2): whose parent was killed becomes our child, so that its time is known
 LANES = (  # a half of the work each, long rows last
     ("clocks", "databases"),
@@ -41,6 +43,7 @@ LANES = (  # a half of the work each, long rows last
 def fill(names: list[str], share: float, seed: int, write: bool, origin: dict[str, Any]) -> list[Row]:
     """These rows, in a process of its own. origin: what `Row` has of it"""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     rows = []
     with tempfile.TemporaryDirectory(prefix="soak") as folder, server() as postgresql:
         little = Little(Path(folder), postgresql)

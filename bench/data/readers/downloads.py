@@ -10,20 +10,17 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from fewshot_bench.data.format import Progress
 from fewshot_bench.data.readers.faults import reason
 from fewshot_bench.errors import DataError
-from fewshot_bench.files import remove_old
+from fewshot_bench.files import remove_leftovers, temporary
 
 FOLDER = "downloads"  # below the cache
 TIMEOUT_SECONDS = 30.0  # without an answer
 LONGEST_SECONDS = 3600.0  # of a whole download: 169 MB at 50 kB/s
 MAX_BYTES = 256 << 20  # of a file; CIFAR-100 has 169 MB
 PIECE_BYTES = 1 << 20  # between two looks at the clock
-
-_TEMPORARY = ".downloading-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,22 +38,23 @@ def fetch(url: str, md5: str, folder: Path, progress: Progress) -> Path:
     from torchvision.datasets.utils import check_integrity  # here: it takes seconds to import
 
     path = folder / url.rpartition("/")[2]
+    new = temporary(path)
     if check_integrity(path, md5):
         return path
     progress(f"downloading {path.name}", 0, 1)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        remove_old(folder, f"{_TEMPORARY}*", LONGEST_SECONDS + TIMEOUT_SECONDS)
-        with TemporaryDirectory(dir=folder, prefix=_TEMPORARY) as temporary:
-            new = Path(temporary) / path.name
-            _download(url, new)
-            if not check_integrity(new, md5):
-                raise DataError(f"what {url} sends is not the published file (its MD5 differs): try another network")
-            new.replace(path)
+        remove_leftovers(folder)
+        _download(url, new)
+        if not check_integrity(new, md5):
+            raise DataError(f"what {url} sends is not the published file (its MD5 differs): try another network")
+        new.replace(path)
     except (OSError, http.client.HTTPException) as error:
         raise DataError(
             f"cannot download {url} to {folder} ({_cause(error)}): fetch it by other means and put it there"
         ) from None
+    finally:
+        new.unlink(missing_ok=True)
     progress(f"downloading {path.name}", 1, 1)
     return path
 

@@ -81,12 +81,13 @@ def check_seal(where: str, table: Table, row: Row) -> None:
         raise DatabaseError(f"{where}: what is stored of {what} does not match its checksum: {EDITED}")
 
 
-def enter(c: Connection, table: Table, keys: Sequence[str | int]) -> None:
-    """Count rows that were inserted."""
-    if keys:
-        counted = c.execute(select(census).where(census.c.name == table.name).with_for_update()).one()
-        now = {"n": counted.n + len(keys), "keys": _united(counted.keys, keys)}
-        c.execute(update(census).where(census.c.name == table.name).values(now))
+def enter(where: str, c: Connection, table: Table, key: str | int) -> None:
+    """Count a row that was inserted. Raises DatabaseError where the count is gone."""
+    counted = c.execute(select(census).where(census.c.name == table.name).with_for_update()).first()
+    if counted is None:
+        raise DatabaseError(f"{where}: the table {table.name} is not whole, nothing counted: {EDITED}")
+    now = {"n": counted.n + 1, "keys": _united(counted.keys, [key])}
+    c.execute(update(census).where(census.c.name == table.name).values(now))
 
 
 def check_census(where: str, c: Connection, table: Table, keys: Sequence[str | int]) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 from fewshot_bench.errors import DatabaseError, NoResultsYet, OldSchema, UsageError
 from fewshot_bench.results.passwords import hide_passwords, is_url, without_password
 from fewshot_bench.results.store.checking import LONGEST_BYTES, check
+from fewshot_bench.results.store.checksums import EDITED
 from fewshot_bench.results.store.upgrading import migrate
 
 APPLICATION_ID = 0x46534231  # "FSB1", in SQLite's header: the file is a results database of ours
@@ -73,8 +74,10 @@ def _advice(said: str) -> str:
         "unable to open": "it cannot be opened; check that its folder exists and can be written",
         "not a database": "it is no SQLite database; move it away or name another with BENCH_DB",
         "malformed": "it is damaged; move it away, or restore a copy",
+        "foreign key": f"a row that others belong to is missing: {EDITED}",
+        "no such": EDITED,
     }.items():
-        if symptom in said:
+        if symptom in said.lower():
             return f"{said}: {advice}"
     return said
 
@@ -221,9 +224,11 @@ def _check_file(connection: Connection, where: str) -> None:
 
 def _revision(connection: Connection, where: str) -> str | None:
     """The schema's; None where there is nothing."""
-    if "alembic_version" not in inspect(connection).get_table_names():
-        return None
-    revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    names, revision = inspect(connection).get_table_names(), None
+    if "alembic_version" in names:
+        revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if revision is None and {"runs", "trainings", "cells"} <= set(names):
+        raise DatabaseError(f"{without_password(where)}: it does not say its schema's version: {EDITED}")
     if revision not in (None, *REVISIONS):
         raise DatabaseError(
             f"{without_password(where)}: a newer version of this program made it (schema {str(revision)[:40]}, "

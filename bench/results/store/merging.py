@@ -35,7 +35,8 @@ def merge(ours: str, theirs: str, *, dry_run: bool = False) -> Comparison:
         engine = open_engine(ours, write=True)
         with explained(ours), engine.begin() as connection:
             if connection.dialect.name != "sqlite":
-                connection.exec_driver_sql("LOCK TABLE runs, trainings, cells, data_sets IN SHARE ROW EXCLUSIVE MODE")
+                # as writers do, what refers before what is referred to; their locks on rows are kept out, too
+                connection.exec_driver_sql("LOCK TABLE cells, data_sets, trainings, runs IN EXCLUSIVE MODE")
             here = Snapshot(ours, connection)
             found = compare(here, other)  # again: now nobody else can write
             if not found.forbidden:

@@ -177,12 +177,15 @@ class Reader(Database):
         """How much is stored."""
         snapshot = Snapshot(self.where, c)
         stored, theirs = snapshot.all(runs), snapshot.all(cells).values()
+        n_there = c.execute(select(func.count()).select_from(episodes)).scalar_one()
+        if n_there != (n := sum(cell["n_episodes"] for cell in theirs)):
+            raise DatabaseError(f"{self.where}: {n} episodes were stored, {n_there} are there: {EDITED}")
         return Counts(
             runs=len(stored),
             trainings=dict(Counter(training["state"] for training in snapshot.all(trainings).values())),
             cells=len(theirs),
             failed_cells=sum(cell["reason"] != "" for cell in theirs),
-            episodes=c.execute(select(func.count()).select_from(episodes)).scalar_one(),
+            episodes=n,
             last_run=_plain(stored[max(stored)]) if stored else None,
             at_work=at_work(self.where, c),
         )

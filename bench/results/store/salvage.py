@@ -1,12 +1,16 @@
 """Every row of a database looked at on its own: what is wrong with it, and what can be taken from it all the same."""
 
+import hashlib
 import json
+import os
+import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy import Table, select
@@ -15,7 +19,7 @@ from fewshot_bench.errors import DatabaseError
 from fewshot_bench.results.passwords import without_password
 from fewshot_bench.results.store import whole
 from fewshot_bench.results.store.checking import LONGEST_BYTES, check_values, is_plain_table
-from fewshot_bench.results.store.checksums import SEALED, check_census, check_seal
+from fewshot_bench.results.store.checksums import EDITED, SEALED, check_census, check_seal
 from fewshot_bench.results.store.engine import explained, open_engine, refuse_folder, sqlite_path
 from fewshot_bench.results.store.schema import (
     answers,
@@ -28,12 +32,24 @@ from fewshot_bench.results.store.schema import (
     owners,
     runs,
     trainings,
+    weights,
 )
 from fewshot_bench.results.store.scratch import scratch
 from fewshot_bench.results.store.whole import Row, StoredEpisode
 
-TAKEN = (runs, data_sets, trainings, cells, episodes, answers, curves)
+TAKEN = (runs, data_sets, trainings, cells, episodes, answers, curves, weights)
 LOOKED_AT = (*TAKEN, owners, claims)
+LONGEST_FILE_BYTES = 2**40
+MOST_BETWEEN = 10**7  # rows between two damaged pages; a number that is damaged may be any
+LOST_RUN: Row = {
+    "started_at": "unknown",
+    "ended_at": None,
+    "exit_code": None,
+    "command": "unknown",
+    "git_commit": "",
+    "git_dirty": None,
+    "facts": json.dumps({"run": "its record was damaged"}),
+}
 
 
 @dataclass
@@ -67,7 +83,8 @@ def examine(where: str) -> Examined:
             if path is None:
                 rows = {t.name: [dict(row) for row in connection.execute(select(t)).mappings()] for t in LOOKED_AT}
     if path is not None:
-        rows = {table.name: list(_readable(path, table.name, examination.found)) for table in LOOKED_AT}
+        with explained(where), _of_full_length(path) as file:
+            rows = {table.name: list(_readable(file, path, table.name, examination.found)) for table in LOOKED_AT}
     return examination.of(rows)
 
 
@@ -110,11 +127,11 @@ class _Examination:
             for row in rows[table.name]:
                 self.tried(check_seal, table, row)
         intact["runs"] = [row for row in rows["runs"] if self.tried(_check_run, row)]
-        n_runs = {row["id"] for row in intact["runs"]}
-        intact["data_sets"] = [row for row in rows["data_sets"] if self.tried(_check_data_set, row, n_runs)]
+        intact["data_sets"] = [row for row in rows["data_sets"] if self.tried(_check_data_set, row)]
+        intact["weights"] = [row for row in rows["weights"] if self.tried(_check_weights, row)]
         points = _grouped(rows["curves"], "training_key")
         for row in rows["trainings"]:
-            if self.tried(_check_training, row, n_runs):
+            if self.tried(_check_training, row):
                 intact["trainings"].append(row)
                 theirs = points.get(row["key"], [])
                 if self.tried(_check_curves, row, theirs):
@@ -122,23 +139,35 @@ class _Examination:
         identities = {row["key"]: json.loads(row["identity"]) for row in intact["trainings"]}
         measured, kept = _grouped(rows["episodes"], "cell_key"), _grouped(rows["answers"], "cell_key")
         for row in rows["cells"]:
-            theirs = sorted(measured.get(row["key"], []), key=_number)
-            if self.tried(_check_cell, row, identities, theirs, n_runs):
+            theirs = sorted(measured.get(row.get("key"), []), key=_number)
+            if self.tried(_check_cell, row, identities, theirs):
                 intact["cells"].append(row)
                 intact["episodes"] += theirs
                 if self.tried(_check_answers, row, kept.get(row["key"], [])):
                     intact["answers"] += kept.get(row["key"], [])
+        self._stand_in_for_runs()
         return self.found
+
+    def _stand_in_for_runs(self) -> None:
+        """One row of `runs` may be behind everything: what it made is taken without it."""
+        intact = self.found.intact
+        made = {row["run_id"] for table in (data_sets, trainings, cells, episodes) for row in intact[table.name]}
+        for number in sorted(made - {row["id"] for row in intact["runs"]}):
+            self.found.damage.append(
+                f"{self._where}: run {number} is missing or damaged: its command and facts are lost"
+            )
+            intact["runs"].append(LOST_RUN | {"id": number})
 
 
 def _number(episode: Row) -> int:
-    return episode["number"] if isinstance(episode["number"], int) else -1
+    number = episode.get("number")
+    return number if isinstance(number, int) else -1
 
 
-def _grouped(rows: list[Row], name: str) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
+def _grouped(rows: list[Row], name: str) -> dict[Any, list[Row]]:
+    found: dict[Any, list[Row]] = {}
     for row in rows:
-        found.setdefault(row[name], []).append(row)
+        found.setdefault(row.get(name), []).append(row)  # a damaged schema may lack the column
     return found
 
 
@@ -147,16 +176,20 @@ def _check_run(where: str, row: Row) -> None:
     whole.check_run(where, row)
 
 
-def _check_data_set(where: str, row: Row, n_runs: set[int]) -> None:
+def _check_data_set(where: str, row: Row) -> None:
     _check_values(where, data_sets, [row])
     check_seal(where, data_sets, row)
-    _check_runs(where, f"data set {row['name']}", {row["run_id"]}, n_runs)
 
 
-def _check_training(where: str, row: Row, n_runs: set[int]) -> None:
+def _check_weights(where: str, row: Row) -> None:
+    _check_values(where, weights, [row])
+    if hashlib.sha256(row["content"]).hexdigest() != row["sha256"]:
+        raise DatabaseError(f"{where}: the weights {row['sha256']} do not match their SHA-256: {EDITED}")
+
+
+def _check_training(where: str, row: Row) -> None:
     _check_values(where, trainings, [row])
     whole.check_training(where, row)
-    _check_runs(where, f"training {row['key']}", {row["run_id"]}, n_runs)
 
 
 def _check_curves(where: str, row: Row, points: list[Row]) -> None:
@@ -164,7 +197,7 @@ def _check_curves(where: str, row: Row, points: list[Row]) -> None:
     whole.check_curves(where, row, points)
 
 
-def _check_cell(where: str, row: Row, trained: dict[str, Row], measured: list[Row], n_runs: set[int]) -> None:
+def _check_cell(where: str, row: Row, trained: dict[str, Row], measured: list[Row]) -> None:
     _check_values(where, cells, [row])
     _check_values(where, episodes, measured)
     if row["training_key"] not in trained:
@@ -172,7 +205,6 @@ def _check_cell(where: str, row: Row, trained: dict[str, Row], measured: list[Ro
     whole.check_cell(where, row, trained[row["training_key"]])
     found = [StoredEpisode(*(episode[name] for name in StoredEpisode._fields)) for episode in measured]
     whole.check_episodes(where, row, found)
-    _check_runs(where, f"cell {row['key']}", {row["run_id"], *(episode.run_id for episode in found)}, n_runs)
 
 
 def _check_answers(where: str, row: Row, kept: list[Row]) -> None:
@@ -185,27 +217,43 @@ def _check_values(where: str, table: Table, rows: list[Row]) -> None:
         check_values(where, table, row)
 
 
-def _check_runs(where: str, what: str, behind: set[int], n_runs: set[int]) -> None:
-    if not behind <= n_runs:
-        raise DatabaseError(f"{where}: a run of {what} is missing or damaged")
+@contextmanager
+def _of_full_length(path: Path) -> Iterator[Path]:
+    """A file whose end is cut off with zeros in its place, in a copy: of one that is too short SQLite reads nothing."""
+    with path.open("rb") as file:
+        header = file.read(100)
+    n_bytes = int.from_bytes(header[16:18]) * int.from_bytes(header[28:32])  # of a page, and pages
+    if not path.stat().st_size < n_bytes <= LONGEST_FILE_BYTES:
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        shutil.copyfile(path, copy)
+        os.truncate(copy, n_bytes)
+        yield copy
 
 
-def _readable(path: Path, table: str, found: Examined) -> Iterator[Row]:
-    """The rows of a file's table from both ends, up to where it cannot be read."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+def _readable(file: Path, path: Path, table: str, found: Examined) -> Iterator[Row]:
+    """The rows of a table from both ends, up to where it cannot be read, and then one by one what is between.
+
+    path: what the file is called
+    """
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_BYTES)
         connection.row_factory = sqlite3.Row
         connection.text_factory = lambda text: text.decode(errors="backslashreplace")
         entry = "SELECT type, sql FROM sqlite_master WHERE lower(name) = ?"
+        query = f"SELECT rowid AS _row, * FROM {table} NOT INDEXED"  # noqa: S608
         seen: set[int] = set()
-        for order in ("", "DESC"):
+        reached: dict[str, int] = {}
+        for order in ("ASC", "DESC"):
             try:
                 for kind, sql in connection.execute(entry, [table]):
                     if not is_plain_table(kind, str(sql or "")):
                         found.damage.append(f"{path}: what it calls {table} is no table that this program makes")
                         return
-                query = f"SELECT rowid AS _row, * FROM {table} NOT INDEXED ORDER BY rowid {order}"  # noqa: S608
-                for row in connection.execute(query):
+                for row in connection.execute(f"{query} ORDER BY rowid {order}"):
+                    reached[order] = row["_row"]
                     if row["_row"] not in seen:
                         seen.add(row["_row"])
                         yield _typed(table, dict(row))
@@ -215,6 +263,11 @@ def _readable(path: Path, table: str, found: Examined) -> Iterator[Row]:
                     return
                 line = f"{path}: the table {table} cannot be read to its end ({error})"
                 found.damage += [line] if line not in found.damage else []
+        between = range(reached.get("ASC", 0) + 1, reached.get("DESC", 0))
+        for number in between if len(between) <= MOST_BETWEEN else ():
+            with suppress(sqlite3.Error, UnicodeDecodeError):
+                for row in connection.execute(f"{query} WHERE rowid = ?", [number]):
+                    yield _typed(table, dict(row))
 
 
 def _typed(table: str, row: Row) -> Row:

@@ -38,7 +38,7 @@ _patience: list[_Patience] = []  # of this process, the innermost last
 def patient(
     seconds: float, tell: Callable[[str], None], given_up: Callable[[], bool] = lambda: False
 ) -> Iterator[None]:
-    """Inside, the main thread waits this long for a server that is away, until it is `given_up`.
+    """Inside, the main thread waits this long for a server that is away or a file that is held, until `given_up`.
 
     tell: is told once an outage; another thread fails at once
     """
@@ -61,8 +61,8 @@ D = TypeVar("D", bound=Database)
 
 
 def transaction(method: Callable[Concatenate[D, Connection, P], R]) -> Callable[Concatenate[D, P], R]:
-    """Make a method over a connection one transaction, done again, as long as there is patience, while the server is
-    away. So doing it twice must be as good as once: the first one's end may be all that was lost.
+    """Make a method over a connection one transaction, done again, as long as there is patience, while the database
+    cannot be reached. So doing it twice must be as good as once: the first one's end may be all that was lost.
     """  # fmt: skip
 
     @functools.wraps(method)
@@ -89,23 +89,26 @@ def _patiently(once: Callable[[], R]) -> R:
             return once()
         except DatabaseError as error:
             is_main = threading.current_thread() is threading.main_thread()
-            if not _patience or not is_main or not _passes(error.__cause__):
+            trouble = _passing(error.__cause__)
+            if not _patience or not is_main or not trouble:
                 raise
             waited, patience = time.monotonic() - began, _patience[-1]
             if waited > patience.seconds or patience.given_up():
                 again = "run the same command again, what was stored is safe"
                 raise DatabaseError(f"{error}; {waited:.0f} s were waited: {again}") from error
         if pause == 0.25:
-            patience.tell(f"the database's server is away; trying again for {patience.seconds:.0f} s")
+            patience.tell(f"{trouble}; trying again for {patience.seconds:.0f} s")
         machine.pause(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
-def _passes(error: Any) -> bool:
-    """Whether it is the server that failed, for a while, and not what was asked of it."""
-    if not isinstance(error, DBAPIError) or "sqlite" in type(error.orig).__module__:
-        return False
+def _passing(error: Any) -> str:
+    """What keeps us from the database for a while, through nobody's fault; empty where it is what was asked of it."""
+    if not isinstance(error, DBAPIError):
+        return ""
+    if "sqlite" in type(error.orig).__module__:  # a run that was stopped by a signal, or an export that nobody reads
+        return "another process holds the database" if "locked" in str(error.orig) else ""
     state = getattr(error.orig, "sqlstate", None)
-    if state is None:  # no answer at all
-        return type(error.orig).__name__ == "OperationalError" or error.connection_invalidated
-    return str(state).startswith(PASSING)
+    no_answer = type(error.orig).__name__ == "OperationalError" or error.connection_invalidated
+    away = no_answer if state is None else str(state).startswith(PASSING)
+    return "the database's server is away" if away else ""

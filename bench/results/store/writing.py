@@ -67,7 +67,7 @@ class Writer(Database):
         assert row.inserted_primary_key is not None
         run_id: int = row.inserted_primary_key[0]
         seal(c, runs, runs.c.id == run_id)
-        enter(c, runs, [run_id])
+        enter(self.where, c, runs, run_id)
         return run_id
 
     @transaction
@@ -79,7 +79,7 @@ class Writer(Database):
     def use_data_set(self, c: Connection, fingerprint: str, source: str, outline: dict[str, Any]) -> None:
         """Record what this run's results are of; outline: see `data/outline.py`."""
         row = {"fingerprint": fingerprint, "source": source, "run_id": self.run_id}
-        _insert_row(c, data_sets, row | {"name": outline["name"], "outline": json.dumps(outline, sort_keys=True)})
+        self._insert_row(c, data_sets, row | {"name": outline["name"], "outline": json.dumps(outline, sort_keys=True)})
         self._change(c, data_sets, fingerprint, row)
 
     @transaction
@@ -98,7 +98,7 @@ class Writer(Database):
             "checkpoint": "",
             "run_id": self.run_id,
         }
-        _insert_row(c, trainings, row)
+        self._insert_row(c, trainings, row)
         self._update(c, training, AT_IT)
 
     @transaction
@@ -179,8 +179,8 @@ class Writer(Database):
     @transaction
     def fail_cell(self, c: Connection, cell: Cell, label: str, command: str, reason: str) -> None:
         """Record why a cell has no (more) results."""
-        self._ensure_cell(c, cell, label, command)
-        self._change(c, cells, cell.key, {"reason": reason, "run_id": self.run_id})
+        if self._ensure_cell(c, cell, label, command)["reason"] != reason:  # else it is an earlier run's finding
+            self._change(c, cells, cell.key, {"reason": reason, "run_id": self.run_id})
 
     def _ensure_cell(self, c: Connection, cell: Cell, label: str, command: str) -> StoredRow:
         """The cell's row, which nobody else changes until the transaction ends."""
@@ -201,7 +201,7 @@ class Writer(Database):
             "seconds": 0.0,
             "reason": "",
         }
-        _insert_row(c, cells, row)
+        self._insert_row(c, cells, row)
         return self._locked(c, cells, cell.key)
 
     def _hash_of(self, c: Connection, cell: StoredRow) -> Any:
@@ -215,6 +215,13 @@ class Writer(Database):
                 raise DatabaseError(f"{self.where}: {what}: {EDITED}")
         return known.copy()
 
+    def _insert_row(self, c: Connection, table: Table, row: StoredRow) -> None:
+        """Insert a row where its key is new."""
+        if insert_new(c, table, [row]):
+            (column,) = table.primary_key.columns
+            seal(c, table, column == row[column.name])
+            enter(self.where, c, table, row[column.name])
+
     def _update(self, c: Connection, training: Training, values: StoredRow) -> None:
         """Change an unfinished training; it is this run's then."""
         if self._locked(c, trainings, training.key)["state"] != "finished":
@@ -223,8 +230,10 @@ class Writer(Database):
     def _locked(self, c: Connection, table: Table, key: str | int) -> StoredRow:
         """A row, which nobody else changes until the transaction ends (on SQLite nobody changes anything)."""
         (column,) = table.primary_key.columns
-        row = dict(c.execute(select(table).where(column == key).with_for_update()).mappings().one())
-        check_seal(self.where, table, row)  # damage must not be sealed with what comes now
+        found = c.execute(select(table).where(column == key).with_for_update()).mappings().first()
+        if found is None:
+            raise DatabaseError(f"{self.where}: {table.name[:-1]} {key} is missing: {EDITED}")
+        check_seal(self.where, table, row := dict(found))  # damage must not be sealed with what comes now
         return row
 
     def _change(self, c: Connection, table: Table, key: str | int, values: StoredRow) -> None:
@@ -237,14 +246,6 @@ class Writer(Database):
 def counts(result: EpisodeResult) -> dict[str, int | str]:
     """What the table `episodes` keeps of a result."""
     return {name: getattr(result, name) for name in COUNTED}
-
-
-def _insert_row(c: Connection, table: Table, row: StoredRow) -> None:
-    """Insert a row where its key is new."""
-    if insert_new(c, table, [row]):
-        (column,) = table.primary_key.columns
-        seal(c, table, column == row[column.name])
-        enter(c, table, [row[column.name]])
 
 
 def insert_new(c: Connection, table: Table, rows: list[dict[str, Any]]) -> list[Row[Any]]:

@@ -87,6 +87,25 @@ def test_two_runs_share_one_grid(place, bench, begun):
     assert bench("run").err.startswith("4 cells: 4 done")
 
 
+def test_what_another_run_found_to_fail_meanwhile_is_not_done_again(place, bench, monkeypatch):
+    from fewshot_bench.cli import run_screen
+
+    plan_to_run, other = run_screen.plan_to_run, []
+
+    def planned_before(*words, **named):
+        plan = plan_to_run(*words, **named)
+        other.append(place.in_own_process("run", "--method", "hopeless"))
+        other.append(rows(place, "SELECT * FROM trainings") + rows(place, "SELECT * FROM cells"))
+        return plan
+
+    monkeypatch.setattr(run_screen, "plan_to_run", planned_before)
+    ran = bench("run", "--method", "hopeless")
+    assert (other[0].code, ran.code) == (4, 4)
+    assert "0 cells done, 2 cells failed" in ran.err
+    assert other[1]
+    assert rows(place, "SELECT * FROM trainings") + rows(place, "SELECT * FROM cells") == other[1]
+
+
 @pytest.mark.slow
 def test_status_says_who_is_at_what_and_a_killed_run_holds_nothing_up(place, bench, begun):
     place.add(LONG)

@@ -3,13 +3,13 @@
 import fcntl
 import json
 import os
+import shutil
 import signal
-import time
 
 import numpy as np
 import pytest
 
-from fewshot_bench.data import cache as cache_module
+from fewshot_bench import machine
 from fewshot_bench.data import open_images
 from fewshot_bench.data.cache import content_fingerprint, load
 from fewshot_bench.data.format import Labels
@@ -151,17 +151,21 @@ def test_the_loser_of_a_race_uses_the_winners_folder(photos, tmp_path, cache, mo
     assert images.images.filename == prepared / "images.npy"
 
 
-def test_a_killed_preparation_is_harmless_and_removed_when_old(photos, tmp_path, cache, start):
+def test_a_killed_preparation_is_harmless_and_removed(photos, tmp_path, cache, start):
     source = photos.as_folder(tmp_path / "set")
     assert start(source, "die").wait() == -signal.SIGKILL
-    (leftover,) = cache.glob(".preparing-*")
+    (leftover,) = cache.glob(".preparing.*.tmp")
+    *_, token, end = leftover.name.split(".")
+    at_work = leftover.with_name(f".preparing.{machine.host()}.{machine.process()}.{token}.{end}")
+    elsewhere = leftover.with_name(leftover.name.replace(machine.host(), "elsewhere-00000000"))
+    for other in (at_work, elsewhere):
+        shutil.copytree(leftover, other)
+        os.utime(other, (0, 0))  # whatever a clock says
 
     open_images(str(source), cache)
-    assert leftover.exists(), "it may belong to a process that is still at work"
-    yesterday = time.time() - cache_module.LEFTOVER_SECONDS - 1
-    os.utime(leftover, (yesterday, yesterday))
-    open_images(str(source), cache, image_size=8)
     assert not leftover.exists()
+    assert at_work.exists()
+    assert elsewhere.exists()
 
 
 def test_a_full_disk_is_one_line_that_names_the_cache(photos, tmp_path, cache, start):

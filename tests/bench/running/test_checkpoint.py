@@ -133,6 +133,15 @@ def test_the_state_of_another_identity_is_not_used(checkpoints):
         checkpoints.load_partial(SimpleNamespace(key="key", identity={"n": 3}))
 
 
+@pytest.mark.parametrize("header", [b"", b"[1]", b"\xff\xfe{{", b'{"__metadata__":[1]}'])
+def test_a_header_that_is_none_is_not_used_though_its_hash_is_right(header, checkpoints, tmp_path):
+    checkpoints.save_partial(KEY, STATE)
+    content = len(header).to_bytes(8, "little") + header
+    only_file(tmp_path).write_bytes(hashlib.sha256(content).hexdigest().encode() + content)
+    with pytest.raises(Unusable, match="it was not used"):
+        checkpoints.load_partial(KEY)
+
+
 def test_weights_are_regular_files_whose_header_accounts_for_every_byte(tmp_path):
     """What a stranger puts in their place is not waited for and not read into memory."""
     checkpoints = Checkpoints(tmp_path)

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from fewshot_bench.errors import BenchError
+from fewshot_bench.experiment.plan import PlannedTraining
 from fewshot_bench.methods.registry import METHODS
 from fewshot_bench.methods.transfer import Transfer
-from fewshot_bench.running import runner
+from fewshot_bench.running import runner, units
 from fewshot_bench.running.checkpoint import Checkpoints, Unusable
 from fewshot_bench.running.curves import Losses
 from fewshot_bench.running.events import Progressed, Trained, TrainingFailed
@@ -162,6 +163,23 @@ def test_a_damaged_partial_state_is_only_lost(quick, make_lab, tmp_path):
         run(quick, make_lab())
     events = run(quick, make_lab())
     assert min(curve(events)) == 2  # from the start
+    assert events[-1].checkpoint == whole[-1].checkpoint
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda state: state.pop("iteration"), lambda state: state.update(iteration=state["drawn/images"][None].repeat(2))],
+)
+def test_a_state_of_other_code_is_put_aside_and_nothing_is_said_of_the_method(change, quick, make_lab):
+    whole, lab = run(quick, make_lab(checkpoints="whole")), make_lab()
+    until_stopped(quick, make_lab(stop_at(6)))
+    state = lab.checkpoints.load_partial(quick)
+    change(state)
+    lab.checkpoints.save_partial(quick, state)
+    planned = PlannedTraining(quick, None, ())
+    _, warned, *events = units.do(planned, lab)
+    assert "other code saved it" in warned.text
+    assert "it was not used" in warned.text
     assert events[-1].checkpoint == whole[-1].checkpoint
 
 

@@ -3,7 +3,11 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,6 +40,20 @@ def test_a_worker_goes_on_when_what_it_said_is_recorded(monkeypatch):
     assert ours.recv() is None
     ours.close()
     working.join()
+
+
+def test_one_that_is_stopped_while_it_imports_its_libraries_is_noticed_as_soon():
+    """It has minutes for that only as long as it works at it."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    watched = object.__new__(worker.Worker)
+    silent = {"_signs": [0, 0], "_seen": 0, "_silent": worker.SILENT_SECONDS + 1, "_busy": 0.0}
+    vars(watched).update(silent, process=SimpleNamespace(pid=process.pid), _looked_at=time.monotonic())
+    assert watched._overdue(stopping=False, timeout=None) == ""
+    os.kill(process.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+    assert "did not answer for 30 s" in watched._overdue(stopping=False, timeout=None)
+    process.kill()
+    process.communicate()
 
 
 def test_only_ctrl_c_hurries_the_end_and_only_once():

@@ -8,9 +8,11 @@ import time
 
 import pytest
 
+from fewshot_bench import machine
 from fewshot_bench.data.readers import downloads
 from fewshot_bench.data.readers.downloads import fetch
 from fewshot_bench.errors import DataError
+from fewshot_bench.files import temporary
 
 CONTENT = b"published " * 1000
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
@@ -81,15 +83,15 @@ def test_silence(endless, tmp_path, monkeypatch):
         fetch(endless(5.0), MD5, tmp_path, silent)
 
 
-def test_what_a_killed_download_left_is_removed_when_none_can_still_run(web_address, tmp_path):
+def test_what_a_killed_download_left_is_removed(web_address, tmp_path):
     (tmp_path / "served").mkdir()
     (tmp_path / "served/a.tar.gz").write_bytes(CONTENT)
     folder = tmp_path / "downloads"
-    old, running = folder / ".downloading-old", folder / ".downloading-running"
-    for leftover in (old, running):
-        leftover.mkdir(parents=True)
-        (leftover / "a.tar.gz").write_bytes(b"half")
-    os.utime(old, (0, time.time() - downloads.LONGEST_SECONDS - downloads.TIMEOUT_SECONDS - 1))
+    folder.mkdir()
+    running = temporary(folder / "a.tar.gz")
+    killed = running.with_name(running.name.replace(machine.process(), f"{os.getpid()}-1"))
+    for leftover in (killed, running):
+        leftover.write_bytes(b"half")
     path = fetch(f"{web_address(tmp_path / 'served')}/a.tar.gz", MD5, folder, silent)
     assert path.read_bytes() == CONTENT
     assert sorted(folder.iterdir()) == [running, path]

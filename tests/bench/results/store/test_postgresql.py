@@ -7,9 +7,11 @@ import pytest
 from sqlalchemy import event, text
 
 from fewshot_bench.errors import DatabaseError
-from fewshot_bench.experiment.records import EpisodeResult
+from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress
 from fewshot_bench.results.store import Reader, Writer
 from fewshot_bench.results.store.engine import REVISIONS, open_engine
+from fewshot_bench.results.store.merging import merge
+from fewshot_bench.results.store.salvage import examine
 from fewshot_bench.results.store.transactions import patient
 
 OPENS = """
@@ -108,6 +110,33 @@ def test_a_copy_is_kept_before_a_migration(where, cell, store_cell, provenance, 
     assert Reader(where).episodes([cell.key])[cell.key] == tuple(many(3))
     with open_engine(where, write=False).begin() as c:
         assert c.execute(text(f"SELECT count(*) FROM before_{REVISIONS[1]}.episodes")).scalar() == 3  # noqa: S608
+
+
+def test_a_merge_and_a_run_do_not_stand_in_each_others_way(where, tmp_path, cell, other_cell, store_cell, provenance):
+    """The run has looked at its training and not yet written; the merge must neither miss that nor be in a deadlock."""
+    writer, other = Writer(where, provenance), str(tmp_path / "other.sqlite")
+    store_cell(writer, many(4))
+    store_cell(Writer(other, provenance), many(4), other_cell)
+    looked, found = [], []
+
+    def merge_there() -> None:
+        found.append(merge(where, other))
+
+    merging = threading.Thread(target=merge_there)
+
+    @event.listens_for(writer.engine, "after_cursor_execute")
+    def _after(connection, cursor, statement, *_):
+        if "FOR UPDATE" in statement and not looked:
+            looked.append(statement)
+            merging.start()
+            merging.join(0.5)
+
+    writer.record_progress(cell.training, TrainingProgress(1, 1, 1.0, 1, "cpu"), {"loss": 2.0})
+    merging.join()
+    assert found
+    assert not examine(where).damage
+    assert Reader(where).cells().keys() == {cell.key, other_cell.key}
+    assert Reader(where).curves([cell.training.key])[cell.training.key] == [(1, 2.0)]
 
 
 def test_curves_come_in_the_order_in_which_they_are_asked_for(where, make_training, provenance):

@@ -1,5 +1,6 @@
 """`bench db`: what is wrong with a database is named, and what is whole in it is taken."""
 
+import hashlib
 import random
 import sqlite3
 from contextlib import closing
@@ -9,6 +10,7 @@ import pytest
 
 from fewshot_bench.experiment.records import Answers, EpisodeResult, TrainingProgress
 from fewshot_bench.results.store import Reader, Writer
+from fewshot_bench.results.store.checksums import EDITED
 from fewshot_bench.results.store.salvage import examine, salvage
 
 OURS, NEW = "out/results.sqlite", "new.sqlite"
@@ -97,6 +99,44 @@ def test_a_file_with_a_zeroed_page_gives_what_can_be_read(filled, bench):
     assert bench("db", "salvage", NEW).code in (0, 6)
 
 
+def pages_of(where: str, table: str) -> list[int]:
+    """Where the leaves of a table begin in a file, in the order of its rows."""
+    content, pages = Path(where).read_bytes(), []
+    with closing(sqlite3.connect(where)) as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", [table]).fetchone()
+    at = (root - 1) * 4096
+    assert content[at] == 5  # an inner page: there are several leaves
+    for number in range(int.from_bytes(content[at + 3 : at + 5])):
+        cell = at + int.from_bytes(content[at + 12 + 2 * number : at + 14 + 2 * number])
+        pages.append((int.from_bytes(content[cell : cell + 4]) - 1) * 4096)
+    return [*pages, (int.from_bytes(content[at + 8 : at + 12]) - 1) * 4096]
+
+
+def test_what_lies_between_two_damaged_pages_is_read(filled, other_cell, store_cell, provenance):
+    store_cell(Writer(filled, provenance), results(1000), other_cell)
+    content, leaves = bytearray(Path(filled).read_bytes()), pages_of(filled, "episodes")
+    whole = examine(filled).n_stored["episodes"]
+    assert len(leaves) > 4
+    for at in (leaves[1], leaves[-2]):
+        content[at : at + 4096] = bytes(4096)
+    Path(filled).write_bytes(content)
+    found = examine(filled)
+    assert any("the table episodes cannot be read to its end" in line for line in found.damage)
+    assert found.n_stored["episodes"] > whole * (len(leaves) - 2.5) / len(leaves)
+
+
+def test_a_file_whose_end_is_cut_off_gives_what_is_left(filled, bench, cell, other_cell):
+    """SQLite itself reads nothing of it."""
+    content = Path(filled).read_bytes()
+    Path(filled).write_bytes(content[:-5000])
+    with closing(sqlite3.connect(filled)) as connection, pytest.raises(sqlite3.DatabaseError):
+        connection.execute("SELECT * FROM runs").fetchall()
+    assert bench("db", "salvage", NEW).code == 0
+    assert Path(filled).read_bytes() == content[:-5000]
+    assert Reader(NEW).cells().keys() <= {cell.key, other_cell.key}
+    assert not examine(NEW).damage
+
+
 def test_an_existing_file_is_not_written(filled, bench):
     Path(NEW).write_text("mine")
     ran = bench("db", "salvage", NEW)
@@ -108,6 +148,43 @@ def test_a_damaged_file_may_be_the_one_named(filled, bench):
     Path(filled).rename("damaged.sqlite")
     assert bench("db", "salvage", "damaged.sqlite").code == 0
     assert bench("db", "check").code == 0
+
+
+@pytest.mark.parametrize("change", ["UPDATE runs SET command = 'x' WHERE id = 1", "DELETE FROM runs WHERE id = 1"])
+def test_results_outlive_the_row_of_their_run(change, filled, bench, cell, other_cell):
+    wanted = Reader(filled).episodes([cell.key, other_cell.key])
+    edit(filled, change)
+    ran = bench("db", "salvage", NEW)
+    assert ran.code == 0
+    assert "run 1 is missing or damaged: its command and facts are lost" in ran.out
+    left = Reader(NEW)
+    assert left.episodes([cell.key, other_cell.key]) == wanted
+    assert left.cell(cell.key).run["facts"] == {"run": "its record was damaged"}
+    assert not examine(NEW).damage
+
+
+def test_weights_in_the_database_are_looked_at_and_taken(filled, bench, provenance):
+    contents = [b"of one training", b"of another"]
+    names = [hashlib.sha256(content).hexdigest() for content in contents]
+    writer = Writer(filled, provenance)
+    for name, content in zip(names, contents, strict=True):
+        writer.keep_weights(name, content)
+    edit(filled, f"UPDATE weights SET content = x'00' WHERE sha256 = '{names[0]}'")  # noqa: S608
+    ran = bench("db", "check")
+    assert (ran.code, f"the weights {names[0]} do not match their SHA-256" in ran.out) == (6, True)
+    assert bench("db", "salvage", NEW).code == 0
+    assert [Reader(NEW).weights(name) for name in names] == [None, contents[1]]
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [("curves", "training_key"), ("episodes", "cell_key"), ("cells", "key"), ("episodes", "number")],
+)
+def test_a_column_that_lost_its_name_is_no_traceback(table, column, filled, bench):
+    edit(filled, f"ALTER TABLE {table} RENAME COLUMN {column} TO lost")
+    ran = bench("db", "check")
+    assert (ran.code, EDITED in ran.out, "Traceback" in ran.err) == (6, True, False)
+    assert bench("db", "salvage", NEW).code == 0
 
 
 @pytest.mark.parametrize("revision", ["0001", "0002"])

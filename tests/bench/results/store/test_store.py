@@ -127,6 +127,14 @@ def test_a_partial_failed_cell_keeps_its_episodes(writer, where, cell, store_cel
     assert Reader(where).episodes([cell.key])[cell.key] == tuple(results(2))
 
 
+def test_what_another_run_found_to_fail_stays_its_finding(writer, where, cell, provenance):
+    writer.start_training(cell.training)
+    writer.fail_cell(cell, "label", "command", "adaptation diverged")
+    before = content(where, "SELECT * FROM cells")
+    Writer(where, provenance).fail_cell(cell, "label", "command", "adaptation diverged")
+    assert content(where, "SELECT * FROM cells") == before
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -2,6 +2,7 @@
 
 import signal
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy import event
 from fewshot_bench.errors import DatabaseError
 from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.results.store import Reader
+from fewshot_bench.results.store.transactions import patient
 
 # a process that changes every row, far beyond its cache, so that half of it is in the file when it is killed
 KILLED = """
@@ -98,6 +100,23 @@ def test_a_database_that_is_locked_for_long_is_one_line(writer, where, cell, sto
     other.execute("ROLLBACK")
     other.close()
     store_cell(writer, many(1))
+
+
+@pytest.mark.parametrize("held", ["BEGIN IMMEDIATE", "BEGIN; SELECT * FROM cells"])
+def test_a_run_waits_for_who_holds_the_database(held, writer, where, cell, store_cell, monkeypatch):
+    """A run that was stopped in a transaction; an export that nobody reads to its end."""
+    store_cell(writer, many(1))
+    monkeypatch.setattr("fewshot_bench.results.store.engine.WAIT_SECONDS", 0.1)
+    other, said = sqlite3.connect(where, isolation_level=None, check_same_thread=False), []
+    for statement in held.split("; "):
+        other.execute(statement).fetchall()
+    back = threading.Timer(0.3, other.close)
+    back.start()
+    with patient(60, said.append):
+        store_cell(writer, many(2))
+    back.join()
+    assert said == ["another process holds the database; trying again for 60 s"]
+    assert Reader(where).cells()[cell.key].n_episodes == 2
 
 
 def test_several_runs_at_once_store_everything_once(where, provenance, processes):

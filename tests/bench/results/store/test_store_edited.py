@@ -209,3 +209,39 @@ def test_damaged_episodes_are_not_hashed_with_new_ones(stored, provenance, cell,
     rows(stored, "UPDATE episodes SET n_correct = 9 WHERE number = 1")
     more = [EpisodeResult(4, f"{4:016x}", 4, 12)]
     refused(lambda: store_cell(Writer(stored, provenance), more), f"the episodes of cell {cell.key} do not match")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("DELETE FROM runs", "a row that others belong to is missing"),
+        (
+            "DELETE FROM curves; DELETE FROM episodes; DELETE FROM cells; DELETE FROM trainings; DELETE FROM runs",
+            "missing",
+        ),
+        ("DROP TABLE census", "no such table: census: the file was damaged or edited"),
+        ("DELETE FROM trainings", "training {training} is missing"),
+        ("DELETE FROM census", "is not whole, nothing counted"),
+    ],
+)
+def test_rows_that_go_missing_under_a_run_are_one_line(change, said, stored, writer, training, make_training):
+    for statement in change.split("; "):
+        rows(stored, statement)
+
+    def go_on() -> None:
+        writer.record_progress(training, TrainingProgress(1, 1, 1.0, 1, "cpu"), {"loss": 2.0})
+        writer.end_run(0)
+        writer.start_training(make_training("transfer", seed=1))
+
+    refused(go_on, said.format(training=training.key))
+
+
+def test_a_database_without_its_version_is_not_called_empty(stored, provenance):
+    rows(stored, "DELETE FROM alembic_version")
+    for opened in (lambda: Reader(stored), lambda: Writer(stored, provenance)):
+        refused(opened, "it does not say its schema's version")
+
+
+def test_episodes_are_counted_where_none_is_read(stored):
+    rows(stored, "DELETE FROM episodes WHERE number = 3")
+    refused(Reader(stored).counts, "4 episodes were stored, 3 are there")
