@@ -53,11 +53,3 @@ def styled() -> Iterator[None]:
     }
     with matplotlib.style.context(["default", settings]):
         yield
-
-
-def empty(message: str, narrow: bool) -> Figure:
-    """A figure that says why there is nothing to see."""
-    with styled():
-        figure = Figure(figsize=(NARROW if narrow else WIDE, 1.0))
-        figure.text(0.5, 0.5, message, ha="center", va="center")
-    return figure

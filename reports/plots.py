@@ -14,6 +14,7 @@ from fewshot_bench.reports.palette import BACKGROUND, FAINT, TEXT, Style, readab
 from fewshot_bench.tables.summary import Cell, Row, Table
 from fewshot_bench.tables.wording import setting_name
 
+FEWEST_FOR_A_BAND = 5  # episodes: an interval over fewer says little
 _MARKS = {"failed": "✗", "missing": "—", "partial": "—"}
 
 
@@ -21,19 +22,19 @@ def accuracy_against_shots(table: Table, narrow: bool = False) -> Figure:
     """Accuracy in percent over the shots, one panel a way; bands are the 95 % intervals of the table."""
     look = styles(table.variants)
     panels = [(way, list(rows)) for way, rows in groupby(table.rows, key=lambda row: row.n_way)]
+    columns = 1 if narrow else min(len(panels), 3)
+    lines = math.ceil(len(panels) / columns)
     with styled():
-        size = (NARROW, 2.9 * len(panels) + 1.2) if narrow else (max(5.0, WIDE * len(panels) / 3), 4.6)
+        size = (NARROW, 2.9 * lines + 1.2) if narrow else (WIDE, 3.6 * lines + 1)
         figure = Figure(figsize=size, layout="constrained")
-        shape = (len(panels), 1) if narrow else (1, len(panels))
-        grid = figure.subplots(*shape, sharey=True, squeeze=False).flat
-        for axes, (way, rows) in zip(grid, panels, strict=True):
+        for place, (way, rows) in enumerate(panels):
+            axes = figure.add_subplot(lines, columns, place + 1)
             _accuracy_panel(axes, sorted(rows, key=lambda row: row.n_shot), look)
             axes.set_title(f"{way}-way")
             axes.set_xlabel("shots (images a class)")
-            axes.set_ylabel("accuracy (%)")
             axes.set_ylim(0, 100)
-            if not narrow:
-                axes.label_outer()
+            if place % columns == 0:
+                axes.set_ylabel("accuracy (%)")
         figure.legend(
             handles=legend(look), labels=[*look, "chance"], loc="outside lower center", ncols=2 if narrow else 4
         )
@@ -44,9 +45,7 @@ def heat_map(table: Table, narrow: bool = False) -> Figure:
     """Accuracy in percent of every variant in every setting, coloured from chance to perfect."""
     columns, rows = len(table.variants), len(table.rows)
     with styled():
-        width = (
-            max(NARROW, 1.2 + 0.46 * columns) if narrow else max(5.0, min(WIDE, 2.5 + columns), 1.6 + 0.62 * columns)
-        )
+        width = max(NARROW, 1.2 + 0.46 * columns) if narrow else max(WIDE, 1.6 + 0.62 * columns)
         figure = Figure(figsize=(width, 1.9 + 0.36 * rows), layout="constrained")
         axes = figure.subplots()
         shown = [[_above_chance(row, cell) for cell in row.cells] for row in table.rows]
@@ -96,7 +95,7 @@ def _accuracy_panel(axes: Axes, rows: Sequence[Row], look: dict[str, Style]) -> 
 def _accuracy_line(axes: Axes, points: list[tuple[int, Cell]], style: Style) -> None:
     shots = [shot for shot, _ in points]
     means = [100 * (cell.mean or 0.0) for _, cell in points]
-    halves = [100 * (cell.half_width or 0.0) for _, cell in points]
+    halves = [100 * (cell.half_width or 0.0) * (cell.n_episodes >= FEWEST_FOR_A_BAND) for _, cell in points]
     low = [mean - half for mean, half in zip(means, halves, strict=True)]
     high = [mean + half for mean, half in zip(means, halves, strict=True)]
     axes.plot(shots, means, color=style.colour, linestyle="-." if style.dashed else "-", linewidth=1.4)

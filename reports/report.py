@@ -1,6 +1,7 @@
 """Results -> one self-contained HTML file, the table in LaTeX and Markdown, and the plots."""
 
 import base64
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,10 +11,10 @@ from matplotlib.figure import Figure
 
 from fewshot_bench.reports.canvas import to_png, to_svg
 from fewshot_bench.reports.contact_sheet import MEANING, ClassSample
-from fewshot_bench.reports.opening import facts, opening
+from fewshot_bench.reports.opening import answer, facts, measured
 from fewshot_bench.reports.over_training_plot import accuracy_over_training
 from fewshot_bench.reports.palette import darkened
-from fewshot_bench.reports.plots import accuracy_against_shots, heat_map
+from fewshot_bench.reports.plots import FEWEST_FOR_A_BAND, accuracy_against_shots, heat_map
 from fewshot_bench.reports.ranks_plot import critical_differences
 from fewshot_bench.reports.training_plots import training_cost, training_curves
 from fewshot_bench.tables.alarms.checks import checks
@@ -23,18 +24,18 @@ from fewshot_bench.tables.claims.verdicts import judge
 from fewshot_bench.tables.documents import environment
 from fewshot_bench.tables.over_training import crossings
 from fewshot_bench.tables.papers import PublishedTable, load_published
-from fewshot_bench.tables.ranks import CAUTION
+from fewshot_bench.tables.ranks import CAUTION, rank
 from fewshot_bench.tables.render import render, render_cells, render_published
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.summary import Table, summarise
 
 Draw = Callable[[Results, Table, bool], Figure]  # the last: for a phone
 
-BUDGETS = "budgets"  # shown where several are stored
 PLOTS: dict[str, tuple[str, Draw]] = {
     "accuracy": (
-        "Accuracy over shots, one panel a way. Bands are 95 % t-intervals over episodes; the dashed line is "
-        "chance; a hollow marker has fewer episodes than wanted; a line breaks where a cell has no number.",
+        "Accuracy over shots, one panel a way. Bands are 95 % t-intervals over episodes, where there are "
+        f"{FEWEST_FOR_A_BAND} or more; the dashed line is chance; a hollow marker has fewer episodes than wanted; a "
+        "line breaks where a cell has no number.",
         lambda _, table, narrow: accuracy_against_shots(table, narrow),
     ),
     "heatmap": (
@@ -48,7 +49,7 @@ PLOTS: dict[str, tuple[str, Draw]] = {
         f"(Nemenyi, 5 %). {CAUTION}",
         lambda _, table, narrow: critical_differences(table, narrow),
     ),
-    BUDGETS: (
+    "budgets": (
         "Accuracy over the images that training saw, a point a budget that is stored, with its 95 % t-interval over "
         "episodes; a hollow marker is not complete, or its tasks were fitted by another rule.",
         lambda results, _, narrow: accuracy_over_training(results, narrow),
@@ -121,8 +122,9 @@ def report_html(
 
 def page(results: Results, published: Sequence[PublishedTable] | None = None) -> str:
     """The report without its pictures: what `bench verify` holds one against."""
-    drawn = [Plot(name, caption, Figure(), b"", b"") for name, (caption, _) in _shown(results).items()]
-    return _document(results, summarise(results), drawn, _papers(published), ())
+    table = summarise(results)
+    drawn = [Plot(name, caption, Figure(), b"", b"") for name, (caption, _) in _shown(results, table).items()]
+    return _document(results, table, drawn, _papers(published), ())
 
 
 def _papers(published: Sequence[PublishedTable] | None) -> Sequence[PublishedTable]:
@@ -136,18 +138,37 @@ def _document(
     papers: Sequence[PublishedTable],
     samples: Sequence[ClassSample],
 ) -> str:
+    looked, claims = checks(results.cells), _claims(results, papers)
+    plots = dict.fromkeys(PLOTS) | {plot.name: plot for plot in drawn}
+    sections = {
+        "accuracy": ("Accuracy", True),
+        "shots": ("Over shots", bool(plots["accuracy"])),
+        "measured": ("What was measured", True),
+        "alarms": ("Alarms", True),
+        "compared": ("Methods compared", bool(plots["heatmap"] or plots["ranks"])),
+        "budgets": ("Over training", bool(plots["budgets"])),
+        "images": ("Images", bool(samples)),
+        "cost": ("Training", bool(results.trainings)),
+        "claims": ("Claims", bool(claims)),
+        "cells": ("Every cell", True),
+        "published": ("Published values", bool(papers)),
+        "provenance": ("Provenance", True),
+    }
     templates = environment("fewshot_bench.reports", autoescape=True)
     return templates.get_template("report.html.j2").render(
         experiment=results.experiment,
-        opening=opening(table),
-        checks=checks(results.cells),
+        answer=answer(table),
+        measured=measured(table),
+        checks=looked,
+        alarms=[alarm for check in looked for alarm in check.alarms],
         table_html=Markup(render(table, "html")),  # escaped by its own template
         published_html=Markup(render_published(papers) if papers else ""),
-        plots=drawn,
+        plots=plots,
+        sections=[(place, title) for place, (title, there) in sections.items() if there],
         crossings=crossings(results.by_budget),
         samples={MEANING[kind]: list(some) for kind, some in groupby(samples, key=lambda sample: sample.kind)},
         trainings=results.trainings,
-        claims_html=Markup(_claims(results, papers)),
+        claims_html=Markup(claims),
         cells_html=Markup(render_cells(table)),
         facts=facts(table),
     )
@@ -161,14 +182,23 @@ def _claims(results: Results, papers: Sequence[PublishedTable]) -> str:
     return render_claims(judged, "html") if judged and any(not claim.missing for claim in judged.claims) else ""
 
 
-def _shown(results: Results) -> dict[str, tuple[str, Draw]]:
-    several = len({score.budget for score in results.by_budget if score.images_seen}) > 1
-    return {name: plot for name, plot in PLOTS.items() if name != BUDGETS or several}
+def _shown(results: Results, table: Table) -> dict[str, tuple[str, Draw]]:
+    """The plots that have something to show."""
+    has_numbers = any(cell.mean is not None for cell in table.cells)
+    full = {
+        "accuracy": has_numbers,
+        "heatmap": has_numbers and len(table.cells) > 1,
+        "ranks": rank(table) is not None,
+        "budgets": len({score.budget for score in results.by_budget if score.images_seen}) > 1,
+        "curves": any(math.isfinite(point.loss) for point in results.curves),
+        "cost": any(training.seconds or training.peak_memory_bytes for training in results.trainings),
+    }
+    return {name: plot for name, plot in PLOTS.items() if full[name]}
 
 
 def _plots(results: Results, table: Table) -> list[Plot]:
     drawn = []
-    for name, (caption, draw) in _shown(results).items():
+    for name, (caption, draw) in _shown(results, table).items():
         figure = draw(results, table, False)
         svg = to_svg(figure)
         figure.set_layout_engine("none")  # it stays as it was settled for the SVG

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fewshot_bench.reports.canvas import NARROW, WIDE, empty, styled
+from fewshot_bench.reports.canvas import NARROW, WIDE, styled
 from fewshot_bench.reports.palette import FAINT, Style, styles
 from fewshot_bench.tables.scores import CurvePoint, Results, TrainingCost
 
@@ -20,13 +20,10 @@ def training_curves(results: Results, narrow: bool = False) -> Figure:
     for point in results.curves:
         curves[point.variant][point.seed, point.trained_on].append(point)
     names = [name for name in results.variants if name in curves]
-    if not names:
-        return empty("No training curves are stored.", narrow)
     with styled():
         columns = min(len(names), 2 if narrow else 4)
         rows = math.ceil(len(names) / columns)
-        width = NARROW if narrow else WIDE * max(columns, 2) / 4
-        figure = Figure(figsize=(width, 2.0 * rows + 0.3), layout="constrained")
+        figure = Figure(figsize=(NARROW if narrow else WIDE, 2.0 * rows + 0.3), layout="constrained")
         for place, name in enumerate(names, start=1):
             axes = figure.add_subplot(rows, columns, place)
             axes.set_title(name, color=look[name].colour)
@@ -42,8 +39,6 @@ def training_curves(results: Results, narrow: bool = False) -> Figure:
 def training_cost(results: Results, narrow: bool = False) -> Figure:
     """Minutes and peak memory (MiB) of each training, as horizontal bars; what was not measured has none."""
     trainings = results.trainings
-    if not trainings:
-        return empty("No trainings are stored.", narrow)
     look = styles([*results.variants, *(name for training in trainings for name in training.variants)])
     colours = [look[training.variants[0]].colour if training.variants else FAINT for training in trainings]
     quantities = [

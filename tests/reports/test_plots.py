@@ -19,6 +19,7 @@ from fewshot_bench.reports.palette import BACKGROUND, DARK, TEXT, darkened, lumi
 from fewshot_bench.reports.plots import accuracy_against_shots, heat_map
 from fewshot_bench.reports.ranks_plot import critical_differences
 from fewshot_bench.reports.training_plots import training_cost, training_curves
+from fewshot_bench.tables.ranks import rank
 from fewshot_bench.tables.scores import BudgetScore, CurvePoint
 from fewshot_bench.tables.summary import summarise
 
@@ -32,7 +33,7 @@ def draw_all(results, narrow=False):
     return [
         accuracy_against_shots(table, narrow),
         heat_map(table, narrow),
-        critical_differences(table, narrow),
+        *([critical_differences(table, narrow)] if rank(table) else []),
         training_curves(results, narrow),
         training_cost(results, narrow),
     ]
@@ -70,11 +71,6 @@ def test_same_results_same_bytes(marked, narrow):
         assert b"<dc:date>" not in svg
 
 
-def empty(results):
-    cells = tuple(replace(cell, state="missing", episodes=()) for cell in results.cells)
-    return replace(results, cells=cells, trainings=(), curves=())
-
-
 @pytest.mark.parametrize(
     "shape",
     [
@@ -88,8 +84,8 @@ def empty(results):
 )
 def test_every_shape_of_results_draws(make_results, shape):
     full = make_results(**shape)
-    for results, narrow in ((full, False), (full, True), (empty(full), False)):
-        for figure in draw_all(results, narrow=narrow):
+    for narrow in (False, True):
+        for figure in draw_all(full, narrow=narrow):
             image = Image.open(io.BytesIO(to_png(figure)))
             assert min(image.size) > 50
 
@@ -119,6 +115,14 @@ def test_line_and_band_are_the_table(make_results):
     band = np.asarray(axes.collections[0].get_paths()[0].vertices)[:, 1]
     assert max(band) == pytest.approx(max(means) + halves[1])
     assert min(band) == pytest.approx(min(means) - halves[0])
+
+
+def test_fewer_than_five_episodes_have_no_band(make_results):
+    for n, some in ((4, False), (5, True)):
+        [axes] = accuracy_against_shots(summarise(make_results(("maml",), ((5, 1), (5, 5)), n=n))).axes
+        heights = np.asarray(axes.collections[0].get_paths()[0].vertices)[:, 1]
+        means = y_of(axes.lines[0])
+        assert (max(heights) > max(means)) == some
 
 
 def test_lines_have_the_colours_of_the_legend_in_any_order_of_variants(make_results):

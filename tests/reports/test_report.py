@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from fewshot_bench.reports.opening import facts, opening
+from fewshot_bench.reports.opening import answer, facts, measured
 from fewshot_bench.reports.report import documents, report_html
 from fewshot_bench.tables.scores import BudgetScore
 from fewshot_bench.tables.summary import summarise
@@ -98,8 +98,8 @@ def test_tags_are_balanced_and_ids_unique(page):
 def test_it_tells_the_whole_story(page):
     for words in (
         "Strokes is synthetic",
+        "So far, with 59 of 63 cells complete (1 partial, 2 failed, 1 missing), on strokes (36 novel classes, ",
         "Seven ways of preparing a model, compared on strokes",
-        "Not complete: of 63 cells, 1 partial, 2 failed and 1 missing.",
         "the loss became NaN at step 30",
         "covers the sampler only",
         "Published values",
@@ -112,7 +112,9 @@ def test_it_tells_the_whole_story(page):
         "not comparable with the measured table",
     ):
         assert words in page.text, words
-    assert page.text.index("47.93") < page.text.index("Cost") < page.text.index("Published values")
+    assert (
+        page.text.index("47.93") < page.text.index("What each training took") < page.text.index("not comparable with")
+    )
 
 
 def test_light_dark_phone_and_print(html):
@@ -136,7 +138,7 @@ def test_the_files_of_a_report_and_the_same_again(small):
         "report.html",
         "table.tex",
         "table.md",
-        *(f"plots/{n}.{kind}" for n in ("accuracy", "heatmap", "ranks", "curves", "cost") for kind in ("svg", "png")),
+        *(f"plots/{name}.{kind}" for name in ("accuracy", "heatmap", "curves", "cost") for kind in ("svg", "png")),
     ]
     assert documents(small) == files
     for name, content in files.items():
@@ -165,21 +167,56 @@ def test_without_published_there_is_no_such_block(make_results):
     assert "Published values" not in Page(report_html(make_results(("maml",), ((5, 1),)), ())).text
 
 
-def test_opening_of_a_small_complete_table(make_results):
+def test_the_answer_is_one_sentence_that_begins_with_its_scope(make_results):
     table = summarise(make_results(("maml", "protonet"), ((5, 1), (5, 5)), n=40))
-    measured, synthetic, outcome = opening(table)
-    assert measured.startswith("Two ways of preparing a model, compared on strokes.")
-    assert "apart 5 classes that it had never seen, from 1 and 5 example images" in measured
-    assert "the mean over 40 tasks" in measured
-    assert synthetic == table.experiment.dataset_note
-    assert outcome.startswith("Highest mean accuracy, of 2 settings: protonet in 2.")
+    told = answer(table)
+    assert told.startswith(
+        "On strokes (36 novel classes, 1 training seed, budget quick), protonet has the highest mean"
+    )
+    assert "in 2 of 2 settings; in two of them the highest is significantly above all others (paired tests" in told
+    assert told.endswith("one training seed, so checkpoints were compared, not methods, on these classes).")
+    [paragraph] = measured(table)
+    assert paragraph.startswith("Two ways of preparing a model, compared on strokes.")
+    assert "apart 5 classes that it had never seen, from 1 and 5 example images" in paragraph
+    assert "the mean over 40 tasks" in paragraph
 
 
-def test_opening_names_every_winner_of_a_tie(make_results):
+def test_the_answer_names_every_winner_of_a_tie(make_results):
     results = make_results(("a", "b"), ((5, 1),))
     same = replace(results.cells[1], episodes=results.cells[0].episodes)
-    text = opening(summarise(replace(results, cells=(results.cells[0], same))))[2]
-    assert text.startswith("Highest mean accuracy, of 1 setting: a in 1 and b in 1.")
+    told = answer(summarise(replace(results, cells=(results.cells[0], same))))
+    assert "a has the highest mean accuracy in 1 of 1 setting and b in 1; in none of them" in told
+
+
+def test_a_grid_with_gaps_is_called_one(make_results):
+    results = make_results(("a", "b"), ((5, 1), (5, 5)))
+    cells = (results.cells[0], *(replace(cell, state="missing", episodes=()) for cell in results.cells[1:]))
+    told = answer(summarise(replace(results, cells=cells)))
+    assert told.startswith("So far, with 1 of 4 cells complete (3 missing), on strokes (")
+    assert told.endswith("no two methods can be compared yet.")
+    cells = (results.cells[0], results.cells[1], results.cells[2], replace(results.cells[3], state="failed"))
+    assert "in 1 of 1 comparable setting;" in answer(summarise(replace(results, cells=cells)))
+
+
+def test_the_result_comes_first_then_its_plot_and_all_is_linked(page):
+    contents = [link["href"][1:] for link in page.all("a") if page.all("a").index(link) < 20]
+    assert contents[:4] == ["alarms", "accuracy", "shots", "measured"]
+    headings = [attributes["id"] for tag, attributes in page.elements if tag == "h2" and "id" in attributes]
+    assert headings[:3] == ["accuracy", "shots", "measured"]
+    assert headings[-3:] == ["cells", "published", "provenance"]
+
+
+def test_silent_alarms_take_a_line(small, page):
+    assert "Alarms: none rang of below chance," in Page(report_html(small)).text
+    assert "Alarms: none" not in page.text
+
+
+def test_what_there_is_nothing_of_has_no_plot_and_no_section(small):
+    bare = replace(small, trainings=(), curves=())
+    assert [name for name in documents(bare) if name.endswith("svg")] == ["plots/accuracy.svg", "plots/heatmap.svg"]
+    assert 'id="cost"' not in report_html(bare)
+    cells = tuple(replace(cell, state="missing", episodes=()) for cell in bare.cells)
+    assert not any(name.startswith("plots/") for name in documents(replace(bare, cells=cells)))
 
 
 def test_facts_hold_the_identity(make_results):
@@ -192,6 +229,6 @@ def test_facts_hold_the_identity(make_results):
 
 def test_nothing_is_called_significant_that_was_not_tested(make_results):
     """One episode a cell: a highest mean in every setting, and not a single test."""
-    told = opening(summarise(make_results(n=1)))
-    assert any("Nothing could be tested." in paragraph for paragraph in told)
-    assert not any("significantly" in paragraph for paragraph in told)
+    told = answer(summarise(make_results(n=1)))
+    assert told.endswith("; nothing could be tested.")
+    assert "significantly" not in told
