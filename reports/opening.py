@@ -14,10 +14,10 @@ def answer(table: Table) -> str:
     experiment, rows = table.experiment, [row for row in table.rows if any(cell.best for cell in row.cells)]
     seeds = counted(table.seeds, "training seed")
     tested = any(comparison.p is not None for comparison in table.comparisons)
-    scope = f"{experiment.n_novel_classes} novel classes, {seeds}, {experiment.spent}"
-    place = f"{_so_far(table)}n {experiment.dataset} ({scope})"
+    scope = f"with {experiment.n_novel_classes} novel classes, {seeds} and {experiment.spent}"
+    place = f"{_so_far(table)}n {experiment.dataset}, {scope}"
     if not rows:
-        return f"{place} no two methods can be compared yet."
+        return f"{place}, no two methods can be compared yet."
     wins = Counter(cell.variant for row in rows for cell in row.cells if cell.best).most_common()
     told = [f"{variant} in {count}" for variant, count in wins]
     kind = "setting" if len(rows) == len(table.rows) else "comparable setting"

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from fewshot_bench.reports.canvas import NARROW, WIDE, styled
+from fewshot_bench.reports.canvas import NARROW, VALUE, WIDE, styled
 from fewshot_bench.reports.palette import BACKGROUND, FAINT, TEXT, Style, readable_on, styles
 from fewshot_bench.tables.summary import Cell, Row, Table
-from fewshot_bench.tables.wording import setting_name
+from fewshot_bench.tables.wording import accuracy, cell_name, setting_name
 
 FEWEST_FOR_A_BAND = 5  # episodes: an interval over fewer says little
 _MARKS = {"failed": "✗", "missing": "—", "partial": "—"}
@@ -32,7 +32,7 @@ def accuracy_against_shots(table: Table, narrow: bool = False) -> Figure:
             _accuracy_panel(axes, sorted(rows, key=lambda row: row.n_shot), look)
             axes.set_title(f"{way}-way")
             axes.set_xlabel("shots (images a class)")
-            axes.set_ylim(0, 100)
+            axes.set_ylim(0, min(100, axes.get_ylim()[1]))
             if place % columns == 0:
                 axes.set_ylabel("accuracy (%)")
         figure.legend(
@@ -103,7 +103,8 @@ def _accuracy_line(axes: Axes, points: list[tuple[int, Cell]], style: Style) -> 
     axes.vlines(shots, low, high, color=style.colour, alpha=0.5, linewidth=1.4)  # a single point has no band
     for shot, mean, (_, cell) in zip(shots, means, points, strict=True):
         fill = style.colour if cell.state == "done" else axes.get_facecolor()
-        axes.plot([shot], [mean], style.marker, color=style.colour, markerfacecolor=fill, markersize=5.5)
+        value = f"{VALUE}{cell_name(cell.variant, cell.n_way, cell.n_shot)}: {accuracy(cell.mean, cell.half_width)} %"
+        axes.plot([shot], [mean], style.marker, color=style.colour, markerfacecolor=fill, markersize=5.5, gid=value)
 
 
 def legend(look: dict[str, Style]) -> list[Line2D]:

@@ -1,9 +1,11 @@
 """Results -> one self-contained HTML file, the table in LaTeX and Markdown, and the plots."""
 
 import base64
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from itertools import groupby
 
 from markupsafe import Markup
@@ -11,9 +13,9 @@ from matplotlib.figure import Figure
 
 from fewshot_bench.reports.canvas import to_png, to_svg
 from fewshot_bench.reports.contact_sheet import MEANING, ClassSample
+from fewshot_bench.reports.inline_svg import colours, inline
 from fewshot_bench.reports.opening import answer, facts, measured
 from fewshot_bench.reports.over_training_plot import accuracy_over_training
-from fewshot_bench.reports.palette import darkened
 from fewshot_bench.reports.plots import FEWEST_FOR_A_BAND, accuracy_against_shots, heat_map
 from fewshot_bench.reports.ranks_plot import critical_differences
 from fewshot_bench.reports.training_plots import training_cost, training_curves
@@ -29,6 +31,7 @@ from fewshot_bench.tables.render import render, render_cells, render_published
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.summary import Table, summarise
 
+SCRIPT = (files("fewshot_bench.reports") / "templates" / "report.js").read_text(encoding="utf-8")
 Draw = Callable[[Results, Table, bool], Figure]  # the last: for a phone
 
 PLOTS: dict[str, tuple[str, Draw]] = {
@@ -76,19 +79,14 @@ class Plot:
     narrow_svg: bytes
 
     @property
-    def uri(self) -> str:
-        """The plot as a link that holds it."""
-        return _data_uri(self.svg)
+    def wide(self) -> Markup:
+        """For a page on paper or on a screen."""
+        return inline(self.svg, f"{self.name}-wide")
 
     @property
-    def sources(self) -> tuple[tuple[str, str], ...]:
-        """Screens and the view for each: the first that matches is shown; on paper and else, `uri`."""
-        phone, dark = "(max-width: 600px)", "(prefers-color-scheme: dark)"
-        return (
-            (f"screen and {phone} and {dark}", _data_uri(darkened(self.narrow_svg))),
-            (f"screen and {phone}", _data_uri(self.narrow_svg)),
-            (f"screen and {dark}", _data_uri(darkened(self.svg))),
-        )
+    def narrow(self) -> Markup:
+        """For a page on a phone."""
+        return inline(self.narrow_svg, f"{self.name}-narrow")
 
 
 def documents(
@@ -123,7 +121,9 @@ def report_html(
 def page(results: Results, published: Sequence[PublishedTable] | None = None) -> str:
     """The report without its pictures: what `bench verify` holds one against."""
     table = summarise(results)
-    drawn = [Plot(name, caption, Figure(), b"", b"") for name, (caption, _) in _shown(results, table).items()]
+    drawn = [
+        Plot(name, caption, Figure(), b"<svg/>", b"<svg/>") for name, (caption, _) in _shown(results, table).items()
+    ]
     return _document(results, table, drawn, _papers(published), ())
 
 
@@ -171,6 +171,9 @@ def _document(
         claims_html=Markup(claims),
         cells_html=Markup(render_cells(table)),
         facts=facts(table),
+        colours=colours,
+        script=Markup(SCRIPT),
+        script_sha256=base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
     )
 
 
@@ -204,7 +207,3 @@ def _plots(results: Results, table: Table) -> list[Plot]:
         figure.set_layout_engine("none")  # it stays as it was settled for the SVG
         drawn.append(Plot(name, caption, figure, svg, to_svg(draw(results, table, True))))
     return drawn
-
-
-def _data_uri(svg: bytes) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()

@@ -5,6 +5,7 @@ import math
 import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from collections import Counter
 from dataclasses import replace
 
@@ -14,14 +15,16 @@ import pytest
 from PIL import Image
 
 from fewshot_bench.reports.canvas import to_png, to_svg
+from fewshot_bench.reports.inline_svg import colours, inline
 from fewshot_bench.reports.over_training_plot import accuracy_over_training
-from fewshot_bench.reports.palette import BACKGROUND, DARK, TEXT, darkened, luminance, readable_on, styles
+from fewshot_bench.reports.palette import BACKGROUND, DARK, TEXT, luminance, readable_on, styles
 from fewshot_bench.reports.plots import accuracy_against_shots, heat_map
 from fewshot_bench.reports.ranks_plot import critical_differences
 from fewshot_bench.reports.training_plots import training_cost, training_curves
 from fewshot_bench.tables.ranks import rank
 from fewshot_bench.tables.scores import BudgetScore, CurvePoint
 from fewshot_bench.tables.summary import summarise
+from fewshot_bench.tables.wording import accuracy
 
 BUILT_IN = ("transfer", "protonet", "maml", "fomaml", "reptile", "maml-mtl", "reptile-mtl")
 MANY = (*BUILT_IN, *(f"variant-{i}" for i in range(8)))
@@ -211,15 +214,42 @@ def test_colours_stand_out_and_no_two_variants_look_alike(shown):
 
 
 @pytest.mark.parametrize("narrow", [False, True])
-def test_a_dark_page_changes_the_colours_of_page_and_variants_and_nothing_else(marked, narrow):
+def test_a_page_turns_the_colours_of_page_and_variants_and_nothing_else(marked, narrow):
+    """In the page each of them is a variable, which a dark page sets otherwise."""
     for figure in draw_all(marked, narrow):
         light = to_svg(figure)
-        dark = darkened(light)
-        assert COLOUR.sub(b"", dark) == COLOUR.sub(b"", light)
-        exchanged = Counter(DARK.get(colour, colour) for colour in map(bytes.decode, COLOUR.findall(light)))
-        assert Counter(map(bytes.decode, COLOUR.findall(dark))) == exchanged
-        assert exchanged[DARK[BACKGROUND]] > 0
-        assert exchanged[BACKGROUND] == 0
+        found = Counter(colour for colour in map(bytes.decode, COLOUR.findall(light)))
+        here = inline(light, "x")
+        assert Counter(re.findall(r"#[0-9a-f]{6}\b", here)) == {c: n for c, n in found.items() if c not in DARK}
+        assert Counter(re.findall(r"var\(--x([0-9a-f]{6})\)", here)) == {
+            c[1:]: n for c, n in found.items() if c in DARK
+        }
+        assert found[BACKGROUND] > 0
+    assert f"--x{BACKGROUND[1:]}: {DARK[BACKGROUND]};" in colours(dark=True)
+    assert f"--x{BACKGROUND[1:]}: {BACKGROUND};" in colours(dark=False)
+
+
+def test_a_picture_in_a_page_is_complete_and_keeps_its_names_to_itself(make_results):
+    results = make_results(('x" onload="y', "<b>--></b>"), ((5, 1), (5, 5)))
+    for number, figure in enumerate(draw_all(results)):
+        shown = inline(to_svg(figure), f"plot-{number}")
+        tree = ET.fromstring(shown)  # whole, though a page needs no name spaces
+        ids = [element.get("id") for element in tree.iter() if element.get("id")]
+        assert ids
+        assert [name for name in ids if not name.startswith(f"plot-{number}-")] == []
+        links = re.findall(r"href=\"#([^\"]*)|url\(#([^)]*)\)", shown)
+        assert {a or b for a, b in links} <= set(ids)
+        assert not any(name.startswith("on") for element in tree.iter() for name in element.attrib)
+        assert len(shown) < len(to_svg(figure))
+
+
+def test_points_tell_their_values(make_results):
+    results = make_results(("maml",), ((5, 1), (5, 5)))
+    told = re.findall(
+        r'<g class="value"><title>([^<]*)</title>', to_svg(accuracy_against_shots(summarise(results))).decode()
+    )
+    cells = summarise(results).cells
+    assert told == [f"maml 5-way {c.n_shot}-shot: {accuracy(c.mean, c.half_width)} %" for c in cells]
 
 
 def test_cells_of_the_heat_map_are_the_same_on_a_dark_page():
