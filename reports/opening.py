@@ -1,11 +1,14 @@
 """What the report says in words: the answer, what was measured, and the list of facts."""
 
+import shlex
 from collections import Counter
 
 from fewshot_bench.tables.pairs import compared
 from fewshot_bench.tables.summary import Row, Table
 from fewshot_bench.tables.wording import counted, span
 
+NARROWING = ("--method", "--way", "--shot", "--seed", "-k")  # options of `bench run`, each with its value
+NARROWING_TO_ONE = ("--method", "METHOD", "--way", "WAY", "--shot", "SHOT", "--seed", "SEED")
 NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 
@@ -63,6 +66,20 @@ def facts(table: Table) -> tuple[tuple[str, str], ...]:
         "seeds": ", ".join(map(str, table.seeds)),
     }
     return tuple((known | experiment.facts).items())
+
+
+def for_one_number(command: str) -> str:
+    """The command that makes one number of what a `bench run` makes; empty for another command."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # an open quotation mark
+        words = []
+    if words[:2] != ["bench", "run"]:
+        return ""
+    kept = words[:2]
+    for option, value in zip(words[2::2], words[3::2], strict=False):
+        kept += [] if option in NARROWING else [option, value]
+    return shlex.join([*kept, *NARROWING_TO_ONE])
 
 
 def _measured(table: Table) -> str:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from fewshot_bench.reports.canvas import to_png, to_svg
 from fewshot_bench.reports.contact_sheet import MEANING, ClassSample
 from fewshot_bench.reports.inline_svg import colours, inline
-from fewshot_bench.reports.opening import answer, facts, measured
+from fewshot_bench.reports.opening import answer, facts, for_one_number, measured
 from fewshot_bench.reports.over_training_plot import accuracy_over_training
 from fewshot_bench.reports.plots import FEWEST_FOR_A_BAND, accuracy_against_shots, heat_map
 from fewshot_bench.reports.ranks_plot import critical_differences
@@ -171,6 +171,7 @@ def _document(
         claims_html=Markup(claims),
         cells_html=Markup(render_cells(table)),
         facts=facts(table),
+        one_number=for_one_number(results.experiment.command),
         colours=colours,
         script=Markup(SCRIPT),
         script_sha256=base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),

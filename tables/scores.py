@@ -137,7 +137,6 @@ class Experiment:
     norms: dict[str, str]  # variant -> norm mode
     n_query: int  # queries per class
     command: str  # repeats the run
-    cell_command: str = ""  # repeats one number, with METHOD, WAY, SHOT and SEED for its own
     rule: str = "the published rule"  # how methods are fitted at test, in words
     augmentation: str = ""  # of training images; empty where there is none
     pretraining: str = ""  # what is to be said where networks start from a file of weights: a sentence

@@ -1,7 +1,7 @@
 """Words that choose -> cells, resolved against configuration and data."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,8 +53,8 @@ class Chosen:
         budget = f"{r.budget}+{r.rules.name}" if r.rules else r.budget
         return " ".join([self.data, r.split, r.protocol, budget, cell.name])
 
-    def command(self, place: Sequence[object] | None = None) -> str:
-        """The command that repeats this selection, or one cell of it: variant, way, shot and seed."""
+    def command(self, cell: Cell | None = None) -> str:
+        """The command that repeats this selection, or one cell of it."""
         if self.instead:
             return self.instead
         r = self.request
@@ -69,8 +69,8 @@ class Chosen:
             "--shot": (r.shots, grid.shots),
             "--seed": (r.seeds, grid.seeds),
         }
-        if place:
-            words += [str(word) for pair in zip(narrowed, place, strict=True) for word in pair]
+        if cell:
+            words += [str(word) for pair in zip(narrowed, cell.place, strict=True) for word in pair]
         else:
             for option, (now, whole) in narrowed.items():
                 words += [option, ",".join(map(str, now))] if now != whole else []

@@ -248,7 +248,6 @@ def _experiment(chosen: Chosen, reader: Reader) -> Experiment:
         norms={c.variant: c.training.settings.norm for c in cells if hasattr(c.training.settings, "norm")},
         n_query=request.config.episodes.n_query,
         command=chosen.command(),
-        cell_command=chosen.command(("METHOD", "WAY", "SHOT", "SEED")),
         rule=rule_of(chosen),
         augmentation=str(request.config.augmentation),
         pretraining=seen_in_pretraining(request.config.model, chosen.novel, novel),

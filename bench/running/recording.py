@@ -174,4 +174,4 @@ class _Recorder:
 
     def _names(self, planned: PlannedCell) -> tuple[str, str]:
         """Label and command of a cell."""
-        return self._chosen.label(planned.cell), self._chosen.command(planned.cell.place)
+        return self._chosen.label(planned.cell), self._chosen.command(planned.cell)

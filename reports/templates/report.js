@@ -114,9 +114,9 @@
     });
     const seeds = [...row.lastElementChild.textContent.matchAll(/(\d+): /g)].map((found) => found[1]).join(",");
     const words = { METHOD: quoted(facts.variant), WAY: facts.n_way, SHOT: facts.n_shot, SEED: seeds };
-    const repeat = document.getElementById("one-number").textContent;
+    const repeat = document.getElementById("one-number")?.textContent ?? "";
     const commands = facts.keys.slice(0, 1).flatMap((key) => [`bench show ${key}`, `bench replay ${key}`]);
-    commands.push(repeat.replace(/METHOD|WAY|SHOT|SEED/g, (word) => words[word]));
+    commands.push(repeat.replace(/(?<=--(?:method|way|shot|seed) )[A-Z]+/g, (word) => words[word]));
     const marks = cell.querySelector("sup")?.textContent ?? "";
     const notes = [...cell.closest("section").querySelectorAll(".notes li")].filter((note) => {
       const mark = note.querySelector("b")?.textContent;

@@ -22,7 +22,7 @@ def read_html(text: str) -> Document:
     return Document("html", with_facts(reader.tables), reader.passages, "<html" in text)
 
 
-UNSEEN = ("script", "style", "title", "svg")  # pictures are not read
+UNSEEN = ("script", "style", "title", "svg", "nav")  # pictures and the bar of contents are not read
 
 
 class _HtmlReader(HTMLParser):

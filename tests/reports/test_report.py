@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from fewshot_bench.reports.opening import answer, facts, measured
+from fewshot_bench.reports.opening import answer, facts, for_one_number, measured
 from fewshot_bench.reports.report import documents, report_html
 from fewshot_bench.tables.scores import BudgetScore
 from fewshot_bench.tables.summary import summarise
@@ -222,6 +222,13 @@ def test_what_there_is_nothing_of_has_no_plot_and_no_section(small):
     assert 'id="cost"' not in report_html(bare)
     cells = tuple(replace(cell, state="missing", episodes=()) for cell in bare.cells)
     assert not any(name.startswith("plots/") for name in documents(replace(bare, cells=cells)))
+
+
+def test_the_command_of_one_number_keeps_all_but_what_narrows():
+    whole = "bench run --grid full --data 'my photos' --way 5,20 --seed 0,1 -k 'maml or protonet' --episodes 40"
+    one = "--method METHOD --way WAY --shot SHOT --seed SEED"
+    assert for_one_number(whole) == f"bench run --grid full --data 'my photos' --episodes 40 {one}"
+    assert for_one_number("bench tune --budget quick") == ""
 
 
 def test_facts_hold_the_identity(make_results):

@@ -34,7 +34,6 @@ def experiment(**changes):
         norms={name: "running" if name == "protonet" else "support" for name in VARIANTS},
         n_query=15,
         command="bench run --grid full",
-        cell_command="bench run --grid full --method METHOD --way WAY --shot SHOT --seed SEED",
         facts={"commit": "499b31c (clean)", "torch": "2.10.0", "device": "cpu, 2 threads"},
     )
     return replace(made, **changes)

@@ -132,7 +132,7 @@ class _Driver:
 
     def _words(self, planned: PlannedCell, *narrowed: str) -> tuple[str, ...]:
         """The command of one unit, without its program."""
-        words = [*shlex.split(self._chosen.command(planned.cell.place))[1:], *narrowed, "--engine", HERE]
+        words = [*shlex.split(self._chosen.command(planned.cell))[1:], *narrowed, "--engine", HERE]
         means = self._means
         given = {"--device": means.device, "--threads": means.threads, "--timeout": means.timeout_seconds, "--jobs": 1}
         words += [str(word) for option, value in given.items() if value is not None for word in (option, value)]
