@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
 import matplotlib
@@ -15,7 +16,24 @@ from fewshot_bench.tables.summary import Cell, Row, Table
 from fewshot_bench.tables.wording import accuracy, cell_name, setting_name
 
 FEWEST_FOR_A_BAND = 5  # episodes: an interval over fewer says little
+MOST_VARIANTS = 16
 _MARKS = {"failed": "✗", "missing": "—", "partial": "—"}
+
+
+def leading(table: Table) -> Table:
+    """The table of no more variants than a plot can tell apart: those with the highest mean over the settings.
+
+    Accuracies count as shares of the way from chance to perfect.
+    """
+    if len(table.variants) <= MOST_VARIANTS:
+        return table
+    totals = dict.fromkeys(table.variants, 0.0)
+    for row in table.rows:
+        for cell in row.cells:
+            totals[cell.variant] += _above_chance(row, cell) or 0.0
+    kept = set(sorted(totals, key=lambda variant: -totals[variant])[:MOST_VARIANTS])
+    rows = tuple(replace(row, cells=tuple(cell for cell in row.cells if cell.variant in kept)) for row in table.rows)
+    return replace(table, variants=tuple(name for name in table.variants if name in kept), rows=rows)
 
 
 def accuracy_against_shots(table: Table, narrow: bool = False) -> Figure:

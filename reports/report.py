@@ -4,7 +4,7 @@ import base64
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import groupby
 
@@ -16,9 +16,9 @@ from fewshot_bench.reports.contact_sheet import MEANING, ClassSample
 from fewshot_bench.reports.inline_svg import colours, inline
 from fewshot_bench.reports.opening import answer, facts, for_one_number, measured
 from fewshot_bench.reports.over_training_plot import accuracy_over_training
-from fewshot_bench.reports.plots import FEWEST_FOR_A_BAND, accuracy_against_shots, heat_map
+from fewshot_bench.reports.plots import FEWEST_FOR_A_BAND, MOST_VARIANTS, accuracy_against_shots, heat_map, leading
 from fewshot_bench.reports.ranks_plot import critical_differences
-from fewshot_bench.reports.training_plots import training_cost, training_curves
+from fewshot_bench.reports.training_plots import MOST_CURVES, training_cost, training_curves
 from fewshot_bench.tables.alarms.checks import checks
 from fewshot_bench.tables.claims.file import SHIPPED, parse_claims, shipped_claims
 from fewshot_bench.tables.claims.render import render_claims
@@ -58,11 +58,13 @@ PLOTS: dict[str, tuple[str, Draw]] = {
         lambda results, _, narrow: accuracy_over_training(results, narrow),
     ),
     "curves": (
-        "Training loss over iterations. Methods minimise different losses: compare shapes, not heights.",
+        "Training loss over iterations. Methods minimise different losses: compare shapes, not heights. Of a method "
+        f"with more than {MOST_CURVES} trainings the first are shown.",
         lambda results, _, narrow: training_curves(results, narrow),
     ),
     "cost": (
-        "Minutes and peak memory of each training, as measured on the device named in the table below.",
+        "Minutes and peak memory of a training, the mean of its seeds, as measured on the devices named in the table "
+        "below.",
         lambda results, _, narrow: training_cost(results, narrow),
     ),
 }
@@ -164,6 +166,8 @@ def _document(
         table_html=Markup(render(table, "html")),  # escaped by its own template
         published_html=Markup(render_published(papers) if papers else ""),
         plots=plots,
+        most_variants=MOST_VARIANTS,
+        n_variants=len(table.variants),
         sections=[(place, title) for place, (title, there) in sections.items() if there],
         crossings=crossings(results.by_budget),
         samples={MEANING[kind]: list(some) for kind, some in groupby(samples, key=lambda sample: sample.kind)},
@@ -192,7 +196,7 @@ def _shown(results: Results, table: Table) -> dict[str, tuple[str, Draw]]:
     full = {
         "accuracy": has_numbers,
         "heatmap": has_numbers and len(table.cells) > 1,
-        "ranks": rank(table) is not None,
+        "ranks": len(table.variants) <= MOST_VARIANTS and rank(table) is not None,  # not of those that did best
         "budgets": len({score.budget for score in results.by_budget if score.images_seen}) > 1,
         "curves": any(math.isfinite(point.loss) for point in results.curves),
         "cost": any(training.seconds or training.peak_memory_bytes for training in results.trainings),
@@ -200,8 +204,21 @@ def _shown(results: Results, table: Table) -> dict[str, tuple[str, Draw]]:
     return {name: plot for name, plot in PLOTS.items() if full[name]}
 
 
+def _narrowed(results: Results, variants: Sequence[str]) -> Results:
+    """What plots of training show of some variants."""
+    return replace(
+        results,
+        variants=tuple(variants),
+        trainings=tuple(t for t in results.trainings if set(t.variants) & set(variants)),
+        curves=tuple(point for point in results.curves if point.variant in variants),
+        by_budget=tuple(score for score in results.by_budget if score.variant in variants),
+    )
+
+
 def _plots(results: Results, table: Table) -> list[Plot]:
-    drawn = []
+    drawn, table = [], leading(table)
+    if len(table.variants) < len(results.variants):
+        results = _narrowed(results, table.variants)
     for name, (caption, draw) in _shown(results, table).items():
         figure = draw(results, table, False)
         svg = to_svg(figure)
