@@ -18,7 +18,7 @@ from fewshot_bench.reports.canvas import to_png, to_svg
 from fewshot_bench.reports.inline_svg import colours, inline
 from fewshot_bench.reports.over_training_plot import accuracy_over_training
 from fewshot_bench.reports.palette import BACKGROUND, DARK, TEXT, luminance, readable_on, styles
-from fewshot_bench.reports.plots import accuracy_against_shots, heat_map
+from fewshot_bench.reports.plots import MOST_VARIANTS, accuracy_against_shots, heat_map, leading
 from fewshot_bench.reports.ranks_plot import critical_differences
 from fewshot_bench.reports.training_plots import training_cost, training_curves
 from fewshot_bench.tables.ranks import rank
@@ -241,6 +241,24 @@ def test_a_picture_in_a_page_is_complete_and_keeps_its_names_to_itself(make_resu
         assert {a or b for a, b in links} <= set(ids)
         assert not any(name.startswith("on") for element in tree.iter() for name in element.attrib)
         assert len(shown) < len(to_svg(figure))
+
+
+def test_of_many_variants_those_with_the_highest_means_are_shown(make_results):
+    names = tuple(f"variant-{i}" for i in range(MOST_VARIANTS + 4))
+    table = summarise(make_results(names, ((5, 1), (5, 5))))
+    shown = leading(table)
+    assert [len(row.cells) for row in shown.rows] == [MOST_VARIANTS] * 2
+    means = {cell.variant: cell.mean for cell in table.rows[0].cells}
+    assert min(means[name] for name in shown.variants) >= max(means[name] for name in set(names) - set(shown.variants))
+    assert leading(shown) is shown
+
+
+def test_the_cost_of_several_seeds_is_one_bar(make_results):
+    results = make_results(("maml", "protonet"), ((5, 1),), seeds=(0, 1, 2))
+    failed = replace(results.trainings[0], state="failed", seconds=0.0)
+    shown = texts(training_cost(replace(results, trainings=(failed, *results.trainings[1:]))))
+    assert {"maml · 3 seeds (1 failed)", "protonet · 3 seeds"} <= shown
+    assert "0.67" in shown  # minutes, of those two that took some
 
 
 def test_points_tell_their_values(make_results):
