@@ -104,8 +104,8 @@ class ModelConfig:
     filters: int = field(metadata={"min": 1, "max": MOST_FILTERS})
     drop_block: float = field(metadata={"max": 0.9})
     numerics: Numerics
-    input_size: int = _between(0, MOST_PIXELS)
     normalisation: Normalisation  # of pixels, before a network of timm; empty: what timm names for it
+    input_size: int = _between(0, MOST_PIXELS)
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,47 @@
-"""What the report says in words: the opening paragraphs and the list of facts."""
+"""What the report says in words: the answer, what was measured, and the list of facts."""
 
+import shlex
 from collections import Counter
 
 from fewshot_bench.tables.pairs import compared
 from fewshot_bench.tables.summary import Row, Table
 from fewshot_bench.tables.wording import counted, span
 
+NARROWING = ("--method", "--way", "--shot", "--seed", "-k")  # options of `bench run`, each with its value
+NARROWING_TO_ONE = ("--method", "METHOD", "--way", "WAY", "--shot", "SHOT", "--seed", "SEED")
 NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 
-def opening(table: Table) -> tuple[str, ...]:
-    """Plain paragraphs: what was measured, on what, what came out, and what is not there."""
+def answer(table: Table) -> str:
+    """One sentence: on what, after which training, and by which tests, who has the highest mean accuracy how often."""
+    experiment, rows = table.experiment, [row for row in table.rows if any(cell.best for cell in row.cells)]
+    seeds = counted(table.seeds, "training seed")
+    tested = any(comparison.p is not None for comparison in table.comparisons)
+    scope = f"with {experiment.n_novel_classes} novel classes, {seeds} and {experiment.spent}"
+    place = f"{_so_far(table)}n {experiment.dataset}, {scope}"
+    if not rows:
+        return f"{place}, no two methods can be compared yet."
+    wins = Counter(cell.variant for row in rows for cell in row.cells if cell.best).most_common()
+    told = [f"{variant} in {count}" for variant, count in wins]
+    kind = "setting" if len(rows) == len(table.rows) else "comparable setting"
+    told[0] = f"{wins[0][0]} has the highest mean accuracy in {wins[0][1]} of {counted(rows, kind)}"
+    outcome = f"{place}, {_listed(told)}"
+    if not tested:
+        return f"{outcome}; nothing could be tested."
+    clear = sum(_stands_apart(row, table) for row in rows)
+    return (
+        f"{outcome}; in {_number(clear) if clear else 'none'} of them the highest is significantly above all others "
+        f"(paired tests on the same tasks, corrected for all pairs of a setting, 5\u00a0%; "
+        f"{compared(table.comparisons)})."
+    )
+
+
+def measured(table: Table) -> tuple[str, ...]:
+    """Plain paragraphs: what was measured and how, and what limits what may be said of it."""
     experiment = table.experiment
-    paragraphs = (_measured(table), experiment.dataset_note, experiment.pretraining, _outcome(table), _gaps(table))
+    paragraphs = [_measured(table), experiment.pretraining]
+    if share := experiment.published_share:
+        paragraphs.append(f"The models had {share} of their published updates: with more, others may be the highest.")
     return tuple(paragraph for paragraph in paragraphs if paragraph)
 
 
@@ -39,6 +68,20 @@ def facts(table: Table) -> tuple[tuple[str, str], ...]:
     return tuple((known | experiment.facts).items())
 
 
+def for_one_number(command: str) -> str:
+    """The command that makes one number of what a `bench run` makes; empty for another command."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # an open quotation mark
+        words = []
+    if words[:2] != ["bench", "run"]:
+        return ""
+    kept = words[:2]
+    for option, value in zip(words[2::2], words[3::2], strict=False):
+        kept += [] if option in NARROWING else [option, value]
+    return shlex.join([*kept, *NARROWING_TO_ONE])
+
+
 def _measured(table: Table) -> str:
     experiment = table.experiment
     ways = _listed([str(way) for way in table.ways])
@@ -58,26 +101,6 @@ def _measured(table: Table) -> str:
     )
 
 
-def _outcome(table: Table) -> str:
-    """Who has the highest mean how often, and where it stands apart from all others."""
-    rows = [row for row in table.rows if any(cell.best for cell in row.cells)]
-    if not rows:
-        return ""
-    wins = Counter(cell.variant for row in rows for cell in row.cells if cell.best)
-    told = [f"{variant} in {count}" for variant, count in wins.most_common()]
-    told_of = f"Highest mean accuracy, of {counted(rows, 'setting')}: {_listed(told)}."
-    if share := table.experiment.published_share:
-        told_of += f" The models had {share} of their published updates: with more, others may be the highest."
-    if not any(comparison.p is not None for comparison in table.comparisons):
-        return f"{told_of} Nothing could be tested."
-    clear = sum(_stands_apart(row, table) for row in rows)
-    return (
-        f"{told_of} In {_number(clear) if clear else 'none'} of them the highest is significantly above all others "
-        f"(paired tests on the same tasks, corrected for all pairs of a setting, 5\u00a0%; "
-        f"{compared(table.comparisons)})."
-    )
-
-
 def _stands_apart(row: Row, table: Table) -> bool:
     """Whether one cell is best and every other was tested against it and is significantly worse."""
     best = {cell.variant for cell in row.cells if cell.best}
@@ -89,10 +112,12 @@ def _stands_apart(row: Row, table: Table) -> bool:
     return len(best) == 1 and losers >= set(table.variants) - best
 
 
-def _gaps(table: Table) -> str:
+def _so_far(table: Table) -> str:
+    """How the sentence begins: with what is not there, where the grid is not complete."""
     states = Counter(cell.state for cell in table.cells)
     absent = [f"{states[state]} {state}" for state in ("partial", "failed", "missing") if states[state]]
-    return f"Not complete: of {len(table.cells)} cells, {_listed(absent)}." if absent else ""
+    n_cells = len(table.cells)
+    return f"So far, with {states['done']} of {n_cells} cells complete ({', '.join(absent)}), o" if absent else "O"
 
 
 def _listed(parts: list[str]) -> str:

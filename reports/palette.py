@@ -1,11 +1,10 @@
 """Colours and markers: the same for a variant in every plot, told apart by colour-blind readers and in print.
 
 The hues are Okabe and Ito's, darkened on white and lightened on black until each stands out at 3:1 or more;
-markers repeat the distinction without colour. A figure is drawn once, in the colours of a light page, and `darkened`
-exchanges them for those of a dark one.
+markers repeat the distinction without colour. A figure is drawn once, in the colours of a light page, for which a dark
+one has others (`inline_svg`).
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,12 +47,6 @@ def _style(place: int) -> Style:
     )
 
 
-def darkened(svg: bytes) -> bytes:
-    """The same picture for a dark page."""
-    light = "|".join(DARK).encode()
-    return re.sub(rb"(?:%s)\b" % light, lambda found: DARK[found[0].decode()].encode(), svg)
-
-
 def luminance(red: float, green: float, blue: float) -> float:
     """Relative luminance, 0 black to 1 white, of sRGB channels in [0, 1] (WCAG 2)."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (red, green, blue)]
@@ -62,4 +55,4 @@ def luminance(red: float, green: float, blue: float) -> float:
 
 def readable_on(red: float, green: float, blue: float) -> str:
     """Black or white, whichever contrasts more with the given colour, on a light page and on a dark one."""
-    return "#000000" if luminance(red, green, blue) > 0.179 else "#fefefe"  # not the page's white: see `darkened`
+    return "#000000" if luminance(red, green, blue) > 0.179 else "#fefefe"  # not the page's white: see DARK

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
 import matplotlib
@@ -9,31 +10,49 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from fewshot_bench.reports.canvas import NARROW, WIDE, styled
+from fewshot_bench.reports.canvas import NARROW, VALUE, WIDE, styled
 from fewshot_bench.reports.palette import BACKGROUND, FAINT, TEXT, Style, readable_on, styles
 from fewshot_bench.tables.summary import Cell, Row, Table
-from fewshot_bench.tables.wording import setting_name
+from fewshot_bench.tables.wording import accuracy, cell_name, setting_name
 
+FEWEST_FOR_A_BAND = 5  # episodes: an interval over fewer says little
+MOST_VARIANTS = 16
 _MARKS = {"failed": "✗", "missing": "—", "partial": "—"}
+
+
+def leading(table: Table) -> Table:
+    """The table of no more variants than a plot can tell apart: those with the highest mean over the settings.
+
+    Accuracies count as shares of the way from chance to perfect.
+    """
+    if len(table.variants) <= MOST_VARIANTS:
+        return table
+    totals = dict.fromkeys(table.variants, 0.0)
+    for row in table.rows:
+        for cell in row.cells:
+            totals[cell.variant] += _above_chance(row, cell) or 0.0
+    kept = set(sorted(totals, key=lambda variant: -totals[variant])[:MOST_VARIANTS])
+    rows = tuple(replace(row, cells=tuple(cell for cell in row.cells if cell.variant in kept)) for row in table.rows)
+    return replace(table, variants=tuple(name for name in table.variants if name in kept), rows=rows)
 
 
 def accuracy_against_shots(table: Table, narrow: bool = False) -> Figure:
     """Accuracy in percent over the shots, one panel a way; bands are the 95 % intervals of the table."""
     look = styles(table.variants)
     panels = [(way, list(rows)) for way, rows in groupby(table.rows, key=lambda row: row.n_way)]
+    columns = 1 if narrow else min(len(panels), 3)
+    lines = math.ceil(len(panels) / columns)
     with styled():
-        size = (NARROW, 2.9 * len(panels) + 1.2) if narrow else (max(5.0, WIDE * len(panels) / 3), 4.6)
+        size = (NARROW, 2.9 * lines + 1.2) if narrow else (WIDE, 3.6 * lines + 1)
         figure = Figure(figsize=size, layout="constrained")
-        shape = (len(panels), 1) if narrow else (1, len(panels))
-        grid = figure.subplots(*shape, sharey=True, squeeze=False).flat
-        for axes, (way, rows) in zip(grid, panels, strict=True):
+        for place, (way, rows) in enumerate(panels):
+            axes = figure.add_subplot(lines, columns, place + 1)
             _accuracy_panel(axes, sorted(rows, key=lambda row: row.n_shot), look)
             axes.set_title(f"{way}-way")
             axes.set_xlabel("shots (images a class)")
-            axes.set_ylabel("accuracy (%)")
-            axes.set_ylim(0, 100)
-            if not narrow:
-                axes.label_outer()
+            axes.set_ylim(0, min(100, axes.get_ylim()[1]))
+            if place % columns == 0:
+                axes.set_ylabel("accuracy (%)")
         figure.legend(
             handles=legend(look), labels=[*look, "chance"], loc="outside lower center", ncols=2 if narrow else 4
         )
@@ -44,9 +63,7 @@ def heat_map(table: Table, narrow: bool = False) -> Figure:
     """Accuracy in percent of every variant in every setting, coloured from chance to perfect."""
     columns, rows = len(table.variants), len(table.rows)
     with styled():
-        width = (
-            max(NARROW, 1.2 + 0.46 * columns) if narrow else max(5.0, min(WIDE, 2.5 + columns), 1.6 + 0.62 * columns)
-        )
+        width = max(NARROW, 1.2 + 0.46 * columns) if narrow else max(WIDE, 1.6 + 0.62 * columns)
         figure = Figure(figsize=(width, 1.9 + 0.36 * rows), layout="constrained")
         axes = figure.subplots()
         shown = [[_above_chance(row, cell) for cell in row.cells] for row in table.rows]
@@ -96,14 +113,18 @@ def _accuracy_panel(axes: Axes, rows: Sequence[Row], look: dict[str, Style]) -> 
 def _accuracy_line(axes: Axes, points: list[tuple[int, Cell]], style: Style) -> None:
     shots = [shot for shot, _ in points]
     means = [100 * (cell.mean or 0.0) for _, cell in points]
-    ends = [cell.ends or (cell.mean or 0.0,) * 2 for _, cell in points]
+    ends = [
+        cell.ends if cell.n_episodes >= FEWEST_FOR_A_BAND and cell.ends else (cell.mean or 0.0,) * 2
+        for _, cell in points
+    ]
     low, high = ([100 * pair[i] for pair in ends] for i in (0, 1))
     axes.plot(shots, means, color=style.colour, linestyle="-." if style.dashed else "-", linewidth=1.4)
     axes.fill_between(shots, low, high, color=style.colour, alpha=0.18, linewidth=0)
     axes.vlines(shots, low, high, color=style.colour, alpha=0.5, linewidth=1.4)  # a single point has no band
     for shot, mean, (_, cell) in zip(shots, means, points, strict=True):
         fill = style.colour if cell.state == "done" else axes.get_facecolor()
-        axes.plot([shot], [mean], style.marker, color=style.colour, markerfacecolor=fill, markersize=5.5)
+        value = f"{VALUE}{cell_name(cell.variant, cell.n_way, cell.n_shot)}: {accuracy(cell.mean, cell.half_width)} %"
+        axes.plot([shot], [mean], style.marker, color=style.colour, markerfacecolor=fill, markersize=5.5, gid=value)
 
 
 def legend(look: dict[str, Style]) -> list[Line2D]:

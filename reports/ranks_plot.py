@@ -4,10 +4,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from fewshot_bench.reports.canvas import NARROW, WIDE, empty, styled
+from fewshot_bench.reports.canvas import NARROW, WIDE, styled
 from fewshot_bench.reports.fonts import letters_of
 from fewshot_bench.reports.palette import TEXT, Style, styles
-from fewshot_bench.tables.ranks import FEWEST_SETTINGS, FEWEST_VARIANTS, Ranking, rank
+from fewshot_bench.tables.ranks import Ranking, rank
 from fewshot_bench.tables.summary import Table
 
 LINE = 0.34  # inches between two names
@@ -18,17 +18,19 @@ ABOVE = 2.2  # lines: the critical difference, and the numbers of the ranks
 
 
 def critical_differences(table: Table, narrow: bool = False) -> Figure:
-    """Best rank at the left; a bar joins variants whose ranks lie closer than the critical difference."""
+    """Best rank at the left; a bar joins variants whose ranks lie closer than the critical difference.
+
+    Raises ValueError where there are too few settings or variants to rank.
+    """
     ranking = rank(table)
     if ranking is None:
-        told = f"Ranks need {FEWEST_SETTINGS} settings in which", f"each of {FEWEST_VARIANTS} variants or more is done."
-        return empty(("\n" if narrow else " ").join(told), narrow)
+        raise ValueError("too few settings or variants to rank")
     n = len(ranking.ranked)
     bars = BAR * (len(ranking.groups) + 1)  # lines
     depth = bars + (n + 1) // 2
     with styled():
         names = _widest([_label(i, ranking) for i in range(n)]) + EDGE
-        width = max(NARROW if narrow else WIDE * 0.8, 2 * names + APART * n)
+        width = max(NARROW if narrow else WIDE, 2 * names + APART * n)
         scale = (width - 2 * names) / (n - 0.5)  # inches a rank
         figure = Figure(figsize=(width, LINE * (depth + ABOVE)))
         axes = figure.add_axes((0, 0, 1, 1))

@@ -1,8 +1,11 @@
 """Results -> one self-contained HTML file, the table in LaTeX and Markdown, and the plots."""
 
 import base64
+import hashlib
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.resources import files
 from itertools import groupby
 
 from markupsafe import Markup
@@ -11,12 +14,12 @@ from matplotlib.figure import Figure
 from fewshot_bench.reports.aggregate_plot import over_seeds_and_settings
 from fewshot_bench.reports.canvas import to_png, to_svg
 from fewshot_bench.reports.contact_sheet import MEANING, ClassSample
-from fewshot_bench.reports.opening import facts, opening
+from fewshot_bench.reports.inline_svg import colours, inline
+from fewshot_bench.reports.opening import answer, facts, for_one_number, measured
 from fewshot_bench.reports.over_training_plot import accuracy_over_training
-from fewshot_bench.reports.palette import darkened
-from fewshot_bench.reports.plots import accuracy_against_shots, heat_map
+from fewshot_bench.reports.plots import FEWEST_FOR_A_BAND, MOST_VARIANTS, accuracy_against_shots, heat_map, leading
 from fewshot_bench.reports.ranks_plot import critical_differences
-from fewshot_bench.reports.training_plots import training_cost, training_curves
+from fewshot_bench.reports.training_plots import MOST_CURVES, training_cost, training_curves
 from fewshot_bench.tables.aggregate import aggregates
 from fewshot_bench.tables.alarms.checks import checks
 from fewshot_bench.tables.claims.file import SHIPPED, parse_claims, shipped_claims
@@ -25,19 +28,19 @@ from fewshot_bench.tables.claims.verdicts import judge
 from fewshot_bench.tables.documents import environment
 from fewshot_bench.tables.over_training import crossings
 from fewshot_bench.tables.papers import PublishedTable, load_published
-from fewshot_bench.tables.ranks import CAUTION
+from fewshot_bench.tables.ranks import CAUTION, rank
 from fewshot_bench.tables.render import render, render_cells, render_published
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.summary import Table, summarise
 
+SCRIPT = (files("fewshot_bench.reports") / "templates" / "report.js").read_text(encoding="utf-8")
 Draw = Callable[[Results, Table, bool], Figure]  # the last: for a phone
 
-BUDGETS = "budgets"  # shown where several are stored
-AGGREGATE = "aggregate"  # shown where methods have several seeds
 PLOTS: dict[str, tuple[str, Draw]] = {
     "accuracy": (
-        "Accuracy over shots, one panel a way. Bands are 95 % t-intervals over episodes; the dashed line is "
-        "chance; a hollow marker has fewer episodes than wanted; a line breaks where a cell has no number.",
+        "Accuracy over shots, one panel a way. Bands are 95 % t-intervals over episodes, where there are "
+        f"{FEWEST_FOR_A_BAND} or more; the dashed line is chance; a hollow marker has fewer episodes than wanted; a "
+        "line breaks where a cell has no number.",
         lambda _, table, narrow: accuracy_against_shots(table, narrow),
     ),
     "heatmap": (
@@ -51,7 +54,7 @@ PLOTS: dict[str, tuple[str, Draw]] = {
         f"(Nemenyi, 5 %). {CAUTION}",
         lambda _, table, narrow: critical_differences(table, narrow),
     ),
-    AGGREGATE: (
+    "aggregate": (
         "Left: each method's interquartile mean over seeds and settings, the middle half of all scores, a score being "
         "the share of the way from chance to perfect; methods with one seed are left out, and settings that not all of "
         "the others have finished. Right: the probability that the method with the highest one is "
@@ -61,17 +64,19 @@ PLOTS: dict[str, tuple[str, Draw]] = {
         "seeds too narrow (docs/statistics.md); the first was chosen from these data. No test is made of them.",
         lambda results, _, narrow: over_seeds_and_settings(results, narrow),
     ),
-    BUDGETS: (
+    "budgets": (
         "Accuracy over the images that training saw, a point a budget that is stored, with its 95 % t-interval over "
         "episodes; a hollow marker is not complete, or its tasks were fitted by another rule.",
         lambda results, _, narrow: accuracy_over_training(results, narrow),
     ),
     "curves": (
-        "Training loss over iterations. Methods minimise different losses: compare shapes, not heights.",
+        "Training loss over iterations. Methods minimise different losses: compare shapes, not heights. Of a method "
+        f"with more than {MOST_CURVES} trainings the first are shown.",
         lambda results, _, narrow: training_curves(results, narrow),
     ),
     "cost": (
-        "Minutes and peak memory of each training, as measured on the device named in the table below.",
+        "Minutes and peak memory of a training, the mean of its seeds, as measured on the devices named in the table "
+        "below.",
         lambda results, _, narrow: training_cost(results, narrow),
     ),
 }
@@ -88,19 +93,14 @@ class Plot:
     narrow_svg: bytes
 
     @property
-    def uri(self) -> str:
-        """The plot as a link that holds it."""
-        return _data_uri(self.svg)
+    def wide(self) -> Markup:
+        """For a page on paper or on a screen."""
+        return inline(self.svg, f"{self.name}-wide")
 
     @property
-    def sources(self) -> tuple[tuple[str, str], ...]:
-        """Screens and the view for each: the first that matches is shown; on paper and else, `uri`."""
-        phone, dark = "(max-width: 600px)", "(prefers-color-scheme: dark)"
-        return (
-            (f"screen and {phone} and {dark}", _data_uri(darkened(self.narrow_svg))),
-            (f"screen and {phone}", _data_uri(self.narrow_svg)),
-            (f"screen and {dark}", _data_uri(darkened(self.svg))),
-        )
+    def narrow(self) -> Markup:
+        """For a page on a phone."""
+        return inline(self.narrow_svg, f"{self.name}-narrow")
 
 
 def documents(
@@ -134,8 +134,11 @@ def report_html(
 
 def page(results: Results, published: Sequence[PublishedTable] | None = None) -> str:
     """The report without its pictures: what `bench verify` holds one against."""
-    drawn = [Plot(name, caption, Figure(), b"", b"") for name, (caption, _) in _shown(results).items()]
-    return _document(results, summarise(results), drawn, _papers(published), ())
+    table = summarise(results)
+    drawn = [
+        Plot(name, caption, Figure(), b"<svg/>", b"<svg/>") for name, (caption, _) in _shown(results, table).items()
+    ]
+    return _document(results, table, drawn, _papers(published), ())
 
 
 def _papers(published: Sequence[PublishedTable] | None) -> Sequence[PublishedTable]:
@@ -149,20 +152,45 @@ def _document(
     papers: Sequence[PublishedTable],
     samples: Sequence[ClassSample],
 ) -> str:
+    looked, claims = checks(results.cells), _claims(results, papers)
+    plots = dict.fromkeys(PLOTS) | {plot.name: plot for plot in drawn}
+    sections = {
+        "accuracy": ("Accuracy", True),
+        "shots": ("Over shots", bool(plots["accuracy"])),
+        "measured": ("What was measured", True),
+        "alarms": ("Alarms", True),
+        "compared": ("Methods compared", bool(plots["heatmap"] or plots["ranks"])),
+        "budgets": ("Over training", bool(plots["budgets"])),
+        "images": ("Images", bool(samples)),
+        "cost": ("Training", bool(results.trainings)),
+        "claims": ("Claims", bool(claims)),
+        "cells": ("Every cell", True),
+        "published": ("Published values", bool(papers)),
+        "provenance": ("Provenance", True),
+    }
     templates = environment("fewshot_bench.reports", autoescape=True)
     return templates.get_template("report.html.j2").render(
         experiment=results.experiment,
-        opening=opening(table),
-        checks=checks(results.cells),
+        answer=answer(table),
+        measured=measured(table),
+        checks=looked,
+        alarms=[alarm for check in looked for alarm in check.alarms],
         table_html=Markup(render(table, "html")),  # escaped by its own template
         published_html=Markup(render_published(papers) if papers else ""),
-        plots=drawn,
+        plots=plots,
+        most_variants=MOST_VARIANTS,
+        n_variants=len(table.variants),
+        sections=[(place, title) for place, (title, there) in sections.items() if there],
         crossings=crossings(results.by_budget),
         samples={MEANING[kind]: list(some) for kind, some in groupby(samples, key=lambda sample: sample.kind)},
         trainings=results.trainings,
-        claims_html=Markup(_claims(results, papers)),
+        claims_html=Markup(claims),
         cells_html=Markup(render_cells(table)),
         facts=facts(table),
+        one_number=for_one_number(results.experiment.command),
+        colours=colours,
+        script=Markup(SCRIPT),
+        script_sha256=base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
     )
 
 
@@ -174,21 +202,39 @@ def _claims(results: Results, papers: Sequence[PublishedTable]) -> str:
     return render_claims(judged, "html") if judged and any(not claim.missing for claim in judged.claims) else ""
 
 
-def _shown(results: Results) -> dict[str, tuple[str, Draw]]:
-    several = len({score.budget for score in results.by_budget if score.images_seen}) > 1
-    left_out = [name for name, shown in ((BUDGETS, several), (AGGREGATE, aggregates(results))) if not shown]
-    return {name: plot for name, plot in PLOTS.items() if name not in left_out}
+def _shown(results: Results, table: Table) -> dict[str, tuple[str, Draw]]:
+    """The plots that have something to show."""
+    has_numbers = any(cell.mean is not None for cell in table.cells)
+    full = {
+        "accuracy": has_numbers,
+        "heatmap": has_numbers and len(table.cells) > 1,
+        "ranks": len(table.variants) <= MOST_VARIANTS and rank(table) is not None,  # not of those that did best
+        "aggregate": len(table.variants) <= MOST_VARIANTS and bool(aggregates(results)),
+        "budgets": len({score.budget for score in results.by_budget if score.images_seen}) > 1,
+        "curves": any(math.isfinite(point.loss) for point in results.curves),
+        "cost": any(training.seconds or training.peak_memory_bytes for training in results.trainings),
+    }
+    return {name: plot for name, plot in PLOTS.items() if full[name]}
+
+
+def _narrowed(results: Results, variants: Sequence[str]) -> Results:
+    """What plots of training show of some variants."""
+    return replace(
+        results,
+        variants=tuple(variants),
+        trainings=tuple(t for t in results.trainings if set(t.variants) & set(variants)),
+        curves=tuple(point for point in results.curves if point.variant in variants),
+        by_budget=tuple(score for score in results.by_budget if score.variant in variants),
+    )
 
 
 def _plots(results: Results, table: Table) -> list[Plot]:
-    drawn = []
-    for name, (caption, draw) in _shown(results).items():
+    drawn, table = [], leading(table)
+    if len(table.variants) < len(results.variants):
+        results = _narrowed(results, table.variants)
+    for name, (caption, draw) in _shown(results, table).items():
         figure = draw(results, table, False)
         svg = to_svg(figure)
         figure.set_layout_engine("none")  # it stays as it was settled for the SVG
         drawn.append(Plot(name, caption, figure, svg, to_svg(draw(results, table, True))))
     return drawn
-
-
-def _data_uri(svg: bytes) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()

@@ -1,16 +1,18 @@
 """Training as figures: loss curves, and what each training cost. Each for a page or a phone."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fewshot_bench.reports.canvas import NARROW, WIDE, empty, styled
+from fewshot_bench.reports.canvas import NARROW, WIDE, styled
 from fewshot_bench.reports.palette import FAINT, Style, styles
 from fewshot_bench.tables.scores import CurvePoint, Results, TrainingCost
+
+MOST_CURVES = 10  # of a variant: more lie on each other
 
 
 def training_curves(results: Results, narrow: bool = False) -> Figure:
@@ -20,17 +22,14 @@ def training_curves(results: Results, narrow: bool = False) -> Figure:
     for point in results.curves:
         curves[point.variant][point.seed, point.trained_on].append(point)
     names = [name for name in results.variants if name in curves]
-    if not names:
-        return empty("No training curves are stored.", narrow)
     with styled():
         columns = min(len(names), 2 if narrow else 4)
         rows = math.ceil(len(names) / columns)
-        width = NARROW if narrow else WIDE * max(columns, 2) / 4
-        figure = Figure(figsize=(width, 2.0 * rows + 0.3), layout="constrained")
+        figure = Figure(figsize=(NARROW if narrow else WIDE, 2.0 * rows + 0.3), layout="constrained")
         for place, name in enumerate(names, start=1):
             axes = figure.add_subplot(rows, columns, place)
             axes.set_title(name, color=look[name].colour)
-            for points in curves[name].values():
+            for points in list(curves[name].values())[:MOST_CURVES]:
                 _curve(axes, sorted(points, key=lambda point: point.iteration), look[name])
             axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
             axes.yaxis.set_major_locator(MaxNLocator(4))
@@ -40,26 +39,26 @@ def training_curves(results: Results, narrow: bool = False) -> Figure:
 
 
 def training_cost(results: Results, narrow: bool = False) -> Figure:
-    """Minutes and peak memory (MiB) of each training, as horizontal bars; what was not measured has none."""
-    trainings = results.trainings
-    if not trainings:
-        return empty("No trainings are stored.", narrow)
-    look = styles([*results.variants, *(name for training in trainings for name in training.variants)])
-    colours = [look[training.variants[0]].colour if training.variants else FAINT for training in trainings]
+    """Minutes and peak memory (MiB) as horizontal bars, the mean of the seeds; what was not measured has none."""
+    groups: dict[tuple[tuple[str, ...], str], list[TrainingCost]] = defaultdict(list)
+    for training in results.trainings:
+        groups[training.variants, training.trained_on].append(training)
+    look = styles([*results.variants, *(name for variants, _ in groups for name in variants)])
+    colours = [look[variants[0]].colour if variants else FAINT for variants, _ in groups]
     quantities = [
-        ("minutes", [training.seconds / 60 for training in trainings]),
-        ("peak memory (MiB)", [training.peak_memory_bytes / 2**20 for training in trainings]),
+        ("minutes", [_mean([t.seconds / 60 for t in group]) for group in groups.values()]),
+        ("peak memory (MiB)", [_mean([t.peak_memory_bytes / 2**20 for t in group]) for group in groups.values()]),
     ]
     with styled():
-        height = 0.9 + 0.3 * len(trainings)
+        height = 0.9 + 0.3 * len(groups)
         size = (NARROW, 2 * height) if narrow else (WIDE, height)
         figure = Figure(figsize=size, layout="constrained")
         shape = (2, 1) if narrow else (1, 2)
         for axes, (label, values) in zip(figure.subplots(*shape, squeeze=False).flat, quantities, strict=True):
-            bars = axes.barh(range(len(trainings)), values, color=colours, height=0.7)
+            bars = axes.barh(range(len(groups)), values, color=colours, height=0.7)
             axes.bar_label(bars, [_short(value) for value in values], padding=3)
-            axes.set_yticks(range(len(trainings)), [_training_name(results, t) for t in trainings])
-            axes.invert_yaxis()
+            axes.set_yticks(range(len(groups)), [_group_name(list(groups), group) for group in groups.values()])
+            axes.set_ylim(len(groups) - 0.5, -0.5)
             axes.set_xlim(0, 1.25 * max(values) or 1)
             axes.set_xlabel(label)
             axes.grid(False, axis="y")
@@ -86,11 +85,20 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.2f}"
 
 
-def _training_name(results: Results, training: TrainingCost) -> str:
-    parts = [", ".join(training.variants)]
-    if len({other.trained_on for other in results.trainings if other.variants == training.variants}) > 1:
-        parts.append(training.trained_on)
-    if len(results.seeds) > 1:
-        parts.append(f"seed {training.seed}")
-    name = " · ".join(parts)
-    return name if training.state == "finished" else f"{name} ({training.state})"
+def _mean(values: Sequence[float]) -> float:
+    """Of those that were measured; 0 where none was."""
+    measured = [value for value in values if value]
+    return sum(measured) / len(measured) if measured else 0.0
+
+
+def _group_name(groups: Sequence[tuple[tuple[str, ...], str]], group: Sequence[TrainingCost]) -> str:
+    """The variants, what they were trained on where some of them have several trainings, and how many seeds failed."""
+    variants, trained_on = group[0].variants, group[0].trained_on
+    parts = [", ".join(variants if len(variants) < 3 else [variants[0], f"{len(variants) - 1} more"])]
+    if sum(others == variants for others, _ in groups) > 1:
+        parts.append(trained_on)
+    if len(group) > 1:
+        parts.append(f"{len(group)} seeds")
+    states = Counter(training.state for training in group if training.state != "finished")
+    told = ", ".join(f"{n} {state}" if len(group) > 1 else state for state, n in states.items())
+    return " · ".join(parts) + (f" ({told})" if told else "")

@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Any
 
 from fewshot_bench.errors import DatabaseError
-from fewshot_bench.experiment.records import Answers, n_right, unpack_answers
+from fewshot_bench.experiment.records import Answers, StoredTraining, n_right, unpack_answers
 from fewshot_bench.results.store import Reader
 from fewshot_bench.results.store.reading import Counts
 from fewshot_bench.tables.alarms.alarm import EDITED, ONE_SEED, Alarm, name
@@ -82,11 +82,13 @@ def _tables(reader: Reader) -> dict[str, list[CellScore]]:
 
 def _equal_weights(reader: Reader) -> list[Alarm]:
     """Trainings of different seeds that ended in the same weights."""
-    found = []
-    finished = [training for training in reader.trainings().values() if training.checkpoint]
-    for a, b in combinations(finished, 2):
+    found, by_weights = [], defaultdict[str, list[StoredTraining]](list)
+    for training in reader.trainings().values():
+        if training.checkpoint:
+            by_weights[training.checkpoint].append(training)
+    for a, b in (pair for equal in by_weights.values() for pair in combinations(equal, 2)):
         seeds = (a.identity["seed"], b.identity["seed"])
-        if a.checkpoint == b.checkpoint and seeds[0] != seeds[1]:
+        if seeds[0] != seeds[1]:
             where = f"{a.method} seeds {min(seeds)} and {max(seeds)}"
             found.append(Alarm("equal seeds", where, f"trainings {a.key} and {b.key} have equal weights", ONE_SEED))
     return found

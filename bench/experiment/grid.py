@@ -286,24 +286,34 @@ def cells(request: Request, images: ImageSet, other: ImageSet | None = None) -> 
             setting = Setting(way, shot, config.episodes.n_query)
             what = f"novel classes in split {split.name!r}" + (f" of {novel.name}" if other else "")
             check_setting(novel, novel.split(request.split).novel, setting, what)
+    settings = [(way, shot) for way in request.ways for shot in request.shots]
+    of_variant: dict[str, list[tuple[Training, Adaptation | None]]] = {}  # in each setting, with any seed
+    for name in request.methods:
+        chosen = variant(config, name, images.family)
+        method = find_method(chosen.method)
+        of_variant[name] = [
+            (_training(request, images, chosen, method, setting, 0), adaptation_of(request, chosen, setting))
+            for setting in settings
+        ]
     for seed in request.seeds:
         for name in (name for name in request.methods if seed in request.seeds_of(name)):
-            chosen = variant(config, name, images.family)
-            method = find_method(chosen.method)
-            for way in request.ways:
-                for shot in request.shots:
-                    found.append(
-                        Cell(
-                            variant=name,
-                            training=_training(request, images, chosen, method, (way, shot), seed),
-                            split=split.name,
-                            setting=Setting(way, shot, config.episodes.n_query),
-                            bank_seed=config.episodes.bank_seed,
-                            adaptation=adaptation_of(request, chosen, (way, shot)),
-                            n_episodes=request.episodes or config.budgets[request.budget].episodes_at(way, shot),
-                            novel=other.fingerprint if other else "",
-                        )
+            seeded: dict[tuple[int, ...], Training] = {}  # one object a training: its key is computed once
+            for (way, shot), (training, adaptation) in zip(settings, of_variant[name], strict=True):
+                size = (training.n_way, training.n_shot, training.iterations)
+                if size not in seeded:
+                    seeded[size] = replace(training, seed=seed)
+                found.append(
+                    Cell(
+                        variant=name,
+                        training=seeded[size],
+                        split=split.name,
+                        setting=Setting(way, shot, config.episodes.n_query),
+                        bank_seed=config.episodes.bank_seed,
+                        adaptation=adaptation,
+                        n_episodes=request.episodes or config.budgets[request.budget].episodes_at(way, shot),
+                        novel=other.fingerprint if other else "",
                     )
+                )
     return found
 
 

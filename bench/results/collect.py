@@ -86,7 +86,7 @@ def results(
             for key, points in curves.items()
             for iteration, loss in points
         ),
-        by_budget=_by_budget(chosen, reader, stored_cells, stored_trainings) if with_budgets else (),
+        by_budget=_by_budget(chosen, reader, stored_cells, stored_trainings, episodes) if with_budgets else (),
         n_measured=_n_measured(chosen, stored_cells),
         seeds_of={v: chosen.request.seeds_of(v) for v in chosen.request.config.grids[chosen.request.grid].one_seed},
     )
@@ -95,28 +95,42 @@ def results(
 def _n_measured(chosen: Chosen, stored: dict[str, StoredCell]) -> dict[tuple[int, int], int]:
     """In each setting how many variants have results: of the whole grid, and chosen beside it, whatever is shown."""
     request, found = chosen.request, Counter[tuple[int, int]]()
+    known = {cell.place: cell.key for cell in chosen.cells}
     grid = request.config.grids[request.grid]
     seeds = tuple(dict.fromkeys([*grid.seeds, *request.seeds]))
     for name in dict.fromkeys([*grid.everyone, *request.methods]):
         with suppress(UsageError):  # one that cannot be made has no results
             cells = grid_cells(dataclasses.replace(request, methods=(name,), seeds=seeds), chosen.images, chosen.other)
-            found.update({cell.place[1:3] for cell in cells if cell.key in stored and stored[cell.key].n_episodes})
+            keys = ((cell.place[1:3], known.get(cell.place) or cell.key) for cell in cells)
+            found.update({setting for setting, key in keys if key in stored and stored[key].n_episodes})
     return dict(found)
 
 
 def _by_budget(
-    chosen: Chosen, reader: Reader, stored: dict[str, StoredCell], trainings: dict[str, StoredTraining]
+    chosen: Chosen,
+    reader: Reader,
+    stored: dict[str, StoredCell],
+    trainings: dict[str, StoredTraining],
+    read: dict[str, tuple[EpisodeResult, ...]],
 ) -> tuple[BudgetScore, ...]:
-    """Every variant and setting of the chosen cells, after each of the configuration's budgets that is stored."""
+    """Every variant and setting of the chosen cells, after each of the configuration's budgets that is stored.
+
+    read: the episodes of cells that were read before
+    """
     found, rules = [], {cell.place[:3]: cell.adaptation for cell in chosen.cells}
     for budget in chosen.request.config.budgets:
+        wanted = Counter[tuple[str, int, int]]()
         places: dict[tuple[str, int, int], list[Cell]] = {}
         with suppress(UsageError):  # a budget that nobody uses may have a mistake in it
             for cell in grid_cells(dataclasses.replace(chosen.request, budget=budget), chosen.images, chosen.other):
-                places.setdefault(cell.place[:3], []).append(cell)
-        for place in places.keys() & rules.keys():
-            held = [c for c in places[place] if c.key in stored and stored[c.key].n_episodes]
-            episodes = reader.episodes(cell.key for cell in held)
+                place = cell.place[:3]
+                wanted[place] += 1
+                # few trainings are stored of most budgets, and their keys take less time than those of all cells
+                if cell.training.key in trainings and cell.key in stored and stored[cell.key].n_episodes:
+                    places.setdefault(place, []).append(cell)
+        held_at = {place: places[place] for place in places.keys() & rules.keys()}
+        episodes = read | reader.episodes(c.key for held in held_at.values() for c in held if c.key not in read)
+        for place, held in held_at.items():
             scores = [
                 _score(c, stored[c.key], trainings.get(c.training.key), episodes[c.key][: c.n_episodes], None)
                 for c in held
@@ -124,7 +138,7 @@ def _by_budget(
             shown = cell_of(scores) if scores else None
             if shown and shown.mean is not None:
                 seen = sum(trainings[cell.training.key].images_seen for cell in held) // len(held)
-                complete = shown.state == "done" and len(held) == len(places[place])
+                complete = shown.state == "done" and len(held) == wanted[place]
                 same_rule = all(cell.adaptation == rules[place] for cell in held)
                 half, interval = shown.half_width, shown.interval
                 found.append(BudgetScore(budget, *place, seen, shown.mean, half, complete, same_rule, interval))

@@ -1,17 +1,18 @@
 """What must be the same in one table and is not, and what must not be the same and is."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from fewshot_bench.tables.alarms.alarm import ONE_SEED, Check, name, rung
-from fewshot_bench.tables.scores import CellScore
+from fewshot_bench.tables.scores import CellScore, EpisodeScore
 from fewshot_bench.tables.wording import counted
 
 # Two trained models agree in an episode's count by luck now and then; in this many episodes on end they do not.
 ENOUGH = 20
 Setting = tuple[int, int]  # (n_way, n_shot)
 Column = Mapping[Setting, CellScore]  # one training seed of one variant
+Named = tuple[tuple[str, int], Column]
 
 
 def other_episodes(cells: Sequence[CellScore]) -> Check:
@@ -50,7 +51,7 @@ def other_backbone(cells: Sequence[CellScore]) -> Check:
 
 def equal_seeds(cells: Sequence[CellScore]) -> Check:
     """Two training seeds of one variant with equal weights, or with equal counts wherever they can be compared."""
-    pairs = [(a, b) for a, b in combinations(_columns(cells).items(), 2) if a[0][0] == b[0][0]]
+    pairs = _pairs_alike(cells, part=0)
     found = (
         (f"{variant} seeds {first} and {second}", _same(column, other, other_at_test=False))
         for ((variant, first), column), ((_, second), other) in pairs
@@ -64,7 +65,7 @@ def equal_variants(cells: Sequence[CellScore]) -> Check:
 
     Equal weights with other counts are no alarm: a setting may act at test alone.
     """
-    pairs = [(a, b) for a, b in combinations(_columns(cells).items(), 2) if a[0][1] == b[0][1]]
+    pairs = _pairs_alike(cells, part=1)
     found = (
         (f"{first} and {second} seed {seed}", _same(column, other, other_at_test=True))
         for ((first, seed), column), ((second, _), other) in pairs
@@ -74,12 +75,15 @@ def equal_variants(cells: Sequence[CellScore]) -> Check:
     return rung("equal variants", looked_at, advice, (pair for pair in found if pair[1]))
 
 
-def _columns(cells: Sequence[CellScore]) -> dict[tuple[str, int], Column]:
-    """(variant, seed) -> its cells."""
+def _pairs_alike(cells: Sequence[CellScore], part: int) -> list[tuple[Named, Named]]:
+    """The pairs of columns, each by its (variant, seed), in which this part of the two names is the same."""
     columns: dict[tuple[str, int], dict[Setting, CellScore]] = defaultdict(dict)
     for cell in cells:
         columns[cell.variant, cell.seed][cell.n_way, cell.n_shot] = cell
-    return dict(columns)
+    alike: dict[str | int, list[Named]] = defaultdict(list)
+    for name_and_cells in columns.items():
+        alike[name_and_cells[0][part]].append(name_and_cells)
+    return [pair for group in alike.values() for pair in combinations(group, 2)]
 
 
 def _same(first: Column, second: Column, *, other_at_test: bool) -> str:
@@ -97,10 +101,23 @@ def _equal_counts(pairs: list[tuple[CellScore, CellScore]]) -> bool | None:
     """Whether the counts agree in every shared episode; None where there are too few to tell."""
     n_telling = 0
     for a, b in pairs:
-        counts = {episode.episode_id: episode.n_correct for episode in a.episodes}
-        shared = [(counts[e.episode_id], e.n_correct) for e in b.episodes if e.episode_id in counts]
-        if any(one != other for one, other in shared):
-            return False
+        shared = []
+        for counts in _shared_counts(a.episodes, b.episodes):
+            if counts[0] != counts[1]:
+                return False
+            shared.append(counts)
         if len(set(shared)) > 1:  # one count everywhere tells nothing: two models may know one answer, or all
             n_telling += len(shared)
     return True if n_telling >= ENOUGH else None
+
+
+def _shared_counts(a: Sequence[EpisodeScore], b: Sequence[EpisodeScore]) -> Iterator[tuple[int, int]]:
+    """The counts of both in every episode that they share; those of one bank stand in the same places."""
+    places = None
+    for place, episode in enumerate(b):
+        same = place < len(a) and a[place].episode_id == episode.episode_id
+        if not same and places is None:
+            places = {other.episode_id: i for i, other in enumerate(a)}
+        found = place if same else (places or {}).get(episode.episode_id)
+        if found is not None:
+            yield a[found].n_correct, episode.n_correct

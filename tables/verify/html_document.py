@@ -22,6 +22,9 @@ def read_html(text: str) -> Document:
     return Document("html", with_facts(reader.tables), reader.passages, "<html" in text)
 
 
+UNSEEN = ("script", "style", "title", "svg", "nav")  # pictures and the bar of contents are not read
+
+
 class _HtmlReader(HTMLParser):
     """Rows and cells of tables, and the words of each section; of superscripts the marks of ours alone."""
 
@@ -41,7 +44,7 @@ class _HtmlReader(HTMLParser):
         line, given = self.getpos()[0], dict(attrs)
         classes = (given.get("class") or "").split()
         facts = [fact_of(n[5:], line, v or "") for n, v in attrs if n.startswith("data-") and n[5:] in FACTS]
-        if tag in ("script", "style", "title"):
+        if tag in UNSEEN:
             self._unseen += 1
         elif tag == "sup":
             self._raised += 1
@@ -74,7 +77,7 @@ class _HtmlReader(HTMLParser):
             self._inside = self._inside and tag != "table"
         elif tag == "section" and self._sections:
             self._sections.pop()
-        elif tag in ("script", "style", "title"):
+        elif tag in UNSEEN:
             self._unseen = max(0, self._unseen - 1)
         elif tag == "sup":
             self._raised = max(0, self._raised - 1)

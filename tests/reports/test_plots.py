@@ -5,6 +5,7 @@ import math
 import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from collections import Counter
 from dataclasses import replace
 
@@ -15,14 +16,17 @@ from PIL import Image
 
 from fewshot_bench.reports.aggregate_plot import over_seeds_and_settings
 from fewshot_bench.reports.canvas import to_png, to_svg
+from fewshot_bench.reports.inline_svg import colours, inline
 from fewshot_bench.reports.over_training_plot import accuracy_over_training
-from fewshot_bench.reports.palette import BACKGROUND, DARK, TEXT, darkened, luminance, readable_on, styles
-from fewshot_bench.reports.plots import accuracy_against_shots, heat_map
+from fewshot_bench.reports.palette import BACKGROUND, DARK, TEXT, luminance, readable_on, styles
+from fewshot_bench.reports.plots import MOST_VARIANTS, accuracy_against_shots, heat_map, leading
 from fewshot_bench.reports.ranks_plot import critical_differences
 from fewshot_bench.reports.training_plots import training_cost, training_curves
 from fewshot_bench.tables.aggregate import aggregates
+from fewshot_bench.tables.ranks import rank
 from fewshot_bench.tables.scores import BudgetScore, CurvePoint
 from fewshot_bench.tables.summary import summarise
+from fewshot_bench.tables.wording import accuracy
 
 BUILT_IN = ("transfer", "protonet", "maml", "fomaml", "reptile", "maml-mtl", "reptile-mtl")
 MANY = (*BUILT_IN, *(f"variant-{i}" for i in range(8)))
@@ -34,7 +38,7 @@ def draw_all(results, narrow=False):
     return [
         accuracy_against_shots(table, narrow),
         heat_map(table, narrow),
-        critical_differences(table, narrow),
+        *([critical_differences(table, narrow)] if rank(table) else []),
         training_curves(results, narrow),
         training_cost(results, narrow),
     ]
@@ -86,11 +90,6 @@ def test_methods_over_seeds_and_settings_stand_in_their_order(make_results, narr
     assert to_svg(figure) == to_svg(over_seeds_and_settings(results, narrow))
 
 
-def empty(results):
-    cells = tuple(replace(cell, state="missing", episodes=()) for cell in results.cells)
-    return replace(results, cells=cells, trainings=(), curves=())
-
-
 @pytest.mark.parametrize(
     "shape",
     [
@@ -104,8 +103,8 @@ def empty(results):
 )
 def test_every_shape_of_results_draws(make_results, shape):
     full = make_results(**shape)
-    for results, narrow in ((full, False), (full, True), (empty(full), False)):
-        for figure in draw_all(results, narrow=narrow):
+    for narrow in (False, True):
+        for figure in draw_all(full, narrow=narrow):
             image = Image.open(io.BytesIO(to_png(figure)))
             assert min(image.size) > 50
 
@@ -135,6 +134,14 @@ def test_line_and_band_are_the_table(make_results):
     band = np.asarray(axes.collections[0].get_paths()[0].vertices)[:, 1]
     assert max(band) == pytest.approx(max(means) + halves[1])
     assert min(band) == pytest.approx(min(means) - halves[0])
+
+
+def test_fewer_than_five_episodes_have_no_band(make_results):
+    for n, some in ((4, False), (5, True)):
+        [axes] = accuracy_against_shots(summarise(make_results(("maml",), ((5, 1), (5, 5)), n=n))).axes
+        heights = np.asarray(axes.collections[0].get_paths()[0].vertices)[:, 1]
+        means = y_of(axes.lines[0])
+        assert (max(heights) > max(means)) == some
 
 
 def test_lines_have_the_colours_of_the_legend_in_any_order_of_variants(make_results):
@@ -223,15 +230,60 @@ def test_colours_stand_out_and_no_two_variants_look_alike(shown):
 
 
 @pytest.mark.parametrize("narrow", [False, True])
-def test_a_dark_page_changes_the_colours_of_page_and_variants_and_nothing_else(marked, narrow):
+def test_a_page_turns_the_colours_of_page_and_variants_and_nothing_else(marked, narrow):
+    """In the page each of them is a variable, which a dark page sets otherwise."""
     for figure in draw_all(marked, narrow):
         light = to_svg(figure)
-        dark = darkened(light)
-        assert COLOUR.sub(b"", dark) == COLOUR.sub(b"", light)
-        exchanged = Counter(DARK.get(colour, colour) for colour in map(bytes.decode, COLOUR.findall(light)))
-        assert Counter(map(bytes.decode, COLOUR.findall(dark))) == exchanged
-        assert exchanged[DARK[BACKGROUND]] > 0
-        assert exchanged[BACKGROUND] == 0
+        found = Counter(colour for colour in map(bytes.decode, COLOUR.findall(light)))
+        here = inline(light, "x")
+        assert Counter(re.findall(r"#[0-9a-f]{6}\b", here)) == {c: n for c, n in found.items() if c not in DARK}
+        assert Counter(re.findall(r"var\(--x([0-9a-f]{6})\)", here)) == {
+            c[1:]: n for c, n in found.items() if c in DARK
+        }
+        assert found[BACKGROUND] > 0
+    assert f"--x{BACKGROUND[1:]}: {DARK[BACKGROUND]};" in colours(dark=True)
+    assert f"--x{BACKGROUND[1:]}: {BACKGROUND};" in colours(dark=False)
+
+
+def test_a_picture_in_a_page_is_complete_and_keeps_its_names_to_itself(make_results):
+    results = make_results(('x" onload="y', "<b>--></b>"), ((5, 1), (5, 5)))
+    for number, figure in enumerate(draw_all(results)):
+        shown = inline(to_svg(figure), f"plot-{number}")
+        tree = ET.fromstring(shown)  # whole, though a page needs no name spaces
+        ids = [element.get("id") for element in tree.iter() if element.get("id")]
+        assert ids
+        assert [name for name in ids if not name.startswith(f"plot-{number}-")] == []
+        links = re.findall(r"href=\"#([^\"]*)|url\(#([^)]*)\)", shown)
+        assert {a or b for a, b in links} <= set(ids)
+        assert not any(name.startswith("on") for element in tree.iter() for name in element.attrib)
+        assert len(shown) < len(to_svg(figure))
+
+
+def test_of_many_variants_those_with_the_highest_means_are_shown(make_results):
+    names = tuple(f"variant-{i}" for i in range(MOST_VARIANTS + 4))
+    table = summarise(make_results(names, ((5, 1), (5, 5))))
+    shown = leading(table)
+    assert [len(row.cells) for row in shown.rows] == [MOST_VARIANTS] * 2
+    means = {cell.variant: cell.mean for cell in table.rows[0].cells}
+    assert min(means[name] for name in shown.variants) >= max(means[name] for name in set(names) - set(shown.variants))
+    assert leading(shown) is shown
+
+
+def test_the_cost_of_several_seeds_is_one_bar(make_results):
+    results = make_results(("maml", "protonet"), ((5, 1),), seeds=(0, 1, 2))
+    failed = replace(results.trainings[0], state="failed", seconds=0.0)
+    shown = texts(training_cost(replace(results, trainings=(failed, *results.trainings[1:]))))
+    assert {"maml · 3 seeds (1 failed)", "protonet · 3 seeds"} <= shown
+    assert "0.67" in shown  # minutes, of those two that took some
+
+
+def test_points_tell_their_values(make_results):
+    results = make_results(("maml",), ((5, 1), (5, 5)))
+    told = re.findall(
+        r'<g class="value"><title>([^<]*)</title>', to_svg(accuracy_against_shots(summarise(results))).decode()
+    )
+    cells = summarise(results).cells
+    assert told == [f"maml 5-way {c.n_shot}-shot: {accuracy(c.mean, c.half_width)} %" for c in cells]
 
 
 def test_cells_of_the_heat_map_are_the_same_on_a_dark_page():

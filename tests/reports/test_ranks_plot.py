@@ -110,10 +110,3 @@ def test_says_when_nothing_is_separated(make_results, monkeypatch):
     figure = critical_differences(table, narrow=True)
     assert "critical difference 1.10, 9 settings: nothing is separated" in {t.get_text() for t in shown(figure)}
     assert len(bars(figure)) == 1
-
-
-def test_too_few_settings_say_so(make_results):
-    table = summarise(make_results(settings=((5, 1), (5, 5))))
-    for narrow in (False, True):
-        [text] = shown(critical_differences(table, narrow))
-        assert "Ranks need 3 settings" in text.get_text()

@@ -215,11 +215,19 @@ def _check_or_migrate(engine: Engine, where: str, write: bool) -> None:
             connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
 
 
+_found_whole: set[tuple[int, ...] | None] = set()  # files as they were when this process checked them
+
+
 def _check_file(connection: Connection, where: str) -> None:
     identifier = connection.exec_driver_sql("PRAGMA application_id").scalar()
     if identifier != APPLICATION_ID and (identifier or inspect(connection).get_table_names()):
         raise DatabaseError(f"{where}: it is another program's database; name another with BENCH_DB")
-    check(connection, where, REVISIONS)
+    path = sqlite_path(where)
+    state = path.stat() if path else None
+    seen = state and (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+    if seen is None or seen not in _found_whole:
+        check(connection, where, REVISIONS)
+        _found_whole.add(seen)
 
 
 def _revision(connection: Connection, where: str) -> str | None:
