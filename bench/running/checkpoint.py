@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -54,7 +55,8 @@ class Checkpoints:
         """
         path = self._partial(training.key)
         try:
-            content = path.read_bytes()
+            regular = stat.S_ISREG(path.stat().st_mode)
+            content = path.read_bytes() if regular else b""  # a pipe would be waited for
         except OSError:  # it is not there; a folder that cannot be read cannot be written either: saving will say so
             return None
         try:

@@ -172,6 +172,8 @@ def _go_on(
         if machine.lacks_memory():
             raise
         raise lab.checkpoints.put_aside(training, f"other code saved it ({error})") from None
+    if not 0 < method.iteration < training.iterations:
+        raise lab.checkpoints.put_aside(training, f"it stands at iteration {method.iteration}")
     return method.iteration - len(pending)
 
 

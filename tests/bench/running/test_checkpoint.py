@@ -142,6 +142,16 @@ def test_a_header_that_is_none_is_not_used_though_its_hash_is_right(header, chec
         checkpoints.load_partial(KEY)
 
 
+def test_a_pipe_in_place_of_a_state_is_not_waited_for(checkpoints, tmp_path):
+    checkpoints.save_partial(KEY, STATE)
+    path = only_file(tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(Unusable, match="it is damaged: it was not used"):
+        checkpoints.load_partial(KEY)
+    assert not path.exists()
+
+
 def test_weights_are_regular_files_whose_header_accounts_for_every_byte(tmp_path):
     """What a stranger puts in their place is not waited for and not read into memory."""
     checkpoints = Checkpoints(tmp_path)

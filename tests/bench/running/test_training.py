@@ -167,10 +167,15 @@ def test_a_damaged_partial_state_is_only_lost(quick, make_lab, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change",
-    [lambda state: state.pop("iteration"), lambda state: state.update(iteration=state["drawn/images"][None].repeat(2))],
+    ("change", "said"),
+    [
+        (lambda state: state.pop("iteration"), "other code saved it"),
+        (lambda state: state.update(iteration=state["drawn/images"][None].repeat(2)), "other code saved it"),
+        (lambda state: state["iteration"].fill_(-5), "it stands at iteration -5"),
+        (lambda state: state["iteration"].fill_(10**6), "it stands at iteration 1000000"),
+    ],
 )
-def test_a_state_of_other_code_is_put_aside_and_nothing_is_said_of_the_method(change, quick, make_lab):
+def test_a_state_of_other_code_is_put_aside_and_nothing_is_said_of_the_method(change, said, quick, make_lab):
     whole, lab = run(quick, make_lab(checkpoints="whole")), make_lab()
     until_stopped(quick, make_lab(stop_at(6)))
     state = lab.checkpoints.load_partial(quick)
@@ -178,7 +183,7 @@ def test_a_state_of_other_code_is_put_aside_and_nothing_is_said_of_the_method(ch
     lab.checkpoints.save_partial(quick, state)
     planned = PlannedTraining(quick, None, ())
     _, warned, *events = units.do(planned, lab)
-    assert "other code saved it" in warned.text
+    assert said in warned.text
     assert "it was not used" in warned.text
     assert events[-1].checkpoint == whole[-1].checkpoint
 
