@@ -1,7 +1,10 @@
 """What is known of methods before one is imported: the papers of the built-in ones, what other packages declare."""
 
+import functools
+import sys
 from contextlib import suppress
 from importlib.metadata import EntryPoint, distributions, entry_points
+from pathlib import Path
 
 GROUP = "fewshot_bench.methods"
 PAPERS = {
@@ -23,6 +26,19 @@ HEADS = {"centroid": "Wang+ 2019", "logistic": "Tian+ 2020", "cosine": "Chen+ 20
 
 def declared() -> dict[str, list[EntryPoint]]:
     """Name -> the entry points that declare it; more than one is one too many."""
+    return _declared(tuple((place, _changed(place)) for place in sys.path))
+
+
+def _changed(place: str) -> int:
+    """When something was last installed or removed there."""
+    try:
+        return Path(place or ".").stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+@functools.cache
+def _declared(_places: tuple[tuple[str, int], ...]) -> dict[str, list[EntryPoint]]:
     try:
         entries = list(entry_points(group=GROUP))
     except Exception:  # noqa: BLE001  # some package's list of entry points cannot be read: the others count

@@ -264,11 +264,11 @@ def test_other_data_are_refused(run, bench, photos):
 
 def test_a_method_from_outside(place, bench, monkeypatch):
     outsider = EntryPoint("outsider", "fewshot_bench.methods.protonet:ProtoNet", names.GROUP)
-    monkeypatch.setattr(names, "entry_points", lambda group: [outsider])
+    monkeypatch.setattr(names, "_declared", lambda _: {"outsider": [outsider]})
     place.add('\n[methods.outside]\nmethod = "outsider"\ntrain_way = 5\n')
     assert bench("run", "-q", "--method", "outside", "--shot", "1").code == 0
     assert bench("replay", key_of(place, "outside")).code == 0
-    monkeypatch.setattr(names, "entry_points", lambda group: [])
+    monkeypatch.setattr(names, "_declared", lambda _: {})
     ran = bench("replay", key_of(place, "outside"))
     assert (ran.code, "no method 'outsider' is installed here" in ran.err) == (5, True)
 
