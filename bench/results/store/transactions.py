@@ -19,6 +19,8 @@ from fewshot_bench.results.store.engine import explained, is_gone, open_engine
 LONGEST_PAUSE_SECONDS = 3.0
 # SQLSTATE of a server that shuts down, starts or has no connection left, and of two transactions in each other's way
 PASSING = ("08", "57P0", "53300", "40001", "40P01", "25P03")
+# of a refused connection only the words come: a dropped database or user, or a changed password, is not waited for
+REFUSALS = ("does not exist", "authentication failed", "no pg_hba.conf entry")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -110,5 +112,7 @@ def _passing(error: Any) -> str:
         return "another process holds the database" if "locked" in str(error.orig) else ""
     state = getattr(error.orig, "sqlstate", None)
     no_answer = type(error.orig).__name__ == "OperationalError" or error.connection_invalidated
+    if state is None and any(words in str(error.orig) for words in REFUSALS):
+        return ""
     away = no_answer if state is None else str(state).startswith(PASSING)
     return "the database's server is away" if away else ""

@@ -86,6 +86,22 @@ def test_a_server_that_restarts_is_waited_for(own_server, cell, store_cell, prov
     assert said == ["the database's server is away; trying again for 60 s"]
 
 
+@pytest.mark.parametrize("lost", ["DROP DATABASE {name} WITH (FORCE)", "ALTER ROLE {name} RENAME TO {name}_2"])
+def test_what_no_longer_exists_is_not_waited_for(lost, own_server, cell, store_cell, provenance):
+    name, said = f"lost_{lost[0]}".lower(), []
+    where, other = own_server.database(name), own_server.database(f"{name}_other")
+    administrator = open_engine(other, write=True).execution_options(isolation_level="AUTOCOMMIT")
+    with administrator.connect() as c:
+        c.execute(text(f"CREATE ROLE {name} SUPERUSER LOGIN"))
+    writer = Writer(where.replace("bench@", f"{name}@"), provenance)
+    store_cell(writer, many(2))
+    with administrator.connect() as c:
+        c.execute(text(lost.format(name=name)))
+    with patient(5, said.append), pytest.raises(DatabaseError, match=f'"{name}" does not exist$'):
+        store_cell(writer, many(4))
+    assert not said
+
+
 @pytest.mark.parametrize(("seconds", "stopped"), [(0.5, False), (600, True)])
 def test_patience_ends_in_one_line(seconds, stopped, own_server, cell, store_cell, provenance):
     writer = Writer(own_server.database(f"away{stopped}".lower()), provenance)
