@@ -76,6 +76,9 @@ def _advice(said: str) -> str:
         "malformed": "it is damaged; move it away, or restore a copy",
         "foreign key": f"a row that others belong to is missing: {EDITED}",
         "no such": EDITED,
+        "relation ": EDITED,
+        "column ": EDITED,
+        "does not exist": "make it, or name another with BENCH_DB",
     }.items():
         if symptom in said.lower():
             return f"{said}: {advice}"

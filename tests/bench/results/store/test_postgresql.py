@@ -97,7 +97,7 @@ def test_what_no_longer_exists_is_not_waited_for(lost, own_server, cell, store_c
     store_cell(writer, many(2))
     with administrator.connect() as c:
         c.execute(text(lost.format(name=name)))
-    with patient(5, said.append), pytest.raises(DatabaseError, match=f'"{name}" does not exist$'):
+    with patient(5, said.append), pytest.raises(DatabaseError, match=f'"{name}" does not exist: make it'):
         store_cell(writer, many(4))
     assert not said
 
@@ -153,6 +153,15 @@ def test_a_merge_and_a_run_do_not_stand_in_each_others_way(where, tmp_path, cell
     assert not examine(where).damage
     assert Reader(where).cells().keys() == {cell.key, other_cell.key}
     assert Reader(where).curves([cell.training.key])[cell.training.key] == [(1, 2.0)]
+
+
+@pytest.mark.parametrize("edit", ["DROP TABLE census", "ALTER TABLE cells RENAME COLUMN seconds TO second"])
+def test_a_table_or_column_that_is_gone_is_an_edit(edit, where, provenance):
+    with Writer(where, provenance).engine.begin() as c:
+        c.execute(text(edit))
+    with pytest.raises(DatabaseError, match="does not exist: the file was damaged or edited") as error:
+        Reader(where).cells()
+    assert "\n" not in str(error.value)
 
 
 def test_curves_come_in_the_order_in_which_they_are_asked_for(where, make_training, provenance):
