@@ -20,7 +20,7 @@ def db() -> None:
 def check(*, out: Path | None) -> None:
     """Check the file, references, every checksum, and keys against identities.
 
-    Lists each damaged row on stdout and exits 6 if there is one.
+    Lists each damaged row on stdout and exits 6 if there is one, or if an earlier version made the database.
     """
     from fewshot_bench.results.store.salvage import examine
 
@@ -29,6 +29,8 @@ def check(*, out: Path | None) -> None:
     if found.damage:
         click.echo("\n".join(found.damage))
         raise DatabaseError(f"{without_password(where)}: {len(found.damage)} damaged; bench db salvage saves the rest")
+    if found.old:
+        raise found.old
     click.echo(f"whole: {_counted(found.n_stored)}")
 
 

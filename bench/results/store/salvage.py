@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Table, select
 
-from fewshot_bench.errors import DatabaseError
+from fewshot_bench.errors import DatabaseError, OldSchema
 from fewshot_bench.results.passwords import without_password
 from fewshot_bench.results.store import whole
 from fewshot_bench.results.store.checking import LONGEST_BYTES, check_values, is_plain_table
@@ -58,6 +58,7 @@ class Examined:
 
     intact: dict[str, list[Row]] = field(default_factory=lambda: {table.name: [] for table in TAKEN})
     damage: list[str] = field(default_factory=list)  # a line each
+    old: OldSchema | None = None  # an earlier version made it
     n_stored: Counter[str] = field(default_factory=Counter)  # rows by table, damaged ones too
 
 
@@ -74,7 +75,10 @@ def examine(where: str) -> Examined:
     except DatabaseError as error:
         if path is None or not path.exists():
             raise
-        examination.found.damage.append(str(error))
+        if isinstance(error, OldSchema):
+            examination.found.old = error
+        else:
+            examination.found.damage.append(str(error))
     else:
         with explained(where), engine.connect() as connection, connection.begin():
             for table in SEALED:
