@@ -25,6 +25,7 @@ class Queue:
         self._trainings: deque[Item] = deque()
         self._cells: deque[Item] = deque()
         self._again: set[tuple[str, str]] = set()  # units that were begun a second time
+        self._weights_to_come: set[str] = set()  # of trainings that are trained again
         self._look_at, self._waits = 0.0, False
         for todo in plan.todo:
             stored = todo.stored
@@ -67,11 +68,14 @@ class Queue:
 
     def over(self, item: Item) -> None:
         """A unit was ended, one way or another, and that is recorded."""
+        if not isinstance(item, CellJob):
+            self._weights_to_come.discard(item.training.key)
         self._claims.release(unit_of(item))
         self._look_at = 0.0
 
     def trained(self, training: Training, checkpoint: str) -> None:
         """The cells of a training can be evaluated now."""
+        self._weights_to_come.discard(training.key)
         self._cells.extend(CellJob(planned, checkpoint) for planned in self._plan[training.key].cells)
         self._look_at = 0.0
 
@@ -98,6 +102,9 @@ class Queue:
     def _weights_lost(self, event: WeightsLost) -> Event:
         """Train again, once."""
         todo = self._plan[event.planned.cell.training.key]
+        if todo.training.key in self._weights_to_come:  # several workers were at its cells
+            self._plan[todo.training.key] = replace(todo, cells=(*todo.cells, event.planned))
+            return Warned(f"{event.planned.cell.name} waits for them, too: {event.reason}")
         waiting = [
             i for i in self._cells if isinstance(i, CellJob) and i.planned.cell.training.key == todo.training.key
         ]
@@ -112,6 +119,7 @@ class Queue:
 
     def _train_again(self, todo: PlannedTraining, reason: str) -> None:
         self._again.add(("weights", todo.training.key))
+        self._weights_to_come.add(todo.training.key)
         self._trainings.append(todo)
         self.news.append(Warned(f"{todo.name} s{todo.training.seed} is trained again: {reason}"))
         self._look_at = 0.0
