@@ -159,7 +159,7 @@ def _document(
         "shots": ("Over shots", bool(plots["accuracy"])),
         "measured": ("What was measured", True),
         "alarms": ("Alarms", True),
-        "compared": ("Methods compared", bool(plots["heatmap"] or plots["ranks"])),
+        "compared": ("Methods compared", bool(plots["heatmap"] or plots["ranks"] or plots["aggregate"])),
         "budgets": ("Over training", bool(plots["budgets"])),
         "images": ("Images", bool(samples)),
         "cost": ("Training", bool(results.trainings)),

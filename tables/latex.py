@@ -169,7 +169,7 @@ def _number(cell: Cell, noted: dict[str, str], style: Style) -> str:
         return f"{{{shown}}}" if style.siunitx else shown
     mean, half = percent(cell.mean), percent(cell.half_width) if style.interval else ""
     if cell.interval and style.interval:
-        number = rf"{mean}{{\scriptsize\,{reach(cell.half_width, cell.interval)}}}"
+        number = rf"{mean}{{\scriptsize\,{latex(reach(cell.half_width, cell.interval))}}}"
         number = (rf"\textbf{{{number}}}" if cell.best else number) + marks
         return f"{{{number}}}" if style.siunitx else number
     if style.siunitx:

@@ -45,7 +45,7 @@ def test_a_run_fills_the_grid_and_running_again_does_nothing(place, bench):
     first = bench("run")
     assert (first.code, first.out) == (0, "")
     for name in NAMES:
-        assert len(re.findall(rf"^{name} +\d+\.\d+ ± \d+\.\d+ %", first.err, re.M)) == 1
+        assert len(re.findall(rf"^{name} +\d+\.\d+ (± \d+\.\d+|\(\d+\.\d+–\d+\.\d+\)) %", first.err, re.M)) == 1
     assert "4 cells done" in first.err
     stored = rows(place, "SELECT * FROM episodes ORDER BY 1, 2")
     assert len(stored) == 4 * 6

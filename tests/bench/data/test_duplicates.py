@@ -143,7 +143,7 @@ def test_a_picture_that_was_trained_on_in_another_data_set_rings():
     theirs[3] = ours[3]  # a base class there: nobody is tested on it
     joined = across(image_set(ours, class_ids), replace(image_set(theirs, class_ids), name="theirs"), "paper")
     leaks, mixes, _ = copies(*joined)
-    assert "1 of 20 images of novel classes stand in a base class, too (1 equal" in leaks.alarms[0].text
+    assert "1 of 20 images of novel classes are in a base class, too (1 equal" in leaks.alarms[0].text
     assert leaks.alarms[0].text.endswith(f"theirs/cow[5] = {image_set(ours, class_ids).name}/ant[4]")
     assert mixes.alarms == ()
 
