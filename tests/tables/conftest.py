@@ -12,8 +12,10 @@ from fewshot_bench.tables.scores import (
     Results,
     TrainingCost,
 )
+from fewshot_bench.tables.summary import summarise
 
 VARIANTS = ("transfer", "protonet", "maml", "fomaml", "reptile", "maml-mtl", "reptile-mtl")
+HOSTILE = ("50%_a&b#c$d{e}f~g^h\\i", "<script>alert(1)</script>", "=cmd()", "a|b", "new\n\nline", '"]["')
 SETTINGS = tuple((n_way, n_shot) for n_way in (5, 20, 35) for n_shot in (1, 5, 100))
 
 
@@ -101,3 +103,15 @@ def _make_results():
 @pytest.fixture
 def marked():
     return make_marked()
+
+
+@pytest.fixture
+def table(marked):
+    return summarise(marked)
+
+
+@pytest.fixture
+def hostile(make_results):
+    results = make_results(HOSTILE, ((5, 1), (5, 5)), dataset="d&_%\n\\input{x}", norms={HOSTILE[0]: "a_b"})
+    first = replace(results.cells[0], state="failed", reason="=1+1 & 5% <b> \\end{table}\n| x")
+    return summarise(replace(results, cells=(first, *results.cells[1:])))

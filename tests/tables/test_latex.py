@@ -3,14 +3,12 @@
 import re
 import shutil
 import subprocess
-from dataclasses import replace
 
 import pytest
 
 from fewshot_bench.tables.latex import render_latex
 from fewshot_bench.tables.papers import load_published
 from fewshot_bench.tables.style import Style, style_of
-from fewshot_bench.tables.summary import summarise
 
 STYLES = {
     "usual": Style(),
@@ -24,19 +22,6 @@ STYLES = {
 }
 EVERY = pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
 HAS_TEX = shutil.which("pdflatex") and not subprocess.run(["kpsewhich", "siunitx.sty"], capture_output=True).returncode
-HOSTILE = ("50%_a&b#c$d{e}f~g^h\\i", "<script>alert(1)</script>", "=cmd()", "a|b", "new\n\nline", '"]["')
-
-
-@pytest.fixture
-def table(marked):
-    return summarise(marked)
-
-
-@pytest.fixture
-def hostile(make_results):
-    results = make_results(HOSTILE, ((5, 1), (5, 5)), dataset="d&_%\n\\input{x}", norms={HOSTILE[0]: "a_b"})
-    first = replace(results.cells[0], state="failed", reason="=1+1 & 5% <b> \\end{table}\n| x")
-    return summarise(replace(results, cells=(first, *results.cells[1:])))
 
 
 def rows_of(text):

@@ -19,19 +19,6 @@ from fewshot_bench.tables.render import CSV_COLUMNS, FORMATS, render, render_pub
 from fewshot_bench.tables.summary import summarise
 
 GOLDEN = Path(__file__).parent / "golden"
-HOSTILE = ("50%_a&b#c$d{e}f~g^h\\i", "<script>alert(1)</script>", "=cmd()", "a|b", "new\n\nline", '"]["')
-
-
-@pytest.fixture
-def table(marked):
-    return summarise(marked)
-
-
-@pytest.fixture
-def hostile(make_results):
-    results = make_results(HOSTILE, ((5, 1), (5, 5)), dataset="d&_%\n\\input{x}", norms={HOSTILE[0]: "a_b"})
-    first = replace(results.cells[0], state="failed", reason="=1+1 & 5% <b> \\end{table}\n| x")
-    return summarise(replace(results, cells=(first, *results.cells[1:])))
 
 
 def without_comments(text):
@@ -181,7 +168,7 @@ def test_html_escapes(hostile):
     parsed = Cells(text)
     assert "script" not in parsed.tags
     assert "b" not in parsed.tags[: parsed.tags.index("ul")]
-    for name in HOSTILE:
+    for name in hostile.variants:
         assert name in parsed.text
 
 
