@@ -6,15 +6,14 @@ where they came from.
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from fewshot_bench.tables.statistics.classes import ClassConfusion
 
 CellState = Literal["done", "partial", "failed", "missing"]
 
 
-@dataclass(frozen=True)
-class EpisodeScore:
+class EpisodeScore(NamedTuple):
     """One episode's result, as the integers that were counted.
 
     Episodes of one way with the same number have the same classes and queries at every shot; only the support

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -64,29 +64,30 @@ def results(
     for cell in cells:
         served[cell.training.key][cell.variant] = None
     variants = {key: tuple(names) for key, names in served.items()}
+    scores = tuple(
+        _score(
+            cell,
+            stored_cells.get(cell.key),
+            stored_trainings.get(cell.training.key),
+            episodes.get(cell.key, ())[: cell.n_episodes],
+            confusion(cell, answers.get(cell.key, {}), classes),
+        )
+        for cell in cells
+    )
     return Results(
         experiment=_experiment(chosen, reader),
         beside=_beside(chosen, reader, with_answers),
         variants=tuple(dict.fromkeys(c.variant for c in cells)),
         settings=tuple(dict.fromkeys((c.setting.n_way, c.setting.n_shot) for c in cells)),
         seeds=tuple(dict.fromkeys(c.training.seed for c in cells)),
-        cells=tuple(
-            _score(
-                cell,
-                stored_cells.get(cell.key),
-                stored_trainings.get(cell.training.key),
-                episodes.get(cell.key, ())[: cell.n_episodes],
-                confusion(cell, answers.get(cell.key, {}), classes),
-            )
-            for cell in cells
-        ),
+        cells=scores,
         trainings=tuple(_cost(t, stored_trainings.get(key), variants[key]) for key, t in trainings.items()),
         curves=tuple(
             CurvePoint(variants[key][0], trainings[key].seed, iteration, loss, trainings[key].trained_on)
             for key, points in curves.items()
             for iteration, loss in points
         ),
-        by_budget=_by_budget(chosen, reader, stored_cells, stored_trainings, episodes) if with_budgets else (),
+        by_budget=_by_budget(chosen, reader, stored_cells, stored_trainings, scores) if with_budgets else (),
         n_measured=_n_measured(chosen, stored_cells),
         seeds_of={v: chosen.request.seeds_of(v) for v in chosen.request.config.grids[chosen.request.grid].one_seed},
     )
@@ -111,12 +112,13 @@ def _by_budget(
     reader: Reader,
     stored: dict[str, StoredCell],
     trainings: dict[str, StoredTraining],
-    read: dict[str, tuple[EpisodeResult, ...]],
+    scored: Sequence[CellScore],
 ) -> tuple[BudgetScore, ...]:
     """Every variant and setting of the chosen cells, after each of the configuration's budgets that is stored.
 
-    read: the episodes of cells that were read before
+    scored: the chosen cells themselves
     """
+    known = {(score.place, score.key, score.n_episodes_wanted): score for score in scored}
     found, rules = [], {cell.place[:3]: cell.adaptation for cell in chosen.cells}
     for budget in chosen.request.config.budgets:
         wanted = Counter[tuple[str, int, int]]()
@@ -129,12 +131,13 @@ def _by_budget(
                 if cell.training.key in trainings and cell.key in stored and stored[cell.key].n_episodes:
                     places.setdefault(place, []).append(cell)
         held_at = {place: places[place] for place in places.keys() & rules.keys()}
-        episodes = read | reader.episodes(c.key for held in held_at.values() for c in held if c.key not in read)
+        more = [c for held in held_at.values() for c in held if (c.place, c.key, c.n_episodes) not in known]
+        episodes = reader.episodes(c.key for c in more)
+        for c in more:
+            theirs = episodes[c.key][: c.n_episodes]
+            known[c.place, c.key, c.n_episodes] = _score(c, stored[c.key], trainings.get(c.training.key), theirs, None)
         for place, held in held_at.items():
-            scores = [
-                _score(c, stored[c.key], trainings.get(c.training.key), episodes[c.key][: c.n_episodes], None)
-                for c in held
-            ]
+            scores = [dataclasses.replace(known[c.place, c.key, c.n_episodes], confusion=None) for c in held]
             shown = cell_of(scores) if scores else None
             if shown and shown.mean is not None:
                 seen = sum(trainings[cell.training.key].images_seen for cell in held) // len(held)

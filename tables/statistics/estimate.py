@@ -95,8 +95,7 @@ class Estimate:
         if len(self.sources) == 1:
             return max(float(stdtr(self.sources[0].degrees, -distance / self.sources[0].error)), SMALLEST)
         low, high = -745.0, math.log(0.5)  # of log(tail); half_width falls as it rises
-        for _ in range(100):
-            middle = (low + high) / 2
+        while low < (middle := (low + high) / 2) < high:  # until no number lies between
             low, high = (middle, high) if self._half_width(math.exp(middle)) > distance else (low, middle)
         return math.exp(high)
 

@@ -7,6 +7,7 @@ columns; among these are sums over what hangs on the row in other tables, which 
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -32,7 +33,7 @@ def episodes_sha256(rows: Iterable[Sequence[Any]]) -> str:
 
 def answers_sum(before: str, rows: Iterable[Sequence[Any]]) -> str:
     """With (number, labels) of more answers of a cell."""
-    return _sum(before, (_hash(number, bytes(labels).hex()) for number, labels in rows))
+    return _sum(before, (_hash_text(f'[{number}, "{bytes(labels).hex()}"]') for number, labels in rows))
 
 
 def curves_sum(before: str, rows: Iterable[Sequence[Any]]) -> str:
@@ -42,7 +43,10 @@ def curves_sum(before: str, rows: Iterable[Sequence[Any]]) -> str:
 
 def runs_sum(before: str, rows: Iterable[Sequence[Any]]) -> str:
     """With (run, number + 1) of more episodes of a cell; a run's numbers may have been added up."""
-    return _sum(before, (_hash(run) * int(numbers) for run, numbers in rows))
+    total = Counter[Any]()
+    for run, numbers in rows:
+        total[run] += int(numbers)
+    return _sum(before, (_hash(run) * numbers for run, numbers in total.items()))
 
 
 def _sum(before: str, hashes: Iterable[int]) -> str:
@@ -50,7 +54,12 @@ def _sum(before: str, hashes: Iterable[int]) -> str:
 
 
 def _hash(*values: Any) -> int:
-    text = json.dumps(values, sort_keys=True, default=repr)  # repr: a damaged file may hold bytes for a text
+    return _hash_text(
+        json.dumps(values, sort_keys=True, default=repr)
+    )  # repr: a damaged file may hold bytes for a text
+
+
+def _hash_text(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
 
 
