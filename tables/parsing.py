@@ -99,7 +99,7 @@ def _beyond(document: Any, finite: bool) -> str:
         below: list[Any] = []
         for value in level:
             if isinstance(value, dict):
-                if any(len(key) > LONGEST_KEY for key in value):
+                if value and max(map(len, value)) > LONGEST_KEY:
                     return f"a key has more than {LONGEST_KEY} letters"
                 below += [*value, *value.values()]
             elif isinstance(value, list):

@@ -8,7 +8,7 @@ What is read in bulk by a part of the commands only, the ids of episodes and ans
 import math
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from sqlalchemy import BigInteger, Boolean, Column, Connection, Float, LargeBinary, String, Table, select
@@ -145,13 +145,12 @@ class _File:
         names = [column.name for column in columns]
         for values in self._ask(f"SELECT {', '.join(names)} FROM {table.name}"):  # noqa: S608  # names of the schema
             row = dict(zip(names, values, strict=True))
-            key = _key(table, row)
-            for column in columns:
-                if what := _wrong_value(column, row[column.name]):
-                    self._wrong(table.name, key, column.name, what)
+            for column, value in zip(columns, values, strict=True):
+                if what := _wrong_value(column, value):
+                    self._wrong(table.name, _key(table, row), column.name, what)
             row = {name: str(value, "utf-8") if isinstance(value, _Text) else value for name, value in row.items()}
             if found := wrong_row(table.name, row):
-                self._wrong(table.name, key, *found)
+                self._wrong(table.name, _key(table, row), *found)
             rows.append(row)
         return rows
 
@@ -177,18 +176,16 @@ class _File:
             for column in present:
                 for reference in column.foreign_keys:
                     there = {row[reference.column.name] for row in rows.get(reference.column.table.name, ())}
-                    for key, value in self._values(table, column, rows):
-                        if value not in there:
+                    for row in rows.get(table.name) or self._distinct(table, column):
+                        if (value := row[column.name]) not in there:
                             what = f"it names {value!r} of {reference.column.table.name}, which is missing"
+                            key = _key(table, row) if table.name in rows else ""
                             self._wrong(table.name, key, column.name, what)
 
-    def _values(self, table: Table, column: Column[Any], rows: dict[str, list[Row]]) -> Iterator[tuple[str, Any]]:
-        """(key, value) of a column that refers to another table; of a large one each value once."""
-        if table.name in rows:
-            yield from ((_key(table, row), row[column.name]) for row in rows[table.name])
-        else:
-            for (value,) in self._ask(f"SELECT DISTINCT {column.name} FROM {table.name}"):  # noqa: S608
-                yield "", _said(value) if isinstance(value, bytes) else value
+    def _distinct(self, table: Table, column: Column[Any]) -> list[Row]:
+        """Each value of a column of a large table, once."""
+        found = self._ask(f"SELECT DISTINCT {column.name} FROM {table.name}")  # noqa: S608  # names of the schema
+        return [{column.name: _said(value) if isinstance(value, bytes) else value} for (value,) in found]
 
 
 def _condition(column: Column[Any]) -> str:
@@ -225,13 +222,15 @@ def _wrong_value(column: Column[Any], value: Any) -> str:
 def _wrong_text(name: str, kind: String, value: Any) -> str:
     if not isinstance(value, _Text):
         return f"{_said(value)!r} is no text"
+    if name in HEX:
+        right = len(value) == HEX[name] and not value.strip(b"0123456789abcdef")
+        return (
+            "" if right or (not value and name in MAY_BE_EMPTY) else f"{_said(value)!r} is not {HEX[name]} hex digits"
+        )
     try:
         text = value.decode()
     except UnicodeDecodeError:
         return f"{_said(value)!r} is not UTF-8"
-    if name in HEX:
-        right = re.fullmatch(f"[0-9a-f]{{{HEX[name]}}}", text, re.ASCII) or (not text and name in MAY_BE_EMPTY)
-        return "" if right else f"{_said(value)!r} is not {HEX[name]} hex digits"
     if "\0" in text:
         return f"{_said(value)!r} holds what is no character"
     return "" if len(value) <= _longest(kind) else f"it has {len(value)} bytes, more than {_longest(kind)}"
