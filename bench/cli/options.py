@@ -62,6 +62,9 @@ set_option = click.option(
 out_option = click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the database.  [default: out]"
 )
+measured_option = click.option(
+    "--measured", metavar="NAME", help="Results that come with the package: miniimagenet-32."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Say what would happen; change nothing.")
 
@@ -140,22 +143,37 @@ def reading_options(command: F) -> Callable[..., Any]:
     """
 
     @selection_options
-    @click.option("--measured", metavar="NAME", help="Results that come with the package: miniimagenet-32.")
+    @measured_option
     @functools.wraps(command)
     def wrapped(*, selection: Selection, measured: str | None, **given: Any) -> Any:
         databases = given.get("names") and all(Path(name).exists() for name in given["names"])
-        if measured or not databases:  # these say themselves what they hold
-            selection = _read_back(selection, measured)
+        if measured:
+            selection = _shipped(selection, measured)
+        elif not databases:  # these say themselves what they hold
+            from fewshot_bench.results.reading_back import last_command  # takes long to import
+
+            selection = _as_in(last_command, selection)
         return command(selection=selection, **given)
 
     return wrapped
 
 
-def _read_back(selection: Selection, measured: str | None) -> Selection:
-    from fewshot_bench.results.reading_back import last_command, shipped  # takes long to import
+def stored_options(command: F) -> Callable[..., Any]:
+    """Add the options that say whose results are meant; the command gets folder and settings as one `selection`."""
 
-    if not measured:
-        return _as_in(last_command, selection)
+    @out_option
+    @measured_option
+    @functools.wraps(command)
+    def wrapped(*, out: Path | None, measured: str | None, **given: Any) -> Any:
+        selection = Selection(out=out)
+        return command(selection=_shipped(selection, measured) if measured else selection, **given)
+
+    return wrapped
+
+
+def _shipped(selection: Selection, measured: str) -> Selection:
+    from fewshot_bench.results.reading_back import shipped  # takes long to import
+
     if selection.out or selection.config or selection.settings or "BENCH_DB" in os.environ:
         raise click.UsageError(
             "--measured has settings and a database of its own: leave out --out, --config, --set and BENCH_DB"

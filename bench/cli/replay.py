@@ -1,10 +1,9 @@
 """`bench replay`: is a stored number repeatable?"""
 
-from pathlib import Path
-
 import click
 
-from fewshot_bench.cli.options import json_option, out_option
+from fewshot_bench.cli.options import json_option, stored_options
+from fewshot_bench.experiment.selection import Selection
 
 
 @click.command()
@@ -14,10 +13,10 @@ from fewshot_bench.cli.options import json_option, out_option
 @click.option(
     "--data", metavar="SOURCE", help="Data set: a name, a folder or an archive.  [default: as it is prepared]"
 )
-@out_option
+@stored_options
 @json_option
 def replay(
-    *, cell: str, episode: int | None, again: bool, data: str | None, out: Path | None, as_json: bool
+    *, cell: str, episode: int | None, again: bool, data: str | None, selection: Selection, as_json: bool
 ) -> int:  # fmt: skip
     """Compute a stored result again and compare. CELL is its name (maml-5w1s-s0) or its key, or the beginning of that.
 
@@ -27,6 +26,6 @@ def replay(
     """
     from fewshot_bench.cli.replay_text import replayed
 
-    code, said = replayed(cell, episode, data, out, again=again, as_json=as_json)
+    code, said = replayed(cell, episode, data, selection, again=again, as_json=as_json)
     click.echo(said)
     return code

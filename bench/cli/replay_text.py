@@ -7,6 +7,7 @@ from typing import Any
 
 from fewshot_bench.cli.screen import Screen
 from fewshot_bench.config import config_file, load
+from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.files import cache_folder, checkpoints, database
 from fewshot_bench.replay.discordance import EpisodeReplay, Replay
 from fewshot_bench.replay.rebuild import data_at_hand, find_stored, open_data, rebuild, wanted_episodes
@@ -20,11 +21,11 @@ MOST_EPISODES = 10  # that are named one by one
 
 
 def replayed(
-    cell: str, episode: int | None, data: str | None, out: Path | None, *, again: bool, as_json: bool
+    cell: str, episode: int | None, data: str | None, selection: Selection, *, again: bool, as_json: bool
 ) -> tuple[int, str]:
     """Compute a stored cell again; exit code, and what came of it."""
-    config = load(config_file(None))
-    folder = out or Path(config.run.out)
+    config = load(config_file(selection.config))
+    folder = selection.out or Path(config.run.out)
     stored = find_stored(Reader(database(folder)), cell)
     rebuild(stored)  # what cannot be repeated must not wait for the data
     episodes = wanted_episodes(stored, episode)

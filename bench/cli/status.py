@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from fewshot_bench.cli.doctor import alarm_text
-from fewshot_bench.cli.options import database_in, engine_options, json_option, out_option
-from fewshot_bench.experiment.selection import place_of
+from fewshot_bench.cli.options import database_in, engine_options, json_option, out_option, stored_options
+from fewshot_bench.experiment.selection import Selection, place_of
 from fewshot_bench.tables.wording import padded
 
 
@@ -56,10 +56,10 @@ def status(
 
 @click.command()
 @click.argument("cell")
-@out_option
+@stored_options
 @json_option
-def show(*, cell: str, out: Path | None, as_json: bool) -> None:
+def show(*, cell: str, selection: Selection, as_json: bool) -> None:
     """Show every fact behind one number. CELL is its name (maml-5w1s-s0), its key, or the beginning of that."""
     from fewshot_bench.cli.show_text import shown
 
-    click.echo(shown(database_in(out), cell, as_json=as_json))
+    click.echo(shown(database_in(selection.out), cell, as_json=as_json))

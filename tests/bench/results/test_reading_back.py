@@ -1,6 +1,7 @@
 """Results read where their images are not, and with no word but the folder that they are in."""
 
 import json
+import os
 import shutil
 import sqlite3
 from dataclasses import replace
@@ -19,6 +20,9 @@ from fewshot_bench.experiment.episodes import Setting, bank
 from fewshot_bench.results.claims import judgement
 from fewshot_bench.results.collect import results
 from fewshot_bench.results.reading_back import choose_stored, names, shipped
+from fewshot_bench.results.store import Reader
+
+MINIIMAGENET = os.environ.get("BENCH_MINIIMAGENET")
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=30))
@@ -156,6 +160,23 @@ def test_the_picture_shows_the_numbers_of_the_pages(measured):
     page = (DOCS / "results.md").read_text(encoding="utf-8")
     assert all(line.rsplit(maxsplit=3)[1] in page for line in shown.splitlines())
     assert f"](docs/{PLOT})" in (DOCS.parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_shipped_cells_are_those_of_the_present_code(measured):
+    stored, _, chosen = measured
+    held = {row["key"]: row["training_key"] for row in Reader(chosen.database).all_cells() if row["n_episodes"]}
+    present = {cell.key: cell.training.key for cell in chosen.cells}
+    assert {key: present.get(key) for key in held} == held
+    assert held.keys() == {cell.key for cell in stored.cells if cell.episodes}
+
+
+@pytest.mark.skipif(not MINIIMAGENET, reason="BENCH_MINIIMAGENET names no folder with miniImageNet")
+def test_shipped_cells_measured_anew(bench):
+    """Untrained networks alone: others take an hour on a CPU."""
+    for cell in ("untrained-5w1s-s0", "untrained-20w5s-s0"):
+        ran = bench("replay", cell, "--measured", NAME, "--retrain", "--data", MINIIMAGENET, "--episode", "0")
+        assert ran.code == 0, ran.err
+        assert ran.out.splitlines()[-1].startswith(("identical", "same within"))
 
 
 def test_no_other_results_are_shipped(bench, monkeypatch):
