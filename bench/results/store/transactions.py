@@ -108,7 +108,7 @@ def _passing(error: Any) -> str:
     """What keeps us from the database for a while, through nobody's fault; empty where it is what was asked of it."""
     if not isinstance(error, DBAPIError):
         return ""
-    if "sqlite" in type(error.orig).__module__:  # a run that was stopped by a signal, or an export that nobody reads
+    if "sqlite" in type(error.orig).__module__:  # a run that was stopped by a signal
         return "another process holds the database" if "locked" in str(error.orig) else ""
     state = getattr(error.orig, "sqlstate", None)
     no_answer = type(error.orig).__name__ == "OperationalError" or error.connection_invalidated

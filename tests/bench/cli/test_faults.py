@@ -1,10 +1,12 @@
 """Faults of the machine: nothing is recorded against the work, nothing is silent, and the same command goes on."""
 
+import fcntl
 import os
 import signal
 import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -272,6 +274,20 @@ def test_who_reads_the_beginning_of_an_export_is_not_an_error(run):
     process = run.begin("export", out=ends[1])
     os.close(ends[1])
     assert process.communicate()[1] == ""
+    assert process.wait() == 0
+
+
+def test_who_pauses_in_the_middle_of_an_export_holds_nothing(run):
+    """`bench export | less`: a run beside it would wait until the rest is read, too."""
+    ours, its = os.pipe()
+    fcntl.fcntl(its, fcntl.F_SETPIPE_SZ, 4096)
+    process = run.begin("export", out=its)
+    os.close(its)
+    assert os.read(ours, 4) == b"cell"
+    with closing(sqlite3.connect(run.database, timeout=0, isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+    with os.fdopen(ours, "rb") as rest:
+        assert rest.read().count(b"\n") == 1 + 24
     assert process.wait() == 0
 
 
