@@ -8,10 +8,12 @@ import subprocess
 import time
 from contextlib import closing
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from benchmarks.processes import Process
+from fewshot_bench.cli.run_screen import RunScreen
 
 # Python that is run before the command, in its process
 NOTE_TRAININGS = """
@@ -227,10 +229,11 @@ def test_weights_that_go_between_training_and_testing_are_made_again(damage, pla
     "error",
     [
         MemoryError("no memory"),
+        ImportError("libtorch_cuda.so: failed to map segment from shared object"),
         OSError(28, "No space left on device"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
     ],
-    ids=["memory", "disk", "torch's memory"],
+    ids=["memory", "a library's memory", "disk", "torch's memory"],
 )
 @pytest.mark.parametrize("moment", ["step", "predict"])
 def test_what_the_machine_lacks_is_not_the_methods_fault(moment, error, place, bench, monkeypatch):
@@ -249,6 +252,16 @@ def test_what_the_machine_lacks_is_not_the_methods_fault(moment, error, place, b
     assert rows(place, "SELECT reason FROM trainings") == [("",)]
     assert bench("run", "--method", "transfer").code == 0  # no --retry-failed is needed
     assert rows(place, "SELECT count(*) FROM episodes") == [(12,)]
+
+
+def test_a_library_that_does_not_fit_into_memory_is_one_line(place, bench, monkeypatch):
+    """It may be larger than what is left, and that larger than what is little."""
+    error = ImportError("libtorch_cuda.so: failed to map segment from shared object")
+    monkeypatch.setattr(RunScreen, "choose", mock.Mock(side_effect=error))
+    ran = bench("run")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("bench: error: there is too little memory; what was stored is safe")
+    assert ran.err.count("\n") == 1
 
 
 def test_a_database_that_is_deleted_in_mid_run_is_one_line(place, bench, monkeypatch):
