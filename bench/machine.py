@@ -10,6 +10,8 @@ import socket
 from pathlib import Path
 
 LITTLE_BYTES = 2**28  # of memory: a few of a convolution's buffers
+# torch's RuntimeErrors say so, and the ImportError of a library that does not fit, which may be larger
+OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "DefaultCPUAllocator", "failed to map segment")
 
 
 def cores() -> int:
@@ -43,8 +45,11 @@ def is_gone(at: str, named: str) -> bool:
     return _started(int(pid)) != started
 
 
-def lacks_memory() -> bool:
-    """Whether so little is left that whatever goes wrong may go wrong for that: libraries say it in many words."""
+def lacks_memory(error: Exception | SystemExit) -> bool:
+    """Whether an error says it, or so little is left that whatever goes wrong may go wrong for that."""
+    said = str(error) if isinstance(error, RuntimeError | ImportError) else ""
+    if isinstance(error, MemoryError) or any(words in said for words in OUT_OF_MEMORY):
+        return True
     try:
         mmap.mmap(-1, LITTLE_BYTES).close()
     except (OSError, ValueError):

@@ -106,7 +106,7 @@ def _main() -> None:
         _forget_output()
         sys.exit(0)
     except Exception as error:
-        if isinstance(error, MemoryError) or machine.lacks_memory():
+        if machine.lacks_memory(error):
             _fail("there is too little memory; what was stored is safe: run the same command again with more", 1)
         if not isinstance(error, OSError) or error.filename is not None:
             raise

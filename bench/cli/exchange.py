@@ -1,7 +1,9 @@
 """`bench export` and `bench import`: results as a long table, one row an episode, and back."""
 
 import shlex
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import click
@@ -39,20 +41,23 @@ def export(*, out: Path | None, expression: str | None, format_: str | None, out
     the column answers, and import into another folder. In pandas, give cell_key, episode_id and training_key
     the dtype str.
     """
-    from fewshot_bench.results.exchange.export import exported
+    from fewshot_bench.results.exchange.export import write_table
 
     if not format_ and output != "-" and Path(output).suffix not in ("", ".csv", ".parquet"):
         raise UsageError(f"{output} ends neither in .csv nor in .parquet: name its format with --format")
     is_parquet = format_ == "parquet" if format_ else output.endswith(".parquet")
-    with exported(database_in(out), expression, as_parquet=is_parquet) as write:
+    if output == "-" and is_parquet and sys.stdout.isatty():
+        raise UsageError("Parquet is not for a terminal: name a file with -o")
+    with tempfile.TemporaryFile() as table:  # a reader that pauses would hold the database, and runs wait for it
+        n = write_table(database_in(out), expression, table, as_parquet=is_parquet)
+        table.seek(0)
         if output == "-":
-            if is_parquet and sys.stdout.isatty():
-                raise UsageError("Parquet is not for a terminal: name a file with -o")
             sys.stdout.flush()
-            write(sys.stdout.buffer)
+            shutil.copyfileobj(table, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
             return
         with written(Path(output)) as file:
-            n = write(file)
+            shutil.copyfileobj(table, file)
     click.echo(f"{output}: {n:,} episodes", err=True)
 
 

@@ -51,7 +51,8 @@ def open_cached(cache: Path, source: Source, image_size: int | None, progress: P
         with _alone(cache / f".{folder.name}.lock"):
             return load(folder) or _prepared(folder, source, state, image_size, progress)
     except OSError as error:
-        raise DataError(f"cannot prepare the data set in {cache}: {error.strerror or error}") from None
+        advice = "make room, or set BENCH_CACHE to a folder that can be written"
+        raise DataError(f"cannot prepare the data set in {cache}: {error.strerror or error}; {advice}") from None
 
 
 @contextmanager

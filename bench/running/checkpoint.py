@@ -12,8 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from fewshot_bench.errors import BenchError
 from fewshot_bench.files import remove_leftovers
-from fewshot_bench.running.weights import content_of, write_weights
+from fewshot_bench.running.weights import content_of, forbidden, write_weights
 
 
 class Unusable(Exception):
@@ -52,12 +53,15 @@ class Checkpoints:
         """The state to go on from; None if there is none.
 
         Raises Unusable where the file is damaged or another training's; it is put aside then, and gone next time.
+        Raises BenchError where it can be neither read nor put aside.
         """
         path = self._partial(training.key)
         try:
             regular = stat.S_ISREG(path.stat().st_mode)
             content = path.read_bytes() if regular else b""  # a pipe would be waited for
-        except OSError:  # it is not there; a folder that cannot be read cannot be written either: saving will say so
+        except PermissionError as error:
+            raise forbidden(path, error) from None
+        except (FileNotFoundError, NotADirectoryError):
             return None
         try:
             # its own hash stands in front: a damaged state must not be trained on
@@ -70,12 +74,17 @@ class Checkpoints:
             raise self.put_aside(training, str(error)) from None
         return state
 
-    def put_aside(self, training: Named, why: str) -> Unusable:
+    def put_aside(self, training: Named, why: str) -> Unusable | BenchError:
         """Take away the state that a training cannot be gone on from; what is to be raised."""
         path = self._partial(training.key)
         aside = path.with_name(f"{path.name}.unusable")
-        with suppress(OSError):
+        try:
             path.replace(aside)
+        except FileNotFoundError:  # another process took it away
+            pass
+        except OSError as error:
+            again = "move it away and run the same command again"
+            return BenchError(f"{path}: {why}, and cannot be moved ({error.strerror}); {again}")
         return Unusable(f"{path}: {why}: it was not used and is now {aside.name}; training {training.key} starts anew")
 
     def drop_partial(self, training_key: str) -> None:

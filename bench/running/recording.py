@@ -92,25 +92,26 @@ def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None],
         recorder = _Recorder(chosen, plan, writer, weights)
         claims = Claims(chosen.database, writer.run_id)
         outcome = recorder.outcome
-        try:
-            left = Queue(plan if jobs == 1 else _longest_first(plan, chosen.database), weights, claims)
-            if jobs == 1 and not means.timeout_seconds:
-                work = run_here(place, stop.asked, left)
-            else:
-                work = run_in_workers(for_workers(place, plan), stop.asked, left, jobs, means.timeout_seconds)
-            with stop, claims.kept(), closing(work):  # worker processes end with it, whatever happens here
-                for event in work:
-                    for recorded in recorder.record(event):
-                        tell(recorded)
-            outcome.code = SOME_FAILED if outcome.n_failed or outcome.n_lost else 0
-        except Stopped:
-            outcome.code = stop.exit_code
-        except (KeyboardInterrupt, DatabaseError) as error:  # asked twice, or while a server was waited for
-            if isinstance(error, DatabaseError) and not stop.asked():
-                raise
-            outcome.code, outcome.cut_short = stop.exit_code, True
-        finally:
-            _end(writer, outcome)
+        with stop:  # until the ending is recorded: `timeout` and `scancel` send a second signal soon
+            try:
+                left = Queue(plan if jobs == 1 else _longest_first(plan, chosen.database), weights, claims)
+                if jobs == 1 and not means.timeout_seconds:
+                    work = run_here(place, stop.asked, left)
+                else:
+                    work = run_in_workers(for_workers(place, plan), stop.asked, left, jobs, means.timeout_seconds)
+                with claims.kept(), closing(work):  # worker processes end with it, whatever happens here
+                    for event in work:
+                        for recorded in recorder.record(event):
+                            tell(recorded)
+                outcome.code = SOME_FAILED if outcome.n_failed or outcome.n_lost else 0
+            except Stopped:
+                outcome.code = stop.exit_code
+            except (KeyboardInterrupt, DatabaseError) as error:  # asked twice, or while a server was waited for
+                if isinstance(error, DatabaseError) and not stop.asked():
+                    raise
+                outcome.code, outcome.cut_short = stop.exit_code, True
+            finally:
+                _end(writer, outcome)
     return outcome
 
 
@@ -124,7 +125,7 @@ def _end(writer: Writer, outcome: Outcome) -> None:
     if outcome.code in (0, SOME_FAILED):
         writer.end_run(outcome.code)
         return
-    with patient(0, lambda _: None), suppress(DatabaseError):
+    with patient(0, lambda _: None), suppress(DatabaseError, KeyboardInterrupt):
         writer.end_run(outcome.code)
 
 

@@ -169,7 +169,7 @@ def _go_on(
         pending.load_state(saved, lab.device)
         clock.load_state(saved)
     except (KeyError, ValueError, RuntimeError) as error:
-        if machine.lacks_memory():
+        if machine.lacks_memory(error):
             raise
         raise lab.checkpoints.put_aside(training, f"other code saved it ({error})") from None
     if not 0 < method.iteration < training.iterations:

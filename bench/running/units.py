@@ -43,9 +43,6 @@ class CellJob:
 
 
 Item = PlannedTraining | CellJob
-# what a machine lacks, or a person took away; nothing against the work itself
-ENVIRONMENT_ERRORS = (MemoryError, OSError)
-OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "DefaultCPUAllocator")  # torch's RuntimeError says so
 DEVICE_ERRORS = (torch.OutOfMemoryError, torch.AcceleratorError)  # a GPU's state; nothing against the work itself
 EMPTY = TrainingProgress(0, 0, 0.0, 0, "")
 
@@ -125,10 +122,9 @@ def _trained(job: CellJob, lab: Laboratory) -> Method:
     return lab.loaded[key]
 
 
-def _is_environment(error: BaseException) -> bool:
-    said = str(error) if isinstance(error, RuntimeError) else ""
-    told = isinstance(error, ENVIRONMENT_ERRORS) or any(words in said for words in OUT_OF_MEMORY)
-    return told or machine.lacks_memory()
+def _is_environment(error: Exception | SystemExit) -> bool:
+    """Whether it is what a machine lacks, or a person took away, and nothing against the work itself."""
+    return isinstance(error, OSError) or machine.lacks_memory(error)
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """Finished weights brought from another folder of checkpoints; a file is named by the SHA-256 of its content."""
 
 import hashlib
+import os
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -46,16 +47,27 @@ def bring(wanted: Iterable[str], source: Path | None, target: Path, *, dry_run: 
 
 def write_weights(path: Path, content: bytes, advice: str) -> None:
     """Write a file whole, or leave what was there. Raises BenchError, with the advice, where it cannot be written."""
+    if os.path.lexists(path) and not path.is_file():  # a pipe would be waited for
+        raise BenchError(
+            f"{path}: it is no file, but weights belong there; move it away and run the same command again"
+        )
     try:
         write_whole(path, content)
     except OSError as error:
         raise BenchError(f"{path}: cannot be written ({error.strerror}); {advice}") from error
 
 
+def forbidden(path: Path, error: PermissionError) -> BenchError:
+    """What is to be raised of a file that we may not read."""
+    again = "make it readable or move it away, and run the same command again"
+    return BenchError(f"{path}: cannot be read ({error.strerror}); {again}")
+
+
 def content_of(path: Path, sha256: str) -> bytes | None:
     """A file of safetensors with that SHA-256; None where there is none.
 
     What is no regular file, or whose header does not account for every byte, is not read: it could have any size.
+    Raises BenchError where we may not read it: what it holds is not lost.
     """
     try:
         status = path.stat()
@@ -68,6 +80,8 @@ def content_of(path: Path, sha256: str) -> bytes | None:
                 return None
             file.seek(0)
             content = file.read(status.st_size)
+    except PermissionError as error:
+        raise forbidden(path, error) from None
     except (OSError, ParseError):
         return None
     return content if hashlib.sha256(content).hexdigest() == sha256 else None

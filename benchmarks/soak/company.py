@@ -75,7 +75,7 @@ def outage(little: Little, wanted: Content, server: Server, jobs: tuple[int, ...
     with little.temporary("postgresql") as place:
         note, after = place.folder / "begun", rng.randrange(1, 30)
         runs = [Victim(place, "run", "--jobs", str(number), act=noting(note)) for number in jobs]
-        while _n_runs(place.where) < len(runs) or n_begun(note) < after:  # from the first on they are patient
+        while n_begun(note) < after or _n_runs(place.where) < len(runs):  # from the first on they are patient
             time.sleep(0.01)
         server.stop()
         time.sleep(rng.uniform(0, 2))

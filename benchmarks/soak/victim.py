@@ -21,6 +21,7 @@ from sqlalchemy.engine import Engine
 from benchmarks.processes import fork_workers
 from benchmarks.soak.little import Place
 from fewshot_bench import cli
+from fewshot_bench.cli import run_screen  # noqa: F401  # as above
 from fewshot_bench.running import recording, runner
 from fewshot_bench.running.runner import Laboratory
 from fewshot_bench.running.workers import Workplace

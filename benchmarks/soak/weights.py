@@ -5,7 +5,7 @@ import random
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks.soak.little import SEEDS, VARIANTS, Content, Little, Place
@@ -18,10 +18,11 @@ SAID = {".partial": "it was not used and is now", ".safetensors": "is trained ag
 def damage(little: Little, wanted: Content, n: int, rng: random.Random) -> tuple[int, list[str]]:
     """Damage checkpoints n times and go on: how many files were damaged, and which of them without a word."""
     n_files, faults = 0, list[str]()
-    cases = itertools.cycle((suffix, damaging) for suffix in SAID for damaging in DAMAGES)
-    with _stopped(little) as begun, _tested_halfway(little) as trained:
-        before = {".partial": begun, ".safetensors": trained}
-        for suffix, damaging in itertools.islice(cases, n):
+    cases = itertools.product({".partial": _stopped, ".safetensors": _tested_halfway}.items(), DAMAGES)
+    before = {}
+    with ExitStack() as places:
+        for (suffix, make), damaging in itertools.islice(itertools.cycle(cases), n):
+            before[suffix] = before.get(suffix) or places.enter_context(make(little))
             with little.temporary() as place:
                 shutil.copytree(before[suffix].out, place.out)
                 paths = sorted((place.out / "checkpoints").glob(f"*{suffix}"))

@@ -22,8 +22,6 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
 from fewshot_bench.errors import NothingSelected, UsageError
@@ -66,12 +64,11 @@ class LongRow(NamedTuple):
     unmeasured: str = ""
 
 
-@contextmanager
-def exported(where: str, expression: str | None, *, as_parquet: bool) -> Iterator[Callable[[BinaryIO], int]]:
-    """What writes the episodes of a database to a file and returns how many; expression: `-k`, of cells."""
+def write_table(where: str, expression: str | None, file: BinaryIO, *, as_parquet: bool) -> int:
+    """Write the episodes of a database to a file; returns how many. expression: `-k`, of cells"""
     wanted = parse(expression) if expression else None
     with snapshot(where) as stored:
-        yield partial(write_parquet if as_parquet else write_csv, long_rows(stored, wanted))
+        return (write_parquet if as_parquet else write_csv)(long_rows(stored, wanted), file)
 
 
 def long_rows(database: Snapshot, wanted: Callable[[str], bool] | None = None) -> Iterator[LongRow]:

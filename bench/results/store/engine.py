@@ -71,7 +71,7 @@ def _advice(said: str) -> str:
         "locked": f"another process has held it for {WAIT_SECONDS} s; wait for that run or stop it",
         "full": "the disk is full; make room and run the same command again: what was stored is safe",
         "readonly": "it cannot be written; check its permissions and its folder's",
-        "unable to open": "it cannot be opened; check that its folder exists and can be written",
+        "unable to open": "it cannot be opened; check its permissions, and that its folder exists and can be written",
         "not a database": "it is no SQLite database; move it away or name another with BENCH_DB",
         "malformed": "it is damaged; move it away, or restore a copy",
         "foreign key": f"a row that others belong to is missing: {EDITED}",

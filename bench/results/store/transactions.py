@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from fewshot_bench import machine
 from fewshot_bench.errors import DatabaseError
@@ -108,10 +108,10 @@ def _passing(error: Any) -> str:
     """What keeps us from the database for a while, through nobody's fault; empty where it is what was asked of it."""
     if not isinstance(error, DBAPIError):
         return ""
-    if "sqlite" in type(error.orig).__module__:  # a run that was stopped by a signal, or an export that nobody reads
+    if "sqlite" in type(error.orig).__module__:  # a run that was stopped by a signal
         return "another process holds the database" if "locked" in str(error.orig) else ""
     state = getattr(error.orig, "sqlstate", None)
-    no_answer = type(error.orig).__name__ == "OperationalError" or error.connection_invalidated
+    no_answer = isinstance(error, OperationalError) or error.connection_invalidated  # or not in time
     if state is None and any(words in str(error.orig) for words in REFUSALS):
         return ""
     away = no_answer if state is None else str(state).startswith(PASSING)

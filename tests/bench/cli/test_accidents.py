@@ -182,6 +182,25 @@ def test_asked_to_stop_and_run_again(moment, number, code, expected, place, benc
     connection.close()
 
 
+@pytest.mark.parametrize("again", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_asked_again_while_it_records_its_ending_it_still_says_what_was_saved(again, place):
+    asked = f"""
+import os, signal
+from fewshot_bench.results.store import Writer
+record, end = Writer.record_progress, Writer.end_run
+def recording(self, *rest):
+    record(self, *rest)
+    os.kill(os.getpid(), signal.SIGTERM)
+def ending(self, code):
+    os.kill(os.getpid(), signal.{again})
+    end(self, code)
+Writer.record_progress, Writer.end_run = recording, ending
+"""
+    ran = place.in_own_process("run", before=asked)
+    assert ran.code == 143
+    assert ran.err.splitlines()[-1].endswith("everything is saved. Go on with: bench run")
+
+
 def test_asked_twice_to_stop_it_stops_at_once(expected, place, bench, monkeypatch):
     from fewshot_bench.results.store import Writer
 

@@ -1,15 +1,19 @@
 """Faults of the machine: nothing is recorded against the work, nothing is silent, and the same command goes on."""
 
+import fcntl
 import os
 import signal
 import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from benchmarks.processes import Process
+from fewshot_bench.cli.run_screen import RunScreen
 
 # Python that is run before the command, in its process
 NOTE_TRAININGS = """
@@ -225,10 +229,11 @@ def test_weights_that_go_between_training_and_testing_are_made_again(damage, pla
     "error",
     [
         MemoryError("no memory"),
+        ImportError("libtorch_cuda.so: failed to map segment from shared object"),
         OSError(28, "No space left on device"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
     ],
-    ids=["memory", "disk", "torch's memory"],
+    ids=["memory", "a library's memory", "disk", "torch's memory"],
 )
 @pytest.mark.parametrize("moment", ["step", "predict"])
 def test_what_the_machine_lacks_is_not_the_methods_fault(moment, error, place, bench, monkeypatch):
@@ -247,6 +252,16 @@ def test_what_the_machine_lacks_is_not_the_methods_fault(moment, error, place, b
     assert rows(place, "SELECT reason FROM trainings") == [("",)]
     assert bench("run", "--method", "transfer").code == 0  # no --retry-failed is needed
     assert rows(place, "SELECT count(*) FROM episodes") == [(12,)]
+
+
+def test_a_library_that_does_not_fit_into_memory_is_one_line(place, bench, monkeypatch):
+    """It may be larger than what is left, and that larger than what is little."""
+    error = ImportError("libtorch_cuda.so: failed to map segment from shared object")
+    monkeypatch.setattr(RunScreen, "choose", mock.Mock(side_effect=error))
+    ran = bench("run")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("bench: error: there is too little memory; what was stored is safe")
+    assert ran.err.count("\n") == 1
 
 
 def test_a_database_that_is_deleted_in_mid_run_is_one_line(place, bench, monkeypatch):
@@ -272,6 +287,20 @@ def test_who_reads_the_beginning_of_an_export_is_not_an_error(run):
     process = run.begin("export", out=ends[1])
     os.close(ends[1])
     assert process.communicate()[1] == ""
+    assert process.wait() == 0
+
+
+def test_who_pauses_in_the_middle_of_an_export_holds_nothing(run):
+    """`bench export | less`: a run beside it would wait until the rest is read, too."""
+    ours, its = os.pipe()
+    fcntl.fcntl(its, fcntl.F_SETPIPE_SZ, 4096)
+    process = run.begin("export", out=its)
+    os.close(its)
+    assert os.read(ours, 4) == b"cell"
+    with closing(sqlite3.connect(run.database, timeout=0, isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+    with os.fdopen(ours, "rb") as rest:
+        assert rest.read().count(b"\n") == 1 + 24
     assert process.wait() == 0
 
 

@@ -178,7 +178,9 @@ def test_a_full_disk_is_one_line_that_names_the_cache(photos, tmp_path, cache, s
 def test_a_cache_that_cannot_be_written(photos, tmp_path):
     (tmp_path / "file").write_text("in the way")
     cache = tmp_path / "file" / "cache"
-    with pytest.raises(DataError, match=f"cannot prepare the data set in {cache}: Not a directory"):
+    with pytest.raises(
+        DataError, match=f"cannot prepare the data set in {cache}: Not a directory; make room, or set BENCH_CACHE"
+    ):
         open_images(str(photos.as_folder(tmp_path / "set")), cache)
 
 

@@ -1,8 +1,10 @@
 """Weights on disk: written whole or not at all, named by their content, and never trusted blindly."""
 
+import errno
 import hashlib
 import os
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -180,3 +182,39 @@ def test_weights_are_regular_files_whose_header_accounts_for_every_byte(tmp_path
     path.mkdir()
     assert not checkpoints.has(sha256)
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("put", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere/x")])
+def test_what_is_no_file_is_not_written_to(put, checkpoints, tmp_path):
+    """A pipe would be waited for; and it is not for us to remove what somebody put there."""
+    sha256 = checkpoints.save_finished(STATE)
+    path = only_file(tmp_path)
+    path.unlink()
+    put(path)
+    with pytest.raises(BenchError, match=rf"{sha256}\.safetensors: it is no file, .*; move it away"):
+        checkpoints.save_finished(STATE)
+    assert os.path.lexists(path)
+
+
+def test_a_file_that_we_may_not_read_is_neither_missing_nor_damaged(checkpoints, monkeypatch):
+    """Its training would begin anew, and what is in it would be overwritten."""
+    checkpoints.save_partial(KEY, STATE)
+    sha256 = checkpoints.save_finished(STATE)
+
+    def no(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", no)
+    monkeypatch.setattr(Path, "read_bytes", no)
+    for reading in (lambda: checkpoints.load_partial(KEY), lambda: checkpoints.has(sha256)):
+        with pytest.raises(BenchError, match=r"cannot be read \(Permission denied\); make it readable or move it away"):
+            reading()
+
+
+def test_a_damaged_state_that_cannot_be_put_aside_ends_the_run(checkpoints, tmp_path):
+    """It is not the method's failure."""
+    checkpoints.save_partial(KEY, STATE)
+    only_file(tmp_path).write_bytes(b"")
+    (tmp_path / "checkpoints" / "key.partial.unusable").mkdir()
+    with pytest.raises(BenchError, match=r"key\.partial: it is damaged, and cannot be moved \(.*\); move it away"):
+        checkpoints.load_partial(KEY)

@@ -1,5 +1,6 @@
 """PostgreSQL serves as SQLite does: several processes at once, interleaved transactions, servers that go away."""
 
+import socket
 import threading
 import time
 
@@ -115,6 +116,14 @@ def test_patience_ends_in_one_line(seconds, stopped, own_server, cell, store_cel
         assert "\n" not in str(error.value)
     finally:
         own_server.start()
+
+
+def test_a_server_that_takes_the_call_and_says_nothing_is_waited_for():
+    """As one whose machine hangs; and who was stopped in the middle of a call finds its time for it over."""
+    with socket.create_server(("127.0.0.1", 0)) as mute, patient(0, print):
+        where = f"postgresql://bench@127.0.0.1:{mute.getsockname()[1]}/bench?connect_timeout=2"
+        with pytest.raises(DatabaseError, match="timeout expired; 2 s were waited: run the same command again"):
+            Reader(where)
 
 
 def test_a_copy_is_kept_before_a_migration(where, cell, store_cell, provenance, make_old):

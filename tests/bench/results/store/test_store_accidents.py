@@ -104,7 +104,7 @@ def test_a_database_that_is_locked_for_long_is_one_line(writer, where, cell, sto
 
 @pytest.mark.parametrize("held", ["BEGIN IMMEDIATE", "BEGIN; SELECT * FROM cells"])
 def test_a_run_waits_for_who_holds_the_database(held, writer, where, cell, store_cell, monkeypatch):
-    """A run that was stopped in a transaction; an export that nobody reads to its end."""
+    """A run that was stopped in a transaction, or in the middle of reading."""
     store_cell(writer, many(1))
     monkeypatch.setattr("fewshot_bench.results.store.engine.WAIT_SECONDS", 0.1)
     other, said = sqlite3.connect(where, isolation_level=None, check_same_thread=False), []
