@@ -5,20 +5,23 @@ them by their names.
 """
 
 import shlex
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from fewshot_bench import machine
+from fewshot_bench.errors import DatabaseError
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.plan import Plan, PlannedCell, PlannedTraining
 from fewshot_bench.experiment.selection import HERE, Means
 from fewshot_bench.files import checkpoints, write_whole
-from fewshot_bench.results.store import Reader
+from fewshot_bench.results.store import Reader, patient
 from fewshot_bench.results.store.engine import open_engine as open_database
 from fewshot_bench.running import events
 from fewshot_bench.running.engines import PROOF, Engine, Job, job_name
+from fewshot_bench.running.engines.jobs import cancellation
 from fewshot_bench.running.events import Event
 from fewshot_bench.running.planning import history_of, plan_of
 from fewshot_bench.running.recording import SOME_FAILED, Outcome
@@ -42,15 +45,22 @@ def drive(
     tell: is told of each cell that ended
     leave: asked, when a signal came, whether so many jobs go on; None: leave them at once, without waiting for any
     """
-    driver, stop = _Driver(chosen, means, engine), StopOnSignal()
-    with stop:
+    driver, stop, mine = _Driver(chosen, means, engine), StopOnSignal(), set[str]()
+    cancelled, wait_seconds = cancellation(chosen.out), chosen.request.config.run.server_wait_seconds
+    with stop, patient(wait_seconds, lambda said: tell(events.Warned(said)), stop.asked):
         while True:
             began = time.monotonic()
-            alive = engine.alive()  # first: a job that ends now has recorded before
-            plan = plan_of(chosen, retry_failed=means.retry_failed and not driver.tries)
-            for event in driver.news(plan, alive):
-                tell(event)
-            mine = (alive | driver.submit(plan, alive)) & driver.names(plan.cells)
+            try:
+                alive = engine.alive()  # first: a job that ends now has recorded before
+                if cancellation(chosen.out) != cancelled:
+                    return replace(driver.outcome, code=128 + signal.SIGTERM)
+                plan = plan_of(chosen, retry_failed=means.retry_failed and not driver.tries)
+                for event in driver.news(plan, alive):
+                    tell(event)
+                mine = (alive | driver.submit(plan, alive)) & driver.names(plan.cells)
+            except DatabaseError:  # a signal came while a server was waited for
+                if not stop.asked():
+                    raise
             if leave is None or stop.asked():
                 break
             if not mine:
