@@ -9,6 +9,7 @@ from threading import Timer
 import pytest
 import torch
 
+from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.choosing import choose
 from fewshot_bench.experiment.selection import Means, Selection
 from fewshot_bench.running import events
@@ -36,6 +37,27 @@ class Idle:
 
     def last_words(self, name: str) -> str:
         return "no such GPU"
+
+
+class Busy(Idle):
+    """An engine that takes so many jobs and no more, and answers no second question."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most, self.looks = most, 0
+
+    def submit(self, job) -> None:
+        if len(self.jobs) == self.most:
+            raise UsageError("sbatch: QOSMaxSubmitJobPerUserLimit")
+        super().submit(job)
+
+    def alive(self) -> set[str]:
+        self.looks += 1
+        if self.looks == 2:
+            raise UsageError("squeue did not answer")
+        if self.looks == 3:
+            ctrl_c()
+        return super().alive()
 
 
 class Watched(Idle):
@@ -95,6 +117,16 @@ def test_a_signal_asks_what_becomes_of_the_jobs(chosen, leave):
     assert asked == [6]
     assert len(engine.cancelled) == (0 if leave else 6)
     assert outcome.n_left == (6 if leave else 0)
+
+
+def test_an_engine_that_takes_no_more_or_is_away_is_asked_again(chosen):
+    said, engine = [], Busy(2)
+    outcome = drive(chosen, Means(), engine, said.append, leave=lambda n: True)
+    assert (outcome.code, outcome.n_left, engine.looks) == (130, 2, 3)
+    full = "not all jobs are submitted: sbatch: QOSMaxSubmitJobPerUserLimit"
+    assert [event.text for event in said] == [full, "squeue did not answer", full]
+    with pytest.raises(UsageError, match="QOSMaxSubmitJobPerUserLimit"):
+        drive(chosen, Means(), Busy(0), print, leave=lambda n: True)
 
 
 def test_a_driver_waits_for_a_server_that_is_away(chosen, own_server):
