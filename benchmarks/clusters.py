@@ -218,7 +218,8 @@ class Slurm:
 
     def _begin(self, *words: str, **options: Any) -> "subprocess.Popen[bytes]":
         log = self.children.enter_context((self.folder / f"{words[-1].rpartition('/')[2][:9]}.log").open("wb"))
-        begun = self.children.enter_context(subprocess.Popen(words, **({"stdout": log, "stderr": log} | options)))
+        begun: subprocess.Popen[bytes] = subprocess.Popen(words, **({"stdout": log, "stderr": log} | options))
+        self.children.enter_context(begun)
         self.children.callback(begun.terminate)
         return begun
 

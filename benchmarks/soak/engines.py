@@ -48,7 +48,7 @@ def cluster(engine: str, little: Little) -> Iterator[Cluster]:
 
 def undisturbed(little: Little) -> Content:
     """What a run on this machine makes of the grid, in SQLite."""
-    with little.temporary(**SIZE) as place:
+    with little.temporary("sqlite", **SIZE) as place:
         local = Victim(place, "run", *GRID)
         assert local.wait() == 0, local.said()
         return place.content()
