@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 PATIENCE_SECONDS = 120  # only what hangs takes so long
 T = TypeVar("T")
@@ -147,7 +147,7 @@ class Slurm:
         """Bring up its daemons; a second or two."""
         # a second address: with 127.0.0.1 alone Slurm's getaddrinfo fails, and its commands hang
         up = "ip link set lo up && ip addr add 10.99.0.1/32 dev lo && echo up && exec cat"
-        self.inside = self._begin("unshare", "-n", "sh", "-c", up, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.inside = self._begin("unshare", "-n", "sh", "-c", up, piped=True)
         assert self.inside.stdout
         assert self.inside.stdout.readline() == b"up\n"
         for name in ("state", "spool", "bin"):
@@ -216,10 +216,10 @@ class Slurm:
     def _daemon(self, *words: str) -> None:
         self._begin("nsenter", "--target", str(self.inside.pid), "--net", *words)
 
-    def _begin(self, *words: str, **options: Any) -> "subprocess.Popen[bytes]":
+    def _begin(self, *words: str, piped: bool = False) -> "subprocess.Popen[bytes]":
         log = self.children.enter_context((self.folder / f"{words[-1].rpartition('/')[2][:9]}.log").open("wb"))
-        begun: subprocess.Popen[bytes] = subprocess.Popen(words, **({"stdout": log, "stderr": log} | options))
-        self.children.enter_context(begun)
+        stdin, stdout = (subprocess.PIPE, subprocess.PIPE) if piped else (None, log)
+        begun = self.children.enter_context(subprocess.Popen(words, stdin=stdin, stdout=stdout, stderr=log))
         self.children.callback(begun.terminate)
         return begun
 
