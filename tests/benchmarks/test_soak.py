@@ -10,7 +10,6 @@ from benchmarks.contest.environments import ROOT
 from benchmarks.soak import record, scarcity
 from benchmarks.soak.rows import ROWS
 
-
 CANNOT = {"clocks": scarcity.no_clock(), "disks": scarcity.no_disk(), "slurm": clusters.no_slurm()}
 
 
