@@ -8,8 +8,10 @@ import os
 import selectors
 import signal
 import socket
+import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from benchmarks.processes import live
@@ -22,7 +24,7 @@ link.connect({socket!r})
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, lambda number, _: link.send(bytes([number])))
 assert sys.argv[1:3] == ["-m", "fewshot_bench"], sys.argv
-code = "import sys; from fewshot_bench.cli import main; sys.argv[0] = 'bench'; main()"
+code = {before!r} + "import sys; from fewshot_bench.cli import main; sys.argv[0] = 'bench'; main()"
 env = {{name: value for name, value in os.environ.items() if name != "BENCH_PARENT"}}
 with os.fdopen(os.memfd_create("asked"), "w+") as asked:
     json.dump({{"code": code, "words": sys.argv[3:], "cwd": os.getcwd(), "env": env}}, asked)
@@ -33,10 +35,23 @@ sys.exit(code if code >= 0 else 128 - code)
 """
 
 
-def write_stub(path: Path, at: Path) -> None:
-    """An executable that stands for Python and whose work is done by the server at a socket."""
-    path.write_text(STUB.format(python=sys.executable, socket=str(at)))
-    path.chmod(0o755)
+@contextmanager
+def python(folder: Path, before: str = "") -> Iterator[Path]:
+    """An executable that stands for Python in jobs and whose work is done by a server.
+
+    before: code that each job runs first
+    """
+    at, stub = folder / "socket", folder / "python"
+    command, root = [sys.executable, "-m", "benchmarks.forked", str(at)], Path(__file__).parents[1]
+    given = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root, env=given) as server:
+        assert server.stdout
+        assert server.stdin
+        assert server.stdout.readline() == b"up\n"
+        stub.write_text(STUB.format(python=sys.executable, socket=str(at), before=before), encoding="utf-8")
+        stub.chmod(0o755)
+        yield stub
+        server.stdin.close()
 
 
 class _Units:

@@ -57,7 +57,7 @@ def run(
         if until:
             return screen.until_separated(chosen, means, max_episodes, dry_run=dry_run)
         if dry_run:
-            return screen.plan(chosen, means)
+            return screen.plan(chosen, means, engine)
         if engine == HERE:
             return screen.run(chosen, means)
         return screen.drive(chosen, means, engine)

@@ -13,7 +13,7 @@ from fewshot_bench.cli.screen import Screen
 from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.plan import Plan, PlannedCell
 from fewshot_bench.experiment.records import EpisodeResult
-from fewshot_bench.experiment.selection import Means, Selection
+from fewshot_bench.experiment.selection import HERE, Means, Selection
 from fewshot_bench.results.collect import results
 from fewshot_bench.results.store import patient, upgrade
 from fewshot_bench.running import events, recording
@@ -45,11 +45,13 @@ class RunScreen(Screen):
             self.warn(f"left out: {problem}")
         return chosen
 
-    def plan(self, chosen: Chosen, means: Means) -> int:
-        """Print what would be done."""
+    def plan(self, chosen: Chosen, means: Means, engine: str = HERE) -> int:
+        """Print what would be done; other machines are not judged by this one, which may have no GPU."""
         plan = plan_of(chosen, retry_failed=means.retry_failed)
-        cost = cost_of(chosen, plan, means.jobs, self.preparing)
-        print_plan(plan, cost, memory_of(chosen, plan), self._as_json)
+        here = engine == HERE
+        cost = cost_of(chosen, plan, means.jobs, self.preparing if here else None)
+        memory = memory_of(chosen, plan) if here else dict.fromkeys(cost.expected, 0)
+        print_plan(plan, cost, memory, self._as_json)
         return 0
 
     def run(self, chosen: Chosen, means: Means) -> int:
@@ -85,7 +87,10 @@ class RunScreen(Screen):
     def _leave(self, n_jobs: int) -> bool:
         """Whether jobs go on without us: as a person says, else yes."""
         self.hide()
-        return not (sys.stdin.isatty() and click.confirm(f"Cancel the {n_jobs} jobs too?", err=True))
+        try:
+            return not (sys.stdin.isatty() and click.confirm(f"Cancel the {n_jobs} jobs too?", err=True))
+        except click.Abort:  # no answer
+            return True
 
     def until_separated(self, chosen: Chosen, means: Means, max_episodes: int | None, *, dry_run: bool) -> int:
         """Interim analyses until every pair is decided; returns the exit code."""

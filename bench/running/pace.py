@@ -52,17 +52,19 @@ class Cost:
         )
 
 
-def cost_of(chosen: Chosen, plan: Plan, jobs: int | None, tell: Callable[[str, int, int], None]) -> Cost:
+def cost_of(chosen: Chosen, plan: Plan, jobs: int | None, tell: Callable[[str, int, int], None] | None) -> Cost:
     """How long the rest of a plan takes: from the database's history, else from a trial of each method.
 
     jobs: as an option says; None as the configuration does
-    tell: what is being timed, how many were, of how many
+    tell: what is being timed, how many were, of how many; None: for other machines, and nothing is timed on this one
     """
-    config = chosen.request.config
+    config, expected = chosen.request.config, seconds_of(plan, chosen.database)
+    n_cells_of = {todo.training.key: len(todo.cells) for todo in plan.todo}
+    if tell is None:
+        return Cost(expected, frozenset(), jobs or 1, n_cells_of)
     device = machine.choose_device(config.run.device, config.model.numerics)
-    n_cells = sum(len(todo.cells) for todo in plan.todo)
-    jobs = machine.choose_jobs(device, config.run.jobs if jobs is None else jobs, config.run.threads, n_cells)
-    expected = seconds_of(plan, chosen.database)
+    wanted = config.run.jobs if jobs is None else jobs
+    jobs = machine.choose_jobs(device, wanted, config.run.threads, sum(n_cells_of.values()))
     unknown = [todo for todo in plan.todo if None in expected[todo.training.key]]
     if unknown:
         lab = workplace(chosen, device.type, config.run.threads).open(lambda: False)
@@ -72,7 +74,6 @@ def cost_of(chosen: Chosen, plan: Plan, jobs: int | None, tell: Callable[[str, i
             both = (timed[0] if training is None else training, timed[1] if testing is None else testing)
             expected[todo.training.key] = both
         tell("timing", len(unknown), len(unknown))
-    n_cells_of = {todo.training.key: len(todo.cells) for todo in plan.todo}
     return Cost(expected, frozenset(todo.training.key for todo in unknown), jobs, n_cells_of)
 
 

@@ -113,7 +113,7 @@ class Place:
         said += [f"{self.where}: damaged: {line}" for line in examine(self.where).damage]
         weights = {row[4] for row in wanted["trainings"]}
         for path in (self.out / "checkpoints").iterdir():
-            if path.suffix == ".unusable":  # put aside, and said
+            if path.suffix == ".unusable" or path.name.startswith("shared-by-"):  # put aside, and said; an engine's
                 continue
             if path.suffix != ".safetensors" or hashlib.sha256(path.read_bytes()).hexdigest() != path.stem:
                 said.append(f"left over: {path.name}")

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks import clusters
 from benchmarks.postgresql import Server
-from benchmarks.soak import company, damage, scarcity, weights
+from benchmarks.soak import company, damage, engines, scarcity, weights
 from benchmarks.soak.kills import Kills
 from benchmarks.soak.little import KINDS, Content, Little
 
@@ -142,11 +143,30 @@ def clocks(soak: Soak) -> str:
     return soak.unless_wrong(f"{len(cases)} grids", ", every unit once, no negative duration")
 
 
+def slurm(soak: Soak) -> str:
+    """through Slurm: kill -9 of units, whole jobs, drivers; server stopped; preempted; cancelled"""
+    return clusters.no_slurm() or _through("slurm", soak)
+
+
+def dask(soak: Soak) -> str:
+    """through Dask: kill -9 of units, workers, drivers; server stopped; a worker told to end; cancelled"""
+    return _through("dask", soak)
+
+
+def _through(engine: str, soak: Soak) -> str:
+    n, wanted = Counter[str](), engines.undisturbed(soak.little)
+    with engines.cluster(engine, soak.little) as found:
+        for (fault,) in soak.some(engines.FAULTS):
+            soak.faults += engines.disturb(soak.little, soak.server, wanted, found, fault, soak.rng)
+            n[fault] += engines.TIMES.get(fault, 1)
+    return soak.unless_wrong(_told(n), ", each grid ended in the bits of a local run")
+
+
 def _told(counted: Counter[Any]) -> str:
     return ", ".join(f"{n} × {what}" for what, n in sorted(counted.items(), key=lambda pair: str(pair[0])))
 
 
 ROWS: dict[str, Callable[[Soak], str]] = {
     row.__name__.replace("_", "-"): row
-    for row in (kills, runs_at_once, outages, writers, databases, checkpoints, disks, memory, clocks)
+    for row in (kills, runs_at_once, outages, writers, databases, checkpoints, disks, memory, clocks, slurm, dask)
 }

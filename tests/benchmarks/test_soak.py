@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import clusters
 from benchmarks.contest.environments import ROOT
 from benchmarks.soak import record, scarcity
 from benchmarks.soak.rows import ROWS
+
+CANNOT = {"clocks": scarcity.no_clock(), "disks": scarcity.no_disk(), "slurm": clusters.no_slurm()}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,7 @@ def _quick_folder() -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ROWS)
 def test_nothing_is_wrong(name, soaked):
-    if why := {"clocks": scarcity.no_clock(), "disks": scarcity.no_disk()}.get(name):
+    if why := CANNOT.get(name):
         pytest.skip(why)
     _, figure, wrong, *_, said = soaked[str(ROWS[name].__doc__)]
     assert wrong == "0", said

@@ -4,21 +4,25 @@ The driver computes nothing and writes no results. It may end, or be killed: the
 them by their names.
 """
 
+import math
 import shlex
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from fewshot_bench import machine
+from fewshot_bench.errors import DatabaseError, UsageError
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.plan import Plan, PlannedCell, PlannedTraining
 from fewshot_bench.experiment.selection import HERE, Means
 from fewshot_bench.files import checkpoints, write_whole
-from fewshot_bench.results.store import Reader
+from fewshot_bench.results.store import Reader, patient
 from fewshot_bench.results.store.engine import open_engine as open_database
 from fewshot_bench.running import events
 from fewshot_bench.running.engines import PROOF, Engine, Job, job_name
+from fewshot_bench.running.engines.jobs import cancellation
 from fewshot_bench.running.events import Event
 from fewshot_bench.running.planning import history_of, plan_of
 from fewshot_bench.running.recording import SOME_FAILED, Outcome
@@ -42,15 +46,22 @@ def drive(
     tell: is told of each cell that ended
     leave: asked, when a signal came, whether so many jobs go on; None: leave them at once, without waiting for any
     """
-    driver, stop = _Driver(chosen, means, engine), StopOnSignal()
-    with stop:
+    driver, stop, mine = _Driver(chosen, means, engine, tell), StopOnSignal(), set[str]()
+    cancelled, wait_seconds = cancellation(chosen.out), chosen.request.config.run.server_wait_seconds
+    with stop, patient(wait_seconds, lambda said: tell(events.Warned(said)), stop.asked):
         while True:
             began = time.monotonic()
-            alive = engine.alive()  # first: a job that ends now has recorded before
-            plan = plan_of(chosen, retry_failed=means.retry_failed and not driver.tries)
-            for event in driver.news(plan, alive):
-                tell(event)
-            mine = (alive | driver.submit(plan, alive)) & driver.names(plan.cells)
+            try:
+                alive = driver.alive()  # first: a job that ends now has recorded before
+                if cancellation(chosen.out) != cancelled:
+                    return replace(driver.outcome, code=128 + signal.SIGTERM)
+                plan = plan_of(chosen, retry_failed=means.retry_failed and not driver.tries)
+                for event in driver.news(plan, alive):
+                    tell(event)
+                mine = (alive | driver.submit(plan, alive)) & driver.names(plan.cells)
+            except DatabaseError:  # a signal came while a server was waited for
+                if not stop.asked():
+                    raise
             if leave is None or stop.asked():
                 break
             if not mine:
@@ -67,9 +78,10 @@ def drive(
 class _Driver:
     """What was submitted, and what has come of it."""
 
-    def __init__(self, chosen: Chosen, means: Means, engine: Engine) -> None:
+    def __init__(self, chosen: Chosen, means: Means, engine: Engine, tell: Callable[[Event], None]) -> None:
         self.outcome, self.tries = Outcome(), Counter[str]()
-        self._chosen, self._means, self._engine = chosen, means, engine
+        self._chosen, self._means, self._engine, self._tell = chosen, means, engine, tell
+        self._alive, self._answered_at, self._warned = set[str](), -math.inf, ""
         open_database(chosen.database, write=True)  # there before a job or `bench status` looks
         self._told = {planned.cell.key for planned in plan_of(chosen).cells if planned.state == "done"}
         self._environment = _shared_folder(chosen)
@@ -79,8 +91,21 @@ class _Driver:
         """The exit code, once no job is left."""
         return SOME_FAILED if self.outcome.n_failed or self.outcome.n_lost else 0
 
+    def alive(self) -> set[str]:
+        """Names of the jobs that wait or run; for a while those of before, where the engine no longer answers."""
+        try:
+            self._alive, self._answered_at = self._engine.alive(), time.monotonic()
+        except UsageError as error:
+            if time.monotonic() - self._answered_at > self._chosen.request.config.run.server_wait_seconds:
+                raise
+            self._warn(str(error))
+        return self._alive
+
     def submit(self, plan: Plan, alive: set[str]) -> set[str]:
-        """Names of the jobs submitted now: trainings, the longest first, and then the cells that wait for them."""
+        """Names of the jobs submitted now: trainings, the longest first, and then the cells that wait for them.
+
+        An engine that takes no more, as clusters limit a user's jobs, is asked again when some have ended.
+        """
         found = set[str]()
         if all(job.name in alive or self.tries[job.name] >= TRIES for todo in plan.todo for job in self._jobs(todo)):
             return found
@@ -88,10 +113,22 @@ class _Driver:
         for job in sorted(jobs, key=lambda job: bool(job.after)):
             waits_in_vain = job.after and job.after not in alive | found
             if job.name not in alive and self.tries[job.name] < TRIES and not waits_in_vain:
-                self._engine.submit(job)
+                try:
+                    self._engine.submit(job)
+                except UsageError as error:
+                    if not found | (alive & self.names(plan.cells)):
+                        raise
+                    self._warn(f"not all jobs are submitted: {error}")
+                    break
                 self.tries[job.name] += 1
                 found.add(job.name)
+        self._alive = alive | found
         return found
+
+    def _warn(self, said: str) -> None:
+        if said != self._warned:
+            self._tell(events.Warned(said))
+        self._warned = said
 
     def names(self, cells: tuple[PlannedCell, ...]) -> set[str]:
         """Of all jobs that cells may have."""

@@ -1,13 +1,20 @@
 """The jobs of a database that wait or run, whoever submitted them."""
 
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
 from fewshot_bench.config import config_file, load
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.selection import HERE
-from fewshot_bench.files import database
+from fewshot_bench.files import database, write_whole
 from fewshot_bench.running.engines import open_engine, prefix
+
+
+def cancellation(out: Path) -> bytes:
+    """Another one after each `bench cancel`: a driver that waits for jobs of this folder then submits no more."""
+    path = _cancelled(out)
+    return path.read_bytes() if path.exists() else b""
 
 
 def jobs_at(out: Path | None, name: str | None, options: Mapping[str, str], *, cancel: bool = False) -> list[str]:
@@ -26,5 +33,10 @@ def jobs_at(out: Path | None, name: str | None, options: Mapping[str, str], *, c
     with open_engine(name, config.engine.options | dict(options), folder, where) as engine:
         names = sorted(name for name in engine.alive() if name.startswith(prefix(where)))
         if cancel:
+            write_whole(_cancelled(folder), secrets.token_bytes(8))
             engine.cancel(names)
     return names
+
+
+def _cancelled(out: Path) -> Path:
+    return out / "jobs" / "cancelled"

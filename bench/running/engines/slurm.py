@@ -21,6 +21,7 @@ OURS = ("job-name", "output", "error", "dependency", "requeue", "open-mode", "pa
 # A run that is told to stop saves its state and ends with 143. USR1 comes before the time limit: then the job is queued
 # again. TERM comes with scancel, and before a preemption, after which Slurm itself queues it again.
 SCRIPT = """#!/bin/sh
+: "${{BENCH_DB:?is not in the environment of jobs: leave out export=NONE}}"
 export {job}="slurm $SLURM_JOB_ID"
 trap 'again=yes; kill -TERM $run' USR1
 trap 'kill -TERM $run' TERM

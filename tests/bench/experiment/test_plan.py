@@ -118,3 +118,27 @@ def test_testing_time_is_expected_from_cells_of_the_same_name(wanted):
     (_, seconds), (_, unknown) = expected(plan, History(half, {})).values()
     assert seconds == pytest.approx(sum(0.5 * p.cell.n_episodes for p in first.cells))
     assert unknown is None
+
+
+def test_the_longest_come_first_and_the_unknown_before_them(wanted):
+    """By what they took: maml's second cell, then its first; fomaml's training."""
+    paces = {("maml", 1): 1.0, ("maml", 5): 2.0, ("fomaml", 1): 2.0, ("fomaml", 5): 1.0}
+    cells = {
+        c.key: StoredCell(f"old{c.key}", 10, 10 * paces[c.variant, c.setting.n_shot], "", pace_of(c)) for c in wanted
+    }
+    slow = replace(stored_training(wanted[2], "running", 50)[wanted[2].training.key], seconds=60.0)
+    trainings = stored_training(wanted[0], "running", 50) | {slow.key: slow}
+    plan = make_plan(wanted, {}, trainings)
+
+    def order(history: History) -> list[list[str]]:
+        return [[p.cell.name for p in t.cells] for t in history.longest_first(plan)]
+
+    assert order(History(cells, trainings)) == [
+        ["fomaml-5w1s-s0", "fomaml-5w5s-s0"],
+        ["maml-5w5s-s0", "maml-5w1s-s0"],
+    ]
+    known = stored_training(wanted[2], "running", 50)  # nothing is known of maml
+    assert [names[0] for names in order(History({wanted[2].key: cells[wanted[2].key]}, known))] == [
+        "maml-5w1s-s0",
+        "fomaml-5w5s-s0",
+    ]

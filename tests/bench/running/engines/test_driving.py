@@ -2,13 +2,18 @@
 
 import os
 import signal
+from collections.abc import Callable
+from contextlib import nullcontext
+from threading import Timer
 
 import pytest
+import torch
 
+from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.choosing import choose
 from fewshot_bench.experiment.selection import Means, Selection
 from fewshot_bench.running import events
-from fewshot_bench.running.engines import driving
+from fewshot_bench.running.engines import driving, jobs
 from fewshot_bench.running.engines.driving import drive
 
 
@@ -34,13 +39,42 @@ class Idle:
         return "no such GPU"
 
 
-class Interrupting(Idle):
-    """During whose first look somebody types Ctrl-C."""
+class Busy(Idle):
+    """An engine that takes so many jobs and no more, and answers no second question."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most, self.looks = most, 0
+
+    def submit(self, job) -> None:
+        if len(self.jobs) == self.most:
+            raise UsageError("sbatch: QOSMaxSubmitJobPerUserLimit")
+        super().submit(job)
 
     def alive(self) -> set[str]:
-        if not self.jobs:
-            os.kill(os.getpid(), signal.SIGINT)
+        self.looks += 1
+        if self.looks == 2:
+            raise UsageError("squeue did not answer")
+        if self.looks == 3:
+            ctrl_c()
         return super().alive()
+
+
+class Watched(Idle):
+    """An engine that does something when it is first looked at."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        super().__init__()
+        self.do = do
+
+    def alive(self) -> set[str]:
+        do, self.do = self.do, lambda: None
+        do()
+        return super().alive()
+
+
+def ctrl_c() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 @pytest.fixture
@@ -72,7 +106,7 @@ def test_jobs_that_end_without_their_work_are_given_up(chosen):
 
 @pytest.mark.parametrize("leave", [True, False])
 def test_a_signal_asks_what_becomes_of_the_jobs(chosen, leave):
-    engine, asked = Interrupting(), []
+    engine, asked = Watched(ctrl_c), []
 
     def answer(n_jobs: int) -> bool:
         asked.append(n_jobs)
@@ -83,3 +117,61 @@ def test_a_signal_asks_what_becomes_of_the_jobs(chosen, leave):
     assert asked == [6]
     assert len(engine.cancelled) == (0 if leave else 6)
     assert outcome.n_left == (6 if leave else 0)
+
+
+def test_an_engine_that_takes_no_more_or_is_away_is_asked_again(chosen):
+    said, engine = [], Busy(2)
+    outcome = drive(chosen, Means(), engine, said.append, leave=lambda n: True)
+    assert (outcome.code, outcome.n_left, engine.looks) == (130, 2, 3)
+    full = "not all jobs are submitted: sbatch: QOSMaxSubmitJobPerUserLimit"
+    assert [event.text for event in said] == [full, "squeue did not answer", full]
+    with pytest.raises(UsageError, match="QOSMaxSubmitJobPerUserLimit"):
+        drive(chosen, Means(), Busy(0), print, leave=lambda n: True)
+
+
+def test_a_driver_waits_for_a_server_that_is_away(chosen, own_server):
+    """And is told to stop while it waits."""
+    said, coming = [], Timer(0.5, own_server.start)
+
+    def stop() -> None:
+        own_server.stop()
+        coming.start()
+
+    assert drive(chosen, Means(), Watched(stop), said.append, leave=None).n_left == 6
+    assert [type(event) for event in said] == [events.Warned]
+    coming.join()
+
+    def stop_both() -> None:
+        own_server.stop()
+        ctrl_c()
+
+    try:
+        assert drive(chosen, Means(), Watched(stop_both), print, leave=lambda n: True).code == 130
+    finally:
+        own_server.start()
+
+
+def test_cancelling_ends_a_driver_that_waits(chosen, monkeypatch):
+    """It would submit its jobs again, three times in all."""
+    engine = Watched(lambda: jobs.jobs_at(chosen.out, "slurm", {}, cancel=True))
+    monkeypatch.setattr(jobs, "open_engine", lambda *_: nullcontext(engine))
+    outcome = drive(chosen, Means(), engine, print, leave=lambda n: True)
+    assert (outcome.code, outcome.n_left, len(engine.jobs)) == (143, 0, 0)
+
+
+def test_the_machine_that_submits_needs_no_gpu(chosen, place, bench, monkeypatch):
+    """Nor is it timed for what other machines do."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    path = place.folder / "bench.toml"
+    path.write_text(
+        path.read_text().replace('device = "cpu"', 'device = "cuda"').replace("[model]", '[model]\nnumerics = "tf32"')
+    )
+    engine = Idle()
+    assert drive(choose(Selection()), Means(), engine, print, leave=None).n_left == 6
+    assert bench("run", "-n").code == 2
+    planned = bench("run", "-n", "--engine", "slurm", "--jobs", "3")
+    assert planned.code == 0, planned.err
+    assert planned.out.splitlines()[-1] == (
+        "To do: 0 s of training and 0 s of testing with one job, about 0 s with 3, those marked ? aside "
+        "(this database's history)."
+    )

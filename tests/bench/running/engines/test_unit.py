@@ -1,12 +1,14 @@
 """One unit of work as a command: a training alone, a cell alone."""
 
 import shlex
+import subprocess
 
 import pytest
 
 from fewshot_bench.experiment.choosing import choose
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.results.store import Reader
+from fewshot_bench.running.engines import JOB, slurm
 
 
 @pytest.fixture
@@ -83,3 +85,33 @@ def test_a_job_sees_the_folder_of_weights(place, bench, monkeypatch):
     assert ran.code == 2
     assert "is not to be seen on this machine: name an --out that all machines share" in ran.err
     assert not place.database.exists()
+
+
+def test_a_job_that_does_not_know_its_database_says_so():
+    """As where a cluster hands no environment on: it would fill an SQLite file that nobody reads."""
+    script = slurm.SCRIPT.format(job=JOB, command="echo it ran")
+    for environment, code, said in (({}, 2, ""), ({"BENCH_DB": "postgresql://db/results"}, 0, "it ran\n")):
+        ran = subprocess.run(["sh"], input=script, env=environment, capture_output=True, text=True)
+        assert (ran.returncode, ran.stdout) == (code, said)
+        assert bool(code) == ("BENCH_DB: is not in the environment of jobs" in ran.stderr)
+
+
+def test_a_job_ends_with_whoever_runs_it(processes):
+    """A Dask worker that is killed leaves no unit at work that nobody knows of."""
+    code = (
+        "import os, signal, sys\nfrom fewshot_bench.running.engines import begin_job\n"
+        "told, tell = os.pipe()\nworker = os.fork()\n"
+        "if not worker:\n"
+        "    os.environ['BENCH_PARENT'] = str(os.getpid())\n"
+        "    if not os.fork():\n"
+        "        signal.signal(signal.SIGTERM, lambda *_: os._exit(os.write(tell, b'saved') and 0))\n"
+        "        begin_job()\n        os.write(tell, b'begun')\n        signal.pause()\n"
+        "    signal.pause()\n"
+        "os.close(tell)\nassert os.read(told, 5) == b'begun'\nos.kill(worker, signal.SIGKILL)\n"
+        "print(os.read(told, 5).decode())\n"
+        "os.environ['BENCH_PARENT'] = str(worker)\nbegin_job()"
+    )
+    job = processes.begin(code)
+    said, error = job.communicate()
+    assert said == "saved\n"
+    assert error.splitlines()[-1].endswith("which ran this job, has ended")
