@@ -142,13 +142,13 @@ class Experiment:
     augmentation: str = ""  # of training images; empty where there is none
     pretraining: str = ""  # what is to be said where networks start from a file of weights: a sentence
     new_classes: bool = True  # comparisons are for classes like these; False: on these alone, as was declared
-    published_share: str = ""  # "0.3 to 1.5 %" of the published updates; empty where none has fewer
+    published_share: str = ""  # "0.3 to 1.5 %" of the published training; empty where none has fewer
     facts: dict[str, str] = field(default_factory=dict)  # provenance: commit, versions, hardware, ...
 
     @property
     def spent(self) -> str:
         """The budget, and how far from the published one it is."""
-        share = f" ({self.published_share} of the published updates)" if self.published_share else ""
+        share = f" ({self.published_share} of the published training)" if self.published_share else ""
         return f"budget {self.budget}{share}"
 
     @property

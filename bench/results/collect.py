@@ -4,6 +4,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from math import floor
 from pathlib import Path
 from typing import Any
 
@@ -280,13 +281,16 @@ def _experiment(chosen: Chosen, reader: Reader) -> Experiment:
 
 
 def _published_share(chosen: Chosen) -> str:
-    """The least and the most of its published updates that a training has; empty where none has less than declared."""
+    """The least and the most of its published training that one has; empty where none has less than declared.
+
+    An untrained network, a control, is no training.
+    """
     published = published_updates()
-    known = [cell.training for cell in chosen.cells if cell.training.method in published]
-    shares = [training.iterations / published[training.method] for training in known]
-    if not shares or min(shares) >= chosen.request.config.statistics.whole_training:
+    known = [c.training for c in chosen.cells if c.training.method in published and c.training.iterations]
+    shares = [100 * training.iterations / published[training.method] for training in known]
+    if not shares or min(shares) >= 100 * chosen.request.config.statistics.whole_training:
         return ""
-    low, high = (f"{100 * share:.2g}" for share in (min(shares), max(shares)))
+    low, high = (f"{share:.2g}" if share < 10 else f"{floor(share)}" for share in (min(shares), max(shares)))
     return f"{low} %" if low == high else f"{low} to {high} %"
 
 
