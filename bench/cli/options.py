@@ -62,6 +62,14 @@ set_option = click.option(
 out_option = click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the database.  [default: out]"
 )
+config_option = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Configuration file.  [default: bench.toml here, else the packaged one]",
+)
+measured_option = click.option(
+    "--measured", metavar="NAME", help="Results that come with the package: miniimagenet-32."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Say what would happen; change nothing.")
 
@@ -94,8 +102,7 @@ def selection_options(command: F) -> Callable[..., Any]:
     """Add the options that choose configuration, data and cells; the command gets them as one `selection`."""
     several = functools.partial(click.option, callback=_flat)
     options = [
-        click.option("--config", type=click.Path(dir_okay=False, path_type=Path),
-                     help="Configuration file.  [default: bench.toml here, else the packaged one]"),
+        config_option,
         set_option,
         click.option("--grid", metavar="NAME", shell_complete=_completing("grids"),
                      help="Grid of bench.toml: full, paper, smoke or your own."),
@@ -140,18 +147,19 @@ def reading_options(command: F) -> Callable[..., Any]:
     """
 
     @selection_options
-    @click.option("--measured", metavar="NAME", help="Results that come with the package: miniimagenet-32.")
+    @measured_option
     @functools.wraps(command)
     def wrapped(*, selection: Selection, measured: str | None, **given: Any) -> Any:
         databases = given.get("names") and all(Path(name).exists() for name in given["names"])
         if measured or not databases:  # these say themselves what they hold
-            selection = _read_back(selection, measured)
+            selection = read_back(selection, measured)
         return command(selection=selection, **given)
 
     return wrapped
 
 
-def _read_back(selection: Selection, measured: str | None) -> Selection:
+def read_back(selection: Selection, measured: str | None) -> Selection:
+    """The selection, in the database and under the settings that come with the package, or as in the last run."""
     from fewshot_bench.results.reading_back import last_command, shipped  # takes long to import
 
     if not measured:
