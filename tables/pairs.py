@@ -143,18 +143,22 @@ def estimate_of(
 ) -> Estimate | None:
     """Of values (S, E), the first's accuracies in these seeds less the second's; None for fewer than two episodes.
 
-    new_classes: with the error of having tested just these classes, where answers are stored for just these episodes
+    new_classes: with the error of having tested just these classes, where answers are stored for these episodes: the
+        first ones, all that the cell with the fewest has
     """
     if not values.size:
         return None
     step = quantum(first, seeds)
     here = of_episodes(values[0], step) if len(values) == 1 else of_seeds_and_episodes(values, step)
     sides = ((1 / len(seeds), by_seed(first)), (-1 / len(seeds), by_seed(second)))
-    kept = [(weight, side[seed].confusion) for weight, side in sides if side for seed in seeds]
-    known = [(weight, c) for weight, c in kept if c is not None and len(c.classes) == values.shape[1]]
-    if here is None or not new_classes or len(known) < len(kept):
+    cells = [(weight, side[seed]) for weight, side in sides if side for seed in seeds]
+    n = values.shape[1]
+    of_all = {tuple(episode.number for episode in cell.episodes[:n]) for _, cell in cells}
+    if here is None or not new_classes or len(of_all) > 1 or min(len(cell.episodes) for _, cell in cells) > n:
         return here
-    return for_new_classes(here, known) or here
+    kept = [(weight, cell.answers.confusion(n) if cell.answers else None) for weight, cell in cells]
+    known = [(weight, confusion) for weight, confusion in kept if confusion]
+    return (for_new_classes(here, known) if len(known) == len(kept) else None) or here
 
 
 def quantum(cells: Sequence[CellScore], seeds: Sequence[int]) -> float:

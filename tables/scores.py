@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from fewshot_bench.tables.statistics.classes import ClassConfusion
+from fewshot_bench.tables.statistics.classes import ClassAnswers, ClassConfusion
 
 CellState = Literal["done", "partial", "failed", "missing"]
 
@@ -52,12 +52,17 @@ class CellScore:
     backbone: str = ""  # e.g. "conv4, 32 filters", as stored
     seconds_per_episode: float = 0.0  # that evaluating took, on the machine that did
     weights: str = ""  # SHA-256 of the training's checkpoint
-    confusion: ClassConfusion | None = None  # of the episodes above; None where no answers were kept, or read
+    answers: ClassAnswers | None = None  # of the episodes above; None where none were kept, or read
 
     @property
     def place(self) -> tuple[str, int, int, int]:
         """(variant, n_way, n_shot, seed): where it stands in a grid."""
         return self.variant, self.n_way, self.n_shot, self.seed
+
+    @cached_property
+    def confusion(self) -> ClassConfusion | None:
+        """Of all episodes whose answers were kept."""
+        return self.answers.confusion(len(self.answers.classes)) if self.answers else None
 
     @cached_property
     def accuracy_by_id(self) -> dict[str, float]:

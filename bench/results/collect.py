@@ -18,7 +18,7 @@ from fewshot_bench.experiment.identity import Cell, Training
 from fewshot_bench.experiment.records import EpisodeResult, StoredCell, StoredTraining
 from fewshot_bench.experiment.selection import Place, place_of
 from fewshot_bench.methods.adaptation import Adaptation
-from fewshot_bench.results.confusion import Classes, confusion
+from fewshot_bench.results.confusion import Classes, class_answers
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.papers import published_updates
 from fewshot_bench.tables.scores import (
@@ -31,7 +31,7 @@ from fewshot_bench.tables.scores import (
     Results,
     TrainingCost,
 )
-from fewshot_bench.tables.statistics.classes import ClassConfusion
+from fewshot_bench.tables.statistics.classes import ClassAnswers
 from fewshot_bench.tables.summary import cell_of
 
 PROTOCOL_NOTES = {
@@ -77,7 +77,7 @@ def results(
                 stored_cells.get(cell.key),
                 stored_trainings.get(cell.training.key),
                 episodes.get(cell.key, ())[: cell.n_episodes],
-                confusion(cell, answers.get(cell.key, {}), classes),
+                class_answers(cell, answers.get(cell.key, {}), classes),
             )
             for cell in cells
         ),
@@ -186,7 +186,7 @@ def _score(
     stored: StoredCell | None,
     training: StoredTraining | None,
     shown: tuple[EpisodeResult, ...],  # a cell that a larger grid extended is shown with what this one asks for
-    confused: ClassConfusion | None,
+    answers: ClassAnswers | None,
 ) -> CellScore:
     reason = (stored.reason if stored else "") or (training.reason if training else "")
     state: CellState = "done" if len(shown) == cell.n_episodes else "partial" if shown else "missing"
@@ -206,7 +206,7 @@ def _score(
         backbone=_stored_backbone(training.identity) if training else "",
         seconds_per_episode=stored.seconds / max(1, stored.n_episodes) if stored else 0.0,
         weights=training.checkpoint if training else "",
-        confusion=confused if state != "failed" else None,
+        answers=answers if state != "failed" else None,
     )
 
 

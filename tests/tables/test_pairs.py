@@ -9,6 +9,7 @@ from scipy import stats
 
 from fewshot_bench.tables.pairs import compare, compare_all, compare_variants, differences, quantum
 from fewshot_bench.tables.scores import CellScore, EpisodeScore
+from fewshot_bench.tables.statistics.classes import ClassAnswers
 
 N_QUERIES = 75
 
@@ -36,6 +37,25 @@ def test_the_other_way_round_only_the_sign_changes():
     assert back.mean == -forth.mean
     assert back.effect == pytest.approx(-forth.effect)
     assert back.p == pytest.approx(forth.p)
+
+
+def with_answers(variant, n_episodes, error, first=0):
+    """A cell of 12 classes, 15 queries of each of 5 in an episode; the same episodes for all."""
+    classes = np.stack([np.random.default_rng(i).permutation(12)[:5] for i in range(n_episodes)])
+    wrong = np.random.default_rng(int(1000 * error)).random((40, 5, 15))[:n_episodes] < error
+    made = cell(variant, 75 - wrong.sum(axis=(1, 2)), first=first)
+    return replace(made, answers=ClassAnswers(classes, (np.arange(5)[:, None] + wrong) % 5, 12))
+
+
+def test_a_cell_with_fewer_episodes_is_compared_for_classes_like_these_on_those_that_both_have():
+    more, fewer, as_many = with_answers("a", 40, 0.2), with_answers("b", 25, 0.4), with_answers("a", 25, 0.2)
+    found = compare([more], [fewer])
+    assert (found.n_episodes, found.estimate.scope) == (25, "for classes like these")
+    assert found.estimate == compare([as_many], [fewer]).estimate
+    apart = compare([more], [with_answers("b", 25, 0.4, first=5)])  # not the first ones of both
+    assert apart.estimate.scope == "on these classes"
+    unknown = compare([more], [replace(fewer, answers=None)])
+    assert unknown.estimate.scope == "on these classes"
 
 
 def test_only_shared_episodes_count_and_pair_by_their_ids():
