@@ -10,7 +10,15 @@ import numpy as np
 
 from fewshot_bench.tables.scores import CellScore, Results
 from fewshot_bench.tables.statistics.classes import for_new_classes
-from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Source, Values, of_episodes, of_seeds_and_episodes
+from fewshot_bench.tables.statistics.estimate import (
+    ALPHA,
+    Estimate,
+    Scope,
+    Source,
+    Values,
+    of_episodes,
+    of_seeds_and_episodes,
+)
 
 COUNTED = ("done", "partial")  # states of cells whose episodes count
 ROUNDING = 1e-12  # differences that vary by less are equal, and were rounded on different ways
@@ -50,18 +58,25 @@ class Comparison:
             return False
         return self.estimate.half_width(1 - ALPHA / self.n_tests) > self.room
 
-    def equivalent(self, margin: float) -> bool:
-        """Whether the difference is shown to be below `margin`, a fraction: two one-sided tests (Schuirmann 1987).
+    def equivalent(self, margin: float) -> Scope | None:
+        """On which classes the difference is shown to be below `margin`, a fraction: two one-sided tests (Schuirmann
+        1987), corrected for the family; None where on none.
 
-        Corrected for the family. The error counts as at least that of a difference of the margin which sits in the
-        fewest episodes it can, whole ones, so that a few alike ones are not equivalent.
+        The error counts as at least that of a difference of the margin which sits in the fewest episodes it can, whole
+        ones, so that a few alike ones are not equivalent; and for classes like these in the fewest of the classes.
         """
         if self.estimate is None or not 0 < margin < 1:
-            return False
-        least = Source(math.sqrt(margin * (1 - margin) / self.n_episodes), self.n_episodes - 1)
-        estimates = (self.estimate, Estimate(self.estimate.mean, (least,)))
-        half = max(estimate.half_width(1 - 2 * ALPHA / self.n_tests) for estimate in estimates)
-        return abs(self.estimate.mean) + half < margin
+            return None
+        for estimate in dict.fromkeys((self.estimate, self.estimate.here)):
+            classes = estimate.sources[len(estimate.here.sources) :]
+            if estimate.new_classes and not classes:  # that differ by nothing: they may hide the rare ones
+                continue
+            samples = [self.n_episodes - 1.0, *(source.degrees for source in classes)]
+            least = [Estimate(0.0, (Source(math.sqrt(margin * (1 - margin) / (n + 1)), n),)) for n in samples]
+            half = max(one.half_width(1 - 2 * ALPHA / self.n_tests) for one in (estimate, *least))
+            if abs(self.estimate.mean) + half < margin:
+                return estimate.scope
+        return None
 
     @property
     def loser(self) -> str:
