@@ -26,6 +26,8 @@ def power_text(pairs: Sequence[PairPower], margin: float, power: float, *, with_
     step = "no number of episodes shows such a difference in the others"
     if not open_ones:
         step = "none is needed"
+    elif not costs and any(p.for_margin and p.for_margin.answer == "enough" for p in open_ones):
+        step = f"the stored episodes show {_points(margin)}; what is open is closer, or needs other classes or seeds"
     elif costs:
         cheapest = todo[min(costs)[1]]
         step = f"{_name(cheapest)}: {_plan(cheapest)} for a true difference of {_points(margin)}"
