@@ -181,7 +181,7 @@ def _open(stored: Results) -> list[str]:
     e = stored.experiment
     missing = [f"{c.variant} {c.n_way}-way {c.n_shot}-shot" for c in stored.cells if c.state != "done"]
     return [
-        f"- The published training: these models had {e.published_share or 'all'} of its updates, on images of "
+        f"- The published training: these models had {e.published_share or 'all'} of it, on images of "
         f"{e.image_shape[1]}×{e.image_shape[2]} pixels in place of 84×84.",
         "- The rule of fitting at test: only the published one was tested. The gap between transfer and the logistic "
         "regression on its features shows that the rule matters as much as the method at many ways.",

@@ -41,7 +41,7 @@ def measured(table: Table) -> tuple[str, ...]:
     experiment = table.experiment
     paragraphs = [_measured(table), experiment.pretraining]
     if share := experiment.published_share:
-        paragraphs.append(f"The models had {share} of their published updates: with more, others may be the highest.")
+        paragraphs.append(f"The models had {share} of their published training: with more, others may be the highest.")
     return tuple(paragraph for paragraph in paragraphs if paragraph)
 
 

@@ -35,7 +35,8 @@ def verdict(comparison: Comparison, margin: float = 0.0) -> str:
         return "too few episodes"
     if comparison.equal:
         return "equal counts"
-    words = f"equivalent within {100 * margin:g}" if comparison.equivalent(margin) else ""
+    scope = comparison.equivalent(margin)
+    words = f"equivalent within {100 * margin:g} {scope}" if scope else ""
     if not comparison.significant:
         return words or "cannot tell" if comparison.cannot_tell else "not separated"
     return ("higher" if comparison.mean > 0 else "lower") + (f", {words}" if words else "")

@@ -10,7 +10,15 @@ import numpy as np
 
 from fewshot_bench.tables.scores import CellScore, Results
 from fewshot_bench.tables.statistics.classes import for_new_classes
-from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Source, Values, of_episodes, of_seeds_and_episodes
+from fewshot_bench.tables.statistics.estimate import (
+    ALPHA,
+    Estimate,
+    Scope,
+    Source,
+    Values,
+    of_episodes,
+    of_seeds_and_episodes,
+)
 
 COUNTED = ("done", "partial")  # states of cells whose episodes count
 ROUNDING = 1e-12  # differences that vary by less are equal, and were rounded on different ways
@@ -50,18 +58,25 @@ class Comparison:
             return False
         return self.estimate.half_width(1 - ALPHA / self.n_tests) > self.room
 
-    def equivalent(self, margin: float) -> bool:
-        """Whether the difference is shown to be below `margin`, a fraction: two one-sided tests (Schuirmann 1987).
+    def equivalent(self, margin: float) -> Scope | None:
+        """On which classes the difference is shown to be below `margin`, a fraction: two one-sided tests (Schuirmann
+        1987), corrected for the family; None where on none.
 
-        Corrected for the family. The error counts as at least that of a difference of the margin which sits in the
-        fewest episodes it can, whole ones, so that a few alike ones are not equivalent.
+        The error counts as at least that of a difference of the margin which sits in the fewest episodes it can, whole
+        ones, so that a few alike ones are not equivalent; and for classes like these in the fewest of the classes.
         """
         if self.estimate is None or not 0 < margin < 1:
-            return False
-        least = Source(math.sqrt(margin * (1 - margin) / self.n_episodes), self.n_episodes - 1)
-        estimates = (self.estimate, Estimate(self.estimate.mean, (least,)))
-        half = max(estimate.half_width(1 - 2 * ALPHA / self.n_tests) for estimate in estimates)
-        return abs(self.estimate.mean) + half < margin
+            return None
+        for estimate in dict.fromkeys((self.estimate, self.estimate.here)):
+            classes = estimate.sources[len(estimate.here.sources) :]
+            if estimate.new_classes and not classes:  # that differ by nothing: they may hide the rare ones
+                continue
+            samples = [self.n_episodes - 1.0, *(source.degrees for source in classes)]
+            least = [Estimate(0.0, (Source(math.sqrt(margin * (1 - margin) / (n + 1)), n),)) for n in samples]
+            half = max(one.half_width(1 - 2 * ALPHA / self.n_tests) for one in (estimate, *least))
+            if abs(self.estimate.mean) + half < margin:
+                return estimate.scope
+        return None
 
     @property
     def loser(self) -> str:
@@ -143,18 +158,22 @@ def estimate_of(
 ) -> Estimate | None:
     """Of values (S, E), the first's accuracies in these seeds less the second's; None for fewer than two episodes.
 
-    new_classes: with the error of having tested just these classes, where answers are stored for just these episodes
+    new_classes: with the error of having tested just these classes, where answers are stored for these episodes: the
+        first ones, all that the cell with the fewest has
     """
     if not values.size:
         return None
     step = quantum(first, seeds)
     here = of_episodes(values[0], step) if len(values) == 1 else of_seeds_and_episodes(values, step)
     sides = ((1 / len(seeds), by_seed(first)), (-1 / len(seeds), by_seed(second)))
-    kept = [(weight, side[seed].confusion) for weight, side in sides if side for seed in seeds]
-    known = [(weight, c) for weight, c in kept if c is not None and len(c.classes) == values.shape[1]]
-    if here is None or not new_classes or len(known) < len(kept):
+    cells = [(weight, side[seed]) for weight, side in sides if side for seed in seeds]
+    n = values.shape[1]
+    of_all = {tuple(episode.number for episode in cell.episodes[:n]) for _, cell in cells}
+    if here is None or not new_classes or len(of_all) > 1 or min(len(cell.episodes) for _, cell in cells) > n:
         return here
-    return for_new_classes(here, known) or here
+    kept = [(weight, cell.answers.confusion(n) if cell.answers else None) for weight, cell in cells]
+    known = [(weight, confusion) for weight, confusion in kept if confusion]
+    return (for_new_classes(here, known) if len(known) == len(kept) else None) or here
 
 
 def quantum(cells: Sequence[CellScore], seeds: Sequence[int]) -> float:

@@ -98,6 +98,12 @@ def hidden_by_seeds(estimate: Estimate) -> bool:
     return lasting is not None and lasting.error > 0 and Estimate(estimate.mean, (lasting,)).p_value() > ALPHA
 
 
+def hidden_by_classes(estimate: Estimate) -> bool:
+    """Whether these classes alone leave the difference undecided, however many episodes are drawn of them."""
+    added = estimate.sources[len(estimate.here.sources) :]
+    return bool(added) and Estimate(estimate.mean, added).p_value() > ALPHA
+
+
 def _of_seeds(estimate: Estimate) -> Source | None:
     """The seeds' error that no number of episodes lowers; None with one seed."""
     sources = estimate.here.sources

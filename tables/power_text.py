@@ -19,13 +19,15 @@ def power_json(pairs: Sequence[PairPower], margin: float, power: float) -> str:
 def power_text(pairs: Sequence[PairPower], margin: float, power: float, *, with_best: bool = False) -> str:
     """What is decided, what is not and the cheapest next step; then a row a pair."""
     shown, open_ones = [p for p in pairs if p.shown], [p for p in pairs if not p.shown and p.difference is not None]
-    todo = [p for p in open_ones if p.for_margin and p.for_margin.n_episodes]
+    todo = [p for p in open_ones if p.for_margin and p.for_margin.answer == "more episodes"]
     costs = [
         ((p.for_margin.seconds or 0.0, p.for_margin.n_episodes or 0), i) for i, p in enumerate(todo) if p.for_margin
     ]
     step = "no number of episodes shows such a difference in the others"
     if not open_ones:
         step = "none is needed"
+    elif not costs and any(p.for_margin and p.for_margin.answer == "enough" for p in open_ones):
+        step = f"the stored episodes show {_points(margin)}; what is open is closer, or needs other classes or seeds"
     elif costs:
         cheapest = todo[min(costs)[1]]
         step = f"{_name(cheapest)}: {_plan(cheapest)} for a true difference of {_points(margin)}"

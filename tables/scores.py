@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, NamedTuple
 
-from fewshot_bench.tables.statistics.classes import ClassConfusion
+from fewshot_bench.tables.statistics.classes import ClassAnswers, ClassConfusion
 
 CellState = Literal["done", "partial", "failed", "missing"]
 
@@ -51,12 +51,17 @@ class CellScore:
     backbone: str = ""  # e.g. "conv4, 32 filters", as stored
     seconds_per_episode: float = 0.0  # that evaluating took, on the machine that did
     weights: str = ""  # SHA-256 of the training's checkpoint
-    confusion: ClassConfusion | None = None  # of the episodes above; None where no answers were kept, or read
+    answers: ClassAnswers | None = None  # of the episodes above; None where none were kept, or read
 
     @property
     def place(self) -> tuple[str, int, int, int]:
         """(variant, n_way, n_shot, seed): where it stands in a grid."""
         return self.variant, self.n_way, self.n_shot, self.seed
+
+    @cached_property
+    def confusion(self) -> ClassConfusion | None:
+        """Of all episodes whose answers were kept."""
+        return self.answers.confusion(len(self.answers.classes)) if self.answers else None
 
     @cached_property
     def accuracy_by_id(self) -> dict[str, float]:
@@ -141,13 +146,13 @@ class Experiment:
     augmentation: str = ""  # of training images; empty where there is none
     pretraining: str = ""  # what is to be said where networks start from a file of weights: a sentence
     new_classes: bool = True  # comparisons are for classes like these; False: on these alone, as was declared
-    published_share: str = ""  # "0.3 to 1.5 %" of the published updates; empty where none has fewer
+    published_share: str = ""  # "0.3 to 1.5 %" of the published training; empty where none has fewer
     facts: dict[str, str] = field(default_factory=dict)  # provenance: commit, versions, hardware, ...
 
     @property
     def spent(self) -> str:
         """The budget, and how far from the published one it is."""
-        share = f" ({self.published_share} of the published updates)" if self.published_share else ""
+        share = f" ({self.published_share} of the published training)" if self.published_share else ""
         return f"budget {self.budget}{share}"
 
     @property

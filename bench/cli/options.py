@@ -62,6 +62,11 @@ set_option = click.option(
 out_option = click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the database.  [default: out]"
 )
+config_option = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Configuration file.  [default: bench.toml here, else the packaged one]",
+)
 measured_option = click.option(
     "--measured", metavar="NAME", help="Results that come with the package: miniimagenet-32."
 )
@@ -97,8 +102,7 @@ def selection_options(command: F) -> Callable[..., Any]:
     """Add the options that choose configuration, data and cells; the command gets them as one `selection`."""
     several = functools.partial(click.option, callback=_flat)
     options = [
-        click.option("--config", type=click.Path(dir_okay=False, path_type=Path),
-                     help="Configuration file.  [default: bench.toml here, else the packaged one]"),
+        config_option,
         set_option,
         click.option("--grid", metavar="NAME", shell_complete=_completing("grids"),
                      help="Grid of bench.toml: full, paper, smoke or your own."),
@@ -159,13 +163,16 @@ def reading_options(command: F) -> Callable[..., Any]:
 
 
 def stored_options(command: F) -> Callable[..., Any]:
-    """Add the options that say whose results are meant; the command gets folder and settings as one `selection`."""
+    """Add the options that say whose results are meant; the command gets folder and settings as one `selection`.
+
+    A configuration that another option named is in it, too.
+    """
 
     @out_option
     @measured_option
     @functools.wraps(command)
     def wrapped(*, out: Path | None, measured: str | None, **given: Any) -> Any:
-        selection = Selection(out=out)
+        selection = Selection(out=out, config=given.pop("config", None))
         return command(selection=_shipped(selection, measured) if measured else selection, **given)
 
     return wrapped

@@ -6,7 +6,7 @@ from typing import Any
 
 from fewshot_bench.experiment.plan import Plan
 from fewshot_bench.tables.pairs import scope_of
-from fewshot_bench.tables.power import hidden_by_seeds
+from fewshot_bench.tables.power import hidden_by_classes, hidden_by_seeds
 from fewshot_bench.tables.scores import Experiment, Results
 from fewshot_bench.tables.separation import Contest, Place
 from fewshot_bench.tables.statistics.estimate import ALPHA
@@ -53,7 +53,8 @@ def ending(contests: Sequence[Contest], results: Results) -> str:
         f"{about} It speaks {scope_of(c.estimate for c in contests)}. "
         f"At most {100 * ALPHA:g} % of such runs separate any pair that does not differ (Holm over "
         f"{len(contests)} pairs, O'Brien-Fleming-type spending over the interim analyses). That holds for "
-        "these as planned: another --max-episodes, chosen because of this outcome, is another test.",
+        "these as planned: another --max-episodes, chosen because of this outcome, is another test. So is `bench "
+        "compare`, which corrects for the pairs of one setting.",
         "Tables show as many episodes as the budget says; bench report --episodes N shows N of them (of one setting: "
         "--way and --shot).",
     ]
@@ -105,6 +106,7 @@ def document(number: int, contests: Iterable[Contest], experiment: Experiment) -
                 "episodes": c.n_episodes,
                 "disjoint_episodes": disjoint_episodes(experiment, *c.place),
                 "difference": c.estimate.mean if c.estimate else None,
+                "scope": c.estimate.scope if c.estimate else None,
                 "separated": c.separated if c.comparable else None,
             }
             for c in contests
@@ -135,16 +137,17 @@ def _outcome(pairs: Sequence[Contest], experiment: Experiment) -> str:
     lost = sum(not c.comparable for c in pairs)
     without = f"; {lost} pairs without results" if lost else ""
     most = f"at most {counted(disjoint, 'episode')} without a shared image"
+    reused = n > disjoint and not all(c.estimate.new_classes for c in pairs if c.estimate)
     if not undecided:
-        scope = f" (on these images: {most})" if n > disjoint else ""
+        scope = f" (on these images: {most})" if reused else ""
         return f"separated with {n} episodes{scope}{without}: {_order(pairs)}" if lost < len(pairs) else "no results"
-    scope = "undecidable within this data: " if n > disjoint else ""
-    hidden = [c for c in undecided if c.estimate and hidden_by_seeds(c.estimate)]
-    seeds = f"; more seeds, not episodes, could separate {_names(hidden)}" if hidden else ""
-    return (
-        f"not separated with {n} episodes ({scope}{most}): "
-        f"{len(undecided)} of {len(pairs)} pairs{without}: {_names(undecided)}{seeds}"
-    )
+    told = f"not separated with {n} episodes ({'undecidable within this data: ' if reused else ''}{most}): "
+    told += f"{len(undecided)} of {len(pairs)} pairs{without}: {_names(undecided)}"
+    if hidden := [c for c in undecided if c.estimate and hidden_by_classes(c.estimate)]:
+        told += f"; undecidable within this data, whose classes alone hide it: {_names(hidden)}"
+    if hidden := [c for c in undecided if c.estimate and hidden_by_seeds(c.estimate)]:
+        told += f"; more seeds, not episodes, could separate {_names(hidden)}"
+    return told
 
 
 def _order(pairs: Sequence[Contest]) -> str:

@@ -5,26 +5,27 @@ from pathlib import Path
 
 import click
 
-from fewshot_bench.cli.options import database_in, json_option, out_option, selection_options
+from fewshot_bench.cli.options import config_option, database_in, json_option, selection_options, stored_options
 from fewshot_bench.experiment.selection import Selection
 
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@out_option
+@config_option
+@stored_options
 @json_option
-def verify(*, file: Path, out: Path | None, as_json: bool) -> int:
+def verify(*, file: Path, selection: Selection, as_json: bool) -> int:
     """Find edited or stale numbers in a rendered table or report.
 
     FILE is .tex or .html. Each displayed number is compared with its embedded metadata, and this with the database. If
-    the file's command is valid here and the data are at hand, the table is rendered again: then bold, the marks
-    † § ¶ ? ‡, captions, notes and all words, and a report's alarms, claims and costs are compared, too. Not checked
-    are plots, images, and tables that are not the benchmark's. Exits 3 if something differs, 5 if nothing measured is
-    in the file. docs/statistics.md explains edited, stale, unknown and gone.
+    the file's command is valid here, under the configuration that is named, the table is rendered again: then bold, the
+    marks † § ¶ ? ‡, captions, notes and all words, and a report's alarms, claims and costs are compared, too. Not
+    checked are plots, images, and tables that are not the benchmark's. Exits 3 if something differs, 5 if nothing
+    measured is in the file. docs/statistics.md explains edited, stale, unknown and gone.
     """
     from fewshot_bench.cli.verify_text import said
 
-    code, text = said(file, database_in(out), _selected, as_json=as_json)
+    code, text = said(file, database_in(selection.out), _selected, selection.config, as_json=as_json)
     click.echo(text)
     return code
 

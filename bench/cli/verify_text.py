@@ -15,9 +15,9 @@ UNCHECKED = "not checked: plots, images, and what is not the benchmark's own; --
 Selected = Callable[[str], Selection | None]
 
 
-def said(file: Path, database: str, selected: Selected, *, as_json: bool) -> tuple[int, str]:
+def said(file: Path, database: str, selected: Selected, config: Path | None, *, as_json: bool) -> tuple[int, str]:
     """Exit code, and what is not true in a file: for people, or as JSON."""
-    found = verified(file, database, selected)
+    found = verified(file, database, selected, config)
     return found.exit_code, json.dumps(_document(file, found)) if as_json else "\n".join(_lines(file, found))
 
 

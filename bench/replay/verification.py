@@ -1,13 +1,14 @@
 """A rendered table held against its own facts, the database and the data sets that are at hand."""
 
-import dataclasses
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from fewshot_bench.config import config_file, load
 from fewshot_bench.data.cache import find
 from fewshot_bench.data.images import ImageSet
+from fewshot_bench.data.outline import without_pixels
 from fewshot_bench.errors import BenchError, NothingSelected, UsageError
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.grid import cells as grid_cells
@@ -28,10 +29,13 @@ from fewshot_bench.tables.verify.verification import UnknownSchema, Verification
 from fewshot_bench.tables.verify.witnesses import Origin, Place, Witnesses
 
 
-def verified(file: Path, database: str, selected: Callable[[str], Selection | None]) -> Verification:
+def verified(
+    file: Path, database: str, selected: Callable[[str], Selection | None], config: Path | None = None
+) -> Verification:
     """What is not true in a rendered file.
 
     selected: what a `bench run` command that stands in the file selects; None where it makes no sense
+    config: the configuration that the file was made with, never one that the file itself names
     """
     document = _read(file)
     if not document.tables:
@@ -42,11 +46,13 @@ def verified(file: Path, database: str, selected: Callable[[str], Selection | No
     @cache
     def wanted(command: str) -> Mapping[Place, int] | None:
         selection = selected(command)
-        return _wanted(selection) if selection else None
+        return _wanted(replace(selection, config=config)) if selection else None
 
     def again(command: str, shown: Mapping[Place, int]) -> Results | None:
         selection, data = selected(command), _data_of(reader, keys_in(document))
-        return _read_again(selection, data, reader, shown, command) if selection and data else None
+        if not selection or not data:
+            return None
+        return _read_again(replace(selection, config=config), data, reader, shown, command)
 
     try:
         stored, known = _stored(reader, keys_in(document)), _origins(reader, keys_in(document))
@@ -63,10 +69,16 @@ def page_of(results: Results) -> str:
 
 
 def _data_of(reader: Reader, keys: set[str]) -> ImageSet | None:
-    """The data set behind the cells; None where there are several, or it is not at hand."""
+    """The data set behind the cells, without its pixels; None where there are several, or nothing is known of it."""
     stored = keys & reader.cells().keys()
     prints = {reader.cell(key).training["identity"]["fingerprint"] for key in stored}
-    return find(cache_folder(), prints.pop()) if len(prints) == 1 else None
+    return _data_set(reader, prints.pop()) if len(prints) == 1 else None
+
+
+def _data_set(reader: Reader, fingerprint: str) -> ImageSet | None:
+    """As the database describes it, else as it is cached here."""
+    stored = [row for row in reader.data_sets() if row["fingerprint"] == fingerprint]
+    return without_pixels(fingerprint, stored[-1]["outline"]) if stored else find(cache_folder(), fingerprint)
 
 
 def _read_again(
@@ -74,10 +86,10 @@ def _read_again(
 ) -> Results | None:
     """What a selection shows under today's configuration, complete cells with as many episodes as were shown."""
     try:
-        config = load(config_file(None), selection.settings)
+        config = load(config_file(selection.config), selection.settings)
         request = resolve(config, selection)
         cells = [
-            dataclasses.replace(cell, n_episodes=shown.get(cell.place[:3], cell.n_episodes))
+            replace(cell, n_episodes=shown.get(cell.place[:3], cell.n_episodes))
             for cell in grid_cells(request, images)
             if selection.matches(cell.name)
         ]
@@ -85,7 +97,7 @@ def _read_again(
         results = results_of(chosen, reader=reader, with_answers=True, with_budgets=True)
     except BenchError:
         return None
-    return dataclasses.replace(results, experiment=dataclasses.replace(results.experiment, command=command))
+    return replace(results, experiment=replace(results.experiment, command=command))
 
 
 def _read(file: Path) -> Document:
@@ -122,10 +134,10 @@ def _origins(reader: Reader, keys: set[str]) -> dict[str, Origin]:
         row, fingerprint = facts.cell, facts.training["identity"]["fingerprint"]
         origin = Origin(fingerprint, row["identity"]["split"])
         if fingerprint not in opened:
-            opened[fingerprint] = find(cache_folder(), fingerprint)
+            opened[fingerprint] = _data_set(reader, fingerprint)
         if images := opened[fingerprint]:
             disjoint = _disjoint(images, origin.split, row["identity"]["setting"])
-            origin = dataclasses.replace(origin, dataset=images.name, disjoint=disjoint)
+            origin = replace(origin, dataset=images.name, disjoint=disjoint)
         found[key] = origin
     return found
 
@@ -137,9 +149,7 @@ def _disjoint(images: ImageSet, split: str, setting: Mapping[str, int]) -> int |
     except BenchError:
         return None
     smallest = min(len(images.images_of_class[c]) for c in novel)
-    data = dataclasses.replace(
-        NO_MATTER, n_novel_classes=len(novel), images_per_novel_class=smallest, n_query=setting["n_query"]
-    )
+    data = replace(NO_MATTER, n_novel_classes=len(novel), images_per_novel_class=smallest, n_query=setting["n_query"])
     return disjoint_episodes(data, setting["n_way"], setting["n_shot"])
 
 
@@ -150,7 +160,7 @@ def _wanted(selection: Selection) -> Mapping[Place, int] | None:
     """
     try:
         matches = selection.matches
-        request = resolve(load(config_file(None), selection.settings), selection)
+        request = resolve(load(config_file(selection.config), selection.settings), selection)
     except BenchError:
         return None
     budget = request.config.budgets[request.budget]

@@ -4,6 +4,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from math import floor
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from fewshot_bench.experiment.identity import Cell, Training
 from fewshot_bench.experiment.records import EpisodeResult, StoredCell, StoredTraining
 from fewshot_bench.experiment.selection import Place, place_of
 from fewshot_bench.methods.adaptation import Adaptation
-from fewshot_bench.results.confusion import Classes, confusion
+from fewshot_bench.results.confusion import Classes, class_answers
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.papers import published_updates
 from fewshot_bench.tables.scores import (
@@ -30,7 +31,7 @@ from fewshot_bench.tables.scores import (
     Results,
     TrainingCost,
 )
-from fewshot_bench.tables.statistics.classes import ClassConfusion
+from fewshot_bench.tables.statistics.classes import ClassAnswers
 from fewshot_bench.tables.summary import cell_of
 
 PROTOCOL_NOTES = {
@@ -70,7 +71,7 @@ def results(
             stored_cells.get(cell.key),
             stored_trainings.get(cell.training.key),
             episodes.get(cell.key, ())[: cell.n_episodes],
-            confusion(cell, answers.get(cell.key, {}), classes),
+            class_answers(cell, answers.get(cell.key, {}), classes),
         )
         for cell in cells
     )
@@ -137,7 +138,7 @@ def _by_budget(
             theirs = episodes[c.key][: c.n_episodes]
             known[c.place, c.key, c.n_episodes] = _score(c, stored[c.key], trainings.get(c.training.key), theirs, None)
         for place, held in held_at.items():
-            scores = [dataclasses.replace(known[c.place, c.key, c.n_episodes], confusion=None) for c in held]
+            scores = [dataclasses.replace(known[c.place, c.key, c.n_episodes], answers=None) for c in held]
             shown = cell_of(scores) if scores else None
             if shown and shown.mean is not None:
                 seen = sum(trainings[cell.training.key].images_seen for cell in held) // len(held)
@@ -188,7 +189,7 @@ def _score(
     stored: StoredCell | None,
     training: StoredTraining | None,
     shown: tuple[EpisodeResult, ...],  # a cell that a larger grid extended is shown with what this one asks for
-    confused: ClassConfusion | None,
+    answers: ClassAnswers | None,
 ) -> CellScore:
     reason = (stored.reason if stored else "") or (training.reason if training else "")
     state: CellState = "done" if len(shown) == cell.n_episodes else "partial" if shown else "missing"
@@ -208,7 +209,7 @@ def _score(
         backbone=_stored_backbone(training.identity) if training else "",
         seconds_per_episode=stored.seconds / max(1, stored.n_episodes) if stored else 0.0,
         weights=training.checkpoint if training else "",
-        confusion=confused if state != "failed" else None,
+        answers=answers if state != "failed" else None,
     )
 
 
@@ -283,13 +284,16 @@ def _experiment(chosen: Chosen, reader: Reader) -> Experiment:
 
 
 def _published_share(chosen: Chosen) -> str:
-    """The least and the most of its published updates that a training has; empty where none has less than declared."""
+    """The least and the most of its published training that one has; empty where none has less than declared.
+
+    An untrained network, a control, is no training.
+    """
     published = published_updates()
-    known = [cell.training for cell in chosen.cells if cell.training.method in published]
-    shares = [training.iterations / published[training.method] for training in known]
-    if not shares or min(shares) >= chosen.request.config.statistics.whole_training:
+    known = [c.training for c in chosen.cells if c.training.method in published and c.training.iterations]
+    shares = [100 * training.iterations / published[training.method] for training in known]
+    if not shares or min(shares) >= 100 * chosen.request.config.statistics.whole_training:
         return ""
-    low, high = (f"{100 * share:.2g}" for share in (min(shares), max(shares)))
+    low, high = (f"{share:.2g}" if share < 10 else f"{floor(share)}" for share in (min(shares), max(shares)))
     return f"{low} %" if low == high else f"{low} to {high} %"
 
 

@@ -9,7 +9,7 @@ from fewshot_bench.data.images import ImageSet
 from fewshot_bench.experiment.episodes import bank
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.experiment.records import Answers, unpack_answers
-from fewshot_bench.tables.statistics.classes import ClassConfusion
+from fewshot_bench.tables.statistics.classes import ClassAnswers
 
 
 class Classes:
@@ -33,20 +33,12 @@ class Classes:
         return len(self._images.split(split).novel)
 
 
-def confusion(cell: Cell, answers: Mapping[int, Answers], classes: Classes) -> ClassConfusion | None:
-    """How often a cell's first episodes took one novel class for another; None where their answers were not kept."""
+def class_answers(cell: Cell, answers: Mapping[int, Answers], classes: Classes) -> ClassAnswers | None:
+    """What a cell's first episodes took the novel classes for; None where their answers were not kept."""
     n_way, n_query = cell.setting.n_way, cell.setting.n_query
     n_episodes = next((i for i in range(cell.n_episodes) if i not in answers), cell.n_episodes)
     if not n_episodes:
         return None
-    labels = unpack_answers(b"".join(answers[i] for i in range(n_episodes)), n_way)
+    labels = unpack_answers(b"".join(answers[i] for i in range(n_episodes)), n_way)  # queries stand label by label
     n_classes = classes.count(cell.split)
-    taken = classes.of(cell, n_episodes).astype(np.min_scalar_type(n_classes**2))  # (E, n_way); small is fast here
-    pairs = taken[:, :, None] * n_classes + taken[:, None, :]  # (E, n_way, n_way): of true and given label
-    given = np.arange(0, pairs.size, n_way)[:, None] + labels.reshape(-1, n_query)  # queries stand label by label
-    answered, together = (
-        np.bincount(found.ravel(), minlength=n_classes**2).reshape(n_classes, n_classes)
-        for found in (pairs.take(given), pairs)
-    )
-    right = (labels.reshape(n_episodes, n_way, n_query) == np.arange(n_way)[:, None]).sum(axis=2)
-    return ClassConfusion(answered, n_query * together, taken, right)
+    return ClassAnswers(classes.of(cell, n_episodes), labels.reshape(n_episodes, n_way, n_query), n_classes)

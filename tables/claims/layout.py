@@ -129,7 +129,8 @@ def _notes(judgement: Judgement) -> tuple[str, ...]:
         "(intersection-union). refuted: at least one is significantly false after Holm's correction. undecided: "
         "neither, or what is needed was not measured whole. Where only some comparisons are claimed, the two tests "
         "change places. Each sentence is judged by itself, with its own 5 %. Counts of comparisons shown "
-        "true and shown false are after Holm's correction, both.",
+        "true and shown false are after Holm's correction, both, over the comparisons of that sentence: `bench "
+        "compare` and † correct for all pairs of a setting, so that there the same pair can be not separated.",
         "A one-sided test at 5 % goes with a 90 % interval of one comparison: a link's interval can reach past 0 where "
         "the test is passed.",
         f"Power is for a true difference of {' or '.join(f'{m:g}' for m in margin)} "

@@ -45,6 +45,29 @@ class ClassConfusion:
         return float(faced.sum()) ** 2 / float((faced.astype(float) ** 2).sum())
 
 
+@dataclass(frozen=True, eq=False)
+class ClassAnswers:
+    """What the queries of a cell's first E episodes were taken for: episodes of m classes, q queries of each."""
+
+    classes: NDArray[np.integer]  # (E, m): of each episode, as places among all
+    given: NDArray[np.integer]  # (E, m, q): of each query, which of its episode's m classes it was given
+    n_classes: int  # that episodes are drawn from
+
+    def confusion(self, n_episodes: int) -> ClassConfusion | None:
+        """Of the first so many episodes; None where they are more than E."""
+        if n_episodes > len(self.classes):
+            return None
+        n, classes, given = self.n_classes, self.classes[:n_episodes], self.given[:n_episodes]
+        n_way, n_query = given.shape[1:]
+        pairs = (classes[:, :, None] * n + classes[:, None, :]).astype(np.min_scalar_type(n**2))  # (E, m, m); small is
+        taken_for = np.arange(0, pairs.size, n_way)[:, None] + given.reshape(-1, n_query)  # fast here
+        answered, together = (
+            np.bincount(found.ravel(), minlength=n**2).reshape(n, n) for found in (pairs.take(taken_for), pairs)
+        )
+        right = (given == np.arange(n_way)[:, None]).sum(axis=2)
+        return ClassConfusion(answered, n_query * together, classes, right)
+
+
 def for_new_classes(estimate: Estimate, cells: Sequence[tuple[float, ClassConfusion]]) -> Estimate | None:
     """The estimate of sum(weight * accuracy), with what other classes, drawn as these were, would add to its error.
 

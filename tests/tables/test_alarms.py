@@ -11,7 +11,7 @@ from fewshot_bench.tables.alarms import implausible
 from fewshot_bench.tables.alarms.checks import alarms, checks
 from fewshot_bench.tables.alarms.implausible import below_chance, falls_with_shots, permuted_labels
 from fewshot_bench.tables.scores import CellScore, EpisodeScore
-from fewshot_bench.tables.statistics.classes import ClassConfusion
+from fewshot_bench.tables.statistics.classes import ClassAnswers, ClassConfusion
 from fewshot_bench.tables.summary import p_below_chance_of
 
 N_QUERY = 15
@@ -174,19 +174,25 @@ def test_no_spread_rings_where_chance_would_spread():
 NONE = np.empty((0, 2), dtype=int)
 
 
-def confusion(right, wrong) -> ClassConfusion:
-    answered = np.array([[right, wrong], [0, 0]])
-    return ClassConfusion(answered, answered, NONE, NONE)
+class Kept(ClassAnswers):
+    """So many right answers, and so many wrong ones."""
+
+    def __init__(self, right: int, wrong: int) -> None:
+        super().__init__(NONE, NONE, 2)
+        object.__setattr__(self, "answered", np.array([[right, wrong], [0, 0]]))
+
+    def confusion(self, n_episodes: int) -> ClassConfusion:
+        return ClassConfusion(self.answered, self.answered, NONE, NONE)
 
 
 def test_answers_that_contradict_the_counts_ring():
-    sound = cell([30, 40, 50], confusion=confusion(120, 105))
+    sound = cell([30, 40, 50], answers=Kept(120, 105))
     assert rung([sound]) == []
-    assert rung([replace(sound, confusion=confusion(121, 104))]) == [("contradicted", "maml 5-way 1-shot seed 0")]
-    assert rung([replace(sound, confusion=confusion(70, 80))]) == []  # kept of the first two episodes
-    assert rung([replace(sound, confusion=confusion(71, 79))]) != []
-    assert rung([replace(sound, confusion=confusion(70, 81))]) != []  # of two episodes and one query
-    assert rung([replace(sound, confusion=confusion(120, 106))]) != []  # more answers than queries
+    assert rung([replace(sound, answers=Kept(121, 104))]) == [("contradicted", "maml 5-way 1-shot seed 0")]
+    assert rung([replace(sound, answers=Kept(70, 80))]) == []  # kept of the first two episodes
+    assert rung([replace(sound, answers=Kept(71, 79))]) != []
+    assert rung([replace(sound, answers=Kept(70, 81))]) != []  # of two episodes and one query
+    assert rung([replace(sound, answers=Kept(120, 106))]) != []  # more answers than queries
 
 
 def test_another_bank_in_a_row_rings(make_results):

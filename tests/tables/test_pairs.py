@@ -9,6 +9,7 @@ from scipy import stats
 
 from fewshot_bench.tables.pairs import compare, compare_all, compare_variants, differences, quantum
 from fewshot_bench.tables.scores import CellScore, EpisodeScore
+from fewshot_bench.tables.statistics.classes import ClassAnswers
 
 N_QUERIES = 75
 
@@ -36,6 +37,25 @@ def test_the_other_way_round_only_the_sign_changes():
     assert back.mean == -forth.mean
     assert back.effect == pytest.approx(-forth.effect)
     assert back.p == pytest.approx(forth.p)
+
+
+def with_answers(variant, n_episodes, error, first=0):
+    """A cell of 12 classes, 15 queries of each of 5 in an episode; the same episodes for all."""
+    classes = np.stack([np.random.default_rng(i).permutation(12)[:5] for i in range(n_episodes)])
+    wrong = np.random.default_rng(int(1000 * error)).random((40, 5, 15))[:n_episodes] < error
+    made = cell(variant, 75 - wrong.sum(axis=(1, 2)), first=first)
+    return replace(made, answers=ClassAnswers(classes, (np.arange(5)[:, None] + wrong) % 5, 12))
+
+
+def test_a_cell_with_fewer_episodes_is_compared_for_classes_like_these_on_those_that_both_have():
+    more, fewer, as_many = with_answers("a", 40, 0.2), with_answers("b", 25, 0.4), with_answers("a", 25, 0.2)
+    found = compare([more], [fewer])
+    assert (found.n_episodes, found.estimate.scope) == (25, "for classes like these")
+    assert found.estimate == compare([as_many], [fewer]).estimate
+    apart = compare([more], [with_answers("b", 25, 0.4, first=5)])  # not the first ones of both
+    assert apart.estimate.scope == "on these classes"
+    unknown = compare([more], [replace(fewer, answers=None)])
+    assert unknown.estimate.scope == "on these classes"
 
 
 def test_only_shared_episodes_count_and_pair_by_their_ids():
@@ -159,11 +179,27 @@ def test_a_difference_of_the_margin_is_rarely_equivalent(where):
     for _ in range(n_grids):
         a = rng.binomial(N_QUERIES, 0.7, 300)
         lost = rng.binomial(N_QUERIES, 0.02, 300) if where == "everywhere" else 38 * (rng.random(300) < 0.04)
-        wrong += compare([cell("a", a)], [cell("b", np.maximum(0, a - lost))]).equivalent(0.02)
+        wrong += compare([cell("a", a)], [cell("b", np.maximum(0, a - lost))]).equivalent(0.02) is not None
     assert wrong / n_grids <= 0.05 + 2 * (0.05 * 0.95 / n_grids) ** 0.5
     same = compare([cell("a", a)], [cell("b", a - rng.integers(-1, 2, 300))])
     assert same.equivalent(0.02)
     assert not same.equivalent(0.0)
+
+
+@pytest.mark.slow
+def test_a_loss_of_the_margin_in_rare_classes_is_no_equivalence_for_classes_like_these():
+    """One class of 25 loses half of its answers: 2 points over all classes, and nothing where none of twelve is one."""
+    rng, n_grids, found = np.random.default_rng(6), 100, []
+    for _ in range(n_grids):
+        first = with_answers("a", 40, 0.2)
+        bad = (rng.random(12) < 0.04)[first.answers.classes][:, :, None] & (rng.random((40, 5, 15)) < 0.5)
+        given = (first.answers.given + bad) % 5
+        right = (given == np.arange(5)[:, None]).sum(axis=(1, 2))
+        answers = ClassAnswers(first.answers.classes, given, 12)
+        found.append(compare([first], [replace(cell("b", right), answers=answers)]).equivalent(0.02 + 0.18))
+    # 20 points are enough for so few episodes, but not for twelve classes
+    assert found.count("for classes like these") <= 0.05 * n_grids
+    assert found.count("on these classes") >= 0.9 * n_grids
 
 
 def test_settings_that_only_one_side_has_are_left_out(make_results):

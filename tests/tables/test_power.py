@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from fewshot_bench.tables.pairs import cells_by_place, compare, compare_variants, differences
-from fewshot_bench.tables.power import all_pairs, hidden_by_seeds, pairs_with_best, powers
+from fewshot_bench.tables.power import all_pairs, hidden_by_classes, hidden_by_seeds, pairs_with_best, powers
 from fewshot_bench.tables.power_text import power_details, power_json, power_text
 from fewshot_bench.tables.scores import EpisodeScore
 from fewshot_bench.tables.statistics.estimate import Estimate, Source, of_episodes, of_seeds_and_episodes
@@ -204,6 +204,23 @@ def test_seeds_that_are_planned_do_separate():
         found += of_seeds_and_episodes(values).p_value() <= 0.05
     assert 0.76 <= found / 600 <= 0.93
     assert seeds_to_separate(stored, 3, 1e-6) is None
+
+
+@pytest.mark.parametrize(("of_classes", "hidden"), [(0.02, True), (0.005, False)])
+def test_classes_alone_can_hide_a_difference(of_classes, hidden):
+    estimate = Estimate(0.02, (Source(0.05, 99), Source(of_classes, 30, lasting=of_classes)), new_classes=True)
+    assert hidden_by_classes(estimate) == hidden
+    assert not hidden_by_classes(estimate.here)
+
+
+def test_the_next_step_is_none_that_was_taken(make_results):
+    """The stored episodes show five points, so that none more are asked for: the open pair is closer than that."""
+    results = simulated(make_results, gap=0.0)
+    pairs = powers(results, [("protonet", "maml", 5, 1)], 0.05)
+    assert (pairs[0].shown, pairs[0].for_margin.answer) == (False, "enough")
+    assert power_text(pairs, 0.05, 0.8).splitlines()[2] == (
+        "Next step    the stored episodes show 5 points; what is open is closer, or needs other classes or seeds"
+    )
 
 
 def test_three_lines_say_what_is_decided(make_results):

@@ -170,10 +170,20 @@ def test_disjoint_is_computed_from_the_data(run, bench):
 
 
 @pytest.mark.usefixtures("run")
-def test_data_that_are_not_at_hand_are_told(bench, monkeypatch):
+def test_images_need_not_be_at_hand(bench, monkeypatch):
+    """What the database says of the data set is enough, whatever the images are called where they are cached."""
     from fewshot_bench.replay import verification
 
-    monkeypatch.setattr(verification, "find", lambda *_: None)
+    monkeypatch.setattr(verification, "find", lambda *_: pytest.fail("the images were looked for"))
+    assert (ran := bench("verify", "report.html")).code == 0
+    assert "note: " not in ran.out
+
+
+@pytest.mark.usefixtures("run")
+def test_data_of_which_nothing_is_known_are_told(bench, monkeypatch):
+    from fewshot_bench.replay import verification
+
+    monkeypatch.setattr(verification, "_data_set", lambda *_: None)
     ran = bench("verify", "table.tex")
     assert (ran.code, ran.out.count("note: ")) == (0, 1)
     assert "column disjoint are not checked" in ran.out
@@ -205,6 +215,17 @@ def test_a_table_with_nothing_measured(run, bench):
     ran = bench("verify", "empty.tex")
     assert ran.code == 5
     assert "0 measured cells, 4 empty and 11 published rows: nothing measured is in the file" in ran.out
+
+
+def test_a_table_made_under_another_configuration_is_rendered_again_under_that(run, bench):
+    """It is named on the command line: what the file itself names is not opened."""
+    (run.folder / "bench.toml").rename(run.folder / "other.toml")
+    text = (run.folder / "table.tex").read_text(encoding="utf-8")
+    (run.folder / "table.tex").write_text(text.replace(r"95 \% t-interval", r"99 \% t-interval"), encoding="utf-8")
+    blind = bench("verify", "table.tex")
+    assert (blind.code, "is not known here" in blind.out or "are not checked" in blind.out) == (0, True), blind.out
+    ran = bench("verify", "table.tex", "--config", "other.toml")
+    assert (ran.code, "after 'mean ±', shows '99'" in ran.out) == (3, True), ran.out
 
 
 def test_help_says_what_is_not_checked(bench):

@@ -77,3 +77,12 @@ def test_the_share_of_the_published_training_is_no_setting(run):
     run.add("\n[budgets.paper]\niterations = { transfer = 6, protonet = 6, other = 6 }\n")
     share = results(choose(Selection(methods=("transfer",)))).experiment.published_share
     assert share == "0.0025 %"
+
+
+@pytest.mark.usefixtures("bench")
+@pytest.mark.parametrize(("updates", "share"), [(239_999, "99 %"), (240_000, ""), (28_000, "11 %"), (2400, "1 %")])
+def test_no_share_is_rounded_up_to_all_and_an_untrained_network_has_none(run, updates, share):
+    iterations = f"iterations = {{ transfer = {updates}, other = 6 }}"
+    run.add(f"\n[budgets.much]\n{iterations}\nepisodes = {{ 1 = 4 }}\nadaptation = {{}}\n")
+    chosen = choose(Selection(methods=("transfer", "untrained"), budget="much"))
+    assert results(chosen).experiment.published_share == share

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from fewshot_bench.tables.statistics.classes import ClassConfusion, for_new_classes
+from fewshot_bench.tables.statistics.classes import ClassAnswers, ClassConfusion, for_new_classes
 from fewshot_bench.tables.statistics.estimate import Estimate, of_episodes, of_seeds_and_episodes
 
 N_GRIDS = 1000
@@ -269,6 +269,18 @@ def test_two_way_by_hand():
     source = added(answered, asked)
     assert source.degrees == pytest.approx(2)
     assert source.error == pytest.approx((jackknife - (both**2).sum() / 2) ** 0.5)
+
+
+def test_the_first_episodes_have_a_confusion_of_their_own():
+    rng = np.random.default_rng(0)
+    classes, labels = additive(rng, 1, 12, 5, 30)
+    answers = ClassAnswers(classes[0], labels[0].reshape(30, 5, 3), 12)
+    for n in (30, 7):
+        [whole] = confused((classes[:, :n], labels[:, :n]), 12, 3)
+        first = answers.confusion(n)
+        for name in ("answered", "asked", "classes", "right"):
+            assert np.array_equal(getattr(first, name), getattr(whole, name))
+    assert answers.confusion(31) is None
 
 
 def test_two_checkpoints_that_answer_alike_differ_on_no_class():
