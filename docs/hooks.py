@@ -1,18 +1,33 @@
-"""What `make docs` puts into the pages: the reference of the command line, out of the commands themselves."""
+"""What `make docs` puts into the pages: the reference of the command line, and the comments of a class's fields."""
 
 import re
 from collections.abc import Iterator
 from html import escape
 from inspect import cleandoc
+from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
 import click
+import griffe
 
 from fewshot_bench.cli import GROUPS, cli
 from fewshot_bench.cli.options import selection_options
 
 PLACE = "<!-- the commands -->"
+
+
+class FieldComments(griffe.Extension):
+    """Documents the fields of a class by the comments at their ends."""
+
+    def on_class_members(self, *, cls: griffe.Class, **_: Any) -> None:
+        """Called by mkdocstrings for each class; adds a section to its docstring."""
+        lines = Path(str(cls.filepath)).read_text(encoding="utf-8").splitlines()
+        own = (member for member in cls.members.values() if member.is_attribute and member.is_public)
+        ends = ((field.name, lines[(field.endlineno or 1) - 1].partition("  # ")[2]) for field in own)
+        comments = [f"    {name}: {comment}" for name, comment in ends if comment]
+        if comments and cls.docstring and "Attributes:" not in cls.docstring.value:
+            cls.docstring.value += "\n\nAttributes:\n" + "\n".join(comments)
 
 
 @click.command()
