@@ -66,7 +66,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def draw(path: Path, pattern: np.ndarray[Any, Any], rng: np.random.Generator) -> None:
     """A photograph of a class: its pattern under noise."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = pattern.repeat(12, 0).repeat(12, 1) + rng.integers(0, 56, (48, 48, 3))
+    pixels = pattern.repeat(12, 0).repeat(12, 1) + rng.integers(0, 56, (48, 48, 1))
     Image.fromarray(pixels.astype(np.uint8)).save(path, quality=95)
 
 
@@ -127,10 +127,10 @@ def test_ci_for_your_repository(folder, bench, install: Callable[..., Path]):
 
 @pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
 def test_scripts(page, folder, capfd):
-    (folder / "bench.toml").write_text(SMOKE)
+    (folder / "bench.toml").write_text(SMOKE + "[model]\nfilters = 4\n")
     rng = np.random.default_rng(0)
-    for name in ("cat1", "cat2", "dog1", "new"):
-        draw(folder / f"{name}.png", rng.integers(0, 200, (4, 4, 3)), rng)
+    for name in ("a1", "a2", "b1", "new"):
+        draw(folder / f"{name}.png", rng.integers(0, 200, (4, 4, 1)).repeat(3, 2), rng)
     [script] = blocks(page, "python")
     exec(compile(script.replace("jobs=2", "jobs=1"), page, "exec"), {})
     printed = capfd.readouterr().out
