@@ -100,7 +100,9 @@ class TrainedModel:
         found = list(self._read(images))
         self.classes, numbers = np.unique(names, return_inverse=True)
         if len(found) != len(names) or len(self.classes) < 2:
-            raise UsageError(f"{len(found)} images and {len(names)} labels of {len(self.classes)} classes are no task")
+            raise UsageError(
+                f"{len(found)} images and {len(names)} labels of {len(self.classes)} classes do not make a task"
+            )
         order = _order(numbers)
         given = torch.stack(found)[order].to(self._device)
         self._support = self._seen(given)[None], torch.from_numpy(numbers[order])[None].to(self._device)
@@ -132,7 +134,7 @@ class TrainedModel:
             UsageError: where the method has none
         """
         if not self._method.embeds:
-            raise UsageError(f"{self.name} sees no image through features that depend on that image alone")
+            raise UsageError(f"{self.name} has no features that depend on one image alone")
         found = self._seen(torch.stack(list(self._read(images))).to(self._device))
         return found.float().cpu().numpy()
 
@@ -185,7 +187,7 @@ def _laboratory(stored: Stored, weights: Path, device: torch.device) -> Laborato
     if images is None:
         raise NothingSelected(
             f"the head of {stored.name} needs the mean of its base classes' features, and their images are not "
-            "prepared here: `bench data info SOURCE` prepares them"
+            "prepared here: `bench data prepare SOURCE` prepares them"
         )
     return Laboratory(images, Gallery(images, device), Checkpoints(weights), device, lambda: False)
 
@@ -196,7 +198,7 @@ def _labels(labels: Any) -> NDArray[Any]:
     if array.dtype == object and all(isinstance(label, str) for label in array.flat):
         array = array.astype(str)
     if array.ndim != 1 or array.dtype.kind not in "iubU":
-        raise UsageError("labels must be one whole number or text an image")
+        raise UsageError("labels must be one whole number or text per image")
     return array
 
 

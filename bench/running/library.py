@@ -146,7 +146,7 @@ def _do(chosen: Chosen, means: Means, progress: Callable[[Event], None] | None) 
         if outcome.stopped:
             raise KeyboardInterrupt
         if outcome.n_lost:
-            raise BenchError(f"{outcome.n_lost} cells are not done, for want of what is not their fault; call it again")
+            raise BenchError(f"{outcome.n_lost} cells are not done: memory, disk or server failed; call it again")
 
 
 def _read(words: Mapping[str, Any], folder: Path | None) -> tuple[Selection, Means]:

@@ -170,4 +170,4 @@ def test_a_pipe_is_not_waited_for(run, bench):
     os.mkfifo("base.json")
     ran = bench("check", "--against", "base.json")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
-    assert "it is no regular file" in ran.err
+    assert "it is not a regular file" in ran.err
