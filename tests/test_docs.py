@@ -46,6 +46,13 @@ def test_commands_and_options_exist(page):
         assert set(options) <= known | {"--help"}, f"{page.name}: bench {name} {options}"
 
 
+@pytest.mark.parametrize("folder", ["bench", "methods", "tables", "reports"])
+def test_messages_name_commands_that_exist(folder):
+    for path in (ROOT / folder).rglob("*.py"):
+        for name, _ in commands_in(path.read_text(encoding="utf-8")):
+            assert name in COMMANDS, f"{path}: bench {name}"
+
+
 def test_the_first_page_is_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
 
