@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LINKS := .links/fewshot_bench
+PAGES := .links/pages
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test benchmark benchmark-data benchmark-growth picture package soak gpu check format lint types links clean
+.PHONY: help bench test benchmark benchmark-data benchmark-growth picture docs package soak gpu check format lint types links clean
 
 help:
 	@echo "make bench       set up, run the full grid at the quick budget, render out/report.html"
@@ -14,6 +15,7 @@ help:
 	@echo "make benchmark-data   how fast images are prepared and episodes come, for docs/performance.md"
 	@echo "make benchmark-growth  how seconds and memory grow with the size of the work, for docs/performance.md"
 	@echo "make picture     README's picture, docs/results.md and docs/answer.md, from the results in the package"
+	@echo "make docs        these pages, and the reference of Python and of the command line, as a site: .build/site/index.html"
 	@echo "make soak        kills, full disks, damaged files, servers that stop: half an hour, for docs/reliability.md"
 	@echo "make gpu         a grid on a GPU: GRID=full BUDGET=paper DATA=folder OUT=folder MINUTES=9.5; PROBE=1: only its speed"
 	@echo "make package     wheel and sdist, built without a warning and installed in an empty environment"
@@ -44,6 +46,10 @@ benchmark-growth: $(VENV)/.ready
 
 picture: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.measured
+
+# a warning is an error; nothing is fetched
+docs: $(VENV)/.ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 # both cores are kept busy; as root full disks are tried too, with Debian's faketime wrong clocks
 soak: $(VENV)/.ready
@@ -81,11 +87,14 @@ types: $(VENV)/.ready
 	$(BIN)/pyright
 
 # The package as tools see it: `bench` is `fewshot_bench`, the other folders are in it. A link a folder, so that a new
-# file in one is there at once; .links is on the environment's path and in the settings of mypy and pyright.
+# file in one is there at once; .links is on the environment's path and in the settings of mypy and pyright. Beside it
+# the pages as the site has them: a link between two of them is the same there and in the repository.
 links:
 	@mkdir -p $(LINKS)
 	@ln -sfn $(addprefix ../../,$(filter-out %/__pycache__,$(wildcard bench/*)) methods tables reports) $(LINKS)/
-	@find $(LINKS) -xtype l -delete
+	@mkdir -p $(PAGES)
+	@ln -sfn $(addprefix ../../,$(wildcard *.md) CITATION.cff docs) $(PAGES)/
+	@find $(LINKS) $(PAGES) -xtype l -delete
 
 # uv where it is installed, else pip; both check the lock file's hashes
 $(VENV)/.ready: requirements.lock pyproject.toml | links

@@ -84,7 +84,7 @@ def _file(value: Any, where: str) -> Path:
             return path
     except OSError as error:
         raise UsageError(f"{where} = {shown(value)} cannot be read: {error.strerror}") from None
-    raise UsageError(f"{where} = {shown(value)} is no file")
+    raise UsageError(f"{where} = {shown(value)} is not a file")
 
 
 def _scalar(hint: Any, value: Any, where: str, limits: Limits) -> Any:

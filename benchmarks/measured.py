@@ -54,7 +54,8 @@ def results_page(stored: Results, judged: Judgement, chosen: Chosen) -> str:
         [
             "# Results",
             "",
-            "`python -m benchmarks.measured` writes this page from the episodes that come with the package; "
+            "Look up every accuracy, difference and verdict that was measured on one data set. `python -m "
+            "benchmarks.measured` writes this page from the episodes that come with the package; "
             f"`bench report --measured {NAME}` shows the same with plots, on any machine and without the images.",
             "",
             f"Data: {e.dataset}, {' × '.join(map(str, e.image_shape[1:]))} pixels, split `{e.split}` "

@@ -281,9 +281,11 @@ def findings(name: str) -> Iterator[Finding]:
 
 
 def check_method(name: str) -> None:
-    """Check that a registered method does what every method must; takes some seconds.
+    """Check that a method keeps the interface; takes some seconds.
 
-    Raises ContractBroken, an AssertionError with a line for each finding, and UnusableMethod.
+    Raises:
+        ContractBroken: an AssertionError with a line for each finding
+        UnusableMethod: for a name that stands for no method
     """
     broken = [f"{finding.subject}: {finding.problem}" for finding in findings(name) if finding.problem]
     if broken:

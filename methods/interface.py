@@ -54,12 +54,12 @@ class TaskSource(Protocol):
 class Problem:
     """What a method is built for; everything here is part of a training's identity."""
 
-    in_channels: int
+    in_channels: int  # of an image: 1 or 3
     image_size: int  # pixels, square
     filters: int  # of each layer, where the backbone has this choice
-    n_base_classes: int
+    n_base_classes: int  # that it trains on
     n_way: int  # classes in a training episode, as `Method.training_setting` resolved it
-    n_shot: int
+    n_shot: int  # support images per class, likewise
     n_query: int  # queries per class in a training episode
     iterations: int  # outer updates in the whole training: schedules need their end
     seed: int  # of the initial weights

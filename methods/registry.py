@@ -80,10 +80,13 @@ def find_method(name: str) -> type[Method]:
 
 
 def register(name: str, method: type[Method]) -> None:
-    """Name a method of this process's own, for `plan`, `run` and all the others; a name may be given again.
+    """Name a method for `plan`, `run` and all the others in this process; a name may be given again.
 
-    Worker processes import its class by its module, so one of a script or notebook itself needs jobs=1.
-    Raises UnusableMethod for what is no method, and for a name that is taken.
+    Worker processes import its class by its module: with a class defined in a script or notebook itself, `run` needs
+    jobs=1.
+
+    Raises:
+        UnusableMethod: for what is no method, or a name that is taken
     """
     if name in METHODS or name in declared():
         raise UnusableMethod(f"the name {name!r} is taken: choose another")

@@ -34,7 +34,7 @@ def read_bytes(path: Path) -> bytes:
     """The content of a file. Raises OSError, and ParseError for a pipe, a device, and what is too large."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):  # it would be waited for
-        raise ParseError("it is no regular file")
+        raise ParseError("it is not a regular file")
     if status.st_size > LARGEST_BYTES:
         raise ParseError(f"it has {status.st_size} bytes, more than {LARGEST_BYTES}")
     return path.read_bytes()

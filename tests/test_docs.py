@@ -1,15 +1,24 @@
-"""The pages speak of what is there: every command, every option they name, every file they link to."""
+"""The pages speak of what is there: every command, option and file that they name, and code that is of its language.
 
+tests/bench/cli/test_tutorials.py runs the tutorials and the scripts; tests/test_site.py builds the site.
+"""
+
+import ast
 import json
 import re
+import subprocess
+import tomllib
 from pathlib import Path
+from textwrap import dedent
 
 import numpy as np
 import pytest
+import yaml  # type: ignore[import-untyped]
 from scipy import stats
 
 from fewshot_bench.cli import cli
 from fewshot_bench.cli.data import data
+from fewshot_bench.config import load
 from fewshot_bench.tables.check.baseline import read_baseline
 from fewshot_bench.tables.statistics.estimate import of_episodes
 from fewshot_bench.tables.statistics.power import episodes_to_separate
@@ -37,9 +46,11 @@ def test_commands_and_options_exist(page):
         assert set(options) <= known | {"--help"}, f"{page.name}: bench {name} {options}"
 
 
-def test_a_page_names_every_command():
-    named = {name.split()[0] for name, _ in commands_in((ROOT / "docs/commands.md").read_text(encoding="utf-8"))}
-    assert named == set(cli.commands)
+@pytest.mark.parametrize("folder", ["bench", "methods", "tables", "reports"])
+def test_messages_name_commands_that_exist(folder):
+    for path in (ROOT / folder).rglob("*.py"):
+        for name, _ in commands_in(path.read_text(encoding="utf-8")):
+            assert name in COMMANDS, f"{path}: bench {name}"
 
 
 def test_the_first_page_is_short():
@@ -51,6 +62,36 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def check_settings(code: str, folder: Path) -> None:
+    """What stands in a bench.toml is taken; in a pyproject.toml, read."""
+    if "project" not in tomllib.loads(code):
+        (folder / "bench.toml").write_text(code)
+        load(folder / "bench.toml")
+
+
+def check_shell(code: str, _: Path) -> None:
+    done = subprocess.run(["bash", "-n"], input=code, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+CHECKS = {
+    "": lambda *_: None,  # commands with what they do: as above
+    "text": lambda *_: None,
+    "python": lambda code, _: ast.parse(code),
+    "sh": check_shell,
+    "toml": check_settings,
+    "yaml": lambda code, _: yaml.safe_load(code),
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_every_block_of_code_is_of_its_language(page, tmp_path):
+    fences = re.findall(r"^( *)```(\S*)\n(.*?)^\1```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert len(fences) == page.read_text(encoding="utf-8").count("```") // 2
+    for _, language, code in fences:
+        CHECKS[language](dedent(code), tmp_path)
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

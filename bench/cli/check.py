@@ -1,5 +1,6 @@
 """`bench check`: is anything worse than it was?"""
 
+from importlib.resources import files
 from pathlib import Path
 
 import click
@@ -17,7 +18,7 @@ from fewshot_bench.experiment.selection import Selection
     metavar="FILE",
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Accuracies stored by --write, or another results database.",
+    help="Accuracies stored by --write, another results database, or `smoke`: those that come with the package.",
 )
 @click.option(
     "--margin",
@@ -46,8 +47,14 @@ def check(
     if write:
         write_file(against, written(against, selection))
         return 0
-    code, text = checked(against, selection, margin / 100, strict=strict)
+    code, text = checked(_file(against), selection, margin / 100, strict=strict)
     click.echo(text(format_), nl=False)
     if junit:
         write_file(junit, text("junit"))
     return code
+
+
+def _file(named: Path) -> Path:
+    """The file, or the accuracies that come with the package under this name."""
+    shipped = Path(str(files("fewshot_bench.tables.baselines"))) / f"strokes-{named}.json"
+    return shipped if shipped.is_file() and not named.exists() else named

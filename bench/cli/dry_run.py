@@ -102,7 +102,7 @@ def cost_text(cost: Cost) -> str:
     training, testing = cost.seconds
     told = f"To do: {duration(training)} of training and {duration(testing)} of testing with one job"
     told += f", about {duration(cost.wall_seconds)} with {cost.jobs}" if cost.jobs > 1 else ""
-    told += ", those marked ? aside" if any(None in seconds for seconds in cost.expected.values()) else ""
+    told += ", without those marked ?" if any(None in seconds for seconds in cost.expected.values()) else ""
     timed = "some steps and an episode of each were timed just now"
     if len(cost.timed) < len(cost.expected):
         timed = f"this database's history{f'; of {len(cost.timed)}, {timed}' if cost.timed else ''}"

@@ -9,7 +9,7 @@ from fewshot_bench.experiment.selection import Selection
 @click.command()
 @click.argument("cell")
 @click.option("--episode", type=click.IntRange(min=0), metavar="I", help="Only this episode, counted from 0.")
-@click.option("--retrain", "again", is_flag=True, help="Train from scratch, too, in a folder that is then removed.")
+@click.option("--retrain", "again", is_flag=True, help="Also train from scratch, in a folder that is then removed.")
 @click.option(
     "--data", metavar="SOURCE", help="Data set: a name, a folder or an archive.  [default: as it is prepared]"
 )

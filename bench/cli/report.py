@@ -75,7 +75,7 @@ def _is_balanced(text: str) -> bool:
 @click.option("-o", "--output", metavar="FILE|-", help="Where to write that format; - is stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not name the files written.")
 @latex_options
-@click.option("--published", is_flag=True, help="LaTeX: published values, too, in tables of their own.")
+@click.option("--published", is_flag=True, help="LaTeX: also published values, in tables of their own.")
 @_uncollected()
 def report(
     *, format_: str | None, output: str | None, quiet: bool, style: Style, published: bool, selection: Selection

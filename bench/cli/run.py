@@ -49,7 +49,9 @@ def run(
         chosen = screen.choose(selection)
         engine = means.engine or chosen.request.config.engine.name
         if until and engine != HERE:
-            raise UsageError(f"--until looks at each result before it goes on: --engine {engine} cannot; use here")
+            raise UsageError(
+                f"--until needs each result before it continues, which --engine {engine} cannot give; use here"
+            )
         if means.detach and engine == HERE:
             raise UsageError("--detach leaves jobs to an engine: name one, --engine slurm or dask")
         if means.training is not None and engine != HERE:

@@ -43,7 +43,7 @@ def status(
     if alarms is None:
         click.echo(f"alarms:    not looked for among {counts.episodes} episodes: bench doctor")
     else:
-        click.echo(f"alarms:    {len(alarms) or 'none'} (bench doctor looks at images and models, too)")
+        click.echo(f"alarms:    {len(alarms) or 'none'} (bench doctor also checks images and models)")
     for alarm in alarms or ():
         click.echo(alarm_text(alarm))
     for cell in cells:

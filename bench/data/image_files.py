@@ -103,7 +103,7 @@ class ArchiveFormat:
     def find(self, tree: Tree) -> "ArchiveSource":
         """The data set in an archive. Raises DataError for another file."""
         if not isinstance(tree, Archive):
-            raise DataError(f"{tree.path} is no archive: its name must end in {', '.join(SUFFIXES)}")
+            raise DataError(f"{tree.path} is not an archive: its name must end in {', '.join(SUFFIXES)}")
         return ArchiveSource(tree.path, self._formats)
 
 

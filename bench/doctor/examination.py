@@ -27,7 +27,7 @@ def examined(selection: Selection, control: bool, say: Say) -> tuple[list[Check]
     chosen = choose(selection)
     name, images = chosen.request.split, chosen.images
     images, split = across(images, chosen.other, name) if chosen.other else (images, images.split(name))
-    say(f"looking for copies among {len(images.images):,} images")
+    say(f"looking for duplicates among {len(images.images):,} images")
     found = list(copies(images, split))
     stored = _of_results(chosen)
     if stored:

@@ -235,7 +235,7 @@ def weights_of(config: Config) -> Path | None:
         return None
     path = Path(config.model.weights).expanduser()
     if not path.is_file():
-        raise UsageError(f"[model] weights = {config.model.weights!r} is no file")
+        raise UsageError(f"[model] weights = {config.model.weights!r} is not a file")
     return path
 
 

@@ -42,7 +42,7 @@ def iterations(
     if like is None:
         return round(budget.iterations_of(chosen.method) * spent.iterations_factor)
     if like.spent.cost_of:
-        raise UsageError(f"[methods.{chosen.name}] cost_of = {like.name!r}: that one names another itself")
+        raise UsageError(f"[methods.{chosen.name}] cost_of = {like.name!r}: that one itself names another")
     cost = iterations(budget, like) * _passes(like, size)
     return max(1, round(spent.iterations_factor * cost / _passes(chosen, size)))
 
@@ -58,5 +58,5 @@ def _passes(variant: "Variant", size: tuple[int, int, int]) -> float:
 
     found = asked(f"[methods.{variant.name}]", variant.method, counted)
     if not found:
-        raise UsageError(f"[methods.{variant.name}] passes no image through a trunk: it has no cost to compare")
+        raise UsageError(f"[methods.{variant.name}] passes no image through a backbone: it has no cost to compare")
     return found

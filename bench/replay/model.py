@@ -38,14 +38,17 @@ AT_ONCE = 1024  # images that are predicted in one pass, where they do not depen
 def load(
     where: str | PathLike[str], cell: str, *, weights: str | PathLike[str] | None = None, device: Device = "auto"
 ) -> "TrainedModel":
-    """The trained model behind a stored result, ready for images of your own; see `TrainedModel`.
+    """The trained model behind a stored result, ready for images of your own.
 
-    where: the folder of a run (`out`), a database's file, or its URL
-    cell: its name (maml-5w1s-s0) or its key, or the beginning of that; the way and shots of the test bind nothing
-    weights: the folder of the weights; default: `checkpoints` beside the database
+    Args:
+        where: the folder of a run (`out`), a database's file, or its URL
+        cell: its name (maml-5w1s-s0) or key, or the beginning of the key; `fit` takes other ways and shots, too
+        weights: the folder of the weights; default: `checkpoints` beside the database
+        device: cpu or cuda; auto takes a GPU if there is one
 
-    Raises DatabaseError where there is no database or the weights are gone, NothingSelected for a cell that is not
-    there, stored more than once under that name, or not this code's.
+    Raises:
+        DatabaseError: where there is no database, or the weights are missing
+        NothingSelected: for a cell that is not stored, stored more than once under that name, or of other code
     """
     stored = find_stored(Reader(database_at(str(where))), cell)
     beside = Path(where) if Path(where).is_dir() else Path(where).parent
@@ -57,10 +60,13 @@ def load(
 class TrainedModel:
     """A finished training and its rule of adaptation: `fit` it to a task's labelled images, then `predict`.
 
-    Images come as files' paths, PIL images, arrays or tensors (see `given_images`), and pass through what the data
-    set's passed through. Nothing is learned for good: each `fit` starts from the stored weights.
+    Images are paths of files, PIL images, or arrays or tensors (N, H, W), (N, C, H, W) or (N, H, W, C) of bytes or of
+    floats in [0, 1]. Files and PIL images are resized as the data set was. Each `fit` starts from the stored weights.
 
-    cell, name: of the stored result; classes: (n,) the labels, sorted, after `fit`
+    Attributes:
+        cell: of the stored result
+        name: of the stored result
+        classes: (n,) the labels, sorted, after `fit`
     """
 
     def __init__(self, stored: Stored, weights: Path, device: Device) -> None:
@@ -80,14 +86,23 @@ class TrainedModel:
     def fit(self, images: Any, labels: Iterable[Any]) -> Self:
         """Take n labelled images as a task's support set, at least one for each of two classes.
 
-        labels: (n,) whole numbers or texts. Images that come class by class are shuffled, as a rule of adaptation may
-        see them in mini-batches. Raises UsageError for labels that do not fit, DataError for what is no image.
+        Images that come class by class are shuffled, as a rule of adaptation may see them in mini-batches.
+
+        Args:
+            images: n of them
+            labels: (n,) whole numbers or texts
+
+        Raises:
+            UsageError: for labels that do not fit
+            DataError: for what is no image
         """
         names = _labels(labels)
         found = list(self._read(images))
         self.classes, numbers = np.unique(names, return_inverse=True)
         if len(found) != len(names) or len(self.classes) < 2:
-            raise UsageError(f"{len(found)} images and {len(names)} labels of {len(self.classes)} classes are no task")
+            raise UsageError(
+                f"{len(found)} images and {len(names)} labels of {len(self.classes)} classes do not make a task"
+            )
         order = _order(numbers)
         given = torch.stack(found)[order].to(self._device)
         self._support = self._seen(given)[None], torch.from_numpy(numbers[order])[None].to(self._device)
@@ -113,9 +128,13 @@ class TrainedModel:
         return np.concatenate(rows)
 
     def features(self, images: Any) -> NDArray[np.float32]:
-        """The features of m images that a head or prototypes see, (m, F). Raises UsageError where there are none."""
+        """The features of m images that a head or prototypes see, (m, F).
+
+        Raises:
+            UsageError: where the method has none
+        """
         if not self._method.embeds:
-            raise UsageError(f"{self.name} sees no image through features that depend on that image alone")
+            raise UsageError(f"{self.name} has no features that depend on one image alone")
         found = self._seen(torch.stack(list(self._read(images))).to(self._device))
         return found.float().cpu().numpy()
 
@@ -168,7 +187,7 @@ def _laboratory(stored: Stored, weights: Path, device: torch.device) -> Laborato
     if images is None:
         raise NothingSelected(
             f"the head of {stored.name} needs the mean of its base classes' features, and their images are not "
-            "prepared here: `bench data info SOURCE` prepares them"
+            "prepared here: `bench data prepare SOURCE` prepares them"
         )
     return Laboratory(images, Gallery(images, device), Checkpoints(weights), device, lambda: False)
 
@@ -179,7 +198,7 @@ def _labels(labels: Any) -> NDArray[Any]:
     if array.dtype == object and all(isinstance(label, str) for label in array.flat):
         array = array.astype(str)
     if array.ndim != 1 or array.dtype.kind not in "iubU":
-        raise UsageError("labels must be one whole number or text an image")
+        raise UsageError("labels must be one whole number or text per image")
     return array
 
 

@@ -37,27 +37,35 @@ def results(
     where: Where, *, methods: Words = (), ways: Numbers = (), shots: Numbers = (), seeds: Numbers = (),
     matching: str | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """The stored results, a row a cell (one variant, setting and seed), in the order of these columns.
+    """The stored results: a row for each cell (one variant, setting and seed).
 
-    where: the folder of a run (`out`), a database's file, or its URL
-    methods, ways, shots, seeds: only these; matching: only cells whose name matches, in the words of `-k`
+    Args:
+        where: the folder of a run (`out`), a database's file, or its URL
+        methods: only these variants
+        ways: only these numbers of classes
+        shots: only these numbers of support images per class
+        seeds: only these training seeds
+        matching: only cells whose name matches, in the words of `-k`
 
-    cell                 text: its name, maml-5w1s-s0
-    variant, method      text: its name in bench.toml, and the method that it is one of
-    n_way, n_shot        int64: classes, and support images a class
-    n_query              int64: query images a class
-    seed                 int64: of its training
-    split                text: whose novel classes it was tested on
-    label                text: data set, split, protocol, budget and name that were asked for
-    cell_key, training_key   text, 16 hex digits: what names them, whatever they are called
-    n_episodes           int64: test episodes that are stored
-    accuracy             float64: mean over episodes, a fraction of 1; NaN without episodes
-    half_width           float64: of its 95 % interval over episodes, a fraction of 1; NaN with fewer than two
-    low, high            float64: where that ends; near 0 and 1 not accuracy ± half_width
-    seconds              float64: of testing
-    reason               text: of a failure; empty where there was none
+    Returns:
+        These columns, in this order:
 
-    Raises DatabaseError where there is no database, or a damaged one.
+        - `cell` (text): its name, maml-5w1s-s0
+        - `variant`, `method` (text): its name in bench.toml, and the method that it is a variant of
+        - `n_way`, `n_shot`, `n_query` (int64): classes; support and query images per class
+        - `seed` (int64): of its training
+        - `split` (text): whose novel classes it was tested on
+        - `label` (text): data set, split, protocol, budget and name that were asked for
+        - `cell_key`, `training_key` (text, 16 hex digits): hashes of everything that can change the result
+        - `n_episodes` (int64): stored test episodes
+        - `accuracy` (float64): mean over episodes, a fraction of 1; NaN without episodes
+        - `half_width` (float64): of its 95 % interval over episodes, a fraction of 1; NaN with fewer than two
+        - `low`, `high` (float64): ends of that interval; near 0 and 1 not accuracy ± half_width
+        - `seconds` (float64): of testing
+        - `reason` (text): of a failure; empty where there was none
+
+    Raises:
+        DatabaseError: where there is no database, or a damaged one
     """
     selection = _selection(methods, ways, shots, seeds, matching)
     rows = []
@@ -74,12 +82,15 @@ def episodes(
     where: Where, *, methods: Words = (), ways: Numbers = (), shots: Numbers = (), seeds: Numbers = (),
     matching: str | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """The stored episodes, a row each; arguments, the first eleven columns and errors as `results` has them.
+    """The stored episodes, a row each; arguments and errors as in `results`.
 
-    number               int64: in the episode bank: 0, 1, 2, ... without gaps in each cell
-    episode_id           text, 16 hex digits; equal ids faced the same images, whatever the method: merge on it
-    n_correct, n_queries int64: queries that were answered rightly, and how many there were
-    accuracy             float64: their quotient
+    Returns:
+        The first eleven columns of `results`, and:
+
+        - `number` (int64): in the episode bank: 0, 1, 2, ... without gaps in each cell
+        - `episode_id` (text, 16 hex digits): equal for all methods that faced the same images: merge on it
+        - `n_correct`, `n_queries` (int64): correct answers, and queries
+        - `accuracy` (float64): their quotient
     """
     selection = _selection(methods, ways, shots, seeds, matching)
     names = ("number", "episode_id", "n_correct", "n_queries")
@@ -97,12 +108,15 @@ def curves(
     where: Where, *, methods: Words = (), ways: Numbers = (), shots: Numbers = (), seeds: Numbers = (),
     matching: str | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """What was logged of the trainings behind the cells, a row a point; arguments and errors as `results` has them.
+    """The training curves behind the cells, a row for each point; arguments and errors as in `results`.
 
-    training_key, method, seed   as `results` has them
-    iteration            int64: outer updates done
-    name                 text: of what was logged, loss or another term
-    value                float64: its mean since the point before
+    Returns:
+        These columns, in this order:
+
+        - `training_key`, `method`, `seed`: as in `results`
+        - `iteration` (int64): outer updates done
+        - `name` (text): of what was logged, loss or another term
+        - `value` (float64): its mean since the point before
     """
     selection = _selection(methods, ways, shots, seeds, matching)
     trainings: dict[str, list[dict[str, Any]]] = {}

@@ -21,7 +21,7 @@ def choose_device(name: str, numerics: Numerics) -> torch.device:
         raise UsageError("--device cuda: there is no CUDA GPU that this torch can use; use --device auto or cpu")
     device = torch.device("cuda" if available and name != "cpu" else "cpu")
     if numerics == "tf32" and device.type != "cuda":
-        raise UsageError('[model] numerics = "tf32" is of NVIDIA GPUs, and this run has none; use "float32"')
+        raise UsageError('[model] numerics = "tf32" needs an NVIDIA GPU, and this run has none; use "float32"')
     return device
 
 

@@ -33,9 +33,9 @@ class Words(TypedDict, total=False):
     grid: str  # full, paper, smoke, or one of the configuration's own
     data: str | PathLike[str]  # a name, a folder, an archive, or FORMAT:PATH
     novel_data: str | PathLike[str]  # another, whose novel classes are tested on
-    split: str
+    split: str  # whose novel classes are tested on: paper, ravi, ravi-val, or a published one
     budget: str  # smoke, quick, standard, paper, or one of the configuration's own
-    protocol: Literal["single", "matched"]
+    protocol: Literal["single", "matched"]  # one model for all settings, or one for each
     methods: str | Sequence[str]  # variants, or registered methods with their default settings
     ways: int | Sequence[int]  # classes of an episode
     shots: int | Sequence[int]  # support images a class
@@ -50,7 +50,7 @@ class Words(TypedDict, total=False):
 class RunWords(Words, total=False):
     """What chooses cells, and what computes."""
 
-    device: Literal["auto", "cpu", "cuda"]
+    device: Literal["auto", "cpu", "cuda"]  # auto: a GPU if there is one
     jobs: int  # worker processes; 0: one a core, or one for a GPU
     threads: int  # CPU threads of each
 
@@ -63,9 +63,14 @@ LIMITS = {
 
 
 def plan(**words: Unpack[Words]) -> Plan:
-    """What `run` with these words would do, and what is done; see `Words`. The data set is prepared if it is not yet.
+    """What `run` would do, and what is done already. The data set is prepared if it is not yet.
 
-    Raises UsageError for invalid words, NothingSelected where no cell matches.
+    Args:
+        **words: which cells; see `Words`
+
+    Raises:
+        UsageError: for invalid words
+        NothingSelected: where no cell matches
     """
     with TemporaryDirectory() as folder:
         selection, means = _read(words, Path(folder))
@@ -73,14 +78,22 @@ def plan(**words: Unpack[Words]) -> Plan:
 
 
 def run(*, progress: Callable[[Event], None] | None = None, **words: Unpack[RunWords]) -> pd.DataFrame:
-    """Do what is missing of the chosen cells; see `RunWords`. The same call goes on after any interruption.
+    """Train and test what is missing of the chosen cells. After an interruption, the same call continues.
 
-    progress: is told of every event (see running/events.py) after it was recorded
-    Returns the chosen cells as `results` has them; a cell that failed has a reason and no accuracy.
-    Worker processes import nothing of the calling script. Call it in the main thread: it heeds Ctrl-C and SIGTERM.
+    Worker processes import nothing of the calling script, which needs no `if __name__ == "__main__"`. Call it in the
+    main thread: it stops at Ctrl-C and SIGTERM. Variants whose packages are broken are left out, with a warning.
 
-    Raises UsageError for invalid words, NothingSelected where no cell matches, KeyboardInterrupt when it was stopped.
-    Warns of variants that it leaves out, as their packages are broken.
+    Args:
+        progress: is called with every event (running/events.py) after it was recorded
+        **words: which cells, and what computes them; see `Words` and `RunWords`
+
+    Returns:
+        The chosen cells as `results` has them; a cell that failed has a reason and no accuracy.
+
+    Raises:
+        UsageError: for invalid words
+        NothingSelected: where no cell matches
+        KeyboardInterrupt: when it was stopped
     """
     selection, means = _read(words, None)
     chosen = choose(selection, skip_unusable=True)
@@ -101,13 +114,21 @@ def tune(
     progress: Callable[[Event], None] | None = None,
     **words: Unpack[RunWords],
 ) -> pd.DataFrame:
-    """Choose each method's rule of fitting at test as `bench tune` does, on base classes alone; see `RunWords`.
+    """Choose each method's adaptation rule on held-out base classes, as `bench tune` does.
 
-    file: is written, and is for the word `rules`; it holds every candidate, too
-    Returns the rules chosen, a row for each method, number of ways and group of shots: variant, n_way, from_shot,
-    adaptation (a dict), accuracy and half_width (fractions), n_episodes.
+    Args:
+        file: is written, with the chosen rules and every candidate; `run(rules=file)` uses it
+        progress: as in `run`
+        **words: as in `run`
 
-    Raises as `run` does, and NothingSelected where a candidate has no result.
+    Returns:
+        A row for each method, number of ways and group of shots: variant, n_way, from_shot, adaptation (a dict),
+        accuracy and half_width (fractions of 1), n_episodes.
+
+    Raises:
+        UsageError: for invalid words
+        NothingSelected: where no cell matches, or a candidate has no result
+        KeyboardInterrupt: when it was stopped
     """
     selection, means = _read(words, None)
     tuning = tuning_of(selection)
@@ -125,7 +146,7 @@ def _do(chosen: Chosen, means: Means, progress: Callable[[Event], None] | None) 
         if outcome.stopped:
             raise KeyboardInterrupt
         if outcome.n_lost:
-            raise BenchError(f"{outcome.n_lost} cells are not done, for want of what is not their fault; call it again")
+            raise BenchError(f"{outcome.n_lost} cells are not done: memory, disk or server failed; call it again")
 
 
 def _read(words: Mapping[str, Any], folder: Path | None) -> tuple[Selection, Means]:

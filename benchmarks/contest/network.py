@@ -55,7 +55,7 @@ def named(network: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def tied_windows(network: nn.Sequential, images: Tensor) -> float:
-    """The share of the first block's pooling windows with a positive largest value that stands there twice."""
+    """The share of the first block's pooling windows with a positive largest value that is there twice."""
     with torch.no_grad():
         x = images
         for name in ("conv0", "norm0", "relu0"):

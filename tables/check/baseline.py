@@ -143,7 +143,7 @@ def _read_episodes(document: Mapping[str, Any]) -> tuple[BaselineCell, ...]:
             if right is not None
         )
         if not episodes or len(bank) != len(correct) or not all(0 <= e.n_correct <= e.n_queries for e in episodes):
-            raise BaselineError(f"baseline of {cell_name(*place)} cannot be: {correct}")
+            raise BaselineError(f"baseline of {cell_name(*place)} is impossible: {correct}")
         cell = CellScore(*place, str(stored["key"]), "done", episodes=episodes, lineage=str(stored["lineage"]))
         cells.append(stored_cell(cell))
     return tuple(cells)
@@ -153,7 +153,7 @@ def _bank(setting: Mapping[str, Any]) -> list[tuple[int, str, int]]:
     """A setting's episodes: number, id and how many queries."""
     rows = [(index(number), str(name), index(n_queries)) for number, name, n_queries in setting["episodes"]]
     if len({name for _, name, _ in rows}) < len(rows) or not all(n_queries > 0 for _, _, n_queries in rows):
-        raise BaselineError(f"baseline's episodes of {setting_name(setting['n_way'], setting['n_shot'])} cannot be")
+        raise BaselineError(f"baseline's episodes of {setting_name(setting['n_way'], setting['n_shot'])} are impossible")
     return rows
 
 
@@ -165,7 +165,7 @@ def _read_summaries(document: Mapping[str, Any]) -> tuple[BaselineCell, ...]:
         # a comparison with NaN would come out as "not worse"
         if not (0.0 <= mean <= 1.0 and 0.0 <= (deviation or 0.0) <= 1.0 and n >= 1):
             raise BaselineError(
-                f"baseline of {cell_name(*place)} cannot be: mean {mean}, deviation {deviation}, {n} episodes"
+                f"baseline of {cell_name(*place)} is impossible: mean {mean}, deviation {deviation}, {n} episodes"
             )
         accuracy = Sample(mean, deviation, n)
         score = CellScore(*place, str(stored["key"]), "done")

@@ -82,7 +82,7 @@ def test_files_are_regular_and_of_bounded_size(tmp_path):
     import os
 
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ParseError, match="no regular file"):
+    with pytest.raises(ParseError, match="not a regular file"):
         read_bytes(tmp_path / "pipe")
     with (tmp_path / "sparse").open("wb") as file:
         file.truncate(200 * 2**30)

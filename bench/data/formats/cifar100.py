@@ -182,7 +182,7 @@ def _shelf(content: Any, path: Path, names: list[str]) -> Shelf:
     labels = integers_of(entry(content, "fine_labels", path), f"{path}: 'fine_labels'")
     wanted = (len(labels), 3 * SIDE * SIDE)
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape != wanted:
-        raise DataError(f"{path}: 'data' is no array of {wanted[0]} x {wanted[1]} uint8")
+        raise DataError(f"{path}: 'data' is not an array of {wanted[0]} x {wanted[1]} uint8")
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
         raise DataError(f"{path}: 'fine_labels' are not numbers from 0 to {len(names) - 1}")
     images = data.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)  # (n, H, W, 3)

@@ -46,7 +46,7 @@ def listing(tree: Tree) -> Listing:
         remark = f"Split by class as by {published.authors}: the classes are those of {published.data_set}."
     elif unread := [file for file in tree.entries().files if file.lower() in LISTS]:
         raise DataError(
-            f"{tree.show(unread[0])} is not read, and without it the classes would be split by chance: "
+            f"{tree.show(unread[0])} is not read, and without it the classes would be split at random: "
             f"write {SPLIT_FILE} (header {','.join(HEADER)}) beside it, or move it away"
         )
     else:
@@ -83,7 +83,7 @@ def _listed_parts(tree: Tree, folders: dict[str, str]) -> dict[str, str]:
         if label in part_of:
             raise DataError(f"{where}: class {name!r} is listed before, in {part_of[label]}")
         if part.lower() not in PART_OF:
-            raise DataError(f"{where}: {part[:50]!r} is no part: write train, val or test")
+            raise DataError(f"{where}: {part[:50]!r} is not a part: write train, val or test")
         part_of[label] = PART_OF[part.lower()]
     if missing := folders.keys() - part_of.keys():
         raise DataError(f"{file} has no row for the class folder {quoted(missing)}")

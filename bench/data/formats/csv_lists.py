@@ -42,7 +42,7 @@ class RaviCsv:
             raise DataError(
                 f"{tree.path} has images/ but none of {', '.join(CSV_NAMES)}: for the class folders in images/ "
                 f"{'name' if isinstance(tree, Folder) else 'unpack it and name'} {tree.path / 'images'} as the data, "
-                "with split.csv (header class,part) in it unless they are to be split by chance"
+                "with split.csv (header class,part) in it unless they are to be split at random"
             )
         rows = _rows(tree, ["filename", "label"], self.EXPECTS)
         images = "images" in tree.entries().folders

@@ -149,7 +149,7 @@ class OmniglotSource(Downloaded):
                     f"unpack or fetch {' and '.join(SETS)} again"
                 )
         for character in found.keys() - set(characters):
-            raise DataError(f"{self.where}: {character!r} is no character of Omniglot")
+            raise DataError(f"{self.where}: {character!r} is not a character of Omniglot")
 
     def _download(self, progress: Progress) -> tuple[Path, ...]:
         from torchvision.datasets import Omniglot  # here: it takes seconds to import

@@ -51,7 +51,7 @@ def listing(tree: Tree) -> Listing:
             raise DataError(
                 f"{at}: class {shared[0]!r} is in {first} already ({there}){others}, but few-shot learning tests on "
                 f"classes that are not trained on: {way}name class-folders:{top}/{folders[first]} to have those of "
-                f"{folders[first]} split by chance"
+                f"{folders[first]} split at random"
             )
     for part in PARTS:
         if part not in folders:

@@ -61,7 +61,7 @@ def recognises(_tree: Tree) -> bool:
 
 def find(tree: Tree) -> "StrokeSource":
     """Raises DataError: there is only one, made by its name."""
-    raise DataError(f"{NAME}:{tree.path}: {NAME!r} stands alone, as it is read from nowhere")
+    raise DataError(f"{NAME}:{tree.path}: {NAME!r} takes no path: the program draws it")
 
 
 class StrokeSource:

@@ -172,7 +172,7 @@ def _tar_streams(archive: Path, select: Select, max_member_bytes: int) -> Iterat
             rest = tar.fileobj
             while rest and (data := rest.read(COPIED_BYTES)):  # to the end, where xz and gzip keep their checksum
                 if data.strip(b"\0"):
-                    raise tarfile.ReadError("there is more behind its end")
+                    raise tarfile.ReadError("there are data after its end")
 
 
 def _unpacked(archive: Path, packed: IO[bytes]) -> IO[bytes] | gzip.GzipFile:

@@ -35,7 +35,7 @@ def _given(image: Any, where: str, shape: tuple[int, int], *, inverted: bool) ->
     if isinstance(image, str | PathLike):
         where = str(image)
         if not Path(where).is_file():  # a pipe would be waited for
-            raise DataError(f"{where} is no file")
+            raise DataError(f"{where} is not a file")
         pixels: Pixels = read_image(read_file(Path(where)), where, side)
     elif isinstance(image, Image.Image):
         try:

@@ -170,7 +170,7 @@ def _labels(said: Any, where: str) -> Labels:
         class_ids = np.repeat(np.arange(len(names), dtype=np.int64), counts)
         return Labels(str(said["note"]), class_ids, names, parts)
     except (KeyError, TypeError, ValueError, AttributeError, MemoryError):
-        raise DataError(f"{where}: its reader gave no sensible answer") from None
+        raise DataError(f"{where}: its reader gave an invalid answer") from None
 
 
 def _untold(_file: str) -> None:
@@ -200,7 +200,7 @@ def reading(path: Path, kind: str) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001  # of a damaged file the libraries raise nearly anything
         if strerror := getattr(error, "strerror", None):
             raise DataError(f"{path}: {strerror}") from None
-        raise DataError(f"{path} is damaged or no {kind} file ({reason(error)})") from None
+        raise DataError(f"{path} is damaged or not a {kind} file ({reason(error)})") from None
 
 
 def serve() -> None:

@@ -71,7 +71,7 @@ class _Name:
         return self._make(*arguments)
 
     def __setstate__(self, _: Any) -> None:
-        raise _Refused("sets the inside of something that is no array: not done")
+        raise _Refused("sets the state of something that is not an array, which is refused")
 
 
 class _Unpickler(pickle.Unpickler):
@@ -94,7 +94,7 @@ class _Array(np.ndarray):
     def __setstate__(self, state: Any) -> None:
         version, shape, dtype, fortran, data = state
         if version != 1 or self.ndim or self.dtype != np.uint8:
-            raise _Refused("holds an array in an unknown way")
+            raise _Refused("holds an array in an unknown form")
         sizes, kind = _shape(shape), _kind(dtype)
         _check_size(sizes, kind, data)
         super().__setstate__((1, sizes, kind, bool(fortran), bytes(data)))  # type: ignore[arg-type]  # stubs: np.bool
@@ -120,7 +120,7 @@ class _Type:
 def _reconstruct(kind: Any, *_: Any) -> NDArray[Any]:
     """An array still without content; the size asked for here is always replaced later."""
     if kind is not _ndarray:
-        raise _Refused("holds something like an array that is none")
+        raise _Refused("holds an object that only looks like an array")
     return np.zeros((), np.uint8).view(_Array)
 
 
@@ -143,7 +143,7 @@ def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any, axes: Any = None
 def _encode(text: str = "", encoding: str = "latin1") -> bytes:
     """Bytes as protocols 0 to 2 hold them: in text of the characters 0 to 255."""
     if encoding not in ("latin1", "latin-1"):
-        raise _Refused("is damaged: bytes of something that is no text")
+        raise _Refused("is damaged: bytes made of something that is not text")
     return codecs.encode(text, "latin1")
 
 
@@ -154,7 +154,7 @@ def _plain(kind: type) -> Callable[..., Any]:
         if len(items) == 2 and kind in (bytes, bytearray):
             return _encode(*items)
         if len(items) > 1 or not all(isinstance(item, list | tuple | set | frozenset | bytes) for item in items):
-            raise _Refused("is damaged: a container of something that is none")
+            raise _Refused("is damaged: a container made of something that is not one")
         return kind(*items)
 
     return make
@@ -192,7 +192,7 @@ def _with_text_keys(content: Any, depth: int) -> Any:
 
 
 def _no_function(*_: Any) -> Any:
-    raise _Refused("holds something like an array that is none")
+    raise _Refused("holds an object that only looks like an array")
 
 
 _ndarray = _Name(_no_function)

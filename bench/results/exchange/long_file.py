@@ -93,7 +93,7 @@ def read_rows(path: Path) -> Iterator[LongFileRow]:
     Raises UsageError for what is neither, and where a required column is missing.
     """
     if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise UsageError(f"{path}: it is no regular file")
+        raise UsageError(f"{path}: it is not a regular file")
     try:
         with path.open("rb") as file:
             begins = file.read(6)
@@ -124,7 +124,7 @@ def _csv_rows(path: Path, *, packed: bool) -> Iterator[LongFileRow]:
                 else:
                     yield LongFileRow(path, number, dict(zip(header, texts, strict=True)))
         except csv.Error as error:
-            raise UsageError(f"{path}, row {number + 1}: it is no CSV: {error}") from None
+            raise UsageError(f"{path}, row {number + 1}: it is not CSV: {error}") from None
     if not header:
         raise UsageError(f"{path}: it is empty")
 
@@ -161,7 +161,7 @@ def _parquet_rows(path: Path) -> Iterator[LongFileRow]:
     except UsageError:
         raise
     except Exception as error:  # noqa: BLE001  # what the library makes of damaged bytes is of many kinds
-        raise UsageError(f"{path}: it is no whole Parquet file: {' '.join(str(error).split())[:120]}") from None
+        raise UsageError(f"{path}: it is not a complete Parquet file: {' '.join(str(error).split())[:120]}") from None
 
 
 def _letters(column: Any) -> int:
@@ -180,7 +180,7 @@ def _checked_header(path: Path, names: list[str]) -> list[str]:
         )
     twice = [name for name, count in Counter(found).items() if name and count > 1]
     if twice:
-        raise UsageError(f"{path}: the column {_short(min(twice))} stands there twice")
+        raise UsageError(f"{path}: the column {_short(min(twice))} is there twice")
     return found
 
 

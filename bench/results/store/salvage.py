@@ -95,10 +95,10 @@ def examine(where: str) -> Examined:
 def salvage(where: str, target: Path) -> Examined:
     """Take every intact row of a database into a new file. Raises DatabaseError as `examine`, or where that is one."""
     if target.exists():
-        raise DatabaseError(f"{target}: it is there already; name a file that is not")
+        raise DatabaseError(f"{target}: it exists already; name a new file")
     found = examine(where)
     if not any(found.intact.values()):
-        raise DatabaseError(f"{without_password(where)}: no row of it can be taken")
+        raise DatabaseError(f"{without_password(where)}: no row of it can be recovered")
     with scratch(str(target)) as new:
         for table in TAKEN:
             new.add(table.name, found.intact[table.name])

@@ -97,7 +97,7 @@ def _patiently(once: Callable[[], R]) -> R:
             waited, patience = time.monotonic() - began, _patience[-1]
             if waited > patience.seconds or patience.given_up():
                 again = "run the same command again, what was stored is safe"
-                raise DatabaseError(f"{error}; {waited:.0f} s were waited: {again}") from error
+                raise DatabaseError(f"{error}; {waited:.0f} s of waiting: {again}") from error
         if pause == 0.25:
             patience.tell(f"{trouble}; trying again for {patience.seconds:.0f} s")
         machine.pause(pause)

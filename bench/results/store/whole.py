@@ -88,7 +88,9 @@ def check_answers(where: str, cell: Row, found: Mapping[int, bytes]) -> None:
     for number, labels in found.items():
         right = len(labels) == n_bytes and number < cell["n_episodes"]
         if not right or unpack_answers(labels, n_way).max() >= n_way:
-            raise DatabaseError(f"{where}: the answers of cell {cell['key']}, episode {number}, cannot be: {EDITED}")
+            raise DatabaseError(
+                f"{where}: the answers of cell {cell['key']}, episode {number}, are impossible: {EDITED}"
+            )
 
 
 def check_curves(where: str, training: Row, points: Sequence[Row]) -> None:

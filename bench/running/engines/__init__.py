@@ -100,6 +100,6 @@ def begin_job() -> None:
     proof = os.environ.get(PROOF)
     if proof and not Path(proof).is_file():
         raise UsageError(
-            f"{proof} is not to be seen on this machine: name an --out that all machines share, or set "
+            f"{proof} cannot be seen on this machine: name an --out that all machines share, or set "
             'weights = "database" in [run], so that weights travel in the database'
         )

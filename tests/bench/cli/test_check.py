@@ -64,6 +64,14 @@ def test_other_experiments_are_not_compared(run, bench):
     assert (suite.get("skipped"), suite.get("failures")) == ("4", "0")
 
 
+def test_accuracies_that_come_with_the_package(run, bench):
+    assert bench("check", "--against", "smok").code == 2
+    ran = bench("check", "--against", "smoke")
+    assert (ran.code, "strokes" in ran.out) == (5, True)  # of another data set
+    assert bench("check", "--against", "smoke", "--write").code == 0  # a file of that name takes precedence
+    assert bench("check", "--against", "smoke").code == 0
+
+
 def test_markdown_and_json(run, bench):
     baseline(run, bench, all_right)
     document = json.loads(bench("check", "--against", "base.json", "--format", "json").out)
@@ -162,4 +170,4 @@ def test_a_pipe_is_not_waited_for(run, bench):
     os.mkfifo("base.json")
     ran = bench("check", "--against", "base.json")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
-    assert "it is no regular file" in ran.err
+    assert "it is not a regular file" in ran.err

@@ -246,7 +246,7 @@ def test_train_and_val_of_the_same_classes_and_no_test(photos, layouts, tmp_path
 
 @pytest.mark.parametrize("name", ["train.txt", "val.json", "novel.csv", "Split.csv", "TRAIN.TXT"])
 def test_lists_beside_class_folders_are_not_passed_over(photos, layouts, tmp_path, cache, name):
-    """A split by chance in their place would be a wrong one that nobody notices."""
+    """A split at random in their place would be a wrong one that nobody notices."""
     files = {f"{name[:3]}/{name}": data for name, data in photos.files.items()}
     folder = layouts.write(tmp_path / "set", files | {name: b"[]"})
     fails(

@@ -101,7 +101,7 @@ def test_the_page_s_costs_are_counted():
 def test_a_cost_that_cannot_be_taken_is_one_line(full_size):
     config = load()
     config.methods["mine"] = {"method": "maml", "cost_of": "maml-equal"}
-    with pytest.raises(UsageError, match=r"\[methods.mine\] cost_of = 'maml-equal': that one names another itself"):
+    with pytest.raises(UsageError, match=r"\[methods.mine\] cost_of = 'maml-equal': that one itself names another"):
         of(config, full_size, "full", methods=("mine",))
     config.methods["mine"] = {"method": "maml", "cost_of": "mamal"}
     with pytest.raises(UsageError, match="unknown method 'mamal'"):

@@ -133,8 +133,8 @@ NO_IMAGES = {
     "shape": (np.zeros((1, 16), np.uint8), "image 0 has the shape \\(16,\\)"),
     "channels": (np.zeros((1, 16, 16, 4), np.uint8), "image 0 has the shape \\(16, 16, 4\\)"),
     "colour": (np.arange(768).reshape(1, 16, 16, 3).astype(np.uint8), "image 0 is a colour image"),
-    "no file": ("absent.png", "absent.png is no file"),
-    "folder": (".", ". is no file"),
+    "no file": ("absent.png", "absent.png is not a file"),
+    "folder": (".", ". is not a file"),
     "no image": ("bench.toml", "bench.toml is not a JPEG"),
 }
 
@@ -148,7 +148,7 @@ def test_what_is_no_image_is_one_line(kind, model):
 
 @pytest.mark.parametrize("labels", [["a", "a"], ["a"], [0.5, 1.5], [["a", "b"]], [None, "a"]])
 def test_labels_that_make_no_task_are_one_line(labels, model):
-    with pytest.raises(UsageError, match=r"no task|one whole number or text an image"):
+    with pytest.raises(UsageError, match=r"do not make a task|one whole number or text per image"):
         model.fit(np.zeros((2, 16, 16), np.uint8), labels)
 
 

@@ -28,7 +28,7 @@ def test_damaged_answers_are_refused_by_what_reads_them_and_no_other(run, bench,
         ran = bench(*words)
         assert ran.code == 6, words
         assert "the answers of cell" in ran.err
-        assert "episode 0, cannot be: the file was damaged or edited; restore a copy" in ran.err
+        assert "episode 0, are impossible: the file was damaged or edited; restore a copy" in ran.err
         assert ran.out == ""
     ran = bench("compare", "out", "out")  # databases are compared by their counts
     assert ran.code == 0, ran.err

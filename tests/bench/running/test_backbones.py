@@ -203,7 +203,7 @@ def test_weights_count_by_their_content(full_size, tmp_path):
         ({"weights": "net.pth"}, r"\[model\] weights: Conv-4 has no such choice"),
         ({"normalisation": "clip"}, r"\[model\] normalisation: Conv-4 has no such choice"),
         ({"backbone": "resnet12", "input_size": 64}, r"\[model\] input_size: ResNet-12 has no such choice"),
-        ({"backbone": "timm:test_resnet", "weights": "no.pth"}, r"\[model\] weights = 'no.pth' is no file"),
+        ({"backbone": "timm:test_resnet", "weights": "no.pth"}, r"\[model\] weights = 'no.pth' is not a file"),
         ({"backbone": "timm:test_resnet", "weights": __file__}, r"\[model\] weights: .* holds no weights that can be"),
     ],
 )

@@ -48,4 +48,4 @@ def test_tf32_on_a_cpu_is_refused(place, bench):
     config = place.folder / "bench.toml"
     config.write_text(config.read_text().replace("[model]", "[model]\nnumerics = 'tf32'"))
     ran = bench("run", "-q", "--device", "cpu")
-    assert (ran.code, "is of NVIDIA GPUs, and this run has none" in ran.err) == (2, True)
+    assert (ran.code, "needs an NVIDIA GPU, and this run has none" in ran.err) == (2, True)

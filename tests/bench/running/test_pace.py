@@ -66,4 +66,4 @@ def test_what_is_known_is_not_timed_and_what_breaks_is_said(run, bench, cost):
     assert known.seconds == transfer
     told = bench("run", "-n", "--jobs", "2", "--method", "transfer,hopeless", "--episodes", "7").out.splitlines()[-1]
     assert told.startswith("To do: 0 s of training and ")
-    assert " with one job, about 0 s with 2, those marked ? aside (this database's history; of 1, " in told
+    assert " with one job, about 0 s with 2, without those marked ? (this database's history; of 1, " in told

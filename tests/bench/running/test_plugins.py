@@ -167,7 +167,7 @@ def test_a_file_that_a_setting_names_counts_by_its_content(place, bench, install
     (place.folder / "other.bin").unlink()
     ran = bench("run", "-q", "--method", "near")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
-    assert "[methods.near] weights = 'other.bin' is no file" in ran.err
+    assert "[methods.near] weights = 'other.bin' is not a file" in ran.err
     assert bench("run", "-q", "--method", "nearest", "--shot", "1").code == 0  # without a file
 
 

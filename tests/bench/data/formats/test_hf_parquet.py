@@ -251,8 +251,8 @@ def test_a_fault_is_one_line_that_names_file_and_row(tmp_path, cache, fault):
         (b"<!DOCTYPE html><title>Sign in</title>", "is a web page"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
         (b"", "is empty"),
-        (b"PAR1" + bytes(100), "is damaged or no Parquet file"),
-        (500, "is damaged or no Parquet file"),
+        (b"PAR1" + bytes(100), "is damaged or not a Parquet file"),
+        (500, "is damaged or not a Parquet file"),
     ],
 )
 def test_a_file_that_is_no_data(tmp_path, cache, data, piece):

@@ -204,7 +204,7 @@ def test_a_missing_drawing_is_said(copy, tmp_path):
 
 def test_a_foreign_character_is_said(copy, tmp_path):
     shutil.copytree(copy / "images_background/Greek/character04", copy / "images_background/Klingon/character01")
-    with pytest.raises(DataError, match="'Klingon/character01' is no character of Omniglot"):
+    with pytest.raises(DataError, match="'Klingon/character01' is not a character of Omniglot"):
         open_images(str(copy), tmp_path)
 
 

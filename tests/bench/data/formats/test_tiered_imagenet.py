@@ -267,7 +267,7 @@ NPZ_FAULTS = {
     "too long": ({"images.npy": header(SHAPE) + bytes(361)}, "is longer than its header says"),
     "too few": ({"images.npy": header((5, *SHAPE[1:])) + bytes(300)}, "has 5 images but 6 labels"),
     "too many": ({"images.npy": header((7, *SHAPE[1:])) + bytes(420)}, "has more images than labels"),
-    "no .npy": ({"images.npy": b"what"}, "is damaged or no .npz file"),
+    "no .npy": ({"images.npy": b"what"}, "is damaged or not a .npz file"),
     "a header of a program": (
         {"images.npy": b"\x93NUMPY\x01\x00\x20\x00{'descr': __import__('os'), }    \n"},
         "has a damaged header",
@@ -289,8 +289,8 @@ def test_a_fault_in_an_npz(tmp_path, cache, fault):
     [
         (b"<!DOCTYPE html><title>Google Drive</title>", "is a web page"),
         (b"", "is empty"),
-        (200, "is damaged or no .npz file"),
-        (b"PK\3\4" + bytes(50), "is damaged or no .npz file"),
+        (200, "is damaged or not a .npz file"),
+        (b"PK\3\4" + bytes(50), "is damaged or not a .npz file"),
     ],
 )
 def test_a_file_that_is_no_npz(tmp_path, cache, data, piece):

@@ -162,8 +162,8 @@ HTML = b"<!DOCTYPE html><title>Google Drive - Virus scan warning</title>"
     [
         ("test_data.hdf5", HTML, "is a web page"),
         ("test_data.hdf5", b"", "is empty"),
-        ("test_data.hdf5", b"\x89HDF\r\n\x1a\n" + bytes(100), "is damaged or no HDF5 file"),
-        ("test_data.hdf5", 2000, "is damaged or no HDF5 file"),
+        ("test_data.hdf5", b"\x89HDF\r\n\x1a\n" + bytes(100), "is damaged or not a HDF5 file"),
+        ("test_data.hdf5", 2000, "is damaged or not a HDF5 file"),
         ("test_labels.json", HTML, "is a web page"),
         ("test_labels.json", b"[", "is not JSON"),
         ("test_labels.json", b"[" * 100_000, "is not JSON"),
@@ -172,9 +172,9 @@ HTML = b"<!DOCTYPE html><title>Google Drive - Virus scan warning</title>"
         ("test_labels.json", b'["n07", "n07"]', "entry 2: class 'n07' is listed before"),
         ("test_labels.json", b"\xff", "is not UTF-8 text"),
         ("test_data.hdf5", ["n07", "n08"], "'datasets/n08' is missing in the file"),
-        ("test_data.hdf5", ["\ud800"], "is damaged or no HDF5 file ('utf-8' codec can't encode"),
+        ("test_data.hdf5", ["\ud800"], "is damaged or not a HDF5 file ('utf-8' codec can't encode"),
         ("test_data.hdf5", ["../datasets/n07"], "is missing in the file"),
-        ("test_data.hdf5", ["\0"], "is damaged or no HDF5 file"),
+        ("test_data.hdf5", ["\0"], "is damaged or not a HDF5 file"),
         ("train_data.hdf5", [], "there are no classes in test"),
     ],
 )

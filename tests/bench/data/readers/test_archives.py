@@ -125,7 +125,7 @@ def test_an_oversized_header_is_not_read_into_memory(tmp_path, kind):
         ("cut off between members", "empty header"),
         ("cut off in a header", "truncated header"),
         ("a damaged header", "bad checksum"),
-        ("zeros in place of a header", "there is more behind its end"),
+        ("zeros in place of a header", "there are data after its end"),
     ],
 )
 def test_a_tar_that_ends_before_its_last_member_is_refused(tmp_path, suffix, fault, reason):

@@ -12,7 +12,7 @@ from fewshot_bench.results.exchange.long_file import LONGEST_LINE, REQUIRED, rea
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "long.csv")
-    with pytest.raises(UsageError, match="it is no regular file"):
+    with pytest.raises(UsageError, match="it is not a regular file"):
         list(read_rows(tmp_path / "long.csv"))
 
 

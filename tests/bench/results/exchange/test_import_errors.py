@@ -114,18 +114,18 @@ NO_TABLES = {
     "blank": (b"\n\n\n", "it is empty"),
     "only a header": (HEADER, "it has no rows"),
     "semicolons": (HEADER.replace(b",", b";"), "there is no column cell_key, number, episode_id, n_correct, n_queries"),
-    "twice": (HEADER.replace(b"\n", b",number\n"), "the column 'number' stands there twice"),
+    "twice": (HEADER.replace(b"\n", b",number\n"), "the column 'number' is there twice"),
     "too few": (HEADER + b"a,b\n", "row 2: 2 fields, but the header has 5"),
     "too many": (HEADER + b"a,b,c,d,e,f\n", "row 2: 6 fields, but the header has 5"),
-    "cut in a field": (HEADER + b'a,b,c,d,"e', "row 2: it is no CSV"),
-    "quotes": (HEADER + b'"a"b,b,c,d,e\n', "row 2: it is no CSV"),
+    "cut in a field": (HEADER + b'a,b,c,d,"e', "row 2: it is not CSV"),
+    "quotes": (HEADER + b'"a"b,b,c,d,e\n', "row 2: it is not CSV"),
     "latin-1": (HEADER + "ä,b,c,d,e\n".encode("latin-1"), "it is not UTF-8 text"),
     "utf-16": ("cell_key,number".encode("utf-16"), "it is not UTF-8 text"),
     "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "it is not UTF-8 text"),
     "NULs": (bytes(1000), "there is no column"),
     "a database": (b"SQLite format 3\0" + bytes(100), "there is no column"),
-    "half a Parquet": (b"PAR1" + bytes(100), "it is no whole Parquet file"),
-    "little Parquet": (b"PAR1", "it is no whole Parquet file"),
+    "half a Parquet": (b"PAR1" + bytes(100), "it is not a complete Parquet file"),
+    "little Parquet": (b"PAR1", "it is not a complete Parquet file"),
 }  # fmt: skip
 
 

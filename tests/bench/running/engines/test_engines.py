@@ -115,7 +115,7 @@ def test_jobs_are_left_known_and_cancelled(elsewhere, bench, cluster, local, wai
     assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if PASSWORD.encode() in read(path)]
     assert PASSWORD not in cluster.scripts()
     assert wait_for(has_begun)
-    assert bench("cancel", *elsewhere).err == "2 jobs are told to end\n"
+    assert bench("cancel", *elsewhere).err == "2 jobs are being cancelled\n"
     wait_for(lambda: not at_work())
     wait_for(lambda: "jobs:" not in bench("status", *elsewhere).out)
     [training] = Reader(os.environ["BENCH_DB"]).trainings().values()

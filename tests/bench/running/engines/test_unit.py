@@ -54,7 +54,7 @@ def test_a_key_names_one_training(place, bench, key, n):
     ("words", "said"),
     [
         (["--engine", "slurm"], "--engine slurm needs a database that several machines can write"),
-        (["--engine", "dask", "--until", "separated"], "--until looks at each result before it goes on"),
+        (["--engine", "dask", "--until", "separated"], "--until needs each result before it continues"),
         (["--detach"], "--detach leaves jobs to an engine"),
         (["--engine", "slorm"], "did you mean 'slurm'"),
     ],
@@ -83,7 +83,7 @@ def test_a_job_sees_the_folder_of_weights(place, bench, monkeypatch):
     monkeypatch.setenv("BENCH_SHARED_FOLDER", str(place.folder / "elsewhere"))
     ran = bench("run")
     assert ran.code == 2
-    assert "is not to be seen on this machine: name an --out that all machines share" in ran.err
+    assert "cannot be seen on this machine: name an --out that all machines share" in ran.err
     assert not place.database.exists()
 
 
