@@ -5,6 +5,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 
 from fewshot_bench.tables.alarms import implausible
@@ -145,7 +146,7 @@ def test_a_fall_is_paired_by_number_and_averaged_over_the_seeds():
     (alarm,) = falls_with_shots([*few, *many]).alarms
     assert alarm.where == "maml 5-way seeds 0, 1"
     assert alarm.text.startswith("-3.33 ± ")  # 2.5 of 75 queries
-    apart = [replace(c, episodes=tuple(replace(e, number=e.number + 99) for e in c.episodes)) for c in many]
+    apart = [replace(c, episodes=tuple(e._replace(number=e.number + 99) for e in c.episodes)) for c in many]
     assert falls_with_shots([*few, *apart]).looked_at == "0 pairs of shots"
 
 
@@ -177,6 +178,8 @@ NONE = np.empty((0, 2), dtype=int)
 class Kept(ClassAnswers):
     """So many right answers, and so many wrong ones."""
 
+    answered: NDArray[np.int64]
+
     def __init__(self, right: int, wrong: int) -> None:
         super().__init__(NONE, NONE, 2)
         object.__setattr__(self, "answered", np.array([[right, wrong], [0, 0]]))
@@ -198,7 +201,7 @@ def test_answers_that_contradict_the_counts_ring():
 def test_another_bank_in_a_row_rings(make_results):
     results = make_results()
     odd = next(c for c in results.cells if (c.variant, c.n_way, c.n_shot) == ("maml", 20, 5))
-    other = tuple(replace(e, episode_id="x" + e.episode_id) if e.number > 30 else e for e in odd.episodes)
+    other = tuple(e._replace(episode_id="x" + e.episode_id) if e.number > 30 else e for e in odd.episodes)
     cells = [replace(c, episodes=other) if c is odd else c for c in results.cells]
     found = [alarm for check in checks(cells) for alarm in check.alarms]
     assert [(alarm.kind, alarm.where) for alarm in found] == [("other episodes", "maml 20-way 5-shot seed 0")]
@@ -209,7 +212,7 @@ def test_another_bank_in_a_row_rings(make_results):
 
 def test_the_odd_one_out_rings_even_when_it_comes_first():
     foreign = cell(scattered(0.6), variant="a")
-    foreign = replace(foreign, episodes=tuple(replace(e, episode_id="x" + e.episode_id) for e in foreign.episodes))
+    foreign = replace(foreign, episodes=tuple(e._replace(episode_id="x" + e.episode_id) for e in foreign.episodes))
     others = [cell(scattered(0.6, seed=i), variant=name) for i, name in enumerate("bc")]
     assert rung([foreign, *others]) == [("other episodes", "a 5-way 1-shot seed 0")]
 
