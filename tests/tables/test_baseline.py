@@ -39,7 +39,7 @@ def test_a_file_is_small_and_one_cell_is_one_line(make_results):
     results = make_results(n=60)
     hexed = tuple(
         replace(
-            cell, episodes=tuple(replace(e, episode_id=f"{e.number:016x}") for e in cell.episodes), lineage="0" * 16
+            cell, episodes=tuple(e._replace(episode_id=f"{e.number:016x}") for e in cell.episodes), lineage="0" * 16
         )
         for cell in results.cells
     )
