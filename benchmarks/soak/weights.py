@@ -19,7 +19,7 @@ def damage(little: Little, wanted: Content, n: int, rng: random.Random) -> tuple
     """Damage checkpoints n times and go on: how many files were damaged, and which of them without a word."""
     n_files, faults = 0, list[str]()
     cases = itertools.product({".partial": _stopped, ".safetensors": _tested_halfway}.items(), DAMAGES)
-    before = {}
+    before: dict[str, Place] = {}
     with ExitStack() as places:
         for (suffix, make), damaging in itertools.islice(itertools.cycle(cases), n):
             before[suffix] = before.get(suffix) or places.enter_context(make(little))
