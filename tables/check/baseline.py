@@ -153,7 +153,9 @@ def _bank(setting: Mapping[str, Any]) -> list[tuple[int, str, int]]:
     """A setting's episodes: number, id and how many queries."""
     rows = [(index(number), str(name), index(n_queries)) for number, name, n_queries in setting["episodes"]]
     if len({name for _, name, _ in rows}) < len(rows) or not all(n_queries > 0 for _, _, n_queries in rows):
-        raise BaselineError(f"baseline's episodes of {setting_name(setting['n_way'], setting['n_shot'])} are impossible")
+        raise BaselineError(
+            f"baseline's episodes of {setting_name(setting['n_way'], setting['n_shot'])} are impossible"
+        )
     return rows
 
 

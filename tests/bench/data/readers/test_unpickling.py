@@ -256,7 +256,10 @@ CRAFTED = {
     "BUILD, slots": (ORDERED + b"N}" + text("clear") + b"K\x01s\x86b.", "read-only"),
     "BUILD of a list": (b"]K\x01b.", "damaged"),
     "BUILD of a class": (b"cnumpy\nndarray\n}" + text("__reduce__") + b"Nsb.", "inside"),
-    "BUILD of an array, twice": (array(b"(K\x04t") + b"(K\x01(K\x04t" + U1_BUILT + b"I00\nU\x04abcdtb.", "unknown form"),
+    "BUILD of an array, twice": (
+        array(b"(K\x04t") + b"(K\x01(K\x04t" + U1_BUILT + b"I00\nU\x04abcdtb.",
+        "unknown form",
+    ),
     "BUILD of an array in the memo": (
         EMPTY_ARRAY + b"q\x000" + (b"h\x00(K\x01(K\x04t" + U1_BUILT + b"I00\nU\x04abcdtb") * 2 + b".",
         "unknown form",
