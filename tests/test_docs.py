@@ -99,7 +99,7 @@ def test_every_command_and_option_has_help(name):
     command = COMMANDS[name]
     assert command.help
     for parameter in command.params:
-        if parameter.param_type_name == "option" and parameter.name != "format_":
+        if parameter.param_type_name == "option":
             assert parameter.help, f"bench {name} {parameter.opts}"
 
 

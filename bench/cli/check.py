@@ -5,14 +5,14 @@ from pathlib import Path
 
 import click
 
-from fewshot_bench.cli.options import selection_options
+from fewshot_bench.cli.options import reading_options
 from fewshot_bench.cli.output import write_file
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.selection import Selection
 
 
 @click.command()
-@selection_options
+@reading_options
 @click.option(
     "--against",
     metavar="FILE",
@@ -30,7 +30,9 @@ from fewshot_bench.experiment.selection import Selection
 )
 @click.option("--strict", is_flag=True, help="Exit 7 if anything is undecided.")
 @click.option("--write", is_flag=True, help="Write the file from the database instead of checking.")
-@click.option("--format", "format_", type=click.Choice(["text", "markdown", "json"]), default="text")
+@click.option(
+    "--format", "format_", type=click.Choice(["text", "markdown", "json"]), default="text", help="Output format."
+)
 @click.option("--junit", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Also write JUnit XML.")
 def check(
     *, against: Path, margin: float, strict: bool, write: bool, format_: str, junit: Path | None, selection: Selection

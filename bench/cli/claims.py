@@ -22,7 +22,7 @@ REFUTED, UNDECIDED = 3, 7  # exit codes
     help="The sentences with their readings.  [default: those of the paper, packaged]",
 )
 @click.option("-v", "--verbose", "format_", flag_value="details", help="As text, with each sentence's numbers.")
-@click.option("--format", "format_", type=click.Choice(FORMATS), default="text")
+@click.option("--format", "format_", type=click.Choice(FORMATS), default="text", help="Output format.")
 @click.option("-o", "--output", metavar="FILE|-", help="Where to write; - is stdout.")
 @click.option(
     "--junit",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fewshot_bench.cli.options import selection_options
+from fewshot_bench.cli.options import reading_options
 from fewshot_bench.cli.output import terminal_width
 from fewshot_bench.errors import NothingSelected
 from fewshot_bench.experiment.selection import Selection
@@ -21,7 +21,7 @@ ALARMED = 3
 
 
 @click.command()
-@selection_options
+@reading_options
 @click.option(
     "--control",
     is_flag=True,

@@ -255,7 +255,7 @@ CRAFTED = {
     "BUILD, __setstate__": (ORDERED + b"}" + text("__setstate__") + b"cos\nsystem\nsb" + COMMAND + b"b.", "os.sys"),
     "BUILD, slots": (ORDERED + b"N}" + text("clear") + b"K\x01s\x86b.", "read-only"),
     "BUILD of a list": (b"]K\x01b.", "damaged"),
-    "BUILD of a class": (b"cnumpy\nndarray\n}" + text("__reduce__") + b"Nsb.", "inside"),
+    "BUILD of a class": (b"cnumpy\nndarray\n}" + text("__reduce__") + b"Nsb.", "the state of"),
     "BUILD of an array, twice": (
         array(b"(K\x04t") + b"(K\x01(K\x04t" + U1_BUILT + b"I00\nU\x04abcdtb.",
         "unknown form",
