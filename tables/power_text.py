@@ -45,7 +45,7 @@ def power_text(pairs: Sequence[PairPower], margin: float, power: float, *, with_
     return (
         "\n".join(
             [
-                f"Decided      {len(shown)} of {len(pairs)} pairs differ significantly",
+                f"Decided      {len(shown)} of {len(pairs)} pairs differ significantly{_scopes(shown)}",
                 f"Not decided  {len(open_ones)}" + (f"; {none} not tested" if (none := _n_untested(pairs)) else ""),
                 f"Next step    {step}",
                 "",
@@ -57,6 +57,12 @@ def power_text(pairs: Sequence[PairPower], margin: float, power: float, *, with_
         )
         + "\n"
     )
+
+
+def _scopes(pairs: Sequence[PairPower]) -> str:
+    """ ", for classes like these"; both scopes where there are both, empty where there is no pair."""
+    scopes = sorted({p.scope for p in pairs})
+    return f", {' or '.join(scopes)}" if scopes else ""
 
 
 def _n_untested(pairs: Sequence[PairPower]) -> int:

@@ -60,7 +60,8 @@ def lay_out_claims(judgement: Judgement) -> ClaimSheet:
 def _first(judgement: Judgement) -> tuple[tuple[str, str], ...]:
     decided = [f"{one.claim.id} {one.verdict}" for one in judgement.claims if one.verdict != "undecided"]
     share = judgement.experiment.published_share
-    at = f" (at {share} of the published training)" if decided and share else ""
+    tested = [t.estimate for one in judgement.claims if one.verdict != "undecided" for t in one.tested]
+    at = f" ({scope_of(tested)}{f', at {share} of the published training' * bool(share)})" if decided else ""
     open_ones = [one for one in judgement.claims if one.verdict == "undecided"]
     ahead = [(outlook(one, judgement.cells), one) for one in open_ones]
     steps = [(o.seconds or 0.0, sum(e.more for e in o.extensions), i) for i, (o, _) in enumerate(ahead) if o.extensions]

@@ -19,10 +19,11 @@ def read_html(text: str) -> Document:
     reader = _HtmlReader()
     reader.feed(text)
     reader.close()
-    return Document("html", with_facts(reader.tables), reader.passages, "<html" in text)
+    return Document("html", with_facts(reader.tables), [*reader.passages, reader.code], "<html" in text)
 
 
-UNSEEN = ("script", "style", "title", "svg", "nav")  # pictures and the bar of contents are not read
+UNSEEN = ("svg", "nav")  # pictures and the bar of contents are not read
+CODE = ("script", "style")  # can hide, or show, what stands nowhere in the text
 
 
 class _HtmlReader(HTMLParser):
@@ -32,6 +33,8 @@ class _HtmlReader(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.tables: list[RenderedTable] = []
         self.passages = [Passage("the opening")]
+        self.code = Passage("the page's style and script")
+        self._coding = False
         self._inside = False  # a table
         self._text: list[str] | None = None  # of the cell that is open
         self._bold = False  # whether that is the best one of its row
@@ -44,6 +47,9 @@ class _HtmlReader(HTMLParser):
         line, given = self.getpos()[0], dict(attrs)
         classes = (given.get("class") or "").split()
         facts = [fact_of(n[5:], line, v or "") for n, v in attrs if n.startswith("data-") and n[5:] in FACTS]
+        if not self._unseen:
+            self.code.words += [(line, f"{tag} {name}={given[name]}") for name in ("hidden", "style") if name in given]
+        self._coding = tag in CODE
         if tag in UNSEEN:
             self._unseen += 1
         elif tag == "sup":
@@ -72,6 +78,7 @@ class _HtmlReader(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         """An element ends."""
+        self._coding = False
         if tag in ("td", "th", "tr", "table"):
             self._end_cell()
             self._inside = self._inside and tag != "table"
@@ -84,7 +91,9 @@ class _HtmlReader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         """Text."""
-        if self._unseen:
+        if self._coding:
+            self.code.words += [(self.getpos()[0], word) for word in data.split()]
+        if self._unseen or self._coding:
             return
         if self._text is not None:
             self._text.append(marked(data) if self._raised else data)

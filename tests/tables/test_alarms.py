@@ -1,11 +1,10 @@
 """Each alarm rings for what it is about, and for nothing else."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy import stats
 
 from fewshot_bench.tables.alarms import implausible
@@ -175,27 +174,27 @@ def test_no_spread_rings_where_chance_would_spread():
 NONE = np.empty((0, 2), dtype=int)
 
 
+@dataclass(frozen=True, eq=False)
 class Kept(ClassAnswers):
-    """So many right answers, and so many wrong ones."""
-
-    answered: NDArray[np.int64]
-
-    def __init__(self, right: int, wrong: int) -> None:
-        super().__init__(NONE, NONE, 2)
-        object.__setattr__(self, "answered", np.array([[right, wrong], [0, 0]]))
+    right_and_wrong: tuple[int, int] = (0, 0)
 
     def confusion(self, n_episodes: int) -> ClassConfusion:
-        return ClassConfusion(self.answered, self.answered, NONE, NONE)
+        answered = np.array([self.right_and_wrong, (0, 0)])
+        return ClassConfusion(answered, answered, NONE, NONE)
+
+
+def kept(right, wrong) -> Kept:
+    return Kept(NONE, NONE, 2, (right, wrong))
 
 
 def test_answers_that_contradict_the_counts_ring():
-    sound = cell([30, 40, 50], answers=Kept(120, 105))
+    sound = cell([30, 40, 50], answers=kept(120, 105))
     assert rung([sound]) == []
-    assert rung([replace(sound, answers=Kept(121, 104))]) == [("contradicted", "maml 5-way 1-shot seed 0")]
-    assert rung([replace(sound, answers=Kept(70, 80))]) == []  # kept of the first two episodes
-    assert rung([replace(sound, answers=Kept(71, 79))]) != []
-    assert rung([replace(sound, answers=Kept(70, 81))]) != []  # of two episodes and one query
-    assert rung([replace(sound, answers=Kept(120, 106))]) != []  # more answers than queries
+    assert rung([replace(sound, answers=kept(121, 104))]) == [("contradicted", "maml 5-way 1-shot seed 0")]
+    assert rung([replace(sound, answers=kept(70, 80))]) == []  # kept of the first two episodes
+    assert rung([replace(sound, answers=kept(71, 79))]) != []
+    assert rung([replace(sound, answers=kept(70, 81))]) != []  # of two episodes and one query
+    assert rung([replace(sound, answers=kept(120, 106))]) != []  # more answers than queries
 
 
 def test_another_bank_in_a_row_rings(make_results):

@@ -224,10 +224,11 @@ def test_the_next_step_is_none_that_was_taken(make_results):
 
 
 def test_three_lines_say_what_is_decided(make_results):
-    results = simulated(make_results)
+    results = simulated(make_results, gap=0.05)
     pairs = powers(results, pairs_with_best(results), 0.01)
     first = power_text(pairs, 0.01, 0.8).splitlines()
-    assert first[0] == f"Decided      {sum(p.shown for p in pairs)} of {len(pairs)} pairs differ significantly"
+    assert (n_shown := sum(p.shown for p in pairs))
+    assert first[0] == f"Decided      {n_shown} of {len(pairs)} pairs differ significantly, on these classes"
     assert [line.split("  ")[0] for line in first[:3]] == ["Decided", "Not decided", "Next step"]
     assert {(p.first, p.second) for p in pairs if p.shown} == {
         (c.first, c.second) for p in pairs for c in compare_variants(results, p.first, p.second) if c.significant

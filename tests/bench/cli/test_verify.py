@@ -236,6 +236,9 @@ def test_help_says_what_is_not_checked(bench):
 LISTED, COSTS = '<tr id="transfer-4-way-5-shot">', r'<table class="cost">.*?<tbody>\s*<tr>'
 EDITS = {
     "opening": (r"\bhas the highest mean accuracy\b", "has the lowest mean accuracy", "the opening, after"),
+    "title": (r"<title>[^<]*", "<title>Ours wins", "the opening shows 'Ours wins'"),
+    "style": (r"</style>", "td::after{content:'!'}</style>", "the page's style and script, after"),
+    "hidden": (r"<p (?=id=.alarms)", "<p hidden ", "the page's style and script, after"),
     "share": (r"from 1 and 5 example images", "from 1 example images", "the section 'What was measured', after"),
     "alarms": (r"Alarms: none rang", "Alarms: several rang", "the section 'What was measured', after"),
     "alarm": (r"(none rang of .*?)falls with shots, ", r"\1", "the section 'What was measured', after"),

@@ -99,8 +99,10 @@ def test_the_first_three_lines_say_what_is_decided_and_what_to_do(grid, make_cla
         return render_claims(judge(make_claims(MAML_WINS), results), "text").splitlines()[:3]
 
     assert first(grid(CLEAR)) == [
-        "Decided           c supported", "Not decided       nothing", "Next step         none is needed"
-    ]  # fmt: skip
+        "Decided           c supported (on these classes)",
+        "Not decided       nothing",
+        "Next step         none is needed",
+    ]
     decided, undecided, step = first(grid(OPEN))
     assert (decided.split(), undecided.split()) == (["Decided", "nothing"], ["Not", "decided", "c"])
     assert re.match(r"Next step +for c, up to [\d,]+ more episodes a cell in 2 cells", step)
