@@ -45,7 +45,7 @@ benchmark-growth: $(VENV)/.ready
 picture: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.measured
 
-# both cores are kept busy; as root full disks are tried too, with Debian's faketime wrong clocks
+# both cores are kept busy; as root full disks are tried too, with Debian's faketime wrong clocks, with its Slurm an engine
 soak: $(VENV)/.ready
 	$(BIN)/python -m benchmarks.soak --write
 
