@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-PATIENCE_SECONDS = 120  # only what hangs takes so long
+PATIENCE_SECONDS = 600  # only what hangs takes so long
 T = TypeVar("T")
 
 

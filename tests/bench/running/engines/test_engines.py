@@ -132,15 +132,19 @@ def read(path: Path) -> bytes:
         return b""
 
 
+@pytest.mark.parametrize("limit", [True, False])
 @pytest.mark.parametrize("cluster", ["slurm"], indirect=True)
-def test_a_preempted_job_saves_and_goes_on(elsewhere, bench, cluster, local, wait_for):
-    """As before a time limit: USR1 to the job, which saves its state and is queued again by itself."""
+def test_a_preempted_job_saves_and_goes_on(limit, elsewhere, bench, cluster, local, wait_for):
+    """As before a time limit: USR1 to the job, which saves its state and is queued again by itself; or by Slurm."""
     assert bench("run", *LONG, *elsewhere, "--detach").code == 0
     wait_for(has_begun)
     [first] = at_work()
-    cluster.tell_jobs("USR1")
-    wait_for(lambda: not at_work())
-    cluster.begin_now()
+    if limit:
+        cluster.tell_jobs("USR1")
+        wait_for(lambda: not at_work())
+        cluster.begin_now()
+    else:
+        cluster.preempt()
     wait_for(lambda: at_work(first))
     assert [*Path("out/checkpoints").glob("*.partial")]
     assert bench("run", *LONG, *elsewhere).code == 0
