@@ -8,7 +8,7 @@ from fewshot_bench.tables.documents import json_text
 from fewshot_bench.tables.pairs import Comparison, scope_of
 from fewshot_bench.tables.ranks import CAUTION, Ranking
 from fewshot_bench.tables.statistics.estimate import ALPHA
-from fewshot_bench.tables.wording import counted, p_value, points, setting_name
+from fewshot_bench.tables.wording import WIDTH, beside, counted, p_value, points, setting_name
 
 
 def render_comparisons(comparisons: Sequence[Comparison], format: str, *, margin: float = 0.0, note: str = "") -> str:
@@ -24,7 +24,7 @@ def render_ranking(ranking: Ranking, format: str) -> str:
     lines = [f"{'':<24}mean rank  p against the first (Nemenyi)"]
     for i, ranked in enumerate(ranking.ranked):
         lines.append(f"  {ranked.variant:<22}{ranked.mean_rank:>9.2f}  {p_value(ranked.p) if i else ''}".rstrip())
-    return "\n".join(["\n".join(lines), "", *(fill(text, 100) for text in (ranking.words, CAUTION))]) + "\n"
+    return "\n".join(["\n".join(lines), "", *(fill(text, WIDTH) for text in (ranking.words, CAUTION))]) + "\n"
 
 
 def verdict(comparison: Comparison, margin: float = 0.0) -> str:
@@ -45,8 +45,8 @@ def verdict(comparison: Comparison, margin: float = 0.0) -> str:
 def _text(comparisons: Sequence[Comparison], margin: float, note: str) -> str:
     names = list(dict.fromkeys((c.first, c.second) for c in comparisons))
     tested = [c for c in comparisons if c.p is not None]
-    lines = [*wrap(note or _headline(comparisons), 100), ""]
-    head = f"{'':<16}{'n':>5}  {'difference':>10}  {'95 % interval':>17}  {'p':>8}  {'p (all)':>8}  {'d_z':>6}"
+    lines = [*wrap(note or _headline(comparisons), WIDTH), ""]
+    head = f"{'':<16}{'n':>5}{'points':>8}  {'95 % interval':>16}{'p':>8}{'p (all)':>9}"
     for name in names:
         lines += [f"{name[0]} minus {name[1]}", head]
         lines += [_line(c, margin) for c in comparisons if (c.first, c.second) == name]
@@ -57,10 +57,9 @@ def _text(comparisons: Sequence[Comparison], margin: float, note: str) -> str:
                 f"Paired tests on shared episodes, {scope_of(c.estimate for c in tested)}. The intervals are of one "
                 f"difference each; p (all) and the words are corrected for all {counted(tested[0].n_tests, 'pair')} "
                 f"compared, {100 * ALPHA:.0f} %. cannot tell: too few episodes, seeds or classes to show even the "
-                "higher side's lead over chance; equal counts: in every shared episode. d_z: the mean "
-                "difference over the standard deviation of the episodes' differences. "
+                "higher side's lead over chance; equal counts: in every shared episode. "
                 "Words and formulas: docs/statistics.md",
-                100,
+                WIDTH,
             )
         ]
     return "\n".join(lines) + "\n"
@@ -79,16 +78,13 @@ def _headline(comparisons: Sequence[Comparison]) -> str:
 
 
 def _line(c: Comparison, margin: float) -> str:
-    setting = f"  {setting_name(c.n_way, c.n_shot)}"
+    setting = f" {setting_name(c.n_way, c.n_shot)}"
     if c.mean is None or c.estimate is None:
         return f"{setting:<16}{c.n_episodes:>5}  {verdict(c)}"
     low, high = c.estimate.interval(within=1.0)
     interval = f"{points(low)} to {points(high)}"
-    effect = "" if c.effect is None else f"{c.effect:+.2f}"
-    return (
-        f"{setting:<16}{c.n_episodes:>5}  {points(c.mean):>10}  {interval:>17}  {p_value(c.p):>8}  "
-        f"{p_value(c.p_corrected):>8}  {effect:>6}  {verdict(c, margin)}"
-    )
+    start = f"{setting:<16}{c.n_episodes:>5}{points(c.mean):>8}  {interval:>16}{p_value(c.p):>8}"
+    return beside(f"{start}{p_value(c.p_corrected):>9}  ", verdict(c, margin), 16)
 
 
 def _json(comparisons: Sequence[Comparison], margin: float) -> str:

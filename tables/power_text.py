@@ -2,12 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from textwrap import wrap
+from textwrap import fill
 
 from fewshot_bench.tables.documents import json_text
 from fewshot_bench.tables.power import Needed, PairPower
 from fewshot_bench.tables.statistics.estimate import ALPHA
-from fewshot_bench.tables.wording import aligned, counted, duration, percent, points, setting_name
+from fewshot_bench.tables.wording import (
+    WIDTH,
+    beside,
+    columns,
+    counted,
+    duration,
+    padded,
+    percent,
+    points,
+    setting_name,
+)
 
 
 def power_json(pairs: Sequence[PairPower], margin: float, power: float) -> str:
@@ -31,32 +41,34 @@ def power_text(pairs: Sequence[PairPower], margin: float, power: float, *, with_
     elif costs:
         cheapest = todo[min(costs)[1]]
         step = f"{_name(cheapest)}: {_plan(cheapest)} for a true difference of {_points(margin)}"
-    rows = [("", "n", "difference", "power", f"for {_points(margin)}")]
-    rows += [
-        (_name(p), str(p.n_episodes), points(p.difference), "" if p.power is None else f"{p.power:.2f}", _plan(p))
-        for p in pairs
-    ]
     about = _premises(pairs, power, with_best=with_best)
     legend = (
         "n: shared episodes; power: of n to show the difference named at the right; at the right: episodes (or seeds) "
         "that show it, in brackets between which numbers that may lie, each error being known from so few episodes, "
         "seeds and classes (5 to 95 %). bench power -v: all numbers. Words and formulas: docs/statistics.md"
     )
-    return (
-        "\n".join(
-            [
-                f"Decided      {len(shown)} of {len(pairs)} pairs differ significantly{_scopes(shown)}",
-                f"Not decided  {len(open_ones)}" + (f"; {none} not tested" if (none := _n_untested(pairs)) else ""),
-                f"Next step    {step}",
-                "",
-                *aligned(rows, (0, 4)),
-                "",
-                *about,
-                *wrap(legend, 105),
-            ]
-        )
-        + "\n"
-    )
+    first = {
+        "Decided": f"{len(shown)} of {len(pairs)} pairs differ significantly{_scopes(shown)}",
+        "Not decided": f"{len(open_ones)}" + (f"; {none} not tested" if (none := _n_untested(pairs)) else ""),
+        "Next step": step,
+    }
+    lines = [fill(f"{name:<13}{words}", WIDTH, subsequent_indent=" " * 13) for name, words in first.items()]
+    lines += ["", *_rows(pairs, margin), "", *(fill(words, WIDTH) for words in (*about, legend))]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(pairs: Sequence[PairPower], margin: float) -> list[str]:
+    """A line a pair, below its setting or, where all are of one pair, below that."""
+    blocks = _blocks(pairs)
+    names = max(columns(label) for _, rows in blocks for label, _ in rows)
+    lines = [f"{'':<{names + 2}}{'n':>5}{'points':>8}{'power':>7}  for {_points(margin)}"]
+    for title, rows in blocks:
+        lines.append(title)
+        for label, p in rows:
+            power = "" if p.power is None else f"{p.power:.2f}"
+            numbers = f"  {padded(label, names)}{p.n_episodes:>5}{points(p.difference):>8}{power:>7}  "
+            lines.append(beside(numbers, _plan(p), names + 7))
+    return lines
 
 
 def _scopes(pairs: Sequence[PairPower]) -> str:
@@ -85,7 +97,7 @@ def _plan(p: PairPower) -> str:
     if needed.n_episodes is None:
         if needed.answer != "more seeds, not episodes" or not needed.n_seeds:
             return needed.answer
-        return f"{needed.answer}: {needed.n_seeds} of them ({_range(needed.seeds_between)})"
+        return f"{needed.n_seeds} seeds, not episodes ({_range(needed.seeds_between)})"
     mark = ", undecidable within this data" if needed.answer == "undecidable within this data" else ""
     return f"{needed.n_episodes:,} episodes ({_range(needed.between)}){mark}"
 
@@ -95,9 +107,9 @@ def _range(between: tuple[int | None, int | None]) -> str:
 
 
 def power_details(pairs: Sequence[PairPower], margin: float, power: float, *, with_best: bool = False) -> str:
-    """A block a setting; one block where all rows are of one pair. `with_best`: they are `pairs_with_best`."""
+    """All numbers of each pair, in lines as wide as they need. `with_best`: they are `pairs_with_best`."""
     margin_text = _points(margin)
-    blocks = _one_block(pairs) if len({(p.first, p.second) for p in pairs}) == 1 else _blocks(pairs)
+    blocks = _blocks(pairs)
     width = max(len(label) for _, rows in blocks for label, _ in rows)
     numbers = f"{'n':>5}{'disjoint':>10}{'difference':>12}{'sd':>7}{'detectable':>12}{'power':>7}"
     head = f"{numbers}   {f'for {margin_text}':<18}"
@@ -110,12 +122,10 @@ def power_details(pairs: Sequence[PairPower], margin: float, power: float, *, wi
 Block = tuple[str, list[tuple[str, PairPower]]]  # a title and labelled rows
 
 
-def _one_block(pairs: Sequence[PairPower]) -> list[Block]:
-    return [(f"{pairs[0].first} minus {pairs[0].second}", [(setting_name(p.n_way, p.n_shot), p) for p in pairs])]
-
-
 def _blocks(pairs: Sequence[PairPower]) -> list[Block]:
-    """A block a setting, the closest pairs first."""
+    """A block where all rows are of one pair; else a block a setting, the closest pairs first."""
+    if len({(p.first, p.second) for p in pairs}) == 1:
+        return [(f"{pairs[0].first} minus {pairs[0].second}", [(setting_name(p.n_way, p.n_shot), p) for p in pairs])]
     blocks: list[Block] = []
     for n_way, n_shot in dict.fromkeys((p.n_way, p.n_shot) for p in pairs):
         rows = [p for p in pairs if (p.n_way, p.n_shot) == (n_way, n_shot)]
@@ -169,20 +179,19 @@ def _needed(needed: Needed | None) -> str:
 
 def _legend(pairs: Sequence[PairPower], margin: str) -> list[str]:
     answers = {needed.answer for p in pairs for needed in (p.for_margin, p.for_difference) if needed}
-    lines = [
-        "n: shared episodes; disjoint: so many at most share no image; sd: of one episode's difference, as measured",
-        "(at least that of rounding to one query).",
-        f"detectable: the smallest true difference that n episodes show; power: of n episodes to show {margin}.",
-        "for ...: episodes that show it (testing that is missing, at the measured pace); the difference: if the",
-        "measured one is the true one.",
+    told = [
+        "n: shared episodes; disjoint: so many at most share no image; sd: of one episode's difference, as measured "
+        "(at least that of rounding to one query). detectable: the smallest true difference that n episodes show; "
+        f"power: of n episodes to show {margin}. for ...: episodes that show it (testing that is missing, at the "
+        "measured pace); the difference: if the measured one is the true one.",
     ]
     if "undecidable within this data" in answers:
-        lines += [
-            "* undecidable within this data, for any statement about more than these classes: more episodes sharpen",
-            "  only the comparison of what was trained here on these classes and images.",
-        ]
+        told.append(
+            "* undecidable within this data, for any statement about more than these classes: more episodes sharpen "
+            "only the comparison of what was trained here on these classes and images."
+        )
     if "more seeds, not episodes" in answers:
-        lines.append("seeds: more seeds, not episodes: as far as so few seeds tell, how they differ hides it.")
+        told.append("seeds: more seeds, not episodes: as far as so few seeds tell, how they differ hides it.")
     if "never" in answers:
-        lines.append("never: no number of episodes shows a difference of zero, or one so small.")
-    return [*lines, "Words and formulas: docs/statistics.md"]
+        told.append("never: no number of episodes shows a difference of zero, or one so small.")
+    return [fill(words, WIDTH) for words in (*told, "Words and formulas: docs/statistics.md")]

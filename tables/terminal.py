@@ -1,9 +1,7 @@
 """The means of a table as a terminal shows them: a line a variant, as many settings beside each other as fit."""
 
 from fewshot_bench.tables.summary import Cell, Table
-from fewshot_bench.tables.wording import columns, padded
-
-WIDTH = 80
+from fewshot_bench.tables.wording import WIDTH, columns, padded
 
 
 def means_text(table: Table) -> str:

@@ -88,6 +88,15 @@ def rough_duration(seconds: float) -> str:
     return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:,.0f} h"
 
 
+WIDTH = 80  # columns of a line of text for a terminal
+
+
+def beside(start: str, last: str, indent: int) -> str:
+    """Both in a line, or `last` in one of its own where the line would be too wide."""
+    line = f"{start}{last}".rstrip()
+    return line if columns(line) <= WIDTH else f"{start.rstrip()}\n{' ' * indent}{last}"
+
+
 def columns(text: str) -> int:
     """How many columns of a terminal a text takes: East Asian letters take two, those that combine none."""
     return sum(0 if combining(c) else 1 + (east_asian_width(c) in "WF") for c in text)

@@ -12,9 +12,8 @@ from fewshot_bench.tables.separation import Contest, Place
 from fewshot_bench.tables.statistics.estimate import ALPHA
 from fewshot_bench.tables.statistics.sequential import boundaries, fractions_of
 from fewshot_bench.tables.summary import disjoint_episodes
-from fewshot_bench.tables.wording import counted, duration, setting_name
+from fewshot_bench.tables.wording import WIDTH, counted, duration, setting_name
 
-WIDTH = 105
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
@@ -63,12 +62,11 @@ def ending(contests: Sequence[Contest], results: Results) -> str:
 
 def planned(contests: Sequence[Contest], seconds: float | None) -> str:
     """The analyses of every setting, and how long they may take."""
-    lines = [
-        f"--until separated: {len(contests)} pairs, error rate {ALPHA:g} for all of them and all analyses together"
-    ]
-    lines.append(
-        f"  {'':<16} {'episodes at each analysis':<28} |z| that separates the first pair (its t-test's p as z)"
+    about = (
+        f"--until separated: {len(contests)} pairs, error rate {ALPHA:g} for all of them and all analyses together; "
+        "z: its |z|, of the t-test's p, separates the first pair"
     )
+    lines = [textwrap.fill(about, WIDTH), f"  {'':<16} {'episodes at each analysis':<28}      z at each"]
     for place, pairs in by_place(contests).items():
         limits = boundaries(fractions_of(pairs[0].looks), ALPHA / len(contests))
         looks = " ".join(f"{n:>5}" for n in pairs[0].looks)

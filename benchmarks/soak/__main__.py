@@ -4,9 +4,9 @@
     python -m benchmarks.soak --rows slurm dask [--write]
     python -m benchmarks.soak --render
 
-The rows on engines are filled where they are named. Two rows of the table are filled at a time: half an hour on two cores. What is done is drawn from --seed. With --write
-every figure goes to benchmarks/results/soak.jsonl, and the newest of each row to docs/reliability.md. Exit code 1 where
-something was lost, done twice, or wrong without a word.
+Two rows of the table are filled at a time: half an hour on two cores. Those on engines are filled where they are named.
+What is done is drawn from --seed. With --write every figure goes to benchmarks/results/soak.jsonl, and the newest of
+each row to docs/reliability.md. Exit code 1 where something was lost, done twice, or wrong without a word.
 """
 
 import argparse

@@ -17,12 +17,11 @@ from fewshot_bench.tables.check.words import (
     untested,
     worst_first,
 )
-from fewshot_bench.tables.wording import aligned
+from fewshot_bench.tables.wording import WIDTH, aligned
 
 LEFT = (0, 1, 8)  # columns of words
 SHOWN = 20  # rows of the Markdown table; the rest is folded
 ROW_VERDICTS: tuple[Verdict, ...] = ("worse", "improved")  # whose cells have a row in Markdown
-WIDTH = 110  # columns of the text
 
 
 def render_verdicts(report: RegressionReport, format: str) -> str:

@@ -14,12 +14,11 @@ from fewshot_bench.tables.claims.outlook import outlook
 from fewshot_bench.tables.claims.verdicts import VERDICTS, JudgedClaim, Judgement
 from fewshot_bench.tables.documents import html_environment, latex_environment, markdown_environment
 from fewshot_bench.tables.statistics.power import power_of
-from fewshot_bench.tables.wording import aligned
+from fewshot_bench.tables.wording import WIDTH, aligned
 
 JSON_SCHEMA = 1  # raise it when a reader of the JSON must change
 CLAIM_FIELDS = ("id", "sentence", "where", "reading", "implied", "quantifier", "kind")
-WIDTH = 100  # columns of the lines for a terminal
-LABEL = 18  # of them for what stands before the words
+LABEL = 18  # columns for what stands before the words
 
 
 def render_claims(judgement: Judgement, format: str) -> str:
@@ -38,15 +37,21 @@ def _text(judgement: Judgement) -> str:
     """What is decided, what is not, the cheapest next step; then a row a sentence, and what all of it is about."""
     sheet = lay_out_claims(judgement)
     lines = [line for name, words in sheet.first for line in _wrapped(words, " " * LABEL, f"{name:<{LABEL}}")]
-    rows = [(block.id, block.verdict, block.paper.split(" (")[0], block.difference or "—") for block in sheet.blocks]
-    head = ("", "measured here", "paper's own table", f"{sheet.link.lower()} (points)")
+    rows = [
+        (block.id, block.verdict, block.paper.split(" (")[0].replace("not in that", "other"), block.difference or "—")
+        for block in sheet.blocks
+    ]
+    head = ("", "here", "paper", f"{sheet.link.lower()}")
     lines += ["", *aligned([head, *rows], range(4)), "", *_wrapped(f"{sheet.title}. {sheet.headline}.")]
     lines += [line for told in sheet.head for line in _wrapped(told)]
     link = (
-        f"{sheet.link}: the comparison that the verdict turns on; in brackets 95 % for all comparisons of its sentence "
-        "at once. The test is one-sided, so that this can reach past 0. "
+        f"{sheet.link}: the comparison that the verdict turns on, in points; in brackets 95 % for all comparisons of "
+        "its sentence at once. The test is one-sided, so that this can reach past 0. "
     )
-    words = "Why, and each number: bench claims -v. Words: docs/statistics.md"
+    words = (
+        "paper: what its own table shows, at its printed digits. Why, and each number: bench claims -v. "
+        "Words: docs/statistics.md"
+    )
     lines += _wrapped(link * any(block.difference for block in sheet.blocks) + words)
     return "\n".join(lines) + "\n"
 

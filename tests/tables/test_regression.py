@@ -380,13 +380,12 @@ def report(make_results) -> RegressionReport:
 def test_text_leads_with_the_verdict_and_leaves_identical_out(report):
     text = render_verdicts(report, "text")
     head, below = text.split("\n\n", 1)
-    headline, counts, *conflict = head.splitlines()
-    columns, *rows = below.splitlines()
-    assert conflict[0].startswith(
+    assert " ".join(head.split()).startswith(
+        "Regression: 1 of 6 cells worse. "
+        "6 cells: 1 worse, 1 improved, 1 undecided, 1 not comparable, 1 equivalent, 1 identical "
         "4 cells with one key, so of one experiment, have other answers in the baseline: a con"
     )
-    assert headline == "Regression: 1 of 6 cells worse."
-    assert counts == "6 cells: 1 worse, 1 improved, 1 undecided, 1 not comparable, 1 equivalent, 1 identical"
+    columns, *rows = below.splitlines()
     assert columns.split() == ["verdict", "before", "after", "points", "95", "%", "interval", "p", "(Holm)", "episodes"]
     assert [row.split()[:2] for row in rows[:4]] == [
         ["worse", "worst"], ["improved", "best"], ["undecided", "unsure"], ["equivalent", "near"],
