@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from fewshot_bench.files import remove_leftovers
-from fewshot_bench.running.weights import content_of, write_weights
+from fewshot_bench.running.weights import LARGEST_BYTES, content_of, write_weights
 
 
 class Unusable(Exception):
@@ -55,8 +55,9 @@ class Checkpoints:
         """
         path = self._partial(training.key)
         try:
-            regular = stat.S_ISREG(path.stat().st_mode)
-            content = path.read_bytes() if regular else b""  # a pipe would be waited for
+            status = path.stat()
+            bounded = stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST_BYTES
+            content = path.read_bytes() if bounded else b""  # a pipe would be waited for
         except OSError:  # it is not there; a folder that cannot be read cannot be written either: saving will say so
             return None
         try:
