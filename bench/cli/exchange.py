@@ -1,5 +1,6 @@
 """`bench export` and `bench import`: results as a long table, one row an episode, and back."""
 
+import io
 import shlex
 import sys
 from pathlib import Path
@@ -48,6 +49,11 @@ def export(*, out: Path | None, expression: str | None, format_: str | None, out
         if output == "-":
             if is_parquet and sys.stdout.isatty():
                 raise UsageError("Parquet is not for a terminal: name a file with -o")
+            if sys.stdout.isatty():  # which must not be given names as they are stored
+                shown = io.BytesIO()
+                write(shown)
+                click.echo(shown.getvalue().decode(), nl=False)
+                return
             sys.stdout.flush()
             write(sys.stdout.buffer)
             return

@@ -191,3 +191,15 @@ def test_half_a_quotation_in_the_last_command_says_nothing_of_an_experiment(run,
     reseal(run.database)
     ran = bench("compare", "transfer", "protonet")
     assert (ran.code, ran.err) == (0, "")
+
+
+def test_an_export_to_a_terminal_is_cleaned(run, bench, reseal, monkeypatch):
+    with sqlite3.connect(run.database) as connection:
+        connection.execute("UPDATE cells SET label = ?", ["\x1b[2J"])
+    connection.close()
+    reseal(run.database)
+    monkeypatch.setattr("fewshot_bench.cli.output.Cleaned.isatty", lambda _: True)
+    ran = bench("export")
+    assert ran.code == 0
+    assert "\x1b" not in ran.out
+    assert "\\x1b[2J" in ran.out
