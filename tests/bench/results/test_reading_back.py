@@ -4,6 +4,7 @@ import json
 import shutil
 import sqlite3
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -166,7 +167,7 @@ def test_no_other_results_are_shipped(bench, monkeypatch):
     assert bench("report", "--measured", "miniimagenet-32", "--out", "x").code == 2
 
 
-FORGED = {
+FORGED: dict[str, dict[str, Any]] = {
     "no parts": {"parts": {}},
     "another part": {"parts": {"x": [0]}},
     "a class in two parts": {"parts": {"train": [0, 1], "val": [1], "test": [2]}},
@@ -178,7 +179,7 @@ FORGED = {
 
 @pytest.mark.parametrize("case", FORGED)
 def test_an_outline_has_each_class_once(case):
-    whole = {"class_names": list("abcd"), "runs": [[c, 5] for c in range(4)], "parts": {"train": [0, 1], "val": [2],
+    whole: dict[str, Any] = {"class_names": list("abcd"), "runs": [[c, 5] for c in range(4)], "parts": {"train": [0, 1], "val": [2],
              "test": [3]}}  # fmt: skip
     assert wrong_outline(whole) == ""
     assert "must" in wrong_outline(whole | FORGED[case])
