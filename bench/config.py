@@ -358,5 +358,5 @@ def unsayable(name: str) -> str:
 def choose(name: str, known: Mapping[str, T], what: str) -> T:
     """known[name], or a UsageError with the nearest name."""
     if name not in known:
-        raise UsageError(f"{what} {name!r}: {did_you_mean(name, list(known))}")
+        raise UsageError(f"{what} {shown(name)}: {did_you_mean(name, list(known))}")
     return known[name]

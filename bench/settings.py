@@ -101,4 +101,4 @@ def _scalar(hint: Any, value: Any, where: str, limits: Limits) -> Any:
             if high == sys.float_info.max:
                 bound = f"at least {low} and finite"
             raise UsageError(f"{where} = {shown(value)} must be {bound}")
-    return float(value) if whole_as_float else value
+    return value + 0.0 if hint is float else value  # -0.0 is no other setting than 0.0

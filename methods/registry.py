@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import sys
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,8 @@ def find_method(name: str) -> type[Method]:
         both = " and by ".join(map(_in_words, entries))
         raise UnusableMethod(f"the method {name!r} is declared by {both}: uninstall one of them")
     try:
-        found = entries[0].load()
+        with redirect_stdout(sys.stderr):  # what it prints is no part of a command's answer
+            found = entries[0].load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001  # a module of strangers may raise anything
@@ -129,9 +131,16 @@ def importable(method: type[Method]) -> bool:
 def _origin(name: str) -> str:
     method = find_method(name)
     package = "registered by" if name in _registered else _package(declared()[name][0])
-    file = getattr(sys.modules.get(method.__module__), "__file__", None)
-    code = f"{Path(file).name} SHA-256 {hashlib.sha256(Path(file).read_bytes()).hexdigest()}" if file else "no file"
-    return f"{package} {method.__module__}:{method.__qualname__}, {code}"
+    return f"{package} {method.__module__}:{method.__qualname__}, {_code(sys.modules.get(method.__module__))}"
+
+
+def _code(module: Any) -> str:
+    """A module's file by name and content, wherever its loader has it: a zip, too."""
+    try:
+        content = module.__loader__.get_data(module.__file__)
+    except (AttributeError, TypeError, OSError):
+        return "no file"
+    return f"{Path(module.__file__).name} SHA-256 {hashlib.sha256(content).hexdigest()}"
 
 
 def _problem(found: Any) -> str:

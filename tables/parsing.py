@@ -76,6 +76,8 @@ def _toml(text: str) -> dict[str, Any]:
 
 
 def _parsed(language: str, loads: Callable[[str], Any], content: str | bytes) -> Any:
+    if isinstance(content, bytes) and (at := content.find(b"\0")) >= 0:  # of UTF-16, maybe without a mark
+        raise ParseError(f"not valid {language}: it is not UTF-8: a zero byte at byte {at}; save it as UTF-8")
     try:
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content.removeprefix("\ufeff")
         document = loads(text)

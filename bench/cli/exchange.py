@@ -52,6 +52,9 @@ def export(*, out: Path | None, expression: str | None, format_: str | None, out
         n = write_table(database_in(out), expression, table, as_parquet=is_parquet)
         table.seek(0)
         if output == "-":
+            if sys.stdout.isatty():  # which must not be given names as they are stored
+                click.echo(table.read().decode(), nl=False)
+                return
             sys.stdout.flush()
             shutil.copyfileobj(table, sys.stdout.buffer)
             sys.stdout.buffer.flush()

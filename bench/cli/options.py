@@ -196,10 +196,10 @@ def _as_in(last_command: Callable[[str], str], selection: Selection) -> Selectio
     """The selection, with the experiment of the last run in its database where it says nothing of one."""
     if any(getattr(selection, name) not in (None, ()) for name in EXPERIMENT):
         return selection
-    _, _, *words = shlex.split(last_command(database_in(selection.out))) or ["", ""]
+    command = last_command(database_in(selection.out))
     try:
-        last: Selection = _selected.main(words, standalone_mode=False)
-    except click.ClickException:  # of another version, maybe
+        last: Selection = _selected.main(shlex.split(command)[2:], standalone_mode=False)
+    except (ValueError, click.ClickException):  # half a quotation; of another version, maybe
         return selection
     meant = {name: getattr(last, name) for name in EXPERIMENT if getattr(last, name) not in (None, ())}
     if meant:

@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ MAX_VALUES = 4_000_000  # of a list in JSON
 MAX_NAME_LENGTH = 200  # of a class
 MAX_PATH_LENGTH = 1000
 ALIKE = "differ only in capitals, blanks or Unicode form: give them one name, or two that differ"
+# printable and without a shape: joiners, fillers, variation selectors; U+2800 is a blank that counts as a symbol
+_UNSEEN = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 FEWEST_IMAGES = 2  # one to learn from, one to be asked about; what a setting needs is checked elsewhere
 
 
@@ -188,10 +191,11 @@ def _columns(found: list[str], header: list[str]) -> list[str]:
 
 
 def twins(names: Iterable[str]) -> tuple[str, str] | None:
-    """Two different names that are one but for capitals, blanks or the Unicode form of their letters, if there are."""
+    """Two different names that are one but for capitals, blanks, Unicode form or what cannot be seen, if there are."""
     seen: dict[str, str] = {}
     for name in names:
-        if seen.setdefault(key := " ".join(normalize("NFKC", name).casefold().split()), name) != name:
+        shape = _UNSEEN.sub("", normalize("NFKC", name).casefold()).replace("\u2800", " ")
+        if seen.setdefault(key := " ".join(shape.split()), name) != name:
             return seen[key], name
     return None
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fewshot_bench.data.images import ImageSet
+from fewshot_bench.data.labels import PARTS
 
 Outline = dict[str, Any]  # JSON
 MOST_IMAGES = 2 * 10**7  # of an outline that somebody else may have written
@@ -47,6 +48,9 @@ def wrong_outline(value: Any) -> str:
         return "runs must be pairs of a class and a number of images"
     if sum(n for _, n in runs) > MOST_IMAGES:
         return f"it has more than {MOST_IMAGES:,} images"
-    named = [c for c, _ in runs] + [c for classes in value["parts"].values() for c in classes]
-    right = all(type(c) is int and 0 <= c < n_classes for c in named)
-    return "" if right else f"a class in it is none of its {n_classes}"
+    if [c for c, _ in runs] != list(range(n_classes)):
+        return f"runs must name each of its {n_classes} classes once, in order"
+    if set(value["parts"]) != set(PARTS):
+        return f"parts must be {', '.join(PARTS)}"
+    named = sorted(c for classes in value["parts"].values() for c in classes)
+    return "" if named == list(range(n_classes)) else f"parts must name each of its {n_classes} classes once"

@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from fewshot_bench.config import AugmentationConfig, Config, choose, overlay
+from fewshot_bench.config import LONGEST_NAME, AugmentationConfig, Config, choose, overlay, unsayable
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import UsageError, did_you_mean
 from fewshot_bench.experiment.asking import UnusableVariant, asked, training_setting_of, versions_of
@@ -18,8 +18,10 @@ from fewshot_bench.experiment.spending import Spent, iterations
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.backbones import BACKBONES, TIMM, Backbone, find_backbone
 from fewshot_bench.methods.interface import Method
+from fewshot_bench.methods.later import mentioned
 from fewshot_bench.methods.pretrained import TimmTrunk, UnusableNetwork
 from fewshot_bench.methods.registry import UnusableMethod, find_method, ignored, method_names
+from fewshot_bench.seeding import digest
 from fewshot_bench.settings import build
 
 MOST_CELLS = 100_000
@@ -93,6 +95,8 @@ def variant(config: Config, name: str, family: str = "") -> Variant:
     """
     table = dict(choose(name, config.methods, "unknown method"))
     method_name = table.pop("method", None)
+    if reason := unsayable(name):  # another package's name: those of bench.toml are checked when it is read
+        raise UnusableVariant(f"the method {name[:LONGEST_NAME]!r} needs a variant in bench.toml: {reason}")
     if method_name is None:
         raise UsageError(f"[methods.{name}] needs the key 'method'")
     if method_name not in method_names():
@@ -108,6 +112,7 @@ def variant(config: Config, name: str, family: str = "") -> Variant:
         settings: Any = build(method.Settings, table, where)
         versions_of(method)
         training_setting_of(method, settings, SMALLEST)  # what fails at any size shows before the data are read
+        digest(by_content(mentioned(settings)))  # what no identity can hold
         return settings
 
     own = {f.name for f in fields(method.Settings)}
@@ -145,12 +150,16 @@ def without_unusable(request: Request) -> tuple[Request, tuple[str, ...]]:
     return replace(request, methods=tuple(v.name for v in found)), tuple(map(str, wrong))
 
 
-def _usable(config: Config, names: Iterable[str]) -> tuple[list[Variant], list[UnusableVariant]]:
-    found, wrong = [], []
+def _usable(config: Config, names: Iterable[str]) -> tuple[list[Variant], list[UsageError]]:
+    found: list[Variant] = []
+    wrong: list[UsageError] = []
     for name in names:
         try:
             found.append(variant(config, name))
-        except UnusableVariant as error:
+        except UsageError as error:
+            nothing_set = config.methods.get(name) == {"method": name}  # so that nobody but the package is to blame
+            if not isinstance(error, UnusableVariant) and not nothing_set:
+                raise
             wrong.append(error)
     return found, wrong
 

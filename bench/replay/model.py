@@ -1,6 +1,7 @@
 """A stored model for images of the user's own: fitted to a few labelled ones, it names others."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -27,7 +28,7 @@ from fewshot_bench.results.store import Reader
 from fewshot_bench.running import runner
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.device import arithmetic, choose_device
-from fewshot_bench.running.returned import BrokenMethod, check_features
+from fewshot_bench.running.returned import BrokenMethod, blaming, check_features
 from fewshot_bench.running.runner import Laboratory, answer
 from fewshot_bench.running.tasks import EMBEDDED_AT_ONCE, Gallery, as_floats
 from fewshot_bench.seeding import Stream, shuffled
@@ -145,11 +146,8 @@ class TrainedModel:
         unknown = torch.zeros(1, len(queries), dtype=torch.int64, device=self._device)
         ids = torch.arange(len(self.classes), device=self._device)[None]
         episode = Episodes(support, labels, self._seen(queries)[None], unknown, ids)
-        with arithmetic(self.cell.training.numerics, self._device):
-            try:
-                logits = answer(self.cell.training.method, self._method, episode, self.cell.adaptation or Adaptation())
-            except BrokenMethod as error:
-                raise BenchError(str(error)) from None
+        with self._asking() as name:
+            logits = answer(name, self._method, episode, self.cell.adaptation or Adaptation())
         if not bool(logits.isfinite().all()):
             raise BenchError(f"{self.name} diverged on these images: its logits are not finite")
         return logits[0].double()
@@ -159,11 +157,21 @@ class TrainedModel:
         if not self._method.embeds:
             return images
         features = []
-        with arithmetic(self.cell.training.numerics, self._device):
+        with self._asking() as name:
             for some in torch.split(images, EMBEDDED_AT_ONCE):
                 features.append(self._method.embed(some))
-                check_features(self.cell.training.method, features[-1], some)
+                check_features(name, features[-1], some)
         return torch.cat(features)
+
+    @contextmanager
+    def _asking(self) -> Iterator[str]:
+        """The method's name, while its own code runs. Raises BenchError, in one line, for whatever that raises."""
+        training = self.cell.training
+        try:
+            with arithmetic(training.numerics, self._device), blaming(training.method):
+                yield training.method
+        except BrokenMethod as error:
+            raise BenchError(str(error)) from None
 
     def _read(self, images: Any) -> Iterator[Tensor]:
         shape = self.cell.training.in_channels, self.cell.training.image_size

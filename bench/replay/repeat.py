@@ -24,6 +24,7 @@ from fewshot_bench.running import device as machine
 from fewshot_bench.running import runner
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.events import Trained, TrainingFailed
+from fewshot_bench.running.returned import BrokenMethod, blaming
 from fewshot_bench.running.runner import Laboratory
 from fewshot_bench.running.tasks import Gallery
 
@@ -52,11 +53,16 @@ def retrain(stored: Stored, images: ImageSet, episodes: range, progress: Progres
     with tempfile.TemporaryDirectory(prefix="bench-replay-") as folder:
         checkpoints = Checkpoints(Path(folder))
         lab, circumstances = _laboratory(stored, stored.training_run, images, checkpoints)
-        for event in runner.train(training, lab):
-            progress(f"train {stored.name}", event.progress.iteration, training.iterations)
-        if isinstance(event, Trained):
-            return _test(stored, images, (checkpoints, event.checkpoint), episodes, progress)
-        reason = event.reason if isinstance(event, TrainingFailed) else "the training has no end"
+        try:
+            with blaming(training.method):
+                for event in runner.train(training, lab):
+                    progress(f"train {stored.name}", event.progress.iteration, training.iterations)
+        except BrokenMethod as error:
+            reason = str(error)
+        else:
+            if isinstance(event, Trained):
+                return _test(stored, images, (checkpoints, event.checkpoint), episodes, progress)
+            reason = event.reason if isinstance(event, TrainingFailed) else "the training has no end"
     return Replay(
         stored.facts.cell["key"], stored.name, stored.facts.training["checkpoint"], "", (), reason, circumstances
     )
@@ -71,10 +77,11 @@ def _test(
     replayed: list[EpisodeReplay] = []
     broke = ""
     try:
-        for episode in _replayed(stored, cell, weights[1], lab, episodes.start):
-            replayed.append(episode)
-            progress(f"test {stored.name}", len(replayed), len(episodes))
-    except FloatingPointError as error:
+        with blaming(cell.training.method):
+            for episode in _replayed(stored, cell, weights[1], lab, episodes.start):
+                replayed.append(episode)
+                progress(f"test {stored.name}", len(replayed), len(episodes))
+    except (FloatingPointError, BrokenMethod) as error:
         broke = str(error)
     return Replay(
         key=cell.key,

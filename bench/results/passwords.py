@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import sys
 from urllib.parse import unquote
 
@@ -34,12 +35,8 @@ def without_password(where: str) -> str:
 
 def command_without_passwords(command: str) -> str:
     """A command as it may be recorded: words that are URLs lose what may be secret in them."""
-    return re.sub(r"'[^']*'|[^\s']+", lambda word: _in_quotes(word[0]), command)
-
-
-def _in_quotes(word: str) -> str:
-    inner = word.strip("'")
-    return word.replace(inner, without_password(inner)) if is_url(inner) else word
+    words = shlex.split(command)
+    return shlex.join(map(without_password, words)) if any(map(is_url, words)) else command
 
 
 def hide_passwords(text: str, *others: str) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fewshot_bench.errors import BenchError
 from fewshot_bench.files import remove_leftovers
-from fewshot_bench.running.weights import content_of, forbidden, write_weights
+from fewshot_bench.running.weights import LARGEST_BYTES, content_of, forbidden, write_weights
 
 
 class Unusable(Exception):
@@ -57,8 +57,9 @@ class Checkpoints:
         """
         path = self._partial(training.key)
         try:
-            regular = stat.S_ISREG(path.stat().st_mode)
-            content = path.read_bytes() if regular else b""  # a pipe would be waited for
+            status = path.stat()
+            bounded = stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST_BYTES
+            content = path.read_bytes() if bounded else b""  # a pipe would be waited for
         except PermissionError as error:
             raise forbidden(path, error) from None
         except (FileNotFoundError, NotADirectoryError):

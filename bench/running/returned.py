@@ -1,10 +1,13 @@
 """What a method returned, checked before it is believed: a wrong shape must not become a number."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from fewshot_bench.errors import BenchError
 from fewshot_bench.methods.interface import Episodes
 
 MAX_NAME = 50  # letters of a loss's name, as stored
@@ -12,6 +15,18 @@ MAX_NAME = 50  # letters of a loss's name, as stored
 
 class BrokenMethod(Exception):
     """A method does not do what its interface says; one line that names it and what is wrong."""
+
+
+@contextmanager
+def blaming(method: str) -> Iterator[None]:
+    """Raise BrokenMethod, naming the method, for whatever its own code raises inside, an end of the program too."""
+    try:
+        yield
+    except (BenchError, BrokenMethod, FloatingPointError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:  # a method's own code may raise anything
+        said = " ".join(str(error).split())[:300]
+        raise BrokenMethod(f"{method} broke: {type(error).__name__}: {said}") from error
 
 
 def check_step(method: str, losses: Any, counted: int) -> None:

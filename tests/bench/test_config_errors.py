@@ -72,6 +72,7 @@ WRONG = {
     "nested too deeply": ("a = " + "[" * 5000 + "]" * 5000, ["not valid TOML", "nested too deeply"]),
     "a key of many parts": (".".join(["a"] * 20_000) + " = 1", ["not valid TOML", "more than 50 parts"]),
     "a number of many digits": ("[run]\nthreads = " + "9" * 5000, ["not valid TOML", "200 letters"]),
+    "a long name": (f"[run]\ngrid = '{'x' * 10**6}'\n", ["[run] grid: unknown grid 'xxx"]),
     "broken TOML": ("[run\n", ["not valid TOML", "line 1"]),
     "a key twice": ("[run]\nout = 'a'\nout = 'b'\n", ["not valid TOML"]),
 }  # fmt: skip
@@ -123,6 +124,20 @@ def test_names_in_any_script_are_read(name, tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(f'[methods."{name}"]\nmethod = "maml"\n', encoding="utf-8")
     assert name in load(path).methods
+
+
+def test_a_zero_has_no_sign(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("[augmentation]\njitter = -0.0\n")
+    assert str(load(path).augmentation.jitter) == "0.0"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_another_encoding_is_named(encoding, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("[run]\nthreads = 2\n", encoding=encoding)
+    with pytest.raises(UsageError, match="it is not UTF-8: a zero byte at byte"):
+        load(path)
 
 
 def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):

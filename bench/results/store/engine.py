@@ -78,6 +78,7 @@ def _advice(said: str) -> str:
         "no such": EDITED,
         "relation ": EDITED,
         "column ": EDITED,
+        "already exists": EDITED,
         "does not exist": "make it, or name another with BENCH_DB",
     }.items():
         if symptom in said.lower():

@@ -129,6 +129,8 @@ def test_labels_of_any_format_are_looked_at():
     with pytest.raises(DataError, match="set: the classes 'ant' and 'Ant' differ only in capitals"):
         labels_of(parts, np.repeat(np.arange(4), 2), "set")
     assert twins(["a", "b", "a b", "ab", "a-b"]) is None
+    for unseen in "\u034f\u3164\ufe0f\u2800\uffa0":  # printable, with nothing to be seen
+        assert twins(["ant", f"ant{unseen}"]) == ("ant", f"ant{unseen}")
 
 
 def easyfsl_json(files, root="/home/me/data/birds/images/"):

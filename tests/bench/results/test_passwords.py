@@ -1,5 +1,7 @@
 """However a database's URL is mistyped, its password is not shown."""
 
+import shlex
+
 import pytest
 
 from fewshot_bench.results.passwords import (
@@ -39,6 +41,7 @@ URLS = {
     "postgresql://h/db?options=-c%20password%3Dhunter2": "postgresql://h/db?***",
     "sqlite:///x?password=hunter2": "sqlite:///x?password=***",
     "postgresql://me:a#hunter2@h/db": "postgresql://***@h/db",
+    "host=h password='hunter2'": "host=h password=***",
 }
 
 
@@ -49,8 +52,10 @@ def test_what_is_shown_of_a_url_holds_no_secret(url, monkeypatch):
     assert any(SECRET in secret for secret in secrets_of(url))
     monkeypatch.setenv("BENCH_DB", url)
     assert SECRET not in hide_passwords(f'connection to "{url}" failed: {url.partition("//")[2]}, {SECRET}')
-    assert command_without_passwords(f"bench merge '{url}' --out out") != f"bench merge '{url}' --out out"
-    assert SECRET not in command_without_passwords(f"bench merge '{url}' --out out")
+    merge = shlex.join(["bench", "merge", url, "--out", "out"])
+    assert command_without_passwords(merge) != merge
+    assert SECRET not in command_without_passwords(merge)
+    assert SECRET not in command_without_passwords(shlex.join(["bench", "merge", f"{url} x='y'"]))
 
 
 @pytest.mark.parametrize(

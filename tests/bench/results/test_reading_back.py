@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from PIL import Image
 from benchmarks.known_duplicates import known, without
 from benchmarks.measured import DOCS, NAME, NUMBERS, PLOT, SHOWN, answer_page, numbers, results_page
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.data.outline import outline, without_pixels
+from fewshot_bench.data.outline import outline, without_pixels, wrong_outline
 from fewshot_bench.experiment.episodes import Setting, bank
 from fewshot_bench.results.claims import judgement
 from fewshot_bench.results.collect import results
@@ -185,3 +186,42 @@ def test_no_other_results_are_shipped(bench, monkeypatch):
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert "miniimagenet-32" in ran.err
     assert bench("report", "--measured", "miniimagenet-32", "--out", "x").code == 2
+
+
+FORGED: dict[str, dict[str, Any]] = {
+    "no parts": {"parts": {}},
+    "another part": {"parts": {"x": [0]}},
+    "a class in two parts": {"parts": {"train": [0, 1], "val": [1], "test": [2]}},
+    "a class in no part": {"parts": {"train": [0], "val": [1], "test": [2]}},
+    "a class without images": {"runs": [[0, 5], [1, 5]]},
+    "classes out of order": {"runs": [[1, 5], [0, 5], [2, 5], [3, 5]]},
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_an_outline_has_each_class_once(case):
+    whole: dict[str, Any] = {"class_names": list("abcd"), "runs": [[c, 5] for c in range(4)], "parts": {"train": [0, 1], "val": [2],
+             "test": [3]}}  # fmt: skip
+    assert wrong_outline(whole) == ""
+    assert "must" in wrong_outline(whole | FORGED[case])
+
+
+def test_half_a_quotation_in_the_last_command_says_nothing_of_an_experiment(run, bench, reseal):
+    with sqlite3.connect(run.database) as connection:
+        connection.execute("UPDATE runs SET command = ?", ["bench run --grid 'x"])
+    connection.close()
+    reseal(run.database)
+    ran = bench("compare", "transfer", "protonet")
+    assert (ran.code, ran.err) == (0, "")
+
+
+def test_an_export_to_a_terminal_is_cleaned(run, bench, reseal, monkeypatch):
+    with sqlite3.connect(run.database) as connection:
+        connection.execute("UPDATE cells SET label = ?", ["\x1b[2J"])
+    connection.close()
+    reseal(run.database)
+    monkeypatch.setattr("fewshot_bench.cli.output.Cleaned.isatty", lambda _: True)
+    ran = bench("export")
+    assert ran.code == 0
+    assert "\x1b" not in ran.out
+    assert "\\x1b[2J" in ran.out

@@ -154,6 +154,14 @@ def test_a_pipe_in_place_of_a_state_is_not_waited_for(checkpoints, tmp_path):
     assert not path.exists()
 
 
+def test_a_state_of_any_size_is_not_read_into_memory(checkpoints, tmp_path):
+    checkpoints.save_partial(KEY, STATE)
+    with only_file(tmp_path).open("r+b") as file:
+        file.truncate(20 * 2**30)
+    with pytest.raises(Unusable, match="it is damaged: it was not used"):
+        checkpoints.load_partial(KEY)
+
+
 def test_weights_are_regular_files_whose_header_accounts_for_every_byte(tmp_path):
     """What a stranger puts in their place is not waited for and not read into memory."""
     checkpoints = Checkpoints(tmp_path)

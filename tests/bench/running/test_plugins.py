@@ -1,8 +1,12 @@
 """Methods of other packages and of scripts, from the command to the database, in worker processes too."""
 
+import hashlib
 import importlib
 import json
 import multiprocessing
+import os
+import sys
+import zipfile
 
 import pytest
 
@@ -220,3 +224,93 @@ def test_a_plan_is_shown_though_a_step_is_broken(place, bench, install):
     assert ran.code == 4
     failed = json.loads(ran.out)["failed"]
     assert failed == "training broke after iteration 0: ZeroDivisionError: division by zero"
+
+
+@pytest.fixture
+def changing(place, bench, install):
+    """A package whose method has a stored result and then another `predict`."""
+
+    def change(package: str, predict: str) -> str:
+        module = install(package, CODE, **{package: f"{package}:Nearest"})
+        assert bench("run", "-q", "--method", package, "--shot", "1").code == 0
+        sys.modules.pop(package)
+        module.write_text(f"{CODE}\n    def predict(self, episodes, adaptation):\n        {predict}\n")
+        os.utime(module, (1, 1))  # else the compiled code of before is taken for its
+        return f"{package}-4w1s-s0"
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("predict", "said"),
+    [
+        ("raise ValueError('no\\nwords')", "raised broke: ValueError: no words"),
+        ("raise SystemExit(0)", "raised broke: SystemExit: 0"),
+        ("return super().predict(episodes, adaptation)[..., :1]", "predict returned logits of shape (1, 12, 1), not"),
+    ],
+)
+def test_a_method_that_breaks_when_it_is_replayed_is_different_and_no_traceback(predict, said, changing, bench):
+    cell = changing("raised", predict)
+    for words in ((), ("--retrain",)):
+        ran = bench("replay", cell, *words)
+        assert ran.code == 3
+        assert said in ran.out.splitlines()[-1]
+
+
+ODD_SETTINGS = """
+from dataclasses import dataclass
+from fewshot_bench.methods.protonet import ProtoNet, ProtoNetSettings
+
+print("on import")
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(ProtoNetSettings):
+    more: {kind}
+
+class Nearest(ProtoNet):
+    Settings = Settings
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("int", "[methods.odd] needs the key 'more'"),
+        ("frozenset = frozenset()", "TypeError: Object of type frozenset is not JSON serializable"),
+        ("float = float('nan')", "ValueError: Out of range float values are not JSON compliant"),
+    ],
+)
+def test_a_list_of_methods_goes_on_without_one_whose_settings_are_no_identity(kind, said, place, bench, install):
+    install("oddities", ODD_SETTINGS.format(kind=kind), odd="oddities:Nearest")
+    listed = bench("list", "methods")
+    assert listed.code == 0
+    assert "hopeless" in listed.out
+    assert said in listed.err.splitlines()[-1]
+    ran = bench("run", "-q", "--method", "odd")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert said in ran.err
+
+
+def test_what_a_package_prints_on_import_is_no_part_of_an_answer(place, bench, install):
+    install("loud", 'print("on import")\n' + CODE, nearest="loud:Nearest")
+    ran = bench("run", "-n", "--json", "--method", "nearest", "--shot", "1")
+    assert json.loads(ran.out)["cells"]
+    assert ran.err == "on import\n"
+
+
+def test_a_name_that_cannot_be_said_needs_a_variant(place, bench, install):
+    install("slashed", CODE, **{"a/b": "slashed:Nearest"})
+    ran = bench("run", "-q", "--method", "a/b", "--shot", "1")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "the method 'a/b' needs a variant in bench.toml: it holds '/'" in ran.err
+    place.add('[methods.ab]\nmethod = "a/b"\n')
+    assert bench("run", "-q", "-n", "--method", "ab", "--shot", "1").code == 0
+
+
+def test_the_code_of_a_package_in_a_zip_is_known_by_its_content(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w") as packed:
+        packed.writestr("inside_a_zip.py", CODE)
+    monkeypatch.syspath_prepend(str(tmp_path / "packed.zip"))
+    registry.register("nearest", importlib.import_module("inside_a_zip").Nearest)
+    code = f"inside_a_zip.py SHA-256 {hashlib.sha256(CODE.encode()).hexdigest()}"
+    assert registry.origins(["nearest"]) == {"nearest": f"registered by inside_a_zip:Nearest, {code}"}

@@ -3,8 +3,10 @@
 import hashlib
 import http.server
 import os
+import socket
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -74,6 +76,28 @@ def test_too_many_seconds(endless, tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "LONGEST_SECONDS", 0.2)
     with pytest.raises(DataError, match=r"\(it takes longer than 0 minutes\)"):
         fetch(endless(0.02), MD5, tmp_path, silent)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "start", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;"]
+)
+def test_a_server_that_never_comes_to_a_byte_of_the_file(start, tmp_path, monkeypatch):
+    """In its headers, or in what it says of a piece's length."""
+    monkeypatch.setattr(downloads, "LONGEST_SECONDS", 0.3)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            with suppress(OSError), server.accept()[0] as connection:
+                connection.sendall(start)
+                while True:
+                    connection.sendall(b"a")
+                    time.sleep(0.01)
+
+        threading.Thread(target=drip, daemon=True).start()
+        with pytest.raises(DataError, match=r"\(it takes longer than 0 minutes\)"):
+            fetch(f"http://127.0.0.1:{server.getsockname()[1]}/a.tar.gz", MD5, tmp_path, silent)
     assert not list(tmp_path.iterdir())
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
@@ -283,6 +284,23 @@ def test_the_line_names_table_key_and_column(stored, cell):
             connection.execute("UPDATE runs SET facts = '{}'")
             connection.execute("UPDATE trainings SET checkpoint = ?", ["c" * 64])
             connection.commit()
+
+
+def test_a_check_holds_no_more_than_a_row(stored):
+    """A table of long texts is looked through, not read into memory."""
+    long, n = 2**20, 30
+    with opened(Path(stored)) as connection:
+        for _ in range(n):
+            connection.execute(
+                "INSERT INTO runs (started_at, command, git_commit, facts) VALUES ('', ?, '', '{}')", ["x" * long]
+            )
+        connection.commit()
+    tracemalloc.start()
+    try:
+        Reader(stored)
+        assert tracemalloc.get_traced_memory()[1] < n * long / 2
+    finally:
+        tracemalloc.stop()
 
 
 def test_identities_of_this_code_have_the_shape_that_is_asked_for(cell, make_training):
