@@ -70,7 +70,7 @@ class Ranking:
 CAUTION = (
     "Ranks speak of these classes alone: `bench compare A B` tests for classes like these. "
     "Settings of one table share novel classes, and under one protocol checkpoints: they are not independent blocks. "
-    "Variants that differ by the luck of their trainings alone are called different far more often than in 5 % of cases."
+    "Variants that differ by the luck of their trainings alone are called different far more often than in 5 %."
 )
 
 

@@ -200,8 +200,8 @@ FORGED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("case", FORGED)
 def test_an_outline_has_each_class_once(case):
-    whole: dict[str, Any] = {"class_names": list("abcd"), "runs": [[c, 5] for c in range(4)], "parts": {"train": [0, 1], "val": [2],
-             "test": [3]}}  # fmt: skip
+    parts = {"train": [0, 1], "val": [2], "test": [3]}
+    whole: dict[str, Any] = {"class_names": list("abcd"), "runs": [[c, 5] for c in range(4)], "parts": parts}
     assert wrong_outline(whole) == ""
     assert "must" in wrong_outline(whole | FORGED[case])
 

@@ -12,9 +12,10 @@ import pytest
 
 from fewshot_bench.reports.claims_page import claims_page
 from fewshot_bench.tables.claims.file import parse_claims, shipped_claims
-from fewshot_bench.tables.claims.render import CLAIM_RENDERERS, WIDTH, render_claims
+from fewshot_bench.tables.claims.render import CLAIM_RENDERERS, render_claims
 from fewshot_bench.tables.claims.verdicts import judge
 from fewshot_bench.tables.papers import load_published
+from fewshot_bench.tables.wording import WIDTH
 
 VARIANTS = ("transfer", "protonet", "maml", "fomaml", "reptile", "maml-mtl", "reptile-mtl")
 HOSTILE = '"50%_a&b#c$d{e}f~g^h <script>alert(1)</script> a|b \\\\input{x}"'
