@@ -151,12 +151,8 @@ def reading_options(command: F) -> Callable[..., Any]:
     @functools.wraps(command)
     def wrapped(*, selection: Selection, measured: str | None, **given: Any) -> Any:
         databases = given.get("names") and all(Path(name).exists() for name in given["names"])
-        if measured:
-            selection = _shipped(selection, measured)
-        elif not databases:  # these say themselves what they hold
-            from fewshot_bench.results.reading_back import last_command  # takes long to import
-
-            selection = _as_in(last_command, selection)
+        if measured or not databases:  # these say themselves what they hold
+            selection = _read_back(selection, measured)
         return command(selection=selection, **given)
 
     return wrapped
@@ -173,14 +169,17 @@ def stored_options(command: F) -> Callable[..., Any]:
     @functools.wraps(command)
     def wrapped(*, out: Path | None, measured: str | None, **given: Any) -> Any:
         selection = Selection(out=out, config=given.pop("config", None))
-        return command(selection=_shipped(selection, measured) if measured else selection, **given)
+        return command(selection=_read_back(selection, measured) if measured else selection, **given)
 
     return wrapped
 
 
-def _shipped(selection: Selection, measured: str) -> Selection:
-    from fewshot_bench.results.reading_back import shipped  # takes long to import
+def _read_back(selection: Selection, measured: str | None) -> Selection:
+    """In the database and under the settings that come with the package; else as in the last run."""
+    from fewshot_bench.results.reading_back import last_command, shipped  # takes long to import
 
+    if not measured:
+        return _as_in(last_command, selection)
     if selection.out or selection.config or selection.settings or "BENCH_DB" in os.environ:
         raise click.UsageError(
             "--measured has settings and a database of its own: leave out --out, --config, --set and BENCH_DB"

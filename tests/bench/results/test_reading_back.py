@@ -193,7 +193,7 @@ FORGED: dict[str, dict[str, Any]] = {
     "another part": {"parts": {"x": [0]}},
     "a class in two parts": {"parts": {"train": [0, 1], "val": [1], "test": [2]}},
     "a class in no part": {"parts": {"train": [0], "val": [1], "test": [2]}},
-    "a class without images": {"runs": [[0, 5], [1, 5]]},
+    "a run of no class": {"runs": [[0, 5], [1, 5], [2, 5], [4, 5]]},
     "classes out of order": {"runs": [[1, 5], [0, 5], [2, 5], [3, 5]]},
 }
 

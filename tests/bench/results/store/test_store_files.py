@@ -273,4 +273,6 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, provenance, immut
     folder = tmp_path / "out"
     folder.mkdir()
     immutable(folder)
-    refused(lambda: Writer(str(folder / "results.sqlite"), provenance), "check that its folder exists")
+    refused(
+        lambda: Writer(str(folder / "results.sqlite"), provenance), "check its permissions, and that its folder exists"
+    )
