@@ -38,10 +38,12 @@ def _selection(selection: Selection) -> Selection:
 
 
 def _selected(command: str) -> Selection | None:
-    """What a `bench run` command selects; it is read, never run. None for another, or one that makes no sense."""
+    """What a report's command selects; it is read, never run. None for another, or one that makes no sense."""
     try:
         program, name, *words = shlex.split(command)
-        if (program, name) != ("bench", "run"):
+        if (program, name, words[:1]) == ("bench", "report", ["--measured"]):
+            words = words[2:]
+        elif (program, name) != ("bench", "run"):
             return None
         with _selection.make_context("run", words) as context:
             found: Selection = _selection.invoke(context)

@@ -30,6 +30,7 @@ class Chosen:
     settings: tuple[str, ...] = ()  # of --set
     unusable: tuple[str, ...] = ()  # what is wrong with variants that were left out
     instead: str = ""  # the command that repeats it, where it is not `bench run`
+    measured: str = ""  # the name of the results that come with the package, where it is these
     novel_source: str = ""  # the data set with the novel classes, as it was named, where it is another one
     other: ImageSet | None = None  # and as it was opened
 
@@ -60,7 +61,8 @@ class Chosen:
             return self.instead
         r = self.request
         grid = r.config.grids[r.grid]
-        words = ["bench", "run", "--grid", r.grid, "--data", self.source]
+        words = ["bench", "report", "--measured", self.measured] if self.measured else ["bench", "run"]
+        words += ["--grid", r.grid, "--data", self.source]
         words += ["--novel-data", self.novel_source] if self.other else []
         words += ["--split", r.split]
         words += ["--budget", r.budget, "--protocol", r.protocol]
@@ -78,9 +80,10 @@ class Chosen:
             words += ["-k", self.expression] if self.expression else []
         words += ["--episodes", str(r.episodes)] if r.episodes else []
         words += ["--rules", r.rules.file if r.rules else ""] if r.rules or r.config.run.rules else []
-        words += ["--config", str(self.config)] if self.config not in (None, config_file(None)) else []
         words += [word for text in self.settings for word in ("--set", text)]
-        words += ["--out", str(self.out)] if self.out != Path(r.config.run.out) else []
+        if not self.measured:  # which has a configuration and a folder of its own
+            words += ["--config", str(self.config)] if self.config not in (None, config_file(None)) else []
+            words += ["--out", str(self.out)] if self.out != Path(r.config.run.out) else []
         return shlex.join(words)
 
 

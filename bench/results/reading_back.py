@@ -1,6 +1,7 @@
 """Cells that are only read, where their images need not be; and the results that come with the package."""
 
 import os
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +24,10 @@ FOLDER = Path(str(files("fewshot_bench.tables"))) / "measured"
 def choose_stored(selection: Selection) -> Chosen:
     """As `choose`; a data set that the database does not know is opened."""
     out = selection.out or Path(load(config_file(selection.config), selection.settings).run.out)
-    return choose(selection, known=lambda source, size: _known(database(out), source, size))
+    chosen = choose(selection, known=lambda source, size: _known(database(out), source, size))
+    if selection.config and selection.config.parent == FOLDER:
+        return replace(chosen, measured=selection.config.stem)
+    return chosen
 
 
 def _known(where: str, source: str, size: int) -> ImageSet | None:

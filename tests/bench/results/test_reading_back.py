@@ -169,6 +169,9 @@ def test_the_shipped_cells_are_those_of_the_present_code(measured):
     present = {cell.key: cell.training.key for cell in chosen.cells}
     assert {key: present.get(key) for key in held} == held
     assert held.keys() == {cell.key for cell in stored.cells if cell.episodes}
+    # what a report names as its command holds on any machine
+    assert chosen.command().startswith(f"bench report --measured {NAME} --grid measured --data miniimagenet --split")
+    assert "/" not in chosen.command()
 
 
 @pytest.mark.skipif(not MINIIMAGENET, reason="BENCH_MINIIMAGENET names no folder with miniImageNet")
