@@ -30,12 +30,11 @@ from benchmarks.data import origin
 from benchmarks.postgresql import server
 from benchmarks.soak.little import Little
 from benchmarks.soak.record import Row, markdown, render
-from benchmarks.soak.rows import ROWS, Soak
+from benchmarks.soak.rows import ON_ENGINES, ROWS, Soak
 from benchmarks.soak.victim import Victim
 
 PR_SET_PDEATHSIG = 1  # prctl(2): a signal that comes when the parent dies
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2): whose parent was killed becomes our child, so that its time is known
-ON_ENGINES = ("slurm", "dask")
 LANES = (  # a half of the work each, long rows last
     ("slurm", "clocks", "databases"),
     ("dask", "runs-at-once", "outages", "writers", "checkpoints", "disks", "memory", "kills"),

@@ -170,3 +170,4 @@ ROWS: dict[str, Callable[[Soak], str]] = {
     row.__name__.replace("_", "-"): row
     for row in (kills, runs_at_once, outages, writers, databases, checkpoints, disks, memory, clocks, slurm, dask)
 }
+ON_ENGINES = ("slurm", "dask")  # filled where they are named
