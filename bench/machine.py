@@ -8,7 +8,10 @@ import re
 import select
 import socket
 from pathlib import Path
+from threading import Event, Thread
+from typing import Any
 
+BEGIN_SECONDS = 60.0  # in which a thread has long begun, on a busy machine too
 LITTLE_BYTES = 2**28  # of memory: a few of a convolution's buffers
 # torch's RuntimeErrors say so, and the ImportError of a library that does not fit, which may be larger
 OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "DefaultCPUAllocator", "failed to map segment")
@@ -55,6 +58,24 @@ def lacks_memory(error: Exception | SystemExit) -> bool:
     except (OSError, ValueError):
         return True
     return False
+
+
+class Background(Thread):
+    """A thread beside the work that ends with it. `start` raises MemoryError where there is no room to begin.
+
+    A plain thread's waits for ever for one that has no memory to say that it has begun.
+    """
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(daemon=True, **given)
+        self._started = _Begun()
+
+
+class _Begun(Event):
+    def wait(self, timeout: float | None = None) -> bool:
+        if not super().wait(timeout or BEGIN_SECONDS):
+            raise MemoryError("a thread could not begin")
+        return True
 
 
 def pause(seconds: float) -> None:

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable
-from threading import Event, Thread
+from threading import Event
 from typing import Any, Self
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.segment import Segment
 
 from fewshot_bench.cli.output import cleaned
+from fewshot_bench.machine import Background
 from fewshot_bench.tables.wording import duration
 
 BEAT_SECONDS = 60.0
@@ -53,7 +54,7 @@ class Screen:
     def __enter__(self) -> Self:
         self._bars.start()
         if self._verbosity >= 0 and self._bars.disable:  # a thread, as a single step may take minutes
-            Thread(target=self._beat_on, name="heartbeat", daemon=True).start()
+            Background(target=self._beat_on, name="heartbeat").start()
         return self
 
     def __exit__(self, *_: object) -> None:

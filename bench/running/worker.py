@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from threading import Thread
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -192,7 +191,7 @@ def _work(place: Workshop, connection: "Connection[Any, Any]", signs: Any, main:
 
 def _live_with_parent(main: int, signs: Any) -> None:
     """Beat, and end when the main process does."""
-    Thread(target=_beat, args=(signs, main), daemon=True).start()
+    machine.Background(target=_beat, args=(signs, main)).start()
     if sys.platform == "linux":  # even if this process is stopped
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

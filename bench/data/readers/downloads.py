@@ -9,13 +9,13 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 from typing import IO
 
 from fewshot_bench.data.format import Progress
 from fewshot_bench.data.readers.faults import reason
 from fewshot_bench.errors import DataError
 from fewshot_bench.files import remove_leftovers, temporary
+from fewshot_bench.machine import Background
 
 FOLDER = "downloads"  # below the cache
 TIMEOUT_SECONDS = 30.0  # without an answer
@@ -75,7 +75,7 @@ def _download(url: str, path: Path) -> None:
             failed.append(error)
 
     file = path.open("wb")
-    listener = Thread(target=listen, daemon=True)
+    listener = Background(target=listen)
     listener.start()
     listener.join(LONGEST_SECONDS)
     if listener.is_alive():

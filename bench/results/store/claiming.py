@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
-from threading import Thread
 
 from sqlalchemy import Connection, delete, select, update
 
@@ -59,7 +58,7 @@ class Claims(Database):
     def kept(self) -> Iterator[None]:
         """Counts on until the context ends, and then gives everything back."""
         self._beat()
-        beating = Thread(target=self._beat_on, name="claims", daemon=True)
+        beating = machine.Background(target=self._beat_on, name="claims")
         beating.start()
         try:
             yield

@@ -13,12 +13,12 @@ from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
 from typing import IO, Any
 
 from distributed import Client, Future, Security, fire_and_forget, get_worker
 
 from fewshot_bench.errors import UsageError
+from fewshot_bench.machine import Background
 from fewshot_bench.results.store.engine import server_url
 from fewshot_bench.running.engines import JOB, PARENT, Job
 
@@ -99,7 +99,7 @@ def run_job(words: Sequence[str], environment: Mapping[str, str], folder: str, _
         command, cwd=folder, env=given, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        reading = Thread(target=_keep_last, args=(process.stderr, last), daemon=True)
+        reading = Background(target=_keep_last, args=(process.stderr, last))
         reading.start()
         while process.returncode is None:
             with suppress(subprocess.TimeoutExpired):
