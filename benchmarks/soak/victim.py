@@ -79,7 +79,9 @@ class Victim:
         code, said = self.wait(), self.said()
         left = self.orphans()
         wrong = [f"{left} processes left behind"] if left else []
-        if code not in codes or "Traceback" in said:
+        if "Traceback" in said:
+            wrong.append(f"exit {code}: {said[said.index('Traceback') :][:1500]}")
+        elif code not in codes:
             wrong.append(f"exit {code}: {said[-600:]}")
         return wrong
 
