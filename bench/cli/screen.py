@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from threading import Event
 from typing import Any, Self
 
@@ -75,7 +76,8 @@ class Screen:
 
     def _beat_on(self) -> None:
         while not self._over.wait(BEAT_SECONDS):
-            self.beat()
+            with suppress(MemoryError):  # who works says so
+                self.beat()
 
     def bar(self, name: str, text: str, done: int, total: int, note: str | None = None, *, steady: bool = True) -> None:
         """Show or move the bar called `name`.

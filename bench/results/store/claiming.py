@@ -135,8 +135,10 @@ class Claims(Database):
         c.execute(delete(owners).where(owners.c.id == self._id))
 
     def _beat_on(self) -> None:
-        while not self._ended.poll(BEAT_SECONDS):
-            with suppress(DatabaseError):  # who writes results says so
+        while True:
+            with suppress(DatabaseError, MemoryError):  # who writes results, or works, says so
+                if self._ended.poll(BEAT_SECONDS):
+                    return
                 self._beat()
 
 

@@ -67,3 +67,23 @@ def test_only_ctrl_c_hurries_the_end_and_only_once():
             os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.exit_code == 143
+
+
+def test_a_worker_beats_on_when_memory_is_short(monkeypatch):
+    """Else it is taken for stopped, and its unit is begun again."""
+    signs, paused = [0], []
+
+    def pause(_: float) -> None:
+        paused.append(1)
+        if len(paused) == 3:
+            monkeypatch.setattr(os, "getppid", lambda: -1)  # its parent is gone
+        raise MemoryError
+
+    def leave(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(worker.machine, "pause", pause)
+    monkeypatch.setattr(os, "_exit", leave)
+    with pytest.raises(SystemExit):
+        worker._beat(signs, os.getppid())
+    assert signs == [3]
