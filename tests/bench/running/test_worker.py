@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from fewshot_bench import machine
 from fewshot_bench.running import worker
 from fewshot_bench.running.events import Warned
 from fewshot_bench.running.signals import StopOnSignal
@@ -82,7 +83,7 @@ def test_a_worker_beats_on_when_memory_is_short(monkeypatch):
     def leave(code: int) -> None:
         raise SystemExit(code)
 
-    monkeypatch.setattr(worker.machine, "pause", pause)
+    monkeypatch.setattr(machine, "pause", pause)
     monkeypatch.setattr(os, "_exit", leave)
     with pytest.raises(SystemExit):
         worker._beat(signs, os.getppid())
