@@ -86,18 +86,22 @@ def test_a_server_that_never_comes_to_a_byte_of_the_file(start, tmp_path, monkey
     """In its headers, or in what it says of a piece's length."""
     monkeypatch.setattr(downloads, "LONGEST_SECONDS", 0.3)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
+    over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def drip() -> None:
             with suppress(OSError), server.accept()[0] as connection:
                 connection.sendall(start)
-                while True:
+                while not over.wait(0.01):
                     connection.sendall(b"a")
-                    time.sleep(0.01)
 
         threading.Thread(target=drip, daemon=True).start()
         with pytest.raises(DataError, match=r"\(it takes longer than 0 minutes\)"):
             fetch(f"http://127.0.0.1:{server.getsockname()[1]}/a.tar.gz", MD5, tmp_path, silent)
+    over.set()  # which ends who listens, too
+    for thread in threading.enumerate():
+        if isinstance(thread, machine.Background):
+            thread.join(10)
     assert not list(tmp_path.iterdir())
 
 

@@ -122,7 +122,7 @@ def test_a_server_that_takes_the_call_and_says_nothing_is_waited_for():
     """As one whose machine hangs; and who was stopped in the middle of a call finds its time for it over."""
     with socket.create_server(("127.0.0.1", 0)) as mute, patient(0, print):
         where = f"postgresql://bench@127.0.0.1:{mute.getsockname()[1]}/bench?connect_timeout=2"
-        with pytest.raises(DatabaseError, match="timeout expired; 2 s were waited: run the same command again"):
+        with pytest.raises(DatabaseError, match="timeout expired; 2 s of waiting: run the same command again"):
             Reader(where)
 
 

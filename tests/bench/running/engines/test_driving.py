@@ -172,6 +172,6 @@ def test_the_machine_that_submits_needs_no_gpu(chosen, place, bench, monkeypatch
     planned = bench("run", "-n", "--engine", "slurm", "--jobs", "3")
     assert planned.code == 0, planned.err
     assert planned.out.splitlines()[-1] == (
-        "To do: 0 s of training and 0 s of testing with one job, about 0 s with 3, those marked ? aside "
+        "To do: 0 s of training and 0 s of testing with one job, about 0 s with 3, without those marked ? "
         "(this database's history)."
     )
