@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-BEGIN_SECONDS = 60.0  # in which a thread has long begun, on a busy machine too
+BEGIN_SECONDS = 10.0  # in which a thread has long begun, on a busy machine too
 LITTLE_BYTES = 2**28  # of memory: a few of a convolution's buffers
 # torch's RuntimeErrors say so, and the ImportError of a library that does not fit, which may be larger
 OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "DefaultCPUAllocator", "failed to map segment")

@@ -36,8 +36,8 @@ from benchmarks.soak.victim import Victim
 PR_SET_PDEATHSIG = 1  # prctl(2): a signal that comes when the parent dies
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2): whose parent was killed becomes our child, so that its time is known
 LANES = (  # a half of the work each, long rows last
-    ("slurm", "clocks", "databases"),
-    ("dask", "runs-at-once", "outages", "writers", "checkpoints", "disks", "memory", "kills"),
+    ("slurm", "clocks", "checkpoints", "disks", "memory", "databases"),
+    ("dask", "runs-at-once", "outages", "writers", "kills"),
 )
 
 
