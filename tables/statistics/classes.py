@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -52,11 +52,17 @@ class ClassAnswers:
     classes: NDArray[np.integer]  # (E, m): of each episode, as places among all
     given: NDArray[np.integer]  # (E, m, q): of each query, which of its episode's m classes it was given
     n_classes: int  # that episodes are drawn from
+    _counted: dict[int, ClassConfusion] = field(default_factory=dict, init=False, repr=False)  # by number of episodes
 
     def confusion(self, n_episodes: int) -> ClassConfusion | None:
         """Of the first so many episodes; None where they are more than E."""
         if n_episodes > len(self.classes):
             return None
+        if n_episodes not in self._counted:  # a cell is compared with many
+            self._counted[n_episodes] = self._count(n_episodes)
+        return self._counted[n_episodes]
+
+    def _count(self, n_episodes: int) -> ClassConfusion:
         n, classes, given = self.n_classes, self.classes[:n_episodes], self.given[:n_episodes]
         n_way, n_query = given.shape[1:]
         pairs = (classes[:, :, None] * n + classes[:, None, :]).astype(np.min_scalar_type(n**2))  # (E, m, m); small is
