@@ -58,7 +58,7 @@ class CellScore:
         """(variant, n_way, n_shot, seed): where it stands in a grid."""
         return self.variant, self.n_way, self.n_shot, self.seed
 
-    @cached_property
+    @property
     def confusion(self) -> ClassConfusion | None:
         """Of all episodes whose answers were kept."""
         return self.answers.confusion(len(self.answers.classes)) if self.answers else None

@@ -41,7 +41,7 @@ def _text(judgement: Judgement) -> str:
         (block.id, block.verdict, block.paper.split(" (")[0].replace("not in that", "other"), block.difference or "—")
         for block in sheet.blocks
     ]
-    head = ("", "here", "paper", f"{sheet.link.lower()}")
+    head = ("", "here", "paper", sheet.link.lower())
     lines += ["", *aligned([head, *rows], range(4)), "", *_wrapped(f"{sheet.title}. {sheet.headline}.")]
     lines += [line for told in sheet.head for line in _wrapped(told)]
     link = (

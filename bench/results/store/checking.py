@@ -224,10 +224,9 @@ def _wrong_text(name: str, kind: String, value: Any) -> str:
     if not isinstance(value, _Text):
         return f"{_said(value)!r} is no text"
     if name in HEX:
-        right = len(value) == HEX[name] and not value.strip(b"0123456789abcdef")
-        return (
-            "" if right or (not value and name in MAY_BE_EMPTY) else f"{_said(value)!r} is not {HEX[name]} hex digits"
-        )
+        n_digits = 0 if not value and name in MAY_BE_EMPTY else HEX[name]
+        right = len(value) == n_digits and not value.strip(b"0123456789abcdef")
+        return "" if right else f"{_said(value)!r} is not {HEX[name]} hex digits"
     try:
         text = value.decode()
     except UnicodeDecodeError:

@@ -54,9 +54,8 @@ def _sum(before: str, hashes: Iterable[int]) -> str:
 
 
 def _hash(*values: Any) -> int:
-    return _hash_text(
-        json.dumps(values, sort_keys=True, default=repr)
-    )  # repr: a damaged file may hold bytes for a text
+    text = json.dumps(values, sort_keys=True, default=repr)  # repr: a damaged file may hold bytes for a text
+    return _hash_text(text)
 
 
 def _hash_text(text: str) -> int:
