@@ -87,12 +87,16 @@ def _download(url: str, path: Path) -> None:
 def _receive(url: str, file: IO[bytes]) -> None:
     left = MAX_BYTES
     request = urllib.request.Request(url, headers={"User-Agent": "fewshot-bench"})
-    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
-        while piece := answer.read1(PIECE_BYTES):
-            left -= len(piece)
-            if left < 0:
-                raise OSError(f"it sends more than {MAX_BYTES >> 20} MiB")
-            file.write(piece)
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+            while piece := answer.read1(PIECE_BYTES):
+                left -= len(piece)
+                if left < 0:
+                    raise OSError(f"it sends more than {MAX_BYTES >> 20} MiB")
+                file.write(piece)
+    except urllib.error.HTTPError as refused:
+        refused.close()  # it holds the connection
+        raise
 
 
 def _cause(error: Exception) -> str:

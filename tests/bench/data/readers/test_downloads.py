@@ -1,5 +1,6 @@
 """Downloads end: by size, by time, and what a killed one left behind is removed."""
 
+import gc
 import hashlib
 import http.server
 import os
@@ -103,6 +104,13 @@ def test_a_server_that_never_comes_to_a_byte_of_the_file(start, tmp_path, monkey
         if isinstance(thread, machine.Background):
             thread.join(10)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_refusal_holds_no_connection(web_address, tmp_path):
+    """A warning of an unclosed socket would fail this test or, later, any other."""
+    with pytest.raises(DataError, match="HTTP Error 404"):
+        fetch(f"{web_address(tmp_path)}/a.tar.gz", MD5, tmp_path, silent)
+    gc.collect()
 
 
 def test_silence(endless, tmp_path, monkeypatch):
