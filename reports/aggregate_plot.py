@@ -7,21 +7,22 @@ from matplotlib.figure import Figure
 
 from fewshot_bench.reports.canvas import NARROW, WIDE, styled
 from fewshot_bench.reports.palette import Style, styles
-from fewshot_bench.tables.aggregate import Aggregate, Measured, aggregates
-from fewshot_bench.tables.scores import Results
+from fewshot_bench.tables.aggregate import Aggregate, Measured
 
 LINE = 0.28  # inches between two methods
 
 
-def over_seeds_and_settings(results: Results, narrow: bool = False) -> Figure:
-    """Interquartile means, the highest at the top, and beside (on a phone below) probabilities of improvement."""
-    found = aggregates(results)
+def over_seeds_and_settings(found: Sequence[Aggregate], variants: Sequence[str], narrow: bool = False) -> Figure:
+    """Interquartile means, the highest at the top, and beside (on a phone below) probabilities of improvement.
+
+    variants: all of the report's, whose styles these keep
+    """
     rows, columns = (2, 1) if narrow else (1, 2)
     with styled():
         height = rows * (LINE * len(found) + 0.9)
         figure = Figure(figsize=(NARROW if narrow else WIDE, height), layout="constrained")
         means, chances = (figure.add_subplot(rows, columns, i) for i in (1, 2))
-        look = styles(results.variants)
+        look = styles(variants)
         _panel(means, found, [a.middle for a in found], look)
         means.set_xlabel("interquartile mean, chance = 0, perfect = 1")
         _panel(chances, found[1:], [a.beaten for a in found if a.beaten], look)

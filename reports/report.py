@@ -5,8 +5,10 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.resources import files
 from itertools import groupby
+from typing import NamedTuple
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -20,7 +22,7 @@ from fewshot_bench.reports.over_training_plot import accuracy_over_training
 from fewshot_bench.reports.plots import FEWEST_FOR_A_BAND, MOST_VARIANTS, accuracy_against_shots, heat_map, leading
 from fewshot_bench.reports.ranks_plot import critical_differences
 from fewshot_bench.reports.training_plots import MOST_CURVES, training_cost, training_curves
-from fewshot_bench.tables.aggregate import aggregates
+from fewshot_bench.tables.aggregate import Aggregate, aggregates
 from fewshot_bench.tables.alarms.checks import checks
 from fewshot_bench.tables.claims.file import SHIPPED, parse_claims, shipped_claims
 from fewshot_bench.tables.claims.render import render_claims
@@ -34,25 +36,35 @@ from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.summary import Table, summarise
 
 SCRIPT = (files("fewshot_bench.reports") / "templates" / "report.js").read_text(encoding="utf-8")
-Draw = Callable[[Results, Table, bool], Figure]  # the last: for a phone
+
+
+class Shown(NamedTuple):
+    """What plots are drawn from."""
+
+    results: Results
+    table: Table
+    overall: tuple[Aggregate, ...]  # none where these are too many to be told apart
+
+
+Draw = Callable[[Shown, bool], Figure]  # the last: for a phone
 
 PLOTS: dict[str, tuple[str, Draw]] = {
     "accuracy": (
         "Accuracy over shots, one panel a way. Bands are 95 % t-intervals over episodes, where there are "
         f"{FEWEST_FOR_A_BAND} or more; the dashed line is chance; a hollow marker has fewer episodes than wanted; a "
         "line breaks where a cell has no number.",
-        lambda _, table, narrow: accuracy_against_shots(table, narrow),
+        lambda shown, narrow: accuracy_against_shots(shown.table, narrow),
     ),
     "heatmap": (
         "Accuracy (%) of every method in every setting. The colour is the share of the way from chance to "
         "perfect, so that settings with different numbers of classes can be seen side by side. Bold: the "
         "highest of its row.",
-        lambda _, table, narrow: heat_map(table, narrow),
+        lambda shown, narrow: heat_map(shown.table, narrow),
     ),
     "ranks": (
         "Mean ranks over the settings, 1 is best. A bar joins methods that so few settings cannot separate "
         f"(Nemenyi, 5 %). {CAUTION}",
-        lambda _, table, narrow: critical_differences(table, narrow),
+        lambda shown, narrow: critical_differences(shown.table, narrow),
     ),
     "aggregate": (
         "Left: each method's interquartile mean over seeds and settings, the middle half of all scores, a score being "
@@ -62,22 +74,22 @@ PLOTS: dict[str, tuple[str, Draw]] = {
         "advise, but that under `single` whole seeds are resampled, as one training serves all settings. 95 % "
         "bootstrap intervals over training seeds alone: not over other classes, settings or episodes, and with few "
         "seeds too narrow (docs/statistics.md); the first was chosen from these data. No test is made of them.",
-        lambda results, _, narrow: over_seeds_and_settings(results, narrow),
+        lambda shown, narrow: over_seeds_and_settings(shown.overall, shown.results.variants, narrow),
     ),
     "budgets": (
         "Accuracy over the images that training saw, a point a budget that is stored, with its 95 % t-interval over "
         "episodes; a hollow marker is not complete, or its tasks were fitted by another rule.",
-        lambda results, _, narrow: accuracy_over_training(results, narrow),
+        lambda shown, narrow: accuracy_over_training(shown.results, narrow),
     ),
     "curves": (
         "Training loss over iterations. Methods minimise different losses: compare shapes, not heights. Of a method "
         f"with more than {MOST_CURVES} trainings the first are shown.",
-        lambda results, _, narrow: training_curves(results, narrow),
+        lambda shown, narrow: training_curves(shown.results, narrow),
     ),
     "cost": (
         "Minutes and peak memory of a training, the mean of its seeds, as measured on the devices named in the table "
         "below.",
-        lambda results, _, narrow: training_cost(results, narrow),
+        lambda shown, narrow: training_cost(shown.results, narrow),
     ),
 }
 
@@ -202,19 +214,20 @@ def _claims(results: Results, papers: Sequence[PublishedTable]) -> str:
     return render_claims(judged, "html") if judged and any(not claim.missing for claim in judged.claims) else ""
 
 
-def _shown(results: Results, table: Table) -> dict[str, tuple[str, Draw]]:
-    """The plots that have something to show."""
+def _shown(results: Results, table: Table) -> dict[str, tuple[str, Callable[[bool], Figure]]]:
+    """The plots that have something to show: caption, and how it is drawn, for a phone or not."""
+    shown = Shown(results, table, aggregates(results) if len(table.variants) <= MOST_VARIANTS else ())
     has_numbers = any(cell.mean is not None for cell in table.cells)
     full = {
         "accuracy": has_numbers,
         "heatmap": has_numbers and len(table.cells) > 1,
         "ranks": len(table.variants) <= MOST_VARIANTS and rank(table) is not None,  # not of those that did best
-        "aggregate": len(table.variants) <= MOST_VARIANTS and bool(aggregates(results)),
+        "aggregate": bool(shown.overall),
         "budgets": len({score.budget for score in results.by_budget if score.images_seen}) > 1,
         "curves": any(math.isfinite(point.loss) for point in results.curves),
         "cost": any(training.seconds or training.peak_memory_bytes for training in results.trainings),
     }
-    return {name: plot for name, plot in PLOTS.items() if full[name]}
+    return {name: (caption, partial(draw, shown)) for name, (caption, draw) in PLOTS.items() if full[name]}
 
 
 def _narrowed(results: Results, variants: Sequence[str]) -> Results:
@@ -233,8 +246,8 @@ def _plots(results: Results, table: Table) -> list[Plot]:
     if len(table.variants) < len(results.variants):
         results = _narrowed(results, table.variants)
     for name, (caption, draw) in _shown(results, table).items():
-        figure = draw(results, table, False)
+        figure = draw(False)
         svg = to_svg(figure)
         figure.set_layout_engine("none")  # it stays as it was settled for the SVG
-        drawn.append(Plot(name, caption, figure, svg, to_svg(draw(results, table, True))))
+        drawn.append(Plot(name, caption, figure, svg, to_svg(draw(True))))
     return drawn

@@ -10,6 +10,7 @@ from fewshot_bench.tables.statistics.aggregate import (
     interquartile_mean,
     percentiles,
     probability_of_improvement,
+    resampled,
     resampler,
 )
 from fewshot_bench.tables.statistics.estimate import Values, mean_of
@@ -43,18 +44,21 @@ def aggregates(results: Results) -> tuple[Aggregate, ...]:
         v: np.array([[_share(cell) for cell in places[v, *setting]] for setting in settings]).T for v in several
     }
     order = sorted(several, key=lambda v: -float(interquartile_mean(scores[v])))
-    resample = resampler(whole_seeds=results.experiment.protocol == "single")
-    again = {v: resample(scores[v]) for v in order}
+    draw = resampler(whole_seeds=results.experiment.protocol == "single")
+    draws = {v: draw(scores[v]) for v in order}
     best = order[0]
     return tuple(
         Aggregate(
             v,
-            (float(interquartile_mean(scores[v])), *percentiles(interquartile_mean(again[v]))),
+            (
+                float(interquartile_mean(scores[v])),
+                *percentiles(interquartile_mean(resampled(scores[v], draws[v]))),
+            ),
             None
             if v == best
             else (
-                float(probability_of_improvement(scores[best], scores[v])),
-                *percentiles(probability_of_improvement(again[best], again[v])),
+                float(probability_of_improvement(scores[best], scores[v])[0]),
+                *percentiles(probability_of_improvement(scores[best], scores[v], (draws[best], draws[v]))),
             ),
         )
         for v in order

@@ -168,8 +168,8 @@ def estimate_of(
     sides = ((1 / len(seeds), by_seed(first)), (-1 / len(seeds), by_seed(second)))
     cells = [(weight, side[seed]) for weight, side in sides if side for seed in seeds]
     n = values.shape[1]
-    of_all = {tuple(episode.number for episode in cell.episodes[:n]) for _, cell in cells}
-    if here is None or not new_classes or len(of_all) > 1 or min(len(cell.episodes) for _, cell in cells) > n:
+    same = all(cell.numbers[:n] == cells[0][1].numbers[:n] for _, cell in cells)
+    if here is None or not new_classes or not same or min(len(cell.episodes) for _, cell in cells) > n:
         return here
     kept = [(weight, cell.answers.confusion(n) if cell.answers else None) for weight, cell in cells]
     known = [(weight, confusion) for weight, confusion in kept if confusion]

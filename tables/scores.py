@@ -64,6 +64,11 @@ class CellScore:
         return self.answers.confusion(len(self.answers.classes)) if self.answers else None
 
     @cached_property
+    def numbers(self) -> tuple[int, ...]:
+        """Of its episodes in the bank, in their order."""
+        return tuple(episode.number for episode in self.episodes)
+
+    @cached_property
     def accuracy_by_id(self) -> dict[str, float]:
         """Episode id -> accuracy: joins cells that were tested on the same episodes."""
         return {episode.episode_id: episode.accuracy for episode in self.episodes}

@@ -79,15 +79,15 @@ def test_same_results_same_bytes(marked, narrow):
 @pytest.mark.parametrize("narrow", [False, True])
 def test_methods_over_seeds_and_settings_stand_in_their_order(make_results, narrow):
     results = make_results(BUILT_IN, seeds=(0, 1, 2))
-    figure = over_seeds_and_settings(results, narrow)
     found = aggregates(results)
+    figure = over_seeds_and_settings(found, results.variants, narrow)
     means, chances = figure.axes
     assert [label.get_text() for label in means.get_yticklabels()] == [a.variant for a in found]
     assert [label.get_text() for label in chances.get_yticklabels()] == [a.variant for a in found[1:]]
     assert f"probability that {found[0].variant} is better" in texts(figure)
     drawn = [x_of(line)[0] for line in means.lines if len(x_of(line)) == 1]
     assert drawn == [a.middle[0] for a in found]
-    assert to_svg(figure) == to_svg(over_seeds_and_settings(results, narrow))
+    assert to_svg(figure) == to_svg(over_seeds_and_settings(found, results.variants, narrow))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from fewshot_bench.tables.statistics.aggregate import (
     interquartile_mean,
     percentiles,
     probability_of_improvement,
+    resampled,
     resampler,
 )
 
@@ -35,20 +36,31 @@ def test_probability_of_improvement_is_mann_and_whitneys():
     assert probability_of_improvement(second, first) == pytest.approx(1 - np.mean(u))
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_each_resample_has_the_probability_of_its_own_seeds(whole):
+    rng, draw = np.random.default_rng(2), resampler(whole)
+    first, second = (rng.integers(0, 5, (n, 9)) / 5 for n in (3, 4))  # with ties
+    draws = draw(first), draw(second)
+    found = probability_of_improvement(first, second, draws)
+    again = [resampled(*each) for each in zip((first, second), draws, strict=True)]
+    assert found.tolist() == [probability_of_improvement(a, b)[0] for a, b in zip(*again, strict=True)]
+
+
 def test_seeds_are_drawn_in_each_setting_or_whole():
     scores = np.arange(27.0).reshape(3, 9)
     for whole in (True, False):
-        drawn = resampler(whole)(scores)
+        drawn = resampled(scores, resampler(whole)(scores))
         assert np.array_equal(drawn % 9, np.broadcast_to(np.arange(9.0), drawn.shape))  # each in its own setting
         rows = drawn // 9
         assert bool((rows == rows[:, :, :1]).all()) == whole
-        assert np.array_equal(drawn, resampler(whole)(scores))
+        assert np.array_equal(drawn, resampled(scores, resampler(whole)(scores)))
 
 
 def covered(n_seeds, shared, whole, n_worlds=1000):
     rng = np.random.default_rng([n_seeds, shared, whole])
     truth = interquartile_mean(world(rng, n_seeds, shared, 4000)).mean()
-    found = [percentiles(interquartile_mean(resampler(whole)(w))) for w in world(rng, n_seeds, shared, n_worlds)]
+    worlds = world(rng, n_seeds, shared, n_worlds)
+    found = [percentiles(interquartile_mean(resampled(w, resampler(whole)(w)))) for w in worlds]
     return np.mean([low <= truth <= high for low, high in found])
 
 
