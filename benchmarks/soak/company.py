@@ -19,6 +19,7 @@ from fewshot_bench.methods.transfer import Transfer
 from fewshot_bench.results.provenance import Provenance
 from fewshot_bench.results.store import Reader, Writer
 
+NOTICING_SECONDS = 30.0  # a run under way asks the server more often
 CHUNK, N_CHUNKS = 50, 8  # episodes a transaction, transactions a writer
 PROVENANCE = Provenance("2026-01-01T00:00:00+00:00", "bench run", "", None, {})
 
@@ -78,10 +79,19 @@ def outage(little: Little, wanted: Content, server: Server, jobs: tuple[int, ...
         while n_begun(note) < after or _n_runs(place.where) < len(runs):  # from the first on they are patient
             time.sleep(0.01)
         server.stop()
+        noticed = _any_says(runs, "server is away")
         time.sleep(rng.uniform(0, 2))
         server.start()
         faults = [fault for run in runs for fault in run.faults()] + place.faults(wanted)
-        return faults if any("server is away" in run.said() for run in runs) else [*faults, "no run noticed"]
+        return faults if noticed else [*faults, "no run noticed"]
+
+
+def _any_says(runs: list[Victim], words: str) -> bool:
+    """Whether one of them comes to print this while it is waited for."""
+    end = time.monotonic() + NOTICING_SECONDS
+    while not any(words in run.said() for run in runs) and time.monotonic() < end:
+        time.sleep(0.05)
+    return any(words in run.said() for run in runs)
 
 
 def _n_runs(where: str) -> int:
