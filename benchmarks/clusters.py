@@ -42,12 +42,14 @@ WORKER = "import sys; sys.executable = {python!r}; from distributed.cli.dask_wor
 
 @dataclass
 class Dask:
-    """A scheduler, and workers of one thread each."""
+    """A scheduler, and workers of one thread each, one of which declares a GPU."""
 
     folder: Path
     python: Path
     children: ExitStack = field(default_factory=ExitStack)
     workers: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+    with_gpu: "subprocess.Popen[bytes] | None" = None
+    for_gpu = "resources=GPU=1"
     before: str = ""
     address: str = ""
 
@@ -64,13 +66,14 @@ class Dask:
         """The words that name it. Two workers are there, or will be."""
         self.workers = [worker for worker in self.workers if worker.poll() is None]
         while len(self.workers) < 2:
-            code = WORKER.format(python=str(self.python))
-            self.workers.append(
-                self._begin(
-                    "-c", code, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard",
-                    "--death-timeout", "60", "--local-directory", str(self.folder), self.address,
-                )
+            code, lacks = WORKER.format(python=str(self.python)), self.with_gpu not in self.workers
+            begun = self._begin(
+                "-c", code, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard",
+                "--death-timeout", "60", "--local-directory", str(self.folder),
+                *(["--resources", "GPU=1"] if lacks else []), self.address,
             )  # fmt: skip
+            self.with_gpu = begun if lacks else self.with_gpu
+            self.workers.append(begun)
         return ["--engine", "dask", "--engine-option", f"scheduler={self.address}"]
 
     def kill_a_worker(self, number: int = signal.SIGKILL) -> None:
@@ -121,7 +124,8 @@ SchedulerParameters=sched_interval=1,batch_sched_delay=0,requeue_delay=1
 KillWait=15
 MinJobAge=300
 JobRequeue=1
-NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=1000 State=UNKNOWN
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=1000 Gres=gpu:1 State=UNKNOWN
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP PriorityTier=1
@@ -132,11 +136,12 @@ COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "sinfo")
 
 @dataclass
 class Slurm:
-    """A cluster of one node, without accounting, in a network namespace; its commands are reached through `bin`."""
+    """A cluster of one node that declares a GPU, without accounting, in a network namespace; its commands in `bin`."""
 
     folder: Path
     python: Path
     children: ExitStack = field(default_factory=ExitStack)
+    for_gpu = "gres=gpu:1"
 
     @property
     def before(self) -> str:
@@ -157,6 +162,7 @@ class Slurm:
         key.chmod(0o600)
         where = self.folder / "slurm.conf"
         where.write_text(CONFIGURATION.format(folder=self.folder, host=host))
+        (self.folder / "gres.conf").write_text("Name=gpu File=/dev/null\n")
         for name in COMMANDS:
             wrapper = self.folder / "bin" / name
             words = f"nsenter --target {self.inside.pid} --net timeout 60 {shutil.which(name)}"

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import psycopg
@@ -87,6 +88,17 @@ def test_a_grid_is_the_same_grid(elsewhere, bench, local):
     assert all("job" in facts for facts, _ in runs)
     assert bench("run", *elsewhere).code == 0  # nothing is left
     assert Reader(os.environ["BENCH_DB"]).counts().runs == 6
+
+
+def test_units_share_a_gpu_one_after_another(elsewhere, bench, cluster, local):
+    """By the engine's own means: two cores, one card that it was told of."""
+    ran = bench("run", *elsewhere, "--engine-option", cluster.for_gpu)
+    assert ran.code == 0, ran.err
+    assert rows() == local()
+    with psycopg.connect(os.environ["BENCH_DB"]) as c:
+        spans = c.execute("SELECT started_at, ended_at FROM runs ORDER BY started_at").fetchall()
+    assert len(spans) == 6
+    assert all(ended <= started for (_, ended), (started, _) in pairwise(spans))
 
 
 def test_units_workers_and_the_driver_may_be_killed(elsewhere, place, bench, cluster, local, wait_for):
