@@ -248,6 +248,6 @@ def _plots(results: Results, table: Table) -> list[Plot]:
     for name, (caption, draw) in _shown(results, table).items():
         figure = draw(False)
         svg = to_svg(figure)
-        figure.set_layout_engine("none")  # it stays as it was settled for the SVG
+        figure.set_layout_engine(None)  # it stays as it was settled for the SVG, and need not be drawn twice
         drawn.append(Plot(name, caption, figure, svg, to_svg(draw(True))))
     return drawn
