@@ -48,7 +48,9 @@ def outlook(judged: JudgedClaim, cells: Cells) -> Outlook:
             return Outlook(power, never="first, what is incomplete would have to be measured")
         open_ones = [(t, e) for t, e in measured if (t.p_true if sign > 0 else t.p_false) > ALPHA]
         each = 1 - (1 - POWER) / max(1, len(open_ones))  # so that all of them are shown with power POWER (Bonferroni)
-        best = _extended([(t, _episodes(estimate, t, ALPHA, each)) for t, estimate in open_ones], cells)
+        needed = [(t, _episodes(estimate, t, ALPHA, each)) for t, estimate in open_ones]
+        best = _extended(needed, cells)
+        link = next((t for t, total in needed if total is None), link)
     if best is None:
         return Outlook(power, never=_never(link))
     return Outlook(power, best, _seconds(best, cells))
@@ -85,6 +87,8 @@ def _seconds(extensions: Sequence[Extension], cells: Cells) -> float | None:
 
 
 def _never(link: Tested) -> str:
+    if link.estimate and link.estimate.mean and _episodes(link.estimate.here, link, ALPHA):
+        return "as far as these classes tell, more classes are needed, not episodes"
     if len(link.seeds) > 1:
         return f"as far as these {len(link.seeds)} seeds tell, more seeds are needed, not episodes"
     return "cannot be said: an observed difference is 0"

@@ -1,12 +1,14 @@
 """Other classes: against leaving classes out by hand, and in worlds whose truth is known."""
 
+import math
 from itertools import combinations
 
 import numpy as np
 import pytest
 
 from fewshot_bench.tables.statistics.classes import ClassAnswers, ClassConfusion, for_new_classes
-from fewshot_bench.tables.statistics.estimate import Estimate, of_episodes, of_seeds_and_episodes
+from fewshot_bench.tables.statistics.estimate import Estimate, Source, of_episodes, of_seeds_and_episodes
+from fewshot_bench.tables.statistics.power import as_it_may_be, episodes_to_separate
 
 N_GRIDS = 1000
 POOL = 41  # images a class; a prime, so that every stride walks through all of them
@@ -54,9 +56,10 @@ def additive(rng, n_grids, n_classes, n_way, n_episodes, n_query=3):
 
 
 def checkpoints(
-    rng, n_grids, n_classes, n_way, n_episodes, n_query=3, *, n_seeds=1, level=2.5, spread=1.0, alike=0.5, luck=0.0
-):
-    """Two methods, n_seeds of each, whose accuracies are equal over all classes: classes and answers of each in turn.
+    rng, n_grids, n_classes, n_way, n_episodes, n_query=3, *,
+    n_seeds=1, level=2.5, spread=1.0, alike=0.5, luck=0.0, ahead=0.0,
+):  # fmt: skip
+    """Two methods, n_seeds of each: classes and answers of each in turn. Without `ahead` equal over all classes.
 
     The highest score is the answer: effects of class, image, pair, support and episode add up, and noise. Methods have
     the share `alike` of their effects in common, their seeds 0.9 of what the method has.
@@ -80,11 +83,11 @@ def checkpoints(
     classes, used = drawn(rng, n_grids, n_episodes, n_classes, n_way, n_query)
     grid, label = np.arange(n_grids)[:, None, None], np.arange(n_way)
     everyone, hard, mild = effects(), normal(0.3, n_grids, n_episodes, 1), normal(0.35, n_grids, n_episodes, n_way)
-    for _ in range(2):
+    for lead in (ahead, 0.0):
         method = near(everyone, alike)
         for _ in range(n_seeds):
             ease, pull, likeness, of_image = near(method, 0.9) if n_seeds > 1 else method
-            own = level + normal(luck, n_grids, 1, 1) + hard + ease[grid, classes] + pull[grid, classes]
+            own = level + lead + normal(luck, n_grids, 1, 1) + hard + ease[grid, classes] + pull[grid, classes]
             own = own[..., None] + of_image[grid[..., None], classes[..., None], used]  # (G, E, m, q)
             support = mild + normal(0.35, n_grids, n_episodes, n_way)
             scores = likeness[grid[..., None], classes[..., None], classes[:, :, None]]  # (G, E, m, m)
@@ -178,6 +181,37 @@ def test_false_findings_of_equal_methods(n_classes, n_way, n_episodes, n_query, 
     assert here >= at_least
     covered = np.mean([abs(e.mean) <= e.half_width() for _, e in found])
     assert covered == pytest.approx(1 - new)  # the interval is the test's
+
+
+def on_average(found, n_episodes):
+    """One estimate with the errors that these found: what planning knows when it knows all."""
+    here, classes = (
+        float(np.mean([error**2 for error in errors])) ** 0.5
+        for errors in ([e.here.error for e in found], [e.sources[-1].error for e in found])
+    )
+    degrees = float(np.mean([e.sources[-1].degrees for e in found]))
+    sources = (Source(here, n_episodes - 1), Source(classes, degrees, classes))
+    return Estimate(float(np.mean([e.mean for e in found])), sources, new_classes=True)
+
+
+@pytest.mark.parametrize("n_tests", [1, 21])
+def test_episodes_that_are_planned_separate_for_classes_like_these(n_tests):
+    """With all errors known, planned 80 % are at least that in new worlds; and pilots say between what the plan lies.
+
+    Of all pilots: those that say "never" are among them.
+    """
+    n, alpha, world = 60, 0.05 / n_tests, {"ahead": 0.9, "n_query": 1}
+    pilots = [new for _, new in differences(36, 5, n, **world)]
+    known = on_average(pilots, n)
+    needed = episodes_to_separate(known, n, known.mean, alpha=alpha)
+    found = np.mean([new.p_value() <= alpha for _, new in differences(36, 5, needed, **world)])
+    assert 0.8 - 3 * (0.16 / N_GRIDS) ** 0.5 <= found <= 0.92
+    fewest, most = (
+        [episodes_to_separate(as_it_may_be(e, tail), n, known.mean, alpha=alpha) or math.inf for e in pilots]
+        for tail in (0.95, 0.05)
+    )
+    within = np.mean([low <= needed <= high for low, high in zip(fewest, most, strict=True)])
+    assert within >= 0.9 - 3 * (0.09 / N_GRIDS) ** 0.5
 
 
 def test_for_new_classes_is_never_narrower():
