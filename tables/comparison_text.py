@@ -56,8 +56,9 @@ def _text(comparisons: Sequence[Comparison], margin: float, note: str) -> str:
             *wrap(
                 f"Paired tests on shared episodes, {scope_of(c.estimate for c in tested)}. The intervals are of one "
                 f"difference each; p (all) and the words are corrected for all {counted(tested[0].n_tests, 'pair')} "
-                f"compared, {100 * ALPHA:.0f} %. cannot tell: too few episodes, seeds or classes to show even the "
-                "higher side's lead over chance; equal counts: in every shared episode. "
+                f"compared, {100 * ALPHA:.0f} %; claims for those of their sentence. cannot tell: too few episodes, "
+                "seeds or classes to show even the higher side's lead over chance; equal counts: in every shared "
+                "episode. "
                 "Words and formulas: docs/statistics.md",
                 WIDTH,
             )

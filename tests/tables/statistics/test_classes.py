@@ -8,7 +8,7 @@ import pytest
 
 from fewshot_bench.tables.statistics.classes import ClassAnswers, ClassConfusion, for_new_classes
 from fewshot_bench.tables.statistics.estimate import Estimate, Source, of_episodes, of_seeds_and_episodes
-from fewshot_bench.tables.statistics.power import as_it_may_be, episodes_to_separate
+from fewshot_bench.tables.statistics.power import as_it_may_be, episodes_to_separate, power_of
 
 N_GRIDS = 1000
 POOL = 41  # images a class; a prime, so that every stride walks through all of them
@@ -183,35 +183,45 @@ def test_false_findings_of_equal_methods(n_classes, n_way, n_episodes, n_query, 
     assert covered == pytest.approx(1 - new)  # the interval is the test's
 
 
-def on_average(found, n_episodes):
-    """One estimate with the errors that these found: what planning knows when it knows all."""
-    here, classes = (
-        float(np.mean([error**2 for error in errors])) ** 0.5
-        for errors in ([e.here.error for e in found], [e.sources[-1].error for e in found])
-    )
-    degrees = float(np.mean([e.sources[-1].degrees for e in found]))
-    sources = (Source(here, n_episodes - 1), Source(classes, degrees, classes))
-    return Estimate(float(np.mean([e.mean for e in found])), sources, new_classes=True)
+@pytest.fixture(scope="module")
+def apart():
+    """A thousand differences of methods that differ, of 120 episodes each."""
+    return [new for _, new in differences(36, 5, 120, n_query=1, ahead=0.6)]
 
 
-@pytest.mark.parametrize("n_tests", [1, 21])
-def test_episodes_that_are_planned_separate_for_classes_like_these(n_tests):
-    """With all errors known, planned 80 % are at least that in new worlds; and pilots say between what the plan lies.
+def on_average(found):
+    """One estimate, with the errors that these found: what planning knows when it knows all."""
 
-    Of all pilots: those that say "never" are among them.
-    """
-    n, alpha, world = 60, 0.05 / n_tests, {"ahead": 0.9, "n_query": 1}
-    pilots = [new for _, new in differences(36, 5, n, **world)]
-    known = on_average(pilots, n)
-    needed = episodes_to_separate(known, n, known.mean, alpha=alpha)
-    found = np.mean([new.p_value() <= alpha for _, new in differences(36, 5, needed, **world)])
-    assert 0.8 - 3 * (0.16 / N_GRIDS) ** 0.5 <= found <= 0.92
-    fewest, most = (
-        [episodes_to_separate(as_it_may_be(e, tail), n, known.mean, alpha=alpha) or math.inf for e in pilots]
-        for tail in (0.95, 0.05)
-    )
-    within = np.mean([low <= needed <= high for low, high in zip(fewest, most, strict=True)])
-    assert within >= 0.9 - 3 * (0.09 / N_GRIDS) ** 0.5
+    def mean_square(sources):
+        error = float(np.mean([source.error**2 for source in sources])) ** 0.5
+        degrees = float(np.mean([source.degrees for source in sources]))
+        return Source(error, degrees, error if sources[0].lasting is not None else None)
+
+    sources = zip(*(e.sources for e in found), strict=True)
+    return Estimate(float(np.mean([e.mean for e in found])), tuple(map(mean_square, sources)), new_classes=True)
+
+
+@pytest.mark.parametrize("n_tests", [1, 3, 21])
+def test_power_is_how_often_a_difference_is_found_for_classes_like_these(apart, n_tests):
+    known = on_average(apart)
+    found = np.mean([e.p_value() * n_tests <= 0.05 for e in apart])
+    assert 0.3 < found < 0.97
+    assert power_of(known, known.mean, 0.05 / n_tests) == pytest.approx(found, abs=3 * (0.25 / N_GRIDS) ** 0.5 + 0.01)
+
+
+@pytest.mark.parametrize(("n_episodes", "n_tests"), [(12, 21), (60, 3)])
+def test_a_plan_says_between_what_it_lies_for_classes_like_these(apart, n_episodes, n_tests):
+    """Over all pilots, those that say "never" among them."""
+    known, alpha = on_average(apart), 0.05 / n_tests
+    truth = episodes_to_separate(known, 120, known.mean, alpha=alpha) or math.inf
+    held = 0
+    for _, pilot in differences(36, 5, n_episodes, n_query=1, ahead=0.6):
+        low, high = (
+            episodes_to_separate(as_it_may_be(pilot, tail), n_episodes, known.mean, alpha=alpha) or math.inf
+            for tail in (0.95, 0.05)
+        )
+        held += low <= truth <= high
+    assert held / N_GRIDS >= 0.9 - 3 * (0.9 * 0.1 / N_GRIDS) ** 0.5
 
 
 def test_for_new_classes_is_never_narrower():
