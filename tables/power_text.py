@@ -45,8 +45,8 @@ def power_text(pairs: Sequence[PairPower], margin: float, power: float, *, with_
     legend = [
         "n: shared episodes; power: of n to show the difference named at the right. At the right: the episodes that "
         f"show it with power {power:g}; or, where none do as far as these classes or seeds tell, the fewest classes, "
-        "with as many episodes as it takes, or seeds, with n. In brackets between which numbers that lies (5 to 95 %), "
-        "since each error is known from so few episodes, classes and seeds.",
+        "with as many episodes as it takes, or seeds, with n. In brackets between which numbers it lies nine times of "
+        "ten, each error being known from so few episodes, classes and seeds.",
         "bench power -v: all numbers. Words and formulas: docs/statistics.md",
     ]
     if open_ones and max(p.n_tests for p in pairs) > 1:
@@ -186,7 +186,9 @@ def _needed(needed: Needed | None) -> str:
     if needed.n_episodes is None:
         if needed.answer == "undecidable within this data":
             return f"{needed.n_classes} classes*" if needed.n_classes else "classes*"
-        return "seeds" if needed.answer == "more seeds, not episodes" else "never"
+        if needed.answer == "more seeds, not episodes":
+            return f"{needed.n_seeds} seeds" if needed.n_seeds else "seeds"
+        return "never"
     mark = "*" if needed.answer == "undecidable within this data" else ""
     time = f" (+{duration(needed.seconds)})" if needed.seconds else ""
     return f"{needed.n_episodes}{mark}{time}"
@@ -198,15 +200,19 @@ def _legend(pairs: Sequence[PairPower], margin: str) -> list[str]:
         "n: shared episodes; disjoint: so many at most share no image; sd: of one episode's difference, as measured "
         "(at least that of rounding to one query). detectable: the smallest true difference that n episodes show; "
         f"power: of n episodes to show {margin}. for ...: episodes that show it (testing that is missing, at the "
-        "measured pace); the difference: if the measured one is the true one.",
+        "measured pace); the difference: if the measured one, whose own error is not in this, is the true one.",
     ]
     if "undecidable within this data" in answers:
         told.append(
             "* undecidable within this data, for any statement about more than these classes: more episodes sharpen "
-            "only the comparison of what was trained here on these classes and images."
+            "only the comparison of what was trained here on these classes and images. Of classes: the fewest with "
+            "which some number of episodes would do."
         )
     if "more seeds, not episodes" in answers:
-        told.append("seeds: more seeds, not episodes: as far as so few seeds tell, how they differ hides it.")
+        told.append(
+            "seeds: more seeds, not episodes: as far as so few seeds tell, how they differ hides it; the fewest that, "
+            "with n episodes, show it."
+        )
     if "never" in answers:
         told.append("never: no number of episodes shows a difference of zero, or one so small.")
     return [fill(words, WIDTH) for words in (*told, "Words and formulas: docs/statistics.md")]
