@@ -109,7 +109,7 @@ def as_it_may_be(estimate: Estimate, tail: float) -> Estimate:
         square = max(0.0, measured * source.degrees / float(chdtri(source.degrees, 1 - tail)) - source.taken_off**2)
         if source.lasting is None:
             return replace(source, error=math.sqrt(square))
-        lasting = max(0.0, square - source.error**2 + source.lasting**2)
+        lasting = max(0.0, square - (source.error**2 - source.lasting**2))
         return replace(source, error=math.sqrt(square), lasting=math.sqrt(lasting))
 
     return replace(estimate, sources=tuple(map(may_be, estimate.sources)))

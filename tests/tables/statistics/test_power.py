@@ -9,6 +9,7 @@ from scipy import stats
 
 from fewshot_bench.tables.statistics.estimate import Estimate, Source, of_seeds_and_episodes
 from fewshot_bench.tables.statistics.power import (
+    as_it_may_be,
     classes_to_separate,
     episodes_to_separate,
     power_of,
@@ -78,6 +79,20 @@ def test_the_fewest_classes_are_enough_with_some_number_of_episodes_and_one_fewe
     assert episodes_to_separate(of_so_many(n), 60, 0.05, alpha=0.05 / 21)
     assert episodes_to_separate(of_so_many(n - 1), 60, 0.05, alpha=0.05 / 21) is None
     assert classes_to_separate(measured, 60, 1e-9) is None
+
+
+def test_what_is_not_theirs_is_taken_off_after_an_error_is_thought_larger():
+    seeds, episodes, classes = Source(0.05, 2, 0.03), Source(0.02, 59), Source(0.03, 20, 0.03, 0.04)
+    larger = as_it_may_be(Estimate(0.0, (seeds, episodes, classes), new_classes=True), 0.05)
+    times = [degrees / stats.chi2.ppf(0.05, degrees) for degrees in (2, 59, 20)]
+    assert [source.error**2 for source in larger.sources] == pytest.approx(
+        [times[0] * 0.05**2, times[1] * 0.02**2, times[2] * 0.05**2 - 0.04**2]
+    )
+    assert larger.sources[0].lasting ** 2 == pytest.approx(times[0] * 0.05**2 - 0.04**2)
+    assert larger.here.sources == larger.sources[:2]
+    smaller = as_it_may_be(Estimate(0.0, (seeds, episodes, classes), new_classes=True), 0.95)
+    assert (smaller.sources[0].lasting, smaller.sources[2].error) == (0.0, 0.0)
+    assert episodes_to_separate(smaller, 60, 0.05)
 
 
 def test_power_rises_with_the_difference_even_for_two_episodes():
