@@ -46,7 +46,7 @@ def _text(comparisons: Sequence[Comparison], margin: float, note: str) -> str:
     names = list(dict.fromkeys((c.first, c.second) for c in comparisons))
     tested = [c for c in comparisons if c.p is not None]
     lines = [*wrap(note or _headline(comparisons), WIDTH), ""]
-    head = f"{'':<16}{'n':>5}{'points':>8} {'95 % interval':>16}{'p':>9}{'p (all)':>9}"
+    head = f"{'':<16}{'n':>5}{'points':>8}  {'95 % interval':>16}{'p':>9}{'p (all)':>9}"
     for name in names:
         lines += [f"{name[0]} minus {name[1]}", head]
         lines += [_line(c, margin) for c in comparisons if (c.first, c.second) == name]
@@ -56,8 +56,9 @@ def _text(comparisons: Sequence[Comparison], margin: float, note: str) -> str:
             *wrap(
                 f"Paired tests on shared episodes, {scope_of(c.estimate for c in tested)}. The intervals are of one "
                 f"difference each; p (all) and the words are corrected for all {counted(tested[0].n_tests, 'pair')} "
-                f"compared, {100 * ALPHA:.0f} %. cannot tell: too few episodes, seeds or classes to show even the "
-                "higher side's lead over chance; equal counts: in every shared episode. "
+                f"compared, {100 * ALPHA:.0f} %; claims for those of their sentence. cannot tell: too few episodes, "
+                "seeds or classes to show even the higher side's lead over chance; equal counts: in every shared "
+                "episode. "
                 "Words and formulas: docs/statistics.md",
                 WIDTH,
             )
@@ -83,7 +84,7 @@ def _line(c: Comparison, margin: float) -> str:
         return f"{setting:<16}{c.n_episodes:>5}  {verdict(c)}"
     low, high = c.estimate.interval(within=1.0)
     interval = f"{points(low)} to {points(high)}"
-    start = f"{setting:<16}{c.n_episodes:>5}{points(c.mean):>8} {interval:>16}{p_value(c.p):>9}"
+    start = f"{setting:<16}{c.n_episodes:>5}{points(c.mean):>8}  {interval:>16}{p_value(c.p):>9}"
     return beside(f"{start}{p_value(c.p_corrected):>9}  ", verdict(c, margin), 16)
 
 

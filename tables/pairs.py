@@ -68,7 +68,7 @@ class Comparison:
         if self.estimate is None or not 0 < margin < 1:
             return None
         for estimate in dict.fromkeys((self.estimate, self.estimate.here)):
-            classes = estimate.sources[len(estimate.here.sources) :]
+            classes = [source for source in estimate.sources[len(estimate.here.sources) :] if source.error]
             if estimate.new_classes and not classes:  # that differ by nothing: they may hide the rare ones
                 continue
             samples = [self.n_episodes - 1.0, *(source.degrees for source in classes)]

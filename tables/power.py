@@ -10,8 +10,10 @@ from fewshot_bench.tables.pairs import COUNTED, ROUNDING, cells_by_place, differ
 from fewshot_bench.tables.scores import CellScore, Results
 from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Scope, Source
 from fewshot_bench.tables.statistics.power import (
+    MOST_EPISODES,
     POWER,
     as_it_may_be,
+    classes_to_separate,
     episodes_to_separate,
     power_of,
     seeds_to_separate,
@@ -36,6 +38,9 @@ class Needed:
     between: tuple[int | None, int | None]  # 5 and 95 %: n_episodes with each error as it may be
     n_seeds: int | None  # with the stored episodes; None with one seed, or where no number of them is enough
     seeds_between: tuple[int | None, int | None]  # likewise
+    n_classes: int | None  # with as many episodes as it takes; None where it is not for classes like these, or for 0
+    classes_between: tuple[int | None, int | None]  # likewise
+    power_at_most: float  # with endless episodes
     seconds: float | None  # of testing both variants in the episodes that are missing; None where not known
 
 
@@ -100,7 +105,7 @@ def hidden_by_seeds(estimate: Estimate) -> bool:
 
 def hidden_by_classes(estimate: Estimate) -> bool:
     """Whether these classes alone leave the difference undecided, however many episodes are drawn of them."""
-    added = estimate.sources[len(estimate.here.sources) :]
+    added = tuple(source for source in estimate.sources[len(estimate.here.sources) :] if source.error)
     return bool(added) and Estimate(estimate.mean, added).p_value() > ALPHA
 
 
@@ -137,13 +142,29 @@ def _power(
     def needed(difference: float) -> Needed:
         enough = episodes_to_separate(estimate, n, difference, power, alpha)
         missing = None if enough is None or pace is None else max(0, enough - n) * pace
-        might_be = [as_it_may_be(estimate, tail) for tail in (0.95, 0.05)]
-        low, high = (episodes_to_separate(e, n, difference, power, alpha) for e in might_be)
+        might_be = [as_it_may_be(estimate, 0.95), estimate, as_it_may_be(estimate, 0.05)]
+        of_classes = len(estimate.sources) > len(estimate.here.sources)
+        low, _, high = (episodes_to_separate(e, n, difference, power, alpha) for e in might_be)
         fewest, more, most = (
             seeds_to_separate(e, len(seeds), difference, power, alpha) if lasting and difference else None
-            for e in (might_be[0], estimate, might_be[1])
+            for e in might_be
         )
-        return Needed(difference, enough, answer(enough, difference), (low, high), more, (fewest, most), missing)
+        few, classes, many = (
+            classes_to_separate(e, n, difference, power, alpha) if of_classes and difference else None for e in might_be
+        )
+        at_most = power_of(estimate.with_episodes(n, MOST_EPISODES), difference, alpha)
+        return Needed(
+            difference,
+            enough,
+            answer(enough, difference),
+            (low, high),
+            more,
+            (fewest, most),
+            classes,
+            (few, many),
+            at_most,
+            missing,
+        )
 
     return PairPower(
         *pair,

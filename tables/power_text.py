@@ -33,7 +33,7 @@ def power_text(pairs: Sequence[PairPower], margin: float, power: float, *, with_
     costs = [
         ((p.for_margin.seconds or 0.0, p.for_margin.n_episodes or 0), i) for i, p in enumerate(todo) if p.for_margin
     ]
-    step = "no number of episodes shows such a difference in the others"
+    step = f"none by episodes: as far as classes and seeds tell, no number shows {_points(margin)} in what is open"
     if not open_ones:
         step = "none is needed"
     elif not costs and any(p.for_margin and p.for_margin.answer == "enough" for p in open_ones):
@@ -42,18 +42,22 @@ def power_text(pairs: Sequence[PairPower], margin: float, power: float, *, with_
         cheapest = todo[min(costs)[1]]
         step = f"{_name(cheapest)}: {_plan(cheapest)} for a true difference of {_points(margin)}"
     about = _premises(pairs, power, with_best=with_best)
-    legend = (
-        "n: shared episodes; power: of n to show the difference named at the right; at the right: episodes (or seeds) "
-        "that show it, in brackets between which numbers that may lie, each error being known from so few episodes, "
-        "seeds and classes (5 to 95 %). bench power -v: all numbers. Words and formulas: docs/statistics.md"
-    )
+    legend = [
+        "n: shared episodes; power: of n to show the difference named at the right. At the right: the episodes that "
+        f"show it with power {power:g}; or, where none do as far as these classes or seeds tell, the fewest classes, "
+        "with as many episodes as it takes, or seeds, with n. In brackets between which numbers it lies nine times of "
+        "ten, each error being known from so few episodes, classes and seeds.",
+        "bench power -v: all numbers. Words and formulas: docs/statistics.md",
+    ]
+    if open_ones and max(p.n_tests for p in pairs) > 1:
+        legend[1] = f"A comparison named beforehand, as a claim, is no part of that family. {legend[1]}"
     first = {
         "Decided": f"{len(shown)} of {len(pairs)} pairs differ significantly{_scopes(shown)}",
         "Not decided": f"{len(open_ones)}" + (f"; {none} not tested" if (none := _n_untested(pairs)) else ""),
         "Next step": step,
     }
     lines = [fill(f"{name:<13}{words}", WIDTH, subsequent_indent=" " * 13) for name, words in first.items()]
-    lines += ["", *_rows(pairs, margin), "", *(fill(words, WIDTH) for words in (*about, legend))]
+    lines += ["", *_rows(pairs, margin), "", *(fill(words, WIDTH) for words in (*about, *legend))]
     return "\n".join(lines) + "\n"
 
 
@@ -90,16 +94,27 @@ def _points(margin: float) -> str:
 
 
 def _plan(p: PairPower) -> str:
-    """ "861 episodes (507 to 1,840)", "12 seeds", or why neither would do."""
+    """ "861 episodes (507 to 1,840)"; or "58 classes (31 to 92), not episodes (220 to never)", seeds likewise."""
     needed = p.for_margin
     if needed is None:
         return "too few shared episodes"
-    if needed.n_episodes is None:
-        if needed.answer != "more seeds, not episodes" or not needed.n_seeds:
-            return needed.answer
-        return f"{needed.n_seeds} seeds, not episodes ({_range(needed.seeds_between)})"
-    mark = ", undecidable within this data" if needed.answer == "undecidable within this data" else ""
-    return f"{needed.n_episodes:,} episodes ({_range(needed.between)}){mark}"
+    if needed.n_episodes:
+        mark = ", undecidable within this data" if needed.answer == "undecidable within this data" else ""
+        return f"{needed.n_episodes:,} episodes ({_range(needed.between)}){mark}"
+    if needed.answer == "never":
+        return needed.answer
+    unless = f" ({_range(needed.between)})" if needed.between[0] else ""
+    return f"{_instead(needed)}, not episodes{unless}"
+
+
+def _instead(needed: Needed) -> str:
+    """Of classes or seeds, where no number of episodes would do."""
+    of_classes = needed.answer == "undecidable within this data"
+    what = "classes" if of_classes else "seeds"
+    number, between = (
+        (needed.n_classes, needed.classes_between) if of_classes else (needed.n_seeds, needed.seeds_between)
+    )
+    return f"{number:,} {what} ({_range(between)})" if number else f"more {what}"
 
 
 def _range(between: tuple[int | None, int | None]) -> str:
@@ -169,9 +184,11 @@ def _needed(needed: Needed | None) -> str:
     if needed is None:
         return ""
     if needed.n_episodes is None:
-        return {"more seeds, not episodes": "seeds", "undecidable within this data": "classes*"}.get(
-            needed.answer, "never"
-        )
+        if needed.answer == "undecidable within this data":
+            return f"{needed.n_classes} classes*" if needed.n_classes else "classes*"
+        if needed.answer == "more seeds, not episodes":
+            return f"{needed.n_seeds} seeds" if needed.n_seeds else "seeds"
+        return "never"
     mark = "*" if needed.answer == "undecidable within this data" else ""
     time = f" (+{duration(needed.seconds)})" if needed.seconds else ""
     return f"{needed.n_episodes}{mark}{time}"
@@ -183,15 +200,19 @@ def _legend(pairs: Sequence[PairPower], margin: str) -> list[str]:
         "n: shared episodes; disjoint: so many at most share no image; sd: of one episode's difference, as measured "
         "(at least that of rounding to one query). detectable: the smallest true difference that n episodes show; "
         f"power: of n episodes to show {margin}. for ...: episodes that show it (testing that is missing, at the "
-        "measured pace); the difference: if the measured one is the true one.",
+        "measured pace); the difference: if the measured one, whose own error is not in this, is the true one.",
     ]
     if "undecidable within this data" in answers:
         told.append(
             "* undecidable within this data, for any statement about more than these classes: more episodes sharpen "
-            "only the comparison of what was trained here on these classes and images."
+            "only the comparison of what was trained here on these classes and images. Of classes: the fewest with "
+            "which some number of episodes would do."
         )
     if "more seeds, not episodes" in answers:
-        told.append("seeds: more seeds, not episodes: as far as so few seeds tell, how they differ hides it.")
+        told.append(
+            "seeds: more seeds, not episodes: as far as so few seeds tell, how they differ hides it; the fewest that, "
+            "with n episodes, show it."
+        )
     if "never" in answers:
         told.append("never: no number of episodes shows a difference of zero, or one so small.")
     return [fill(words, WIDTH) for words in (*told, "Words and formulas: docs/statistics.md")]

@@ -19,7 +19,7 @@ def merge(*, other: str, out: Path | None, dry_run: bool, as_json: bool) -> None
     with equal counts in both is skipped, and confirms that the number repeats; different counts are a conflict: each
     is listed, nothing is changed, exit 6. So is a training with different weights (SHA-256) if results of both would
     be combined. A finished training or cell replaces a failed or unfinished one. Checkpoints beside OTHER.sqlite are
-    copied. Terms: docs/statistics.md.
+    copied. Terms: docs/storage.md.
     """
     from fewshot_bench.cli.merge_text import merged
 

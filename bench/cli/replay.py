@@ -22,7 +22,7 @@ def replay(
 
     identical: every answer is the stored one (equal counts: the counts are, and no answers were kept). same within k
     queries: k answers differ, none of them more than rounding explains. Otherwise different (exit code 3). The first
-    differing query is named. docs/statistics.md says what rounding explains.
+    differing query is named. docs/storage.md says what rounding explains.
     """
     from fewshot_bench.cli.replay_text import replayed
 

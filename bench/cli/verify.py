@@ -21,7 +21,7 @@ def verify(*, file: Path, selection: Selection, as_json: bool) -> int:
     the file's command is valid here, under the configuration that is named, the table is rendered again: then bold, the
     marks † § ¶ ? ‡, captions, notes and all words, and a report's alarms, claims, costs, style and script are compared,
     too. Not checked are plots, images, and tables that are not the benchmark's. Exits 3 if something differs, 5 if
-    nothing measured is in the file. docs/statistics.md explains edited, stale, unknown and gone.
+    nothing measured is in the file. docs/storage.md explains edited, stale, unknown and gone.
     """
     from fewshot_bench.cli.verify_text import said
 

@@ -39,7 +39,7 @@ def outlook(judged: JudgedClaim, cells: Cells) -> Outlook:
     measured = [(t, t.estimate) for t in judged.tested if t.estimate]
     against = [(t, estimate) for t, estimate in measured if sign * estimate.mean < 0]
     if against:  # one of these, shown, would decide it: the cheapest; Holm's first step divides alpha by all
-        alpha = ALPHA / len(judged.tested)
+        alpha, each = ALPHA / len(judged.tested), POWER
         routes = [_extended([(t, _episodes(estimate, t, alpha))], cells) for t, estimate in against]
         known = [route for route in routes if route]
         best = min(known, key=lambda route: (_seconds(route, cells) or 0.0, _total(route)), default=None)
@@ -47,10 +47,13 @@ def outlook(judged: JudgedClaim, cells: Cells) -> Outlook:
         if judged.missing:
             return Outlook(power, never="first, what is incomplete would have to be measured")
         open_ones = [(t, e) for t, e in measured if (t.p_true if sign > 0 else t.p_false) > ALPHA]
-        each = 1 - (1 - POWER) / max(1, len(open_ones))  # so that all of them are shown with power POWER (Bonferroni)
-        best = _extended([(t, _episodes(estimate, t, ALPHA, each)) for t, estimate in open_ones], cells)
+        # so that all of them are shown with power POWER (Bonferroni)
+        alpha, each = ALPHA, 1 - (1 - POWER) / max(1, len(open_ones))
+        needed = [(t, _episodes(estimate, t, alpha, each)) for t, estimate in open_ones]
+        best = _extended(needed, cells)
+        link = next((t for t, total in needed if total is None), link)
     if best is None:
-        return Outlook(power, never=_never(link))
+        return Outlook(power, never=_never(link, alpha, each))
     return Outlook(power, best, _seconds(best, cells))
 
 
@@ -84,7 +87,9 @@ def _seconds(extensions: Sequence[Extension], cells: Cells) -> float | None:
     return sum(extension.more * sum(pace) for extension, pace in zip(extensions, paces, strict=True))
 
 
-def _never(link: Tested) -> str:
+def _never(link: Tested, alpha: float, power: float) -> str:
+    if link.estimate and link.estimate.mean and _episodes(link.estimate.here, link, alpha, power):
+        return "as far as these classes tell, more classes are needed, not episodes"
     if len(link.seeds) > 1:
         return f"as far as these {len(link.seeds)} seeds tell, more seeds are needed, not episodes"
     return "cannot be said: an observed difference is 0"

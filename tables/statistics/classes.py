@@ -93,11 +93,12 @@ def for_new_classes(estimate: Estimate, cells: Sequence[tuple[float, ClassConfus
     of_pair = sum(weight * confusion.effects[1] for weight, confusion in cells)
     # The jackknife's factor (C - 1) / C is left away: a class is never its own distractor, so that leaving it out
     # shows about that much less than its effect.
-    spread = float(np.sum(np.square(of_class)) - np.sum(np.square(of_pair)) / 2)
-    variance = spread - _luck(first.classes, cells)
-    error = math.sqrt(max(0.0, variance))
-    classes = (Source(error, first.effective_number - 1, lasting=error),) if error else ()
-    return Estimate(estimate.mean, (*estimate.sources, *classes), new_classes=True)
+    spread, twice = float(np.sum(np.square(of_class))), float(np.sum(np.square(of_pair)) / 2)
+    luck = _luck(first.classes, cells)
+    error, taken_off = math.sqrt(max(0.0, spread - twice - luck)), twice + luck
+    of_classes = Source(error, first.effective_number - 1, error, math.sqrt(taken_off))
+    sources = (*estimate.sources, of_classes) if error or taken_off else estimate.sources
+    return Estimate(estimate.mean, sources, new_classes=True)
 
 
 def _luck(classes: NDArray[np.integer], cells: Sequence[tuple[float, ClassConfusion]]) -> float:

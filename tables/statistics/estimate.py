@@ -20,16 +20,17 @@ Scope = Literal["for classes like these", "on these classes"]
 class Source:
     """One source of random error: its share of the standard error, and how well that is known."""
 
-    error: float  # > 0
-    degrees: float  # of freedom
+    error: float  # > 0; 0 only where all that was measured was taken off
+    degrees: float  # of freedom, of what was measured
     lasting: float | None = None  # what is left of `error` after endless episodes; None: nothing; of classes: all
+    taken_off: float = 0.0  # of what was measured, error² + taken_off²: is in other sources already
 
     def with_episodes(self, n: int, other: int) -> "Source":
         """The same, known from n episodes, as it would be with another number of them."""
         if self.lasting is None:
             return Source(self.error * math.sqrt(n / other), other - 1)
         falling = self.error**2 - self.lasting**2
-        return Source(math.sqrt(self.lasting**2 + falling * n / other), self.degrees, self.lasting)
+        return replace(self, error=math.sqrt(self.lasting**2 + falling * n / other))
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,9 @@ class Estimate:
         """The tail probability whose interval just reaches `distance`; never 0, which no test can show."""
         from scipy.special import stdtr
 
-        if len(self.sources) == 1:
-            return max(float(stdtr(self.sources[0].degrees, -distance / self.sources[0].error)), SMALLEST)
+        known = [source for source in self.sources if source.error]
+        if len(known) == 1:
+            return max(float(stdtr(known[0].degrees, -distance / known[0].error)), SMALLEST)
         low, high = -745.0, math.log(0.5)  # of log(tail); half_width falls as it rises
         while low < (middle := (low + high) / 2) < high:  # until no number lies between
             low, high = (middle, high) if self._half_width(math.exp(middle)) > distance else (low, middle)

@@ -1,31 +1,34 @@
 """Power of a test: how likely it shows a difference, given the errors that were measured."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 
-from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Source, Values
+from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Source
 
 POWER = 0.8  # that is asked for where none is named (Cohen 1988)
 MOST_EPISODES = 10**12  # more than this is never
 MOST_SEEDS = 1000
+MOST_CLASSES = 10**6
 
 
 def power_of(estimate: Estimate, difference: float, alpha: float = ALPHA, two_sided: bool = True) -> float:
     """The probability that the test of such an estimate shows a true mean difference, in the unit of its errors.
 
-    With one source of error the noncentral t (Cohen 1988); with several the test is that of `Estimate.p_value`.
-    One-sided asks for a difference of the sign that `difference` has. The estimate's own mean plays no part.
+    The noncentral t (Cohen 1988). With several sources of error the test is that of `Estimate.p_value` (Howe 1974): the
+    square of its half-width is a sum of mean squares, nearly a chi-squared variable (Satterthwaite 1946). One-sided
+    asks for a difference of the sign that `difference` has. The estimate's own mean plays no part.
     """
-    if len(estimate.sources) > 1:
-        return _power_of_several(estimate, difference, alpha, two_sided)
     from scipy.special import nctdtr, stdtrit
 
-    [source] = estimate.sources
-    shift, limit = abs(difference) / source.error, stdtrit(source.degrees, alpha / 2 if two_sided else alpha)
-    power = 1 - float(nctdtr(source.degrees, shift, -limit))
+    tail = alpha / 2 if two_sided else alpha
+    squares = [(float(stdtrit(source.degrees, tail)) * source.error) ** 2 for source in estimate.sources]
+    half = sum(squares)
+    degrees = half**2 / sum(square**2 / s.degrees for square, s in zip(squares, estimate.sources, strict=True))
+    shift, limit = abs(difference) / estimate.error, math.sqrt(half) / estimate.error
+    power = 1 - float(nctdtr(degrees, shift, limit))
     if two_sided:  # and of finding the wrong sign, which comes back as nan where it is too small to be computed
-        wrong = float(nctdtr(source.degrees, shift, limit))
+        wrong = float(nctdtr(degrees, shift, -limit))
         power += 0.0 if math.isnan(wrong) else wrong
     return 1.0 if math.isnan(power) else min(1.0, power)
 
@@ -45,16 +48,7 @@ def episodes_to_separate(
     def suffice(other: int) -> bool:
         return power_of(estimate.with_episodes(n, other), difference, alpha, two_sided) >= power
 
-    if not suffice(MOST_EPISODES):
-        return None
-    enough = 2
-    while not suffice(enough):
-        enough *= 2
-    short = enough // 2  # the power rises with the episodes
-    while enough - short > 1:
-        middle = (short + enough) // 2
-        short, enough = (short, middle) if suffice(middle) else (middle, enough)
-    return enough
+    return _fewest(suffice, MOST_EPISODES)
 
 
 def seeds_to_separate(
@@ -70,23 +64,53 @@ def seeds_to_separate(
         fewer = Source(seeds.error * math.sqrt(n_seeds / n), n - 1)
         return power_of(replace(estimate, sources=(fewer, *others)), difference, alpha) >= power
 
-    if not suffice(MOST_SEEDS):
+    return _fewest(suffice, MOST_SEEDS)
+
+
+def classes_to_separate(
+    estimate: Estimate, n: int, difference: float, power: float = POWER, alpha: float = ALPHA
+) -> int | None:
+    """The fewest classes with which some number of episodes shows the difference with at least this power.
+
+    `estimate` is known from n episodes, and the error that classes add stands last. None where a million would not do.
+    """
+    *others, classes = estimate.with_episodes(n, MOST_EPISODES).sources
+
+    def suffice(n_classes: int) -> bool:
+        of_classes = Source(classes.error * math.sqrt((classes.degrees + 1) / n_classes), n_classes - 1)
+        return power_of(replace(estimate, sources=(*others, of_classes)), difference, alpha) >= power
+
+    return _fewest(suffice, MOST_CLASSES)
+
+
+def _fewest(suffice: Callable[[int], bool], most: int) -> int | None:
+    """The smallest number from 2 on that is enough, as all larger ones are; None where `most` is not."""
+    if not suffice(most):
         return None
-    low, high = 1, MOST_SEEDS  # the power rises with the seeds
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if suffice(middle) else (middle, high)
-    return high
+    enough = 2
+    while not suffice(enough):
+        enough *= 2
+    short = enough // 2
+    while enough - short > 1:
+        middle = (short + enough) // 2
+        short, enough = (short, middle) if suffice(middle) else (middle, enough)
+    return enough
 
 
 def as_it_may_be(estimate: Estimate, tail: float) -> Estimate:
-    """With each error as large as it would have to be for this one, or a smaller, to have that probability."""
+    """With each error as large as it would have to be for what was measured, or less, to have that probability.
+
+    What was measured of seeds and classes has in it what is not theirs: that part is known better, and stays.
+    """
     from scipy.special import chdtri
 
     def may_be(source: Source) -> Source:
-        scale = math.sqrt(source.degrees / float(chdtri(source.degrees, 1 - tail)))
-        lasting = None if source.lasting is None else scale * source.lasting
-        return replace(source, error=scale * source.error, lasting=lasting)
+        measured = source.error**2 + source.taken_off**2
+        square = max(0.0, measured * source.degrees / float(chdtri(source.degrees, 1 - tail)) - source.taken_off**2)
+        if source.lasting is None:
+            return replace(source, error=math.sqrt(square))
+        lasting = max(0.0, square - (source.error**2 - source.lasting**2))
+        return replace(source, error=math.sqrt(square), lasting=math.sqrt(lasting))
 
     return replace(estimate, sources=tuple(map(may_be, estimate.sources)))
 
@@ -99,26 +123,3 @@ def smallest_difference(estimate: Estimate, power: float = POWER, alpha: float =
     while power_of(estimate, most, alpha) < power:
         most *= 2
     return float(brentq(lambda d: power_of(estimate, d, alpha) - power, 0.0, most, rtol=1e-9))
-
-
-def _power_of_several(estimate: Estimate, difference: float, alpha: float, two_sided: bool) -> float:
-    """Of the test with several sources (Howe 1974), averaged over what the least known may be measured as."""
-    from scipy.special import ndtr, stdtrit
-
-    tail = alpha / 2 if two_sided else alpha
-    sources = sorted(estimate.sources, key=lambda source: source.degrees)
-    first, *others = ((float(stdtrit(source.degrees, tail)) * source.error) ** 2 for source in sources)
-    half_widths = (first * _chi_squared(sources[0].degrees) + sum(others)) ** 0.5
-    power = ndtr((abs(difference) - half_widths) / estimate.error)
-    if two_sided:
-        power += ndtr((-abs(difference) - half_widths) / estimate.error)
-    return float(power.mean())
-
-
-@cache
-def _chi_squared(degrees: float) -> Values:
-    """The middles of 1,000 equally likely parts of chi-squared / degrees."""
-    import numpy as np
-    from scipy.special import chdtri
-
-    return np.asarray(chdtri(degrees, (np.arange(1000) + 0.5) / 1000) / degrees)

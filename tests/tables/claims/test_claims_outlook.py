@@ -114,6 +114,16 @@ def test_seeds_that_differ_cannot_be_outnumbered_by_episodes(grid, ahead):
     assert "more seeds are needed, not episodes" in seen.never
 
 
+def test_what_these_classes_hide_needs_more_classes(grid, make_claims):
+    """Whether of one seed or of three that agree."""
+    one = judge(make_claims(MAML_WINS), grid(CLEAR)).claims[0]
+    hidden = Estimate(0.02, (Source(0.001, 29), Source(0.03, 11, 0.03)), new_classes=True)
+    for seeds in ((0,), (0, 1, 2)):
+        tested = tuple(replace(t, estimate=hidden, seeds=seeds) for t in one.tested)
+        seen = outlook(replace(one, tested=tested, verdict="undecided"), {})
+        assert seen.never == "as far as these classes tell, more classes are needed, not episodes"
+
+
 @pytest.mark.parametrize(
     ("n_seeds", "n", "seed", "episode", "rest", "difference"),
     [(3, 40, 0.01, 0.04, 0.03, 0.02), (3, 40, 0.02, 0.02, 0.03, 0.05), (5, 40, 0.01, 0.04, 0.03, 0.02)],

@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fewshot_bench.tables.claims.file import Place
 from fewshot_bench.tables.claims.measuring import cells_of
 from fewshot_bench.tables.claims.outlook import outlook
 from fewshot_bench.tables.claims.verdicts import judge_claim
+from fewshot_bench.tables.pairs import compare
 from fewshot_bench.tables.scores import EpisodeScore
 from fewshot_bench.tables.statistics.power import power_of
 
@@ -128,6 +130,28 @@ def test_true_claims_are_found_as_often_as_the_power_says(world, make_claims):
     powers = [power_of(one.link.estimate, claim.margin, two_sided=False) for one in judged]
     assert 0.5 < found < 0.95  # neither certain nor hopeless
     assert np.mean(powers) == pytest.approx(found, abs=2 * math.sqrt(found * (1 - found) / 1000) + 0.02)
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.03])
+def test_a_sentence_of_its_own_family_never_says_the_opposite_of_compare(gap, world, make_claims):
+    """Of one pair of seven variants: compare's correction for all 21 would take most of the sentence's power."""
+    text = 'kind = "better"\nbetter = ["maml"]\nworse = ["transfer"]\nshots = [5]\n'
+    claim, rng, times = make_claims(text).claims[0], np.random.default_rng(6), 1000
+    draw = world({("maml", 5): 0.5 + gap, ("transfer", 5): 0.5})
+    higher, lower = Place("maml", 5, 5), Place("transfer", 5, 5)
+    said = []
+    for _ in range(times):
+        cells = draw(rng)
+        pair = compare(cells[higher], cells[lower], n_tests=21)
+        said.append((judge_claim(claim, cells, (0,), None).verdict, pair.loser))
+    assert not {("supported", "maml"), ("refuted", "transfer")} & set(said)
+    # what compare's family would decide, the sentence's decides, too
+    assert not {("undecided", "maml"), ("undecided", "transfer")} & set(said)
+    decided, in_compare = (np.mean([bool(one[i]) and one[i] != "undecided" for one in said]) for i in (0, 1))
+    if gap:
+        assert decided > 2 * in_compare
+    else:
+        assert decided <= 0.1 + 2 * math.sqrt(0.1 * 0.9 / times)  # 5 % on either side
 
 
 def test_the_episodes_that_would_decide_it_do(world, make_claims):

@@ -1,12 +1,14 @@
 """Other classes: against leaving classes out by hand, and in worlds whose truth is known."""
 
+import math
 from itertools import combinations
 
 import numpy as np
 import pytest
 
 from fewshot_bench.tables.statistics.classes import ClassAnswers, ClassConfusion, for_new_classes
-from fewshot_bench.tables.statistics.estimate import Estimate, of_episodes, of_seeds_and_episodes
+from fewshot_bench.tables.statistics.estimate import Estimate, Source, of_episodes, of_seeds_and_episodes
+from fewshot_bench.tables.statistics.power import as_it_may_be, episodes_to_separate, power_of
 
 N_GRIDS = 1000
 POOL = 41  # images a class; a prime, so that every stride walks through all of them
@@ -54,9 +56,10 @@ def additive(rng, n_grids, n_classes, n_way, n_episodes, n_query=3):
 
 
 def checkpoints(
-    rng, n_grids, n_classes, n_way, n_episodes, n_query=3, *, n_seeds=1, level=2.5, spread=1.0, alike=0.5, luck=0.0
-):
-    """Two methods, n_seeds of each, whose accuracies are equal over all classes: classes and answers of each in turn.
+    rng, n_grids, n_classes, n_way, n_episodes, n_query=3, *,
+    n_seeds=1, level=2.5, spread=1.0, alike=0.5, luck=0.0, ahead=0.0,
+):  # fmt: skip
+    """Two methods, n_seeds of each: classes and answers of each in turn. Without `ahead` equal over all classes.
 
     The highest score is the answer: effects of class, image, pair, support and episode add up, and noise. Methods have
     the share `alike` of their effects in common, their seeds 0.9 of what the method has.
@@ -80,11 +83,11 @@ def checkpoints(
     classes, used = drawn(rng, n_grids, n_episodes, n_classes, n_way, n_query)
     grid, label = np.arange(n_grids)[:, None, None], np.arange(n_way)
     everyone, hard, mild = effects(), normal(0.3, n_grids, n_episodes, 1), normal(0.35, n_grids, n_episodes, n_way)
-    for _ in range(2):
+    for lead in (ahead, 0.0):
         method = near(everyone, alike)
         for _ in range(n_seeds):
             ease, pull, likeness, of_image = near(method, 0.9) if n_seeds > 1 else method
-            own = level + normal(luck, n_grids, 1, 1) + hard + ease[grid, classes] + pull[grid, classes]
+            own = level + lead + normal(luck, n_grids, 1, 1) + hard + ease[grid, classes] + pull[grid, classes]
             own = own[..., None] + of_image[grid[..., None], classes[..., None], used]  # (G, E, m, q)
             support = mild + normal(0.35, n_grids, n_episodes, n_way)
             scores = likeness[grid[..., None], classes[..., None], classes[:, :, None]]  # (G, E, m, m)
@@ -178,6 +181,47 @@ def test_false_findings_of_equal_methods(n_classes, n_way, n_episodes, n_query, 
     assert here >= at_least
     covered = np.mean([abs(e.mean) <= e.half_width() for _, e in found])
     assert covered == pytest.approx(1 - new)  # the interval is the test's
+
+
+@pytest.fixture(scope="module")
+def apart():
+    """A thousand differences of methods that differ, of 120 episodes each."""
+    return [new for _, new in differences(36, 5, 120, n_query=1, ahead=0.6)]
+
+
+def on_average(found):
+    """One estimate, with the errors that these found: what planning knows when it knows all."""
+
+    def mean_square(sources):
+        error = float(np.mean([source.error**2 for source in sources])) ** 0.5
+        degrees = float(np.mean([source.degrees for source in sources]))
+        return Source(error, degrees, error if sources[0].lasting is not None else None)
+
+    sources = zip(*(e.sources for e in found), strict=True)
+    return Estimate(float(np.mean([e.mean for e in found])), tuple(map(mean_square, sources)), new_classes=True)
+
+
+@pytest.mark.parametrize("n_tests", [1, 3, 21])
+def test_power_is_how_often_a_difference_is_found_for_classes_like_these(apart, n_tests):
+    known = on_average(apart)
+    found = np.mean([e.p_value() * n_tests <= 0.05 for e in apart])
+    assert 0.3 < found < 0.97
+    assert power_of(known, known.mean, 0.05 / n_tests) == pytest.approx(found, abs=3 * (0.25 / N_GRIDS) ** 0.5 + 0.01)
+
+
+@pytest.mark.parametrize(("n_episodes", "n_tests"), [(12, 21), (60, 3)])
+def test_a_plan_says_between_what_it_lies_for_classes_like_these(apart, n_episodes, n_tests):
+    """Over all pilots, those that say "never" among them."""
+    known, alpha = on_average(apart), 0.05 / n_tests
+    truth = episodes_to_separate(known, 120, known.mean, alpha=alpha) or math.inf
+    held = 0
+    for _, pilot in differences(36, 5, n_episodes, n_query=1, ahead=0.6):
+        low, high = (
+            episodes_to_separate(as_it_may_be(pilot, tail), n_episodes, known.mean, alpha=alpha) or math.inf
+            for tail in (0.95, 0.05)
+        )
+        held += low <= truth <= high
+    assert held / N_GRIDS >= 0.9 - 3 * (0.9 * 0.1 / N_GRIDS) ** 0.5
 
 
 def test_for_new_classes_is_never_narrower():

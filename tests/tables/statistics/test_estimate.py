@@ -246,7 +246,7 @@ def covers_near_an_end(accuracy, n_episodes, classes, n_worlds=1000):
 @pytest.mark.slow
 @pytest.mark.parametrize("classes", ["alike", "unlike", "four bad"])
 @pytest.mark.parametrize("accuracy", [0.9, 0.99, 0.999])
-@pytest.mark.parametrize("n_episodes", [6, 60, 600])
+@pytest.mark.parametrize("n_episodes", [6, 12, 60, 600])
 def test_coverage_near_one(n_episodes, accuracy, classes):
     """0.95 less three standard errors, and two points where a skewed mean is still shown as ±."""
     shown, _ = covers_near_an_end(accuracy, n_episodes, classes)

@@ -1,13 +1,20 @@
 """Power against published tables, another route to the same numbers, and simulation."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from fewshot_bench.tables.statistics.estimate import Estimate, Source, of_seeds_and_episodes
-from fewshot_bench.tables.statistics.power import episodes_to_separate, power_of, smallest_difference
+from fewshot_bench.tables.statistics.power import (
+    as_it_may_be,
+    classes_to_separate,
+    episodes_to_separate,
+    power_of,
+    smallest_difference,
+)
 
 
 def spread(deviation, n=60, *seeds):
@@ -58,6 +65,36 @@ def test_what_no_number_of_episodes_shows():
     assert episodes_to_separate(spread(1.0), 60, 1e-9) is None
 
 
+@pytest.mark.parametrize("seeds", [(), (lasting(0.002, 9),)])
+def test_the_fewest_classes_are_enough_with_some_number_of_episodes_and_one_fewer_are_not(seeds):
+    of_classes = Source(0.018, 35, 0.018, 0.015)
+    measured = Estimate(0.0, (*seeds, Source(0.01, 59), of_classes), new_classes=True)
+    assert episodes_to_separate(measured, 60, 0.05, alpha=0.05 / 21) is None
+    n = classes_to_separate(measured, 60, 0.05, alpha=0.05 / 21)
+
+    def of_so_many(n):
+        error = of_classes.error * (36 / n) ** 0.5
+        return replace(measured, sources=(*measured.sources[:-1], Source(error, n - 1, error)))
+
+    assert episodes_to_separate(of_so_many(n), 60, 0.05, alpha=0.05 / 21)
+    assert episodes_to_separate(of_so_many(n - 1), 60, 0.05, alpha=0.05 / 21) is None
+    assert classes_to_separate(measured, 60, 1e-9) is None
+
+
+def test_what_is_not_theirs_is_taken_off_after_an_error_is_thought_larger():
+    seeds, episodes, classes = Source(0.05, 2, 0.03), Source(0.02, 59), Source(0.03, 20, 0.03, 0.04)
+    larger = as_it_may_be(Estimate(0.0, (seeds, episodes, classes), new_classes=True), 0.05)
+    times = [degrees / stats.chi2.ppf(0.05, degrees) for degrees in (2, 59, 20)]
+    assert [source.error**2 for source in larger.sources] == pytest.approx(
+        [times[0] * 0.05**2, times[1] * 0.02**2, times[2] * 0.05**2 - 0.04**2]
+    )
+    assert larger.sources[0].lasting ** 2 == pytest.approx(times[0] * 0.05**2 - 0.04**2)
+    assert larger.here.sources == larger.sources[:2]
+    smaller = as_it_may_be(Estimate(0.0, (seeds, episodes, classes), new_classes=True), 0.95)
+    assert (smaller.sources[0].lasting, smaller.sources[2].error) == (0.0, 0.0)
+    assert episodes_to_separate(smaller, 60, 0.05)
+
+
 def test_power_rises_with_the_difference_even_for_two_episodes():
     rising = [power_of(spread(1.0, 2), difference) for difference in np.arange(0, 40, 0.5)]
     assert (np.diff(rising) > 0).all()
@@ -91,6 +128,30 @@ def test_seeds_that_differ_little_change_nothing_and_those_that_differ_much_deci
     assert endless == pytest.approx(power_of(spread(0.01 * math.sqrt(3), 3), 0.03), abs=0.01)
     assert episodes_to_separate(much, 60, 0.03) is None
     assert episodes_to_separate(much, 60, 0.08) > episodes_to_separate(spread(0.08), 60, 0.08)
+
+
+@pytest.mark.parametrize("n_tests", [1, 3, 21])
+@pytest.mark.parametrize(
+    "sources",
+    [  # error and degrees of freedom of each: episodes and classes; and seeds
+        ((0.012, 59), (0.017, 33)),
+        ((0.02, 11), (0.02, 19)),
+        ((0.02, 5), (0.02, 5)),
+        ((0.01, 2), (0.02, 11)),
+        ((0.01, 2), (0.02, 5), (0.02, 19)),
+        ((0.02, 2), (0.02, 59), (0.01, 33)),
+    ],
+)
+def test_power_with_several_errors_is_how_often_the_test_finds_it(sources, n_tests):
+    """In 20,000 worlds with these true errors, each measured with its own degrees of freedom."""
+    rng, runs, alpha = np.random.default_rng(3), 20_000, 0.05 / n_tests
+    true = Estimate(0.0, tuple(Source(*source) for source in sources))
+    difference = smallest_difference(true, 0.8, alpha)
+    means = difference + true.error * rng.standard_normal(runs)
+    measured = [e**2 * rng.chisquare(degrees, runs) / degrees for e, degrees in sources]
+    half = sum(m * stats.t.isf(alpha / 2, degrees) ** 2 for m, (_, degrees) in zip(measured, sources, strict=True))
+    # Satterthwaite's approximation is up to 2 points off where one source is known from three values
+    assert np.mean(means**2 > half) == pytest.approx(0.8, abs=3 * math.sqrt(0.16 / runs) + 0.01)
 
 
 @pytest.mark.parametrize(("n_seeds", "difference"), [(3, 0.03), (5, 0.02)])
