@@ -1,7 +1,7 @@
 """Two variants on the same episodes: paired differences, their test, and its correction for a family."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -204,7 +204,7 @@ def scope_of(estimates: Iterable[Estimate | None]) -> str:
 
 def compare_variants(results: Results, first: str, second: str) -> tuple[Comparison, ...]:
     """Two variants in every setting that both have."""
-    return _compare_pairs(results, [(first, second)])
+    return _compare_pairs(results, {setting: [(first, second)] for setting in results.settings})
 
 
 def compare_all(results: Results) -> tuple[Comparison, ...]:
@@ -213,15 +213,26 @@ def compare_all(results: Results) -> tuple[Comparison, ...]:
     The family is all pairs of a setting, shown or not: a mark "not significantly worse than the best" needs it, since
     the best is chosen from the same data.
     """
-    return _compare_pairs(results, list(combinations(results.variants, 2)))
+    return compare_with(results, dict.fromkeys(results.settings, results.variants))
 
 
-def _compare_pairs(results: Results, pairs: Sequence[tuple[str, str]]) -> tuple[Comparison, ...]:
+def compare_with(results: Results, some: Mapping[tuple[int, int], Collection[str]]) -> tuple[Comparison, ...]:
+    """Of `compare_all` the pairs with one of `some`, each setting's own: no pair hangs on another."""
+    pairs = {
+        setting: [pair for pair in combinations(results.variants, 2) if set(pair) & set(some.get(setting, ()))]
+        for setting in results.settings
+    }
+    return _compare_pairs(results, pairs)
+
+
+def _compare_pairs(
+    results: Results, pairs: Mapping[tuple[int, int], Sequence[tuple[str, str]]]
+) -> tuple[Comparison, ...]:
     places = cells_by_place(results)
     found = []
     for setting in results.settings:
         n_tests, new_classes = results.n_tests(*setting), results.experiment.new_classes
-        for names in pairs:
+        for names in pairs[setting]:
             first, second = (places.get((name, *setting)) for name in names)
             if first and second:
                 found.append(compare(first, second, n_tests=n_tests, new_classes=new_classes))

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fewshot_bench.tables.pairs import Comparison, compare_all, estimate_of, quantum, shared_accuracies
+from fewshot_bench.tables.pairs import Comparison, compare_all, compare_with, estimate_of, quantum, shared_accuracies
 from fewshot_bench.tables.scores import CellScore, CellState, Experiment, Results
 from fewshot_bench.tables.statistics.chance import p_below_chance
 from fewshot_bench.tables.statistics.estimate import (
@@ -120,7 +120,7 @@ class Table:
     variants: tuple[str, ...]
     seeds: tuple[int, ...]
     rows: tuple[Row, ...]  # rows of one way stand together
-    comparisons: tuple[Comparison, ...]  # every pair of variants in every setting, as one family
+    comparisons: tuple[Comparison, ...]  # of each row's best with all others, or of every pair
     beside: "Table | None" = None  # the same under another rule
 
     @property
@@ -146,18 +146,24 @@ def disjoint_episodes(experiment: Experiment, n_way: int, n_shot: int) -> int:
     return experiment.n_novel_classes * uses_of_a_class // n_way
 
 
-def summarise(results: Results) -> Table:
-    """Average, count and judge every cell; raises ValueError on a cell that is doubled or has no place."""
-    scores, comparisons = _by_place(results), compare_all(results)
+def summarise(results: Results, *, every_pair: bool = False) -> Table:
+    """Average, count and judge every cell; raises ValueError on a cell that is doubled or has no place.
+
+    every_pair: compare those, too, of which neither is the best of its row: quadratic in the variants
+    """
+    scores = _by_place(results)
     ways = list(dict.fromkeys(n_way for n_way, _ in results.settings))
+    settings = sorted(results.settings, key=lambda setting: ways.index(setting[0]))
+    marked = {s: _mark_best(tuple(cell_of(scores[variant, *s]) for variant in results.variants)) for s in settings}
+    best = {setting: [cell.variant for cell in cells if cell.best] for setting, cells in marked.items()}
+    comparisons = compare_all(results) if every_pair else compare_with(results, best)
     rows = []
-    for n_way, n_shot in sorted(results.settings, key=lambda setting: ways.index(setting[0])):
-        cells = tuple(cell_of(scores[variant, n_way, n_shot]) for variant in results.variants)
-        capacity = disjoint_episodes(results.experiment, n_way, n_shot)
-        tests = [c for c in comparisons if (c.n_way, c.n_shot) == (n_way, n_shot)]
-        marked = _mark_near_best(_mark_best(cells), tests)
-        rows.append(Row(n_way, n_shot, capacity, marked, results.n_compared(n_way, n_shot)))
-    beside = summarise(results.beside) if results.beside else None
+    for setting in settings:
+        capacity = disjoint_episodes(results.experiment, *setting)
+        tests = [c for c in comparisons if (c.n_way, c.n_shot) == setting]
+        cells = _mark_near_best(marked[setting], tests)
+        rows.append(Row(*setting, capacity, cells, results.n_compared(*setting)))
+    beside = summarise(results.beside, every_pair=every_pair) if results.beside else None
     return Table(results.experiment, results.variants, results.seeds, tuple(rows), comparisons, beside)
 
 

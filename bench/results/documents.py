@@ -48,7 +48,7 @@ def rendered(selection: Selection, format_: str) -> str:
         from fewshot_bench.reports.report import report_html
 
         return report_html(stored, samples=_samples(chosen))
-    return render(summarise(stored), format_, load_published())
+    return render(summarise(stored, every_pair=format_ == "json"), format_, load_published())
 
 
 def typeset(selection: Selection, style: Style, *, published: bool) -> str:

@@ -36,7 +36,7 @@ class ClassConfusion:
         mean = float((n * own).sum() / n.sum())
         return n * (mean - own) / rest + gained.sum(axis=0), gained + gained.T
 
-    @property
+    @cached_property
     def effective_number(self) -> float:
         """Of classes (Carter, Schnepel and Steigerwald 2017); 0 for fewer than three."""
         faced = (self.asked + self.asked.T).sum(axis=1) - 2 * np.diagonal(self.asked)  # a class's part in the pairs

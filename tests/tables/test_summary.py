@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fewshot_bench.tables.captions import general_notes
+from fewshot_bench.tables.pairs import compare_all
 from fewshot_bench.tables.scores import CellScore, EpisodeScore
 from fewshot_bench.tables.statistics.changes import Sample, sample
 from fewshot_bench.tables.summary import accuracy_of, disjoint_episodes, over_episodes, summarise
@@ -207,3 +208,12 @@ def test_a_cell_that_shares_no_episodes_with_the_best_is_unclear(make_results):
     assert not best.unclear
     alone = summarise(make_results(("maml",), ((5, 1),))).rows[0].cells[0]
     assert not alone.unclear  # nothing to be tested against
+
+
+def test_marks_need_no_pairs_but_those_of_the_best(make_results, marked):
+    """Each is corrected for all pairs, and hangs on no other."""
+    for results in (make_results(seeds=(0, 1)), marked, make_results(("maml",))):
+        some, every = summarise(results), summarise(results, every_pair=True)
+        assert some.rows == every.rows
+        assert set(some.comparisons) <= set(every.comparisons) == set(compare_all(results))
+    assert len(summarise(make_results()).comparisons) == 6 * 9
