@@ -337,7 +337,7 @@ def test_an_existing_path_with_a_colon_comes_first(own, bench, tmp_path):
 
 
 WRONG = {
-    ("describe", "nowhere"): "unknown data set 'nowhere', and no such path",
+    ("describe", "nowhere"): "there is no folder or file nowhere here, and no data set of that name",
     ("describe", "/nowhere/at/all"): "there is no /nowhere/at/all; `bench data list` shows",
     ("prepare", "clas-folders:set"): "no format 'clas-folders': did you mean 'class-folders'",
     ("prepare", "class-folders:nowhere"): "there is no nowhere",
