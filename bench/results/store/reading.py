@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from fewshot_bench.errors import DatabaseError, NothingSelected
-from fewshot_bench.experiment.records import Answers, EpisodeResult, StoredCell, StoredTraining
+from fewshot_bench.experiment.records import Answers, EpisodeResult, StoredCell, StoredTraining, pace_of
 from fewshot_bench.experiment.selection import place_named
 from fewshot_bench.results.origin import origin
 from fewshot_bench.results.store import whole
@@ -78,7 +78,11 @@ class Reader(Database):
         """All stored cells by key."""
         return {
             key: StoredCell(
-                key, row["n_episodes"], row["seconds"], row["reason"], (row["variant"], row["n_way"], row["n_shot"])
+                key,
+                row["n_episodes"],
+                row["seconds"],
+                row["reason"],
+                pace_of(row["variant"], json.loads(row["identity"])),
             )
             for key, row in Snapshot(self.where, c).all(cells).items()
         }
