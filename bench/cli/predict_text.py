@@ -5,6 +5,8 @@ import io
 import json
 from pathlib import Path
 
+import click
+
 from fewshot_bench.config import config_file, load
 from fewshot_bench.data.formats.split_folders import class_folders, rows_of_classes
 from fewshot_bench.data.readers.trees import Folder
@@ -18,6 +20,7 @@ def predicted(cell: str, support: Path, images: tuple[Path, ...], form: str, out
     """Fit the model of a cell to class folders, and name images: CSV or JSON."""
     folder = out or Path(load(config_file(None)).run.out)
     model = models.load(database(folder), cell, weights=checkpoints(folder))
+    click.echo(f"with {model.name} of {model.of}", err=True)
     if not support.is_dir():
         raise DataError(f"there is no folder {support}")
     tree = Folder(support, follow_links=True)
