@@ -46,7 +46,7 @@ def _text(comparisons: Sequence[Comparison], margin: float, note: str) -> str:
     names = list(dict.fromkeys((c.first, c.second) for c in comparisons))
     tested = [c for c in comparisons if c.p is not None]
     lines = [*wrap(note or _headline(comparisons), WIDTH), ""]
-    head = f"{'':<16}{'n':>5}{'points':>8}  {'95 % interval':>16}{'p':>8}{'p (all)':>9}"
+    head = f"{'':<16}{'n':>5}{'points':>8}  {'95 % interval':>16}{'p':>9}{'p (all)':>9}"
     for name in names:
         lines += [f"{name[0]} minus {name[1]}", head]
         lines += [_line(c, margin) for c in comparisons if (c.first, c.second) == name]
@@ -83,7 +83,7 @@ def _line(c: Comparison, margin: float) -> str:
         return f"{setting:<16}{c.n_episodes:>5}  {verdict(c)}"
     low, high = c.estimate.interval(within=1.0)
     interval = f"{points(low)} to {points(high)}"
-    start = f"{setting:<16}{c.n_episodes:>5}{points(c.mean):>8}  {interval:>16}{p_value(c.p):>8}"
+    start = f"{setting:<16}{c.n_episodes:>5}{points(c.mean):>8}  {interval:>16}{p_value(c.p):>9}"
     return beside(f"{start}{p_value(c.p_corrected):>9}  ", verdict(c, margin), 16)
 
 
