@@ -20,7 +20,7 @@ WRONG = {
     ("run", "--way", "1"): (2, "1 is not in the range 2<=x"),
     ("run", "--way", "4,"): (2, "'' is not a valid int"),
     ("run", "--way", "8"): (2, "8-way 1-shot needs 8 classes, but there are 7 novel classes"),
-    ("run", "--shot", "10"): (2, "needs 13 images a class, but class 'class07' has 12"),
+    ("run", "--shot", "10"): (2, "needs 13 images a class, but class 'class07' has 12: choose fewer shots (--shot)"),
     ("run", "--seed", "2147483648"): (2, "2147483648 is not in the range"),
     ("run", "--jobs", "-1"): (2, "-1 is not in the range 0<=x<=512"),
     ("run", "--seed", "-1"): (2, "-1 is not in the range 0<=x"),
