@@ -150,7 +150,7 @@ def _forced(source: str, follow_links: bool) -> tuple[str, Source]:
     if os.sep in source:
         raise DataError(f"there is no {source}; {SEE_LIST}")
     raise DataError(
-        f"there is no folder or file {source} here, and no data set of that name: {did_you_mean(source, list(NAMED))}"
+        f"there is no folder or file {source} here, and no data set of that name ({did_you_mean(source, list(NAMED))})"
     )
 
 

@@ -27,7 +27,7 @@ WRONG = {
     ("run", "--threads", "0"): (2, "0 is not in the range 1<=x<=512"),
     ("run", "--device", "tpu"): (2, "'tpu' is not one of 'auto', 'cpu', 'cuda'"),
     ("run", "--data", "nowhere/photos"): (2, "there is no nowhere/photos"),
-    ("run", "--data", "strokse"): (2, "no folder or file strokse here, and no data set of that name: did you mean"),
+    ("run", "--data", "strokse"): (2, "no folder or file strokse here, and no data set of that name (did you mean"),
     ("run", "--data", "."): (2, "is in no known layout"),
     ("run", "--config", "none.toml"): (2, "none.toml: cannot be read: No such file"),
     ("run", "-k", "maml and"): (2, "expected a word, found the end"),
