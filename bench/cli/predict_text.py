@@ -20,13 +20,13 @@ def predicted(cell: str, support: Path, images: tuple[Path, ...], form: str, out
     """Fit the model of a cell to class folders, and name images: CSV or JSON."""
     folder = out or Path(load(config_file(None)).run.out)
     model = models.load(database(folder), cell, weights=checkpoints(folder))
-    click.echo(f"with {model.name} of {model.of}", err=True)
     if not support.is_dir():
         raise DataError(f"there is no folder {support}")
     tree = Folder(support, follow_links=True)
     rows = rows_of_classes(tree, class_folders(tree))
     model.fit([tree.path / row.file for row in rows], [row.label for row in rows])
     shares = model.predict_proba(images)
+    click.echo(f"with {model.name} of {model.of}", err=True)
     labels = [str(label) for label in model.classes]
     found = list(zip(map(str, images), shares.argmax(1).tolist(), shares.tolist(), strict=True))
     if form == "json":
