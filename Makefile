@@ -11,9 +11,9 @@ PAGES := .links/pages
 help:
 	@echo "make bench       set up, run the full grid at the quick budget, render out/report.html"
 	@echo "make test        set up, run all tests"
-	@echo "make benchmark   ours against other libraries, for docs/performance.md"
-	@echo "make benchmark-data   how fast images are prepared and episodes come, for docs/performance.md"
-	@echo "make benchmark-growth  how seconds and memory grow with the size of the work, for docs/performance.md"
+	@echo "make benchmark   ours against other libraries, for docs/measurements.md"
+	@echo "make benchmark-data   how fast images are prepared and episodes come, for docs/measurements.md"
+	@echo "make benchmark-growth  how seconds and memory grow with the size of the work, for docs/measurements.md"
 	@echo "make picture     README's picture, docs/results.md and docs/answer.md, from the results in the package"
 	@echo "make docs        these pages, and the reference of Python and of the command line, as a site: .build/site/index.html"
 	@echo "make soak        kills, full disks, damaged files, servers that stop: half an hour, for docs/reliability.md"

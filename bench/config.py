@@ -262,7 +262,7 @@ def _setting(text: str, methods: dict[str, Any]) -> dict[str, Any]:
         if isinstance(tables.get("methods"), dict):
             tables["methods"] = overlay(methods, tables["methods"])
         return tables
-    raise UsageError(f"--set {text}: expected KEY=VALUE, such as data.image_size=28 or methods.maml.inner_steps=10")
+    raise UsageError("expected KEY=VALUE, such as data.image_size=28 or methods.maml.inner_steps=10")
 
 
 def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

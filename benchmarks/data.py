@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import ToTensor
 
 from benchmarks import data_table, photographs
+from benchmarks.contest.report import placed
 from fewshot_bench.config import AugmentationConfig
 from fewshot_bench.data import ImageSet, open_images
 from fewshot_bench.experiment.episodes import Sampler, Setting
@@ -42,7 +43,7 @@ DRAWN = (EPISODE, Setting(20, 5, 15), Setting(35, 100, 15))
 WORKERS = (0, 2)
 AUGMENTATION = AugmentationConfig(crop_padding=8, flip=True, jitter=0.4)
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "measurements.md"
 
 
 class Files(Dataset[Tensor]):
@@ -218,7 +219,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.5, help="of each side in each round")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measured number")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/measurements.md")
     options = parser.parse_args()
     device.prepare(torch.device("cpu"), threads=1)  # as each process of `bench run`
     measured = origin() | measure(options.classes, options.per_class, options.rounds, options.seconds)
@@ -227,7 +228,7 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     if options.write:
-        data_table.put(PAGE, text)
+        PAGE.write_text(placed(PAGE.read_text(encoding="utf-8"), text, "data"), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,9 @@
-"""The measurements of `benchmarks.data` as tables, and their place in a document."""
+"""The measurements of `benchmarks.data` as tables."""
 
-import re
 import statistics
-from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-BEGIN, END = "<!-- data: begin -->", "<!-- data: end -->"
 COMMAND = "python -m benchmarks.data"
 WIDTH = 110  # characters of a line of text
 
@@ -30,15 +27,6 @@ def as_markdown(measured: dict[str, Any]) -> str:
         _augmenting(measured["augmented_images_per_second"]),
     )
     return "\n\n".join(parts)
-
-
-def put(document: Path, text: str) -> None:
-    """Replace what stands between the markers; without any, they and the text are added at the end."""
-    section = f"{BEGIN}\n{text}\n{END}"
-    old = document.read_text(encoding="utf-8") if document.exists() else "# Performance\n"
-    found = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
-    new = found.sub(lambda _: section, old) if found.search(old) else f"{old.rstrip()}\n\n{section}\n"
-    document.write_text(new, encoding="utf-8")
 
 
 def _load(measured: dict[str, Any]) -> str:

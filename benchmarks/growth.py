@@ -65,7 +65,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--works", nargs="+", choices=AXES, metavar="WORK", help="; ".join(AXES))
-    parser.add_argument("--write", action="store_true", help="write docs/performance.md, pictures and the history")
+    parser.add_argument("--write", action="store_true", help="write docs/measurements.md, pictures and the history")
     options = parser.parse_args()
     if options.write:
         if options.works:

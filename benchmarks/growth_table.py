@@ -1,4 +1,4 @@
-"""The measured growth as a section of docs/performance.md."""
+"""The measured growth as a section of docs/measurements.md."""
 
 import math
 from textwrap import fill

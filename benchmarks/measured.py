@@ -213,7 +213,7 @@ def answer_page(stored: Results, judged: Judgement) -> str:
             "# Which method for my own images?",
             "",
             f"1. Of the methods measured here ({e.dataset} at {e.image_shape[1]} pixels, {e.spent}, "
-            f"{len(stored.seeds)} seeds), the highest mean has {highest}.",
+            f"{len(stored.seeds)} seeds), the highest mean is that of {highest}.",
             f"2. That meta-transfer beats both its parents in all {n} settings is {said}: by their means, "
             f"{'; '.join(above)} of {n} settings.",
             "3. With many classes, keep a trained network's features and fit a logistic regression "
@@ -221,7 +221,7 @@ def answer_page(stored: Results, judged: Judgement) -> str:
             "the differences.",
             '4. A network pretrained on more images (`backbone = "timm:NAME"`) is not in this table; it may have seen '
             "your classes, and the report warns where that is known.",
-            "5. Your images are others: `bench run --data FOLDER` and `bench report` measure all of this on them.",
+            "5. `bench run --data FOLDER` and `bench report` measure all of this on your own images.",
             "",
             f"![Accuracy over shots, one panel for each number of classes]({PLOT})",
             "",

@@ -1,7 +1,8 @@
 """Ours against other libraries: `python -m benchmarks.peers`, or `make benchmark`.
 
 Makes each library's environment, compares everybody's gradients, times the sides in turn, and writes what it found
-to docs/performance.md and benchmarks/results/. Progress goes to stderr, the table to stdout.
+to docs/measurements.md, in short to docs/performance.md, and to benchmarks/results/. Progress goes to stderr, the
+table to stdout.
 """
 
 import argparse
@@ -22,7 +23,8 @@ from benchmarks.contest.work import METHODS, SHAPES, Work
 from fewshot_bench.errors import BenchError
 from fewshot_bench.results import provenance
 
-PAGE = ROOT / "docs" / "performance.md"
+PAGE, SHORT_PAGE = ROOT / "docs" / "measurements.md", ROOT / "docs" / "performance.md"
+SHORT = "peers in short"
 RESULTS = ROOT / "benchmarks" / "results"
 DRAWN = "strokes"
 
@@ -32,7 +34,7 @@ def main() -> int:
     arguments = _arguments()
     try:
         if arguments.write:
-            placed_in_page("")  # a page without its markers is found now, not in a quarter of an hour
+            pages("")  # a page without its markers is found now, not in a quarter of an hour
         contest = run(arguments)
     except (BenchError, WorkerFailed, ValueError) as error:
         print(f"benchmark: {error}", file=sys.stderr)
@@ -58,7 +60,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="as defaults two shapes, MAML and ProtoNet, short readings"
     )
-    parser.add_argument("--write", action="store_true", help="write docs/performance.md and benchmarks/results/")
+    parser.add_argument("--write", action="store_true", help="write the pages and benchmarks/results/")
     arguments = parser.parse_args()
     if arguments.clock == "processor" and arguments.threads > 1:
         parser.error("--clock processor adds up the time of all threads: it needs --threads 1")
@@ -138,13 +140,17 @@ def write(contest: report.Contest, section: str) -> None:
     file = RESULTS / machine / f"{contest.commit}-{layout}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(report.record(contest), indent=1) + "\n", encoding="utf-8")
-    PAGE.write_text(placed_in_page(section), encoding="utf-8")
-    _say(f"written: {PAGE.relative_to(ROOT)}, {file.relative_to(ROOT)}")
+    for page, text in pages(section).items():
+        page.write_text(text, encoding="utf-8")
+    _say(f"written: {file.relative_to(ROOT)}, {PAGE.relative_to(ROOT)} and {SHORT_PAGE.relative_to(ROOT)}")
 
 
-def placed_in_page(section: str) -> str:
-    """The page with this section in its place. Raises ValueError where it has no place for it."""
-    return report.placed(PAGE.read_text(encoding="utf-8"), section)
+def pages(section: str) -> dict[Path, str]:
+    """The pages with this section, and it in short, in their places. Raises ValueError where they have none."""
+    return {
+        PAGE: report.placed(PAGE.read_text(encoding="utf-8"), section),
+        SHORT_PAGE: report.placed(SHORT_PAGE.read_text(encoding="utf-8"), report.summary(section), SHORT),
+    }
 
 
 def _say(text: str) -> None:

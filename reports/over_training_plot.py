@@ -26,9 +26,12 @@ def accuracy_over_training(results: Results, narrow: bool = False) -> Figure:
             axes = figure.add_subplot(rows, columns, place)
             axes.set_title(setting_name(*setting))
             axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:,.0f}")
+            axes.xaxis.set_minor_formatter("")
+            if place > len(settings) - columns:  # nothing is below it
+                axes.set_xlabel("images seen in training")
             _panel(axes, panels[setting], look)
             axes.axhline(100 / setting[0], color=axes.xaxis.label.get_color(), linestyle="--", linewidth=1)
-        figure.supxlabel("images seen in training", fontsize=9)
         figure.supylabel("accuracy (%)", fontsize=9)
         columns = 2 if narrow else 4
         figure.legend(handles=legend(look), labels=[*look, "chance"], loc="outside lower center", ncols=columns)

@@ -43,7 +43,7 @@ class Shown(NamedTuple):
 
     results: Results
     table: Table
-    overall: tuple[Aggregate, ...]  # none where these are too many to be told apart
+    overall: tuple[Aggregate, ...]  # none where these are too many for a plot
 
 
 Draw = Callable[[Shown, bool], Figure]  # the last: for a phone

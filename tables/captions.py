@@ -33,7 +33,7 @@ def caption(table: Table, *, interval: bool = True) -> str:
         f"mean{' ± 95 % t-interval' * interval} over episodes; "
         f"{count}{seeds}, {experiment.n_query} queries a class; protocol {experiment.protocol}, "
         f"split {experiment.split}, {experiment.spent}, fitted by {experiment.rule}, {experiment.model}."
-        f"{_wider(table)}"
+        f"{_wider(table) * interval}"
     )
 
 
@@ -47,25 +47,25 @@ def _wider(table: Table) -> str:
     return f" The 95 % interval is more than twice as wide: {', '.join(told)}." if told else ""
 
 
-def general_notes(table: Table) -> list[Note]:
-    """What the intervals, bold and every mark in this table mean."""
-    interval = (
+def general_notes(table: Table, *, interval: bool = True) -> list[Note]:
+    """What the intervals, bold and every mark in this table mean; interval: whether it is shown."""
+    first = (
         "The interval is over episodes: it covers the sampler only, not another training seed, other classes "
         "or other images."
-    )
+    ) * interval
     if len(table.seeds) > 1:
-        interval += (
+        first += (
             f" Each episode's accuracy is first averaged over the {len(table.seeds)} seeds; "
             "the worst state among the seeds is the cell's."
         )
         fewer = dict.fromkeys(cell.variant for cell in table.cells if len(cell.seeds) < len(table.seeds))
-        interval += f" Of one seed alone: {', '.join(fewer)}." if fewer else ""
-    if any(cell.interval for cell in table.cells):
-        interval += (
+        first += f" Of one seed alone: {', '.join(fewer)}." if fewer else ""
+    if interval and any(cell.interval for cell in table.cells):
+        first += (
             " (from–to) stands where ± would reach more than half of the way to 0 or 100 %: there it is a binomial "
             "interval for the effective number of answers, as few answers tell little of rare errors."
         )
-    notes = [Note("", interval, minor=len(table.seeds) == 1), *_test_notes(table)]
+    notes = [*([Note("", first.strip(), minor=len(table.seeds) == 1)] if first else []), *_test_notes(table)]
     if table.experiment.pretraining:
         notes.append(Note("", table.experiment.pretraining))
     norms = _norms(table)
@@ -86,10 +86,11 @@ def general_notes(table: Table) -> list[Note]:
 
 def _test_notes(table: Table) -> list[Note]:
     """What bold and the mark beside it mean, and which family of tests they come from."""
-    best = Note("", "Bold: the highest mean of the row among complete cells.")
+    bold = "Bold: the highest mean of the row among complete cells."
+    best = [Note("", bold)] if any(cell.best for cell in table.cells) else []
     tested = sum(comparison.p is not None for comparison in table.comparisons)
     if not tested:
-        return [best]
+        return best
     near = (
         "not significantly worse than the row's best on the same episodes (paired test, 5 %, corrected for the "
         f"{counted(max(c.n_tests for c in table.comparisons), 'pair')} of variants in a setting); "
@@ -101,7 +102,7 @@ def _test_notes(table: Table) -> list[Note]:
         "as the best one's over chance would be significant."
     )
     told = [Note(UNCLEAR_MARK, unclear)] if any(cell.unclear for cell in table.cells) else []
-    return [best, Note(NEAR_MARK, near), *told]
+    return [*best, Note(NEAR_MARK, near), *told]
 
 
 def _norms(table: Table) -> str:

@@ -37,7 +37,7 @@ def _packages(style: Style) -> list[str]:
 def _measured(table: Table, style: Style, *, is_first: bool) -> Iterator[str]:
     columns = style.columns_of(table.variants)
     shown = _narrowed(table, columns)
-    notes = layout.notes(shown)
+    notes = layout.notes(shown, interval=style.interval)
     if hidden := [name for name in table.variants if name not in columns]:
         notes.append(Note("", f"Compared with them, but not shown: {', '.join(hidden)}."))
     title = (
@@ -139,7 +139,7 @@ def _kind(cells: Sequence[Cell], style: Style, noted: dict[str, str]) -> str:
     halves = [percent(cell.half_width) for cell in around]
     digits = max((len(half.replace(".", "").lstrip("0")) for half in halves), default=0)
     uncertain = f"({digits}), separate-uncertainty" if digits else ""
-    marks = max((_marks(cell, noted) for cell in cells), key=len, default="")
+    marks = max((_marks(cell, noted, style) for cell in cells), key=len, default="")
     space = f", table-space-text-post={{{_raised(marks)}}}" if marks else ""
     return f"S[table-format={whole}.2{uncertain}, detect-weight, mode=text{space}]"
 
@@ -163,7 +163,7 @@ def _count(row: Row, name: str) -> str:
 
 def _number(cell: Cell, noted: dict[str, str], style: Style) -> str:
     """The number, its interval, and its marks."""
-    marks = _raised(_marks(cell, noted))
+    marks = _raised(_marks(cell, noted, style))
     if cell.mean is None:
         shown = (r"$\times$" if cell.state == "failed" else "---") + marks
         return f"{{{shown}}}" if style.siunitx else shown
@@ -179,9 +179,11 @@ def _number(cell: Cell, noted: dict[str, str], style: Style) -> str:
     return (rf"\textbf{{{number}}}" if cell.best else number) + marks
 
 
-def _marks(cell: Cell, noted: dict[str, str]) -> str:
+def _marks(cell: Cell, noted: dict[str, str], style: Style) -> str:
     """What stands behind a number: "*†a"."""
-    return "*" * (cell.state == "partial") + layout.marks(cell) + noted.get(layout.why(cell), "")
+    return (
+        "*" * (cell.state == "partial") + layout.marks(cell, interval=style.interval) + noted.get(layout.why(cell), "")
+    )
 
 
 def _raised(marks: str) -> str:

@@ -51,13 +51,13 @@ def place_of(cell: Cell) -> str:
     return anchor(cell_name(cell.variant, cell.n_way, cell.n_shot))
 
 
-def marks(cell: Cell) -> str:
-    """What the notes explain of a cell, e.g. "†§"."""
+def marks(cell: Cell, *, interval: bool = True) -> str:
+    """What the notes explain of a cell, e.g. "†§"; interval: whether it is shown, and so what is wider."""
     marked = (
         (cell.near_best, NEAR_MARK),
         (cell.unclear, UNCLEAR_MARK),
-        (cell.data_is_wide, DATA_MARK),
-        (cell.seeds_are_wide, SEED_MARK),
+        (cell.data_is_wide and interval, DATA_MARK),
+        (cell.seeds_are_wide and interval, SEED_MARK),
     )
     return "".join(mark for holds, mark in marked if holds)
 
@@ -84,9 +84,9 @@ def _letter(number: int) -> str:
     return (_letter(earlier - 1) if earlier else "") + chr(ord("a") + place)
 
 
-def notes(table: Table) -> list[Note]:
-    """All footnotes of a measured table."""
-    return [*general_notes(table), *(Note(letter, text) for text, letter in letters(table).items())]
+def notes(table: Table, *, interval: bool = True) -> list[Note]:
+    """All footnotes of a measured table; interval: whether it is shown."""
+    return [*general_notes(table, interval=interval), *(Note(letter, text) for text, letter in letters(table).items())]
 
 
 def facts_of_table(experiment: Experiment, style: Mapping[str, Any] = MappingProxyType({})) -> str:

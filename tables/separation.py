@@ -1,4 +1,4 @@
-"""Which variants are told apart, look by look, by the first so many episodes: what `bench run --until` decides by."""
+"""Which variants differ significantly in each interim analysis: what `bench run --until` decides by."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

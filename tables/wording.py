@@ -20,9 +20,9 @@ def shots(n_shot: int) -> str:
 
 
 def counted(things: Sized | int, one: str, several: str = "") -> str:
-    """ "1 cell", "63 cells"."""
+    """ "1 cell", "1,440 cells"."""
     n = things if isinstance(things, int) else len(things)
-    return f"{n} {one if n == 1 else several or one + 's'}"
+    return f"{n:,} {one if n == 1 else several or one + 's'}"
 
 
 def conflict(n_cells: int, n_same_weights: int, where: str) -> str:

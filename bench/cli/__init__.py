@@ -18,7 +18,7 @@ from fewshot_bench.cli.exchange import export, import_
 from fewshot_bench.cli.listing import init, list_
 from fewshot_bench.cli.merge import merge
 from fewshot_bench.cli.method import method
-from fewshot_bench.cli.output import clean_streams
+from fewshot_bench.cli.output import between_words, clean_streams
 from fewshot_bench.cli.power import power
 from fewshot_bench.cli.predict import predict
 from fewshot_bench.cli.replay import replay
@@ -127,5 +127,5 @@ def _where_options_are_listed(error: click.ClickException) -> str:
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"bench: error: {message}", err=True)
+    click.echo(between_words(f"bench: error: {message}"), err=True)
     sys.exit(code)

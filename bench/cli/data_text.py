@@ -113,7 +113,7 @@ def prepare(source: str, image_size: int | None, settings: Sequence[str], *, as_
 def checked(
     source: str, image_size: int | None, split: str | None, settings: Sequence[str], *, as_json: bool, quiet: bool
 ) -> tuple[int, str]:
-    """Look for copies, blank images, small classes; exit code, and what was found."""
+    """Look for duplicates, blank images, small classes; exit code, and what was found."""
     config = load(config_file(None), settings)
     name = _checked_split(split, config)
     opened = _open(source, image_size, config, quiet)
@@ -125,7 +125,7 @@ def checked(
         *copies(images, images.split(name), files.names),
         blank_images(images, files.names),
         *([turned_images(files)] if files.names else []),
-        class_sizes(images, name, wanted, Setting(training.way, training.shot, training.query)),
+        class_sizes(images, name, config.run.grid, wanted, Setting(training.way, training.shot, training.query)),
     ]
     said = checks_document(found) if as_json else checks_text(found)
     return ALARMED if any(one.alarms for one in found) else 0, said

@@ -56,10 +56,11 @@ def alarm_text(alarm: Alarm) -> str:
 
 def checks_text(found: list[Check]) -> str:
     """A line for each check, alarm and note, and how many there are."""
-    lines = []
+    lines, width = [], max((len(check.kind) for check in found), default=0)
     for check in found:
         word = "-" if check.empty else "ok"
-        lines += [alarm_text(alarm) for alarm in check.alarms] or [f"{word:<5}  {check.kind}  {check.looked_at}"]
+        silent = f"{word:<5}  {check.kind:<{width}}  {check.looked_at}"
+        lines += [alarm_text(alarm) for alarm in check.alarms] or [silent]
         for note in check.notes:
             text = f"note   {check.kind}  {note}"
             lines.append(textwrap.fill(text, terminal_width(), subsequent_indent=" " * 7, break_on_hyphens=False))

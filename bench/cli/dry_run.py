@@ -13,8 +13,8 @@ from fewshot_bench.tables.wording import duration
 
 # column -> the narrowest terminal that it is shown on
 TRAINING = {
-    "training": 0, "serves": 0, "trained on": 120, "updates": 0, "state": 0, "training time": 0, "memory": 120,
-    "cells": 120, "test time": 0,
+    "key": 0, "serves": 0, "trained on": 120, "updates": 0, "state": 0, "training": 0, "memory": 120, "cells": 120,
+    "testing": 0,
 }  # fmt: skip
 
 
@@ -60,8 +60,8 @@ def _print_tables(plan: Plan, cost: Cost, memory: dict[str, int]) -> None:
         table = Table(box=None, pad_edge=False, header_style="bold")
         shown = [name for name, n in TRAINING.items() if n <= console.width]
         for name in shown:
-            table.add_column(name, justify="left" if name in ("training", "serves", "trained on", "state") else "right",
-                             no_wrap=True)  # fmt: skip
+            table.add_column(name, justify="left" if name in ("key", "serves", "trained on", "state") else "right",
+                             no_wrap=name != "serves")  # fmt: skip
         for todo in plan.todo:
             stored = todo.stored
             state = "new"
@@ -71,15 +71,15 @@ def _print_tables(plan: Plan, cost: Cost, memory: dict[str, int]) -> None:
             training_seconds, testing_seconds = cost.expected[todo.training.key]
             needed = memory[todo.training.key]
             told = {
-                "training": todo.training.key,
+                "key": todo.training.key,
                 "serves": f"{todo.name} s{todo.training.seed}",
                 "trained on": todo.training.trained_on,
                 "updates": str(todo.training.iterations),
                 "state": state,
-                "training time": _told(training_seconds),
+                "training": _told(training_seconds),
                 "memory": f"{needed / 2**30:.1f} GiB" if needed else "unknown",
                 "cells": str(len(todo.cells)),
-                "test time": _told(testing_seconds),
+                "testing": _told(testing_seconds),
             }
             table.add_row(*(told[name] for name in shown))
         console.print(table)

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -60,6 +61,15 @@ def terminal_width(most: int = 110) -> int:
     """Columns that a line may have: the terminal's, and no more than `most`, which a pipe has."""
     named = sys.stdout.isatty() or "COLUMNS" in os.environ
     return min(most, shutil.get_terminal_size().columns) if named else most
+
+
+def between_words(text: str) -> str:
+    """A message in the lines of the terminal that reads it; a command in backticks can be copied whole."""
+    if not sys.stderr.isatty():
+        return text
+    whole = re.sub("`[^`]*`", lambda command: command[0].replace(" ", "\xa0"), cleaned(text))
+    lines = textwrap.wrap(whole, shutil.get_terminal_size().columns, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace("\xa0", " ")
 
 
 def write_out(output: str | None, text: str) -> None:

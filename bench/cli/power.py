@@ -1,4 +1,4 @@
-"""`bench power`: how many episodes would tell variants apart."""
+"""`bench power`: how many episodes would show a difference between variants."""
 
 import click
 

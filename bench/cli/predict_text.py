@@ -5,6 +5,8 @@ import io
 import json
 from pathlib import Path
 
+import click
+
 from fewshot_bench.config import config_file, load
 from fewshot_bench.data.formats.split_folders import class_folders, rows_of_classes
 from fewshot_bench.data.readers.trees import Folder
@@ -24,6 +26,7 @@ def predicted(cell: str, support: Path, images: tuple[Path, ...], form: str, out
     rows = rows_of_classes(tree, class_folders(tree))
     model.fit([tree.path / row.file for row in rows], [row.label for row in rows])
     shares = model.predict_proba(images)
+    click.echo(f"with {model.name} of {model.of}", err=True)
     labels = [str(label) for label in model.classes]
     found = list(zip(map(str, images), shares.argmax(1).tolist(), shares.tolist(), strict=True))
     if form == "json":

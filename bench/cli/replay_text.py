@@ -35,7 +35,8 @@ def replayed(
         images = opened(stored, data or config.data.source, cache_folder(), size, screen.preparing)
         took = duration(stored.expected_seconds(len(episodes), again))
         what = "training and " if again else ""
-        screen.line(f"{stored.name}: {what}{counted(len(episodes), 'episode')}; when it was made, that took {took}")
+        what += f"{counted(len(episodes), 'episode')}; when it was made, that took {took}"
+        screen.line(f"{stored.name} of {stored.facts.of}: {what}")
         if again:
             done = retrain(stored, images, episodes, screen.preparing)
         else:

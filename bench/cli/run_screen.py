@@ -147,7 +147,7 @@ class RunScreen(Screen):
             saved = "everything is saved"
             if outcome.cut_short or outcome.n_lost:
                 saved = "what was in hand is saved as it was a few seconds before, if at all"
-            return f"stopped; {done}, {saved}. Go on with: {self._command}"
+            return f"stopped; {done}, {saved}. Continue with: {self._command}"
         return f"{done}."
 
 

@@ -17,7 +17,7 @@ def shown(database: str, cell: str, *, as_json: bool) -> str:
         return json.dumps(dataclasses.asdict(facts) | {"episodes": [counts(result) for result in facts.episodes]})
     row, training, run = facts.cell, facts.training, facts.run
     lines: list[tuple[str, Any]] = [
-        ("cell", row["key"]),
+        ("cell", f"{row['key']}, {facts.of}"),
         ("variant", f"{row['variant']}, seed {row['seed']}"),
         ("setting", f"{setting_name(row['n_way'], row['n_shot'])}, {row['n_query']} queries a class"),
     ]

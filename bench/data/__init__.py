@@ -149,7 +149,9 @@ def _forced(source: str, follow_links: bool) -> tuple[str, Source]:
         return name, FORMATS[name].find(tree)
     if os.sep in source:
         raise DataError(f"there is no {source}; {SEE_LIST}")
-    raise DataError(f"unknown data set {source!r}, and no such path: {did_you_mean(source, list(NAMED))}")
+    raise DataError(
+        f"there is no folder or file {source} here, and no data set of that name ({did_you_mean(source, list(NAMED))})"
+    )
 
 
 def _strange(tree: Tree) -> str:

@@ -47,8 +47,8 @@ def blank_images(images: ImageSet, names: Sequence[str] = ()) -> Check:
     )
 
 
-def class_sizes(images: ImageSet, split_name: str, wanted: Sequence[Setting], training: Setting) -> Check:
-    """Whether the classes have enough images for the wanted settings, and for training episodes.
+def class_sizes(images: ImageSet, split_name: str, grid: str, wanted: Sequence[Setting], training: Setting) -> Check:
+    """Whether the classes have enough images for the wanted settings, those of a grid, and for training episodes.
 
     It rings where none of the wanted settings is possible, or training is not; that some are not is a note.
     """
@@ -59,10 +59,11 @@ def class_sizes(images: ImageSet, split_name: str, wanted: Sequence[Setting], tr
     if impossible and len(impossible) == len(wanted):
         advice = "take another split, add images, or leave out the smallest classes"
         alarms.append(
-            Alarm(kind, f"split {split_name}", f"no setting of the grid is possible: {impossible[0]}", advice)
+            Alarm(kind, f"split {split_name}", f"no setting of grid {grid!r} is possible: {impossible[0]}", advice)
         )
     elif impossible:
-        notes.append(f"{len(impossible)} of the grid's {len(wanted)} settings are not possible, e.g. {impossible[0]}")
+        lacking = f"{len(impossible)} of the {len(wanted)} settings of grid {grid!r}"
+        notes.append(f"{lacking} are not possible, e.g. {impossible[0]}")
     if untrainable:
         advice = "lower way, shot or query of [training] in bench.toml"
         alarms.append(Alarm(kind, f"split {split_name}", f"no training episode is possible: {untrainable}", advice))
@@ -77,7 +78,7 @@ def published_classes(images: ImageSet) -> Check:
     """Whether classes that have a published split are split so; it rings where they are not."""
     kind, match = "published classes", images.standard
     if match is None:
-        return Check(kind, "0 published splits have these classes")
+        return Check(kind, "no published split has these classes")
     if match.exact:
         return Check(kind, images.standard_note)
     advice = "compare no number on it with a published one, or split the classes as published (docs/data.md)"

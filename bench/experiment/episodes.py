@@ -104,5 +104,5 @@ def check_setting(images: ImageSet, classes: tuple[int, ...], setting: Setting, 
     if need > have:
         raise UsageError(
             f"{setting} with {setting.n_query} queries a class needs {need} images a class, but class "
-            f"{images.class_names[fewest]!r} has {have}: choose fewer shots or queries"
+            f"{images.class_names[fewest]!r} has {have}: choose fewer shots (--shot) or queries"
         )

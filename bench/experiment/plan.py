@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from fewshot_bench.errors import UsageError
-from fewshot_bench.experiment.records import StoredCell, StoredTraining
+from fewshot_bench.experiment.records import StoredCell, StoredTraining, pace_of
 
 if TYPE_CHECKING:  # reading results must not import torch
     from fewshot_bench.experiment.identity import Cell, Training
@@ -118,6 +118,7 @@ def make_plan(
 
 
 SAME_PACE = ("method", "settings", "backbone", "filters", "image_size", "in_channels", "n_way", "n_shot", "n_query")
+ENOUGH_STEPS = 5  # the first steps of a process are slower: of a training with fewer, no pace is taken
 Expected = dict[str, tuple[float | None, float | None]]  # training key -> (training, testing) seconds to come
 
 
@@ -125,7 +126,9 @@ class History:
     """How long what is stored took, a step or an episode: the median of what takes alike long."""
 
     def __init__(self, cells: Mapping[str, StoredCell], trainings: Mapping[str, StoredTraining]) -> None:
-        self._step = _medians((_pace(t.identity), t.seconds / t.iteration) for t in trainings.values() if t.iteration)
+        self._step = _medians(
+            (_pace(t.identity), t.seconds / t.iteration) for t in trainings.values() if t.iteration >= ENOUGH_STEPS
+        )
         self._episode = _medians((c.pace, c.seconds / c.n_episodes) for c in cells.values() if c.n_episodes)
 
     def of_training(self, todo: PlannedTraining) -> float | None:
@@ -136,9 +139,8 @@ class History:
         return None if step is None else step * (todo.training.iterations - done)
 
     def of_cell(self, planned: PlannedCell) -> float | None:
-        """Seconds to come, from cells of the same name, whatever their training."""
-        setting = planned.cell.setting
-        episode = self._episode.get((planned.cell.variant, setting.n_way, setting.n_shot))
+        """Seconds to come, from cells with the same work an episode."""
+        episode = self._episode.get(pace_of(planned.cell.variant, planned.cell.identity))
         return None if episode is None else episode * (planned.cell.n_episodes - planned.n_done)
 
     def of_cells(self, todo: PlannedTraining) -> float | None:

@@ -1,5 +1,7 @@
 """What a run produces and what is remembered of it: the plain records that runner, store and plan exchange."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NewType
 
@@ -82,4 +84,9 @@ class StoredCell:
     n_episodes: int
     seconds: float
     reason: str  # of a failure; empty where there was none
-    pace: tuple[str, int, int]  # (variant, n_way, n_shot): cells alike in these take alike long
+    pace: str  # see `pace_of`
+
+
+def pace_of(variant: str, identity: Mapping[str, Any]) -> str:
+    """Equal for cells whose episodes take equally long: variant, setting and rule, whatever the training."""
+    return json.dumps([variant, identity["setting"], identity["adaptation"]], sort_keys=True)

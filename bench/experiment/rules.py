@@ -56,7 +56,7 @@ def read_rules(path: Path) -> Rules:
         known = Rule.__dataclass_fields__
         rules = [build(Rule, {k: v for k, v in dict(entry).items() if k in known}, "[rules]") for entry in entries]
     except OSError as error:
-        raise UsageError(f"--rules {path}: cannot be read: {error.strerror}") from None
+        raise UsageError(f"--rules {path}: cannot be read: {error.strerror}; `bench tune` writes one") from None
     except (ParseError, UsageError, TypeError, ValueError) as error:
         raise UsageError(f"--rules {path}: {error}") from None
     return Rules(str(path), sha256(content).hexdigest(), tuple(rules))

@@ -43,13 +43,14 @@ def load(
 
     Args:
         where: the folder of a run (`out`), a database's file, or its URL
-        cell: its name (maml-5w1s-s0) or key, or the beginning of the key; `fit` takes other ways and shots, too
+        cell: its name (maml-5w1s-s0, of several the last run's) or key, or the beginning of that;
+            `fit` takes other ways and shots, too
         weights: the folder of the weights; default: `checkpoints` beside the database
         device: cpu or cuda; auto takes a GPU if there is one
 
     Raises:
         DatabaseError: where there is no database, or the weights are missing
-        NothingSelected: for a cell that is not stored, stored more than once under that name, or of other code
+        NothingSelected: for a cell that is not stored, or of other code
     """
     stored = find_stored(Reader(database_at(str(where))), cell)
     beside = Path(where) if Path(where).is_dir() else Path(where).parent
@@ -67,11 +68,12 @@ class TrainedModel:
     Attributes:
         cell: of the stored result
         name: of the stored result
+        of: its data set, split, protocol and budget
         classes: (n,) the labels, sorted, after `fit`
     """
 
     def __init__(self, stored: Stored, weights: Path, device: Device) -> None:
-        self.cell, self.name = rebuild(stored), stored.name
+        self.cell, self.name, self.of = rebuild(stored), stored.name, stored.facts.of
         training = self.cell.training
         self._device = choose_device(device, training.numerics)
         self._method = _method(self.cell, stored, weights).to(self._device).eval()

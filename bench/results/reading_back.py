@@ -47,10 +47,9 @@ def none_stored(chosen: Chosen, what: str) -> NothingSelected:
     """The error where a selection has no results: what was asked for, and what is stored instead."""
     cell = chosen.cells[0]
     asked = chosen.label(cell).removesuffix(f" {cell.name}")
-    return NothingSelected(
-        f"{what} (grid {chosen.request.grid}: {asked}); stored here: {Reader(chosen.database).held()}; `bench run` "
-        f"makes results, `bench why {cell.name}` says what differs"
-    )
+    held = f"{what} (grid {chosen.request.grid}: {asked}); stored here: {Reader(chosen.database).held()}"
+    made = f"; `{chosen.command()}` makes results, and `bench why {cell.name}` with the same options says what differs"
+    return NothingSelected(held + made * (not chosen.measured))
 
 
 def last_command(where: str) -> str:

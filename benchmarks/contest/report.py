@@ -1,6 +1,7 @@
 """What was measured, as a table for people and as a record for machines."""
 
 import dataclasses
+import re
 import statistics
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +66,7 @@ def record(contest: Contest) -> dict[str, Any]:
 
 
 def markdown(contest: Contest) -> str:
-    """The section for docs/performance.md."""
+    """The section for docs/measurements.md."""
     best = max((rate for timing in contest.timings for rate in timing.gemm), default=0.0)
     layout = contest.layout
     lines = [
@@ -81,6 +82,22 @@ def markdown(contest: Contest) -> str:
         checks = [check for check in contest.checks if check.shape == shape]
         if timings or checks:
             lines += ["", f"### {shape.replace('x', '×')}", "", *_table(timings, best), "", *_agreement(checks)]
+    return "\n".join(lines)
+
+
+def summary(section: str) -> str:
+    """That section in short, for docs/performance.md: the lowest and highest ratio of each method and shape."""
+    ratios: dict[str, dict[str, list[str]]] = {}  # method -> shape -> ours over each other side
+    for part in section.split("\n### ")[1:]:
+        shape, _, table = part.partition("\n")
+        for of_method in table.split("\n| **")[1:]:
+            over = re.findall(r"\*\*(\d+\.\d+)\*\*", of_method)
+            ratios.setdefault(of_method.partition("*")[0], {})[shape] = sorted(over, key=float)
+    shapes = list(dict.fromkeys(shape for of_method in ratios.values() for shape in of_method))
+    lines = [f"| | {' | '.join(shapes)} |", f"|:---|{'---:|' * len(shapes)}"]
+    for method, of_shape in ratios.items():
+        ends = (dict.fromkeys(over[:1] + over[-1:]) for over in (of_shape.get(shape, []) for shape in shapes))
+        lines.append(f"| {method} | {' | '.join(' to '.join(each) for each in ends)} |")
     return "\n".join(lines)
 
 

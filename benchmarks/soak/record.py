@@ -10,7 +10,7 @@ from benchmarks.contest.report import placed
 
 FILE, PAGE = ROOT / "benchmarks" / "results" / "soak.jsonl", ROOT / "docs" / "reliability.md"
 MARKER = "soak"
-HEAD = ("what", "how often, and what came of it", "wrong", "minutes", "of a processor", "measured")
+HEAD = ("what", "runs and outcome", "wrong", "minutes", "processor minutes", "measured")
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,12 @@ def kept(names: Iterable[str]) -> list[Row]:
 
 def markdown(rows: list[Row]) -> str:
     """The table, and where it comes from."""
-    machines = dict.fromkeys(f"{row.machine}, load average {row.load:.1f} in the minute before" for row in rows)
+    machines, loads = dict.fromkeys(row.machine for row in rows), [row.load for row in rows]
     seconds = sum(row.processor_seconds for row in rows)
     return "\n".join(
         [
-            f"{'; '.join(machines)}; {seconds / 60:.1f} minutes of a processor.",
+            f"{'; '.join(machines)}; load average in the minute before {min(loads):.1f} to {max(loads):.1f}; "
+            f"{seconds / 60:.1f} processor minutes.",
             "",
             f"| {' | '.join(HEAD)} |",
             "|:---|:---|---:|---:|---:|:---|",

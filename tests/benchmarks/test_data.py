@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import data, data_table, photographs
+from benchmarks import data, photographs
 from fewshot_bench.data import open_images
 from fewshot_bench.experiment.episodes import Sampler
 from fewshot_bench.seeding import Stream
@@ -58,15 +58,6 @@ def test_other_pixels_are_not_measured(place):
     files.paths.reverse()
     with pytest.raises(SystemExit, match="different pixels"):
         data.check_same(images, files, sampler)
-
-
-def test_the_tables_take_the_place_of_the_old_ones_and_of_nothing_else(tmp_path):
-    page = tmp_path / "performance.md"
-    data_table.put(page, "first")
-    page.write_text(page.read_text() + "\nafter\n")
-    before = page.read_text()
-    data_table.put(page, r"second \1")
-    assert page.read_text() == before.replace("first", r"second \1")
 
 
 @pytest.mark.slow

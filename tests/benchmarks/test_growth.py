@@ -168,13 +168,13 @@ def test_the_record_is_json(record):
 
 
 def test_writing_puts_section_pictures_and_numbers_in_their_places(record, tmp_path, monkeypatch):
-    page = tmp_path / "docs" / "performance.md"
+    page = tmp_path / "docs" / "measurements.md"
     page.parent.mkdir()
     page.write_text("before\n<!-- growth: begin -->\nold\n<!-- growth: end -->\nafter\n")
     monkeypatch.setattr(growth, "PAGE", page)
     monkeypatch.setattr(growth, "RESULTS", tmp_path / "results")
     written = growth.write(record, ABOUT, "new")
     assert page.read_text() == "before\n<!-- growth: begin -->\nnew\n<!-- growth: end -->\nafter\n"
-    assert [path.name for path in written] == ["performance.md", "abc-growth.json", *PICTURES]
+    assert [path.name for path in written] == ["measurements.md", "abc-growth.json", *PICTURES]
     assert written[1].parent.name == "a-processor-2-cores"
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written[2:])

@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 
-from benchmarks.contest.report import Check, Contest, in_short, markdown, placed, ratio, record
+from benchmarks import peers
+from benchmarks.contest.report import Check, Contest, in_short, markdown, placed, ratio, record, summary
 from benchmarks.contest.rounds import Layout, Reading, Timing
 from benchmarks.contest.work import Work
 
@@ -76,6 +78,18 @@ def test_the_record_is_json_and_holds_every_reading():
     (timing,) = stored["timings"]
     assert timing["readings"][0]["rates"] == [800.0, 900.0, 1000.0]
     assert (timing["images_per_update"], timing["flops_per_update"]) == (WORK.images, WORK.flops)
+
+
+def test_the_summary_has_the_lowest_and_highest_ratio_of_each_table():
+    section = markdown(CONTEST)
+    over = re.findall(r"\*\*(\d\.\d\d)\*\* \(", section)
+    assert summary(section).splitlines()[2:] == [f"| {WORK.method} | {' to '.join(sorted(set(over)))} |"]
+
+
+def test_the_page_has_the_summary_of_the_measurements():
+    section = peers.PAGE.read_text(encoding="utf-8").partition("<!-- peers: begin -->\n")[2].partition("\n<!--")[0]
+    for page, text in peers.pages(section).items():
+        assert page.read_text(encoding="utf-8") == text
 
 
 def test_placed_replaces_only_what_is_between_the_markers():

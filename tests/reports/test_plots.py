@@ -190,6 +190,10 @@ def test_a_line_through_the_budgets_and_hollow_where_they_are_not_alike(make_res
     markers = [one for one in axes.lines if one.get_marker() == styles(results.variants)["maml"].marker]
     hollow = [rgb(one.get_markerfacecolor()) == rgb(axes.get_facecolor()) for one in markers]
     assert hollow == [True, False, True]
+    to_svg(figure)
+    ticks = {label.get_text() for label in axes.get_xticklabels()}
+    assert {"100", "1,000"} <= ticks  # a power of ten would be a formula, and formulas are not set
+    assert not any("$" in tick for tick in ticks)
 
 
 def test_diverged_training_is_marked_and_cost_names_the_unfinished(marked):

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -59,6 +60,22 @@ def test_chosen_columns_in_their_order(table):
     text = render_latex(table, style=STYLES["columns"])
     assert "Compared with them, but not shown: transfer, protonet, fomaml, reptile, reptile-mtl." in text
     assert render_latex(table, style=Style(columns=("maml",))).count(r"100 shots$\ddagger$") == 3  # n is not there
+
+
+def test_notes_speak_of_what_is_shown(table):
+    wide = replace(
+        table,
+        rows=tuple(replace(row, cells=tuple(replace(c, data_half_width=0.9) for c in row.cells)) for row in table.rows),
+    )
+    text = render_latex(wide)
+    assert "more than twice as wide" in text
+    assert "The interval is over episodes" in text
+    means = re.sub(r"(?m)^% (row|cell|bench) .*\n", "", render_latex(wide, style=STYLES["means"]))
+    for words in ("twice as wide", "The interval is over", r"\textsection"):
+        assert words not in means
+    worst = next(name for name in table.variants if not any(c.best for c in table.cells if c.variant == name))
+    assert "Bold:" in means
+    assert "Bold:" not in render_latex(table, style=Style(columns=(worst,)))
 
 
 def test_turned_it_says_the_same(table):

@@ -1,5 +1,6 @@
 """Paired comparisons: what is paired, what is said where little is shared, and the error rates by simulation."""
 
+import re
 from dataclasses import replace
 from itertools import combinations
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from fewshot_bench.tables.comparison_text import render_comparisons
 from fewshot_bench.tables.pairs import compare, compare_all, compare_variants, differences, quantum
 from fewshot_bench.tables.scores import CellScore, EpisodeScore
 from fewshot_bench.tables.statistics.classes import ClassAnswers
@@ -37,6 +39,16 @@ def test_the_other_way_round_only_the_sign_changes():
     assert back.mean == -forth.mean
     assert back.effect == pytest.approx(-forth.effect)
     assert back.p == pytest.approx(forth.p)
+
+
+def test_the_widest_numbers_stand_apart_within_80_columns():
+    a = np.random.default_rng(2).integers(60, 75, 40)
+    found = replace(
+        compare([cell("a", a, n_way=35, n_shot=100)], [cell("b", a - 57 - a % 2, n_way=35, n_shot=100)]), n_tests=78
+    )
+    line = next(line for line in render_comparisons([found], "text").splitlines() if line.startswith(" 35-way"))
+    assert re.search(r"\+\d\d\.\d\d to \+\d\d\.\d\d +< 0\.0001 +< 0\.0001  higher$", line)
+    assert len(line) <= 80
 
 
 def with_answers(variant, n_episodes, error, first=0):

@@ -53,7 +53,7 @@ def listing(tree: Tree) -> Listing:
         part_of = random_parts(list(folders), tree.show(""))
         remark = (
             "The classes were split at random (64/16/20 %, seeded by their names) by this program: "
-            "no published split, so numbers on it compare with no published ones."
+            "not a published split, so its numbers are not comparable with published ones."
         )
     classes_of_part = {part: {c: folders[c] for c in folders if part_of[c] == part} for part in PARTS}
     return list_images({part: rows_of_classes(tree, classes_of_part[part]) for part in PARTS}, remark=remark)

@@ -5,6 +5,7 @@ synchronous=FULL, and BEGIN IMMEDIATE for writers: a deferred BEGIN that reads a
 with "database is locked" when two runs share a file.
 """
 
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -17,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
 from fewshot_bench.errors import DatabaseError, NoResultsYet, OldSchema, UsageError
+from fewshot_bench.files import DATABASE
 from fewshot_bench.results.passwords import hide_passwords, is_url, without_password
 from fewshot_bench.results.store.checking import LONGEST_BYTES, check
 from fewshot_bench.results.store.checksums import EDITED
@@ -166,7 +168,10 @@ def _sqlite_engine(path: Path, write: bool) -> Engine:
         with suppress(OSError):  # SQLite will say so
             path.touch()  # here and never again: a file that is deleted in mid-run must not come back empty
     elif not path.exists() or not path.stat().st_size:
-        raise NoResultsYet(f"{path}: there are no results yet; make some with `bench run`")
+        other = (
+            f" --out {shlex.quote(str(path.parent))}" if path.name == DATABASE and path.parent != Path("out") else ""
+        )
+        raise NoResultsYet(f"{path}: there are no results yet; make some with `bench run{other}`")
 
     def opened(mode: str) -> sqlite3.Connection:
         uri = f"file:{quote(str(path.absolute()))}?mode={mode}"

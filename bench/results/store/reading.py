@@ -2,14 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from fewshot_bench.errors import DatabaseError, NothingSelected
-from fewshot_bench.experiment.records import Answers, EpisodeResult, StoredCell, StoredTraining
+from fewshot_bench.experiment.records import Answers, EpisodeResult, StoredCell, StoredTraining, pace_of
 from fewshot_bench.experiment.selection import place_named
 from fewshot_bench.results.origin import origin
 from fewshot_bench.results.store import whole
@@ -33,6 +33,11 @@ class CellFacts:
     training: dict[str, Any]
     run: dict[str, Any]
     episodes: tuple[EpisodeResult, ...]
+
+    @property
+    def of(self) -> str:
+        """Its data set, split, protocol and budget."""
+        return _of(self.cell)
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,11 @@ class Reader(Database):
         """All stored cells by key."""
         return {
             key: StoredCell(
-                key, row["n_episodes"], row["seconds"], row["reason"], (row["variant"], row["n_way"], row["n_shot"])
+                key,
+                row["n_episodes"],
+                row["seconds"],
+                row["reason"],
+                pace_of(row["variant"], json.loads(row["identity"])),
             )
             for key, row in Snapshot(self.where, c).all(cells).items()
         }
@@ -128,11 +137,15 @@ class Reader(Database):
     def cell(self, c: Connection, named: str) -> CellFacts:
         """Everything about one cell, by its name (maml-5w1s-s0), its key, or the beginning of that.
 
-        Raises NothingSelected if no or several cells match.
+        Of several of that name the last run's is meant, as in other commands that read; what was tuned is none. Raises
+        NothingSelected if no or several cells match.
         """
         found = [dict(row) for row in c.execute(select(cells).where(_named(named)).order_by(cells.c.key)).mappings()]
-        if place_named(named):  # of several, those with results are meant
+        if found and place_named(named):  # of several, those with results
             found = [row for row in found if row["n_episodes"]] or found
+            typed = {row.id: row.command for row in c.execute(select(runs.c.id, runs.c.command))}
+            last = max((not typed.get(row["run_id"], "").startswith("bench tune"), row["run_id"]) for row in found)[1]
+            found = [row for row in found if row["run_id"] == last]
         if len(found) != 1:
             stored = Snapshot(self.where, c).all(cells)  # one whose key was changed is named
             raise NothingSelected(_not_one(named, found, stored.values()))
@@ -224,7 +237,7 @@ def _held(stored: Iterable[Row]) -> str:
     return (told or "nothing") + ", ..." * (len(counts) > MOST_NAMED)
 
 
-def _of(cell: Row) -> str:
+def _of(cell: Mapping[str, Any]) -> str:
     """Its data set, split, protocol and budget: its label without its name."""
     return str(cell["label"]).rsplit(" ", 1)[0]
 

@@ -170,7 +170,7 @@ def test_asked_to_stop_and_run_again(moment, number, code, expected, place, benc
     before = signal.getsignal(number)
     ran = bench("run")
     assert ran.code == code
-    assert ran.err.splitlines()[-1].endswith("everything is saved. Go on with: bench run")
+    assert ran.err.splitlines()[-1].endswith("everything is saved. Continue with: bench run")
     assert "Traceback" not in ran.err
     assert signal.getsignal(number) == before
     assert len(content(place.database)["episodes"]) < 24
@@ -198,7 +198,7 @@ Writer.record_progress, Writer.end_run = recording, ending
 """
     ran = place.in_own_process("run", before=asked)
     assert ran.code == 143
-    assert ran.err.splitlines()[-1].endswith("everything is saved. Go on with: bench run")
+    assert ran.err.splitlines()[-1].endswith("everything is saved. Continue with: bench run")
 
 
 def test_asked_twice_to_stop_it_stops_at_once(expected, place, bench, monkeypatch):
@@ -264,7 +264,7 @@ def alive(pid: int) -> bool:
 def test_workers_save_their_state_when_asked_to_stop(expected, place, bench):
     ran = place.in_own_process("run", "--jobs", "2", before=INTERRUPT)
     assert ran.code == 130, ran.err
-    assert ran.err.splitlines()[-1].endswith("Go on with: bench run --jobs 2")
+    assert ran.err.splitlines()[-1].endswith("Continue with: bench run --jobs 2")
     assert "Traceback" not in ran.err
     assert bench("run").code == 0
     assert content(place.database) == expected

@@ -30,6 +30,17 @@ def test_a_dry_run_says_everything_and_touches_nothing(place, bench):
     assert sorted(place.folder.rglob("*")) == before
 
 
+def test_a_dry_run_cuts_nothing_at_80_columns(place, bench, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    name = "transfer-with-longer-name"
+    place.add(f'[methods.{name}]\nmethod = "transfer"\nadaptation = {{ steps = 1 }}\n')
+    lines = bench("run", "-n", "--method", f"transfer,{name}").out.splitlines()
+    assert lines[0].split() == ["key", "serves", "updates", "state", "training", "testing"]
+    assert name in lines[2].split()
+    assert "…" not in "".join(lines)
+    assert max(map(len, lines)) <= 80
+
+
 @pytest.mark.usefixtures("place")
 def test_a_dry_run_as_json(bench):
     plan = json.loads(bench("run", "-n", "--json").out)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import sqlite3
 from dataclasses import replace
@@ -91,11 +92,16 @@ def test_ranks_need_three_settings(bench):
 def test_nothing_stored_leaves_an_earlier_report_alone(bench):
     assert bench("report", "-q").code == 0
     before = Path("out/table.tex").read_bytes()
-    told = bench("report", "--budget", "smoke")
+    asked = ("report", "--budget", "smoke", "--method", "transfer", "--shot", "1")
+    told = bench(*asked)
     assert told.code == 5
     assert "nothing is stored of these cells" in told.err
     assert re.search(
         r"\(grid tiny: photos\d* paper single smoke\); stored here: 4 cells of photos\d* paper single tiny;", told.err
     )
-    assert "`bench why transfer-4w1s-s0` says what differs" in told.err
     assert Path("out/table.tex").read_bytes() == before
+    make, why = (shlex.split(command) for command in re.findall("`bench ([^`]+)`", told.err))
+    assert why == ["why", "transfer-4w1s-s0"]
+    assert "changed since" in bench(*why, *make[1:]).out
+    assert bench(*make).code == 0  # as it was pasted
+    assert bench(*asked).code == 0

@@ -276,13 +276,13 @@ def test_check_says_which_settings_are_too_large(own, bench):
     ran = bench("data", "check", str(own), "--split", "ravi", "--json")
     assert ran.code == 0
     assert notes(ran)["class sizes"].startswith(
-        "2 of the grid's 4 settings are not possible, e.g. 5-way 1-shot needs 5 classes, but there are 4 novel classes"
+        "2 of the 4 settings of grid 'one' are not possible, e.g. 5-way 1-shot needs 5 classes, but there are 4 "
     )
     Path("bench.toml").write_text(GRID.replace("[4]", "[5]").replace("query = 10", "query = 16"))
     found = bench("data", "check", str(own), "--split", "ravi")
     assert found.code == 3
     text = " ".join(found.out.split())
-    assert "no setting of the grid is possible: 5-way 1-shot needs 5 classes" in text
+    assert "no setting of grid 'one' is possible: 5-way 1-shot needs 5 classes" in text
     assert "no training episode is possible: 5-way 5-shot with 16 queries a class needs 21 images" in text
 
 
@@ -337,7 +337,7 @@ def test_an_existing_path_with_a_colon_comes_first(own, bench, tmp_path):
 
 
 WRONG = {
-    ("describe", "nowhere"): "unknown data set 'nowhere', and no such path",
+    ("describe", "nowhere"): "there is no folder or file nowhere here, and no data set of that name",
     ("describe", "/nowhere/at/all"): "there is no /nowhere/at/all; `bench data list` shows",
     ("prepare", "clas-folders:set"): "no format 'clas-folders': did you mean 'class-folders'",
     ("prepare", "class-folders:nowhere"): "there is no nowhere",

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pty
+import termios
 from contextlib import suppress
 
 import pytest
@@ -85,18 +86,37 @@ def test_json_and_csv_stay_what_they_are(run, bench):
     assert {row["variant"] for row in rows} == {"transfer", "protonet"}
 
 
-def test_a_terminal_gets_no_commands_from_progress(place, photos):
-    """On a real terminal, where bars are drawn."""
-    source = place.folder / f"photos[bold]{TITLE}"
-    source.symlink_to(photos)
-    terminal, side = pty.openpty()
-    process = place.begin("run", "--data", str(source), "--method", "transfer", out=side, err=side)
+def read(terminal: int, side: int) -> bytes:
+    """What a process prints on a terminal that no one else has open."""
     os.close(side)
     shown = b""
     with suppress(OSError):  # the other side is closed
         while part := os.read(terminal, 65536):
             shown += part
     os.close(terminal)
+    return shown
+
+
+def test_a_terminal_gets_no_commands_from_progress(place, photos):
+    """On a real terminal, where bars are drawn."""
+    source = place.folder / f"photos[bold]{TITLE}"
+    source.symlink_to(photos)
+    terminal, side = pty.openpty()
+    process = place.begin("run", "--data", str(source), "--method", "transfer", out=side, err=side)
+    shown = read(terminal, side)
     assert process.wait() == 0, shown.decode()
     assert b"\x1b[" in shown  # bars
     assert TITLE.encode() not in shown
+
+
+def test_an_error_breaks_between_words_on_a_terminal_and_a_command_stays_whole(place, monkeypatch):
+    terminal, side = pty.openpty()
+    termios.tcsetwinsize(side, (24, 40))
+    process = place.begin("report", "--out", "two words", out=side, err=side)
+    shown = read(terminal, side)
+    assert process.wait() == 6
+    assert shown.decode().splitlines() == [
+        "bench: error: two words/results.sqlite:",
+        "there are no results yet; make some with",
+        "`bench run --out 'two words'`",
+    ]

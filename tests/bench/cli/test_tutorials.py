@@ -24,7 +24,7 @@ filters = 4
 [budgets.smoke]
 episodes = { 1 = 3 }
 [budgets.quick]
-iterations = { transfer = 2, protonet = 2, maml = 2 }
+iterations = { transfer = 3, protonet = 3, maml = 2 }
 episodes = { 1 = 3, 2w5s = 3 }
 """
 SMOKE = """
@@ -87,6 +87,7 @@ def test_your_photographs(folder, bench, capfd):
     assert len(said) == 9
     assert "up to 6-way 5-shot" in " ".join(said[0].out.split())
     assert (folder / "out/report.html").is_file()
+    assert said[-1].err == "with protonet-5way-5w5s-s0 of photos paper single quick\n"
     named = [line.split(",")[1] for line in said[-1].out.splitlines()[1:]]
     assert len(named) == 6
     assert set(named) <= {"new0", "new1"}

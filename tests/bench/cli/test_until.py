@@ -103,7 +103,7 @@ def test_interrupted_within_a_look_the_same_command_goes_on(whole, place, bench)
     stopped = place.in_own_process(*UNTIL, before=STOP_AT_THE_SECOND_LOOK)
     assert stopped.code == 128 + signal.SIGINT
     assert "stopped; " in stopped.err
-    assert "Go on with: bench run --until separated --max-episodes 24" in stopped.err
+    assert "Continue with: bench run --until separated --max-episodes 24" in stopped.err
     assert "result:" not in stopped.err
     assert len(episodes(place)) < len(stored)
     again = bench(*UNTIL)

@@ -8,7 +8,7 @@ from fewshot_bench.config import Budget, load
 from fewshot_bench.experiment.grid import cells, resolve
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.experiment.plan import History, expected, make_plan
-from fewshot_bench.experiment.records import StoredCell, StoredTraining
+from fewshot_bench.experiment.records import StoredCell, StoredTraining, pace_of
 from fewshot_bench.experiment.selection import Selection
 
 
@@ -20,12 +20,12 @@ def wanted(full_size) -> list[Cell]:
     return cells(request, full_size)
 
 
-def pace_of(cell: Cell) -> tuple[str, int, int]:
-    return cell.variant, cell.setting.n_way, cell.setting.n_shot
+def pace(cell: Cell) -> str:
+    return pace_of(cell.variant, cell.identity)
 
 
 def stored_cell(cell: Cell, n_episodes: int, reason: str = "") -> dict[str, StoredCell]:
-    return {cell.key: StoredCell(cell.key, n_episodes, 1.0, reason, pace_of(cell))}
+    return {cell.key: StoredCell(cell.key, n_episodes, 1.0, reason, pace(cell))}
 
 
 def stored_training(cell: Cell, state="finished", iteration=150, reason="") -> dict[str, StoredTraining]:
@@ -107,25 +107,28 @@ def test_time_is_expected_from_trainings_of_the_same_work_a_step(wanted):
     known, other = (expected(plan, History({}, history))[t.training.key][0] for t in plan.todo)
     assert known == pytest.approx(60)
     assert other is None  # fomaml does other work a step
+    barely = make_plan(wanted, {}, begun := stored_training(wanted[0], "running", 4))
+    assert expected(barely, History({}, begun))[wanted[0].training.key][0] is None
     finished = make_plan(wanted, {}, stored_training(wanted[0]))
     assert expected(finished, History({}, {}))[wanted[0].training.key][0] == 0
 
 
-def test_testing_time_is_expected_from_cells_of_the_same_name(wanted):
+def test_testing_time_is_expected_from_cells_with_the_same_work_an_episode(wanted):
     plan = make_plan(wanted, {}, {})
     first = plan.todo[0]
-    half = {c.key: StoredCell(f"old{c.key}", 10, 5.0, "", pace_of(c)) for c in (p.cell for p in first.cells)}
+    half = {c.key: StoredCell(f"old{c.key}", 10, 5.0, "", pace(c)) for c in (p.cell for p in first.cells)}
     (_, seconds), (_, unknown) = expected(plan, History(half, {})).values()
     assert seconds == pytest.approx(sum(0.5 * p.cell.n_episodes for p in first.cells))
     assert unknown is None
+    tuned = pace_of("maml", first.cells[0].cell.identity | {"adaptation": {"steps": 2}})
+    other = {key: replace(cell, pace=tuned) for key, cell in half.items()}
+    assert expected(plan, History(other, {}))[first.training.key][1] is None
 
 
 def test_the_longest_come_first_and_the_unknown_before_them(wanted):
     """By what they took: maml's second cell, then its first; fomaml's training."""
     paces = {("maml", 1): 1.0, ("maml", 5): 2.0, ("fomaml", 1): 2.0, ("fomaml", 5): 1.0}
-    cells = {
-        c.key: StoredCell(f"old{c.key}", 10, 10 * paces[c.variant, c.setting.n_shot], "", pace_of(c)) for c in wanted
-    }
+    cells = {c.key: StoredCell(f"old{c.key}", 10, 10 * paces[c.variant, c.setting.n_shot], "", pace(c)) for c in wanted}
     slow = replace(stored_training(wanted[2], "running", 50)[wanted[2].training.key], seconds=60.0)
     trainings = stored_training(wanted[0], "running", 50) | {slow.key: slow}
     plan = make_plan(wanted, {}, trainings)

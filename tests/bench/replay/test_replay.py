@@ -63,7 +63,7 @@ def test_what_was_stored_comes_out_again(variant, n_shot, run, bench):
     before = files(run)
     ran = bench("replay", key_of(run, variant, n_shot)[:10])
     assert (ran.code, ran.out.splitlines()[-1]) == (0, "identical (6 episodes, 72 queries)")
-    assert f"{variant}-4w{n_shot}s-s0: 6 episodes; when it was made, that took" in ran.err
+    assert f"{variant}-4w{n_shot}s-s0 of photos paper single tiny: 6 episodes; when it was made, that took" in ran.err
     assert files(run) == before
 
 

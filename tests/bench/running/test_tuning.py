@@ -82,7 +82,10 @@ def test_results_of_tuned_rules_are_others_of_the_same_training(place, bench):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["run", "--rules", "none.toml"], "--rules none.toml: cannot be read: No such file or directory"),
+        (
+            ["run", "--rules", "none.toml"],
+            "--rules none.toml: cannot be read: No such file or directory; `bench tune` writes one",
+        ),
         (
             ["run", "--rules", "bench.toml"],
             "--rules bench.toml: it is not what `bench tune` writes: [[rules]] is missing",

@@ -160,7 +160,7 @@ def test_without_a_split_file_classes_are_split_by_a_seed_of_their_names(photos,
     assert first.fingerprint == second.fingerprint
     assert {part: len(classes) for part, classes in first.parts.items()} == {"train": 3, "val": 1, "test": 1}
     assert "split at random" in first.note
-    assert "no published split" in first.note
+    assert "not a published split" in first.note
 
 
 def test_without_a_split_file_the_classes_of_miniimagenet_are_split_as_published(photos, layouts, tmp_path, cache):

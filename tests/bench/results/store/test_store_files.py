@@ -35,7 +35,7 @@ def refused(action, said: str, kind: type[BenchError] = DatabaseError) -> None:
 
 
 def test_there_is_nothing_to_read_before_the_first_run(where):
-    refused(lambda: Reader(where), "there are no results yet; make some with `bench run`")
+    refused(lambda: Reader(where), "there are no results yet; make some with `bench run --out ")
     assert not Path(where).exists()
 
 
