@@ -24,6 +24,7 @@ from fewshot_bench.methods.protonet import ProtoNet
 from fewshot_bench.methods.r2d2 import R2D2
 from fewshot_bench.methods.reptile import Reptile
 from fewshot_bench.methods.sequential import PretrainedMaml, PretrainedReptile
+from fewshot_bench.methods.strangers import contained, in_one_line
 from fewshot_bench.methods.transfer import Transfer
 
 METHODS: dict[str, type[Method]] = {
@@ -66,16 +67,10 @@ def find_method(name: str) -> type[Method]:
         both = " and by ".join(map(_in_words, entries))
         raise UnusableMethod(f"the method {name!r} is declared by {both}: uninstall one of them")
     try:
-        with redirect_stdout(sys.stderr):  # what it prints is no part of a command's answer
+        with redirect_stdout(sys.stderr), contained():  # what it prints is no part of a command's answer
             found = entries[0].load()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001  # a module of strangers may raise anything
-        try:
-            said = " ".join(str(error).split())
-        except Exception:  # noqa: BLE001
-            said = "without words"
-        raise UnusableMethod(f"{_in_words(entries[0])} cannot be imported: {type(error).__name__}: {said}") from None
+    except Exception as error:  # noqa: BLE001  # a module of strangers may raise anything
+        raise UnusableMethod(f"{_in_words(entries[0])} cannot be imported: {in_one_line(error)}") from None
     if problem := _problem(found):
         raise UnusableMethod(f"{_in_words(entries[0])} is no method: {problem}")
     return found  # type: ignore[no-any-return]

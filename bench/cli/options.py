@@ -132,7 +132,7 @@ def selection_options(command: F) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def wrapped(**given: Any) -> Any:
-        selection = Selection(**{name: given.pop(name) for name in names})
+        selection = Selection(**{name: given.pop(name) for name in names if name in given})
         return command(selection=selection, **given)
 
     for option in reversed(options):
@@ -195,18 +195,19 @@ def _as_in(last_command: Callable[[str], str], selection: Selection) -> Selectio
     """The selection, with the experiment of the last run in its database where it says nothing of one."""
     if any(getattr(selection, name) not in (None, ()) for name in EXPERIMENT):
         return selection
-    command = last_command(database_in(selection.out))
+    out = out_folder(selection.out)
+    command = last_command(database(out))
     try:
         last: Selection = _selected.main(shlex.split(command)[2:], standalone_mode=False)
     except (ValueError, click.ClickException):  # half a quotation; of another version, maybe
         return selection
     meant = {name: getattr(last, name) for name in EXPERIMENT if getattr(last, name) not in (None, ())}
-    if meant:
-        words = [f"--set={text}" for text in meant.get("settings", ())]
-        words += [f"--{name.replace('_', '-')}={value}" for name, value in meant.items() if name != "settings"]
-        said = shlex.join(words)
-        click.echo(f"as in the last run: {said}", err=True)
-    return dataclasses.replace(selection, **meant)
+    if not meant:
+        return selection
+    words = [f"--set={text}" for text in meant.get("settings", ())]
+    words += [f"--{name.replace('_', '-')}={value}" for name, value in meant.items() if name != "settings"]
+    click.echo(f"as in the last run: {shlex.join(words)}", err=True)
+    return dataclasses.replace(selection, **meant, out=out, recalled=True)
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})

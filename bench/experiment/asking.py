@@ -7,6 +7,7 @@ from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.episodes import BANK_VERSION
 from fewshot_bench.methods.interface import CORE_VERSION, Method
 from fewshot_bench.methods.registry import whose
+from fewshot_bench.methods.strangers import contained, in_one_line
 
 T = TypeVar("T")
 
@@ -18,12 +19,12 @@ class UnusableVariant(UsageError):
 def asked(where: str, method: str, ask: Callable[[], T]) -> T:
     """What a method answers. Raises UnusableVariant, naming its package, where that is an error."""
     try:
-        return ask()
+        with contained():
+            return ask()
     except UsageError:
         raise
     except Exception as error:  # noqa: BLE001  # a package of strangers may raise anything
-        said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        raise UnusableVariant(f"{where}: {whose(method)} raises {said}") from None
+        raise UnusableVariant(f"{where}: {whose(method)} raises {in_one_line(error)}") from None
 
 
 def versions_of(method: type[Method]) -> tuple[int, ...]:

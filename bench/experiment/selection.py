@@ -34,6 +34,7 @@ class Selection:
     expression: str | None = None  # -k
     rules: str | None = None  # a file that `bench tune` wrote; "": none; None: as [run] says
     out: Path | None = None
+    recalled: bool = False  # in part as a database says, which another may have made: its data are not opened for that
 
     @property
     def matches(self) -> Predicate:

@@ -13,6 +13,7 @@ from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.experiment.plan import Expected, Plan, PlannedCell, PlannedTraining
 from fewshot_bench.experiment.schedule import wall_seconds
 from fewshot_bench.methods.interface import Method
+from fewshot_bench.methods.strangers import contained
 from fewshot_bench.running import device as machine
 from fewshot_bench.running import runner
 from fewshot_bench.running.planning import seconds_of
@@ -81,13 +82,14 @@ def _timed(todo: PlannedTraining, lab: Laboratory) -> tuple[float | None, float 
     """Seconds of the rest of a training, and of its cells; None where it breaks: the run will say how."""
     left = todo.training.iterations - (todo.stored.iteration if todo.stored else 0)
     try:
-        method = runner.build(todo.training, lab)
-        step_seconds = _step_seconds(todo, method, lab) if left else 0.0
-        method.eval()
-        by_head: dict[str, list[PlannedCell]] = {}
-        for planned in todo.cells:
-            by_head.setdefault(planned.cell.adaptation.head if planned.cell.adaptation else "", []).append(planned)
-        testing = sum(_testing_seconds(cells, method, lab) for cells in by_head.values())
+        with contained():
+            method = runner.build(todo.training, lab)
+            step_seconds = _step_seconds(todo, method, lab) if left else 0.0
+            method.eval()
+            by_head: dict[str, list[PlannedCell]] = {}
+            for planned in todo.cells:
+                by_head.setdefault(planned.cell.adaptation.head if planned.cell.adaptation else "", []).append(planned)
+            testing = sum(_testing_seconds(cells, method, lab) for cells in by_head.values())
     except Exception:  # noqa: BLE001  # of a method of anyone's
         return None, None
     return step_seconds * left, testing

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fewshot_bench.errors import BenchError
 from fewshot_bench.methods.interface import Episodes
+from fewshot_bench.methods.strangers import contained, in_one_line
 
 MAX_NAME = 50  # letters of a loss's name, as stored
 
@@ -21,12 +22,12 @@ class BrokenMethod(Exception):
 def blaming(method: str) -> Iterator[None]:
     """Raise BrokenMethod, naming the method, for whatever its own code raises inside, an end of the program too."""
     try:
-        yield
+        with contained():
+            yield
     except (BenchError, BrokenMethod, FloatingPointError, MemoryError):
         raise
-    except (Exception, SystemExit) as error:  # a method's own code may raise anything
-        said = " ".join(str(error).split())[:300]
-        raise BrokenMethod(f"{method} broke: {type(error).__name__}: {said}") from error
+    except Exception as error:  # a method's own code may raise anything
+        raise BrokenMethod(f"{method} broke: {in_one_line(error)}") from error
 
 
 def check_step(method: str, losses: Any, counted: int) -> None:

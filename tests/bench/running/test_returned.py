@@ -1,5 +1,6 @@
 """What a method returns is checked: what is no answer becomes one line that names the method, never a number."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +15,7 @@ from fewshot_bench.methods.registry import METHODS
 from fewshot_bench.methods.transfer import Transfer
 from fewshot_bench.running import runner, units
 from fewshot_bench.running.events import CellFailed, CellFinished, Event, Trained, TrainingFailed
+from fewshot_bench.running.signals import AtOnce
 
 RIGHT = (1, 4 * 3, 4)  # episodes, queries, classes
 
@@ -211,14 +213,47 @@ def test_a_way_around_predict_that_is_older_is_refused(bases):
         type("Wrong", bases, {"embeds": True, "classify": ProtoNet.classify})
 
 
-def test_a_method_that_ends_the_program_fails_alone(answering, planned, make_lab, monkeypatch):
-    def ends(self, *_):
-        raise SystemExit(3)
+class Wordless(ValueError):
+    """Cannot even be said."""
 
-    *_, failed = answering(ends)
-    assert isinstance(failed, CellFailed)
-    assert failed.reason == "evaluation broke in or after episode 0: SystemExit: 3"
-    monkeypatch.setattr(ProtoNet, "step", ends)
-    *_, failed = units.do(PlannedTraining(planned.cell.training, None, (planned,)), make_lab(checkpoints="new"))
-    assert isinstance(failed, TrainingFailed)
-    assert "SystemExit: 3" in failed.reason
+    def __str__(self):
+        raise RuntimeError
+
+
+class OfItsOwn(BaseException):
+    """No `Exception`."""
+
+
+RAISED = (
+    SystemExit(3), GeneratorExit(), asyncio.CancelledError("gone"), KeyboardInterrupt(), OfItsOwn("a\nb"), Wordless(),
+    StopIteration(),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("where", ["__init__", "predict", "load_training_state", "step", "training_state"])
+def test_whatever_a_method_raises_fails_its_unit_alone(where, error, planned, job, make_lab, monkeypatch):
+    """Also what ends a program or a generator."""
+
+    def raises(self, *_):
+        raise error
+
+    monkeypatch.setattr(ProtoNet, "embeds", False)
+    monkeypatch.setattr(ProtoNet, where, raises)
+    todo = PlannedTraining(planned.cell.training, None, (planned,)) if where in ("step", "training_state") else job
+    *_, failed = units.do(todo, make_lab(checkpoints="new" if todo is not job else "checkpoints"))
+    assert isinstance(failed, CellFailed | TrainingFailed)
+    assert type(error).__name__ in failed.reason
+    assert failed.reason.isprintable()
+
+
+@pytest.mark.parametrize("item", ["training", "cell"])
+def test_a_second_ctrl_c_is_no_fault_of_the_method(item, planned, job, make_lab, monkeypatch):
+    def interrupted(self, *_):
+        raise AtOnce
+
+    monkeypatch.setattr(ProtoNet, "step", interrupted)
+    monkeypatch.setattr(ProtoNet, "embed", interrupted)
+    todo = job if item == "cell" else PlannedTraining(planned.cell.training, None, (planned,))
+    with pytest.raises(AtOnce):
+        list(units.do(todo, make_lab()))
