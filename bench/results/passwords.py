@@ -15,7 +15,7 @@ _URL = re.compile(
     re.IGNORECASE,
 )
 _PGPASS = re.compile(r"([^:/\s]*):(?:\d+|\*):[^:/]*:[^:/]*:.+", re.DOTALL)  # a line of ~/.pgpass
-_KEY = r"(?:\w*(?:password|passwd|passphrase|pwd)|\bpass|(?<=[?&;])\w*(?:key|token|secret)\w*)"
+_KEY = r"(?:password|passwd|passphrase|pwd|\bpass|(?<=[?&;])\w{0,30}(?:key|token|secret)\w{0,30})"
 # in a list of pairs, as drivers take it; a value may hold anything, and end anywhere
 _PASSWORD = re.compile(rf"""({_KEY}["']?\s*[=:]\s*|--password\s+)(.+)""", re.IGNORECASE | re.DOTALL)
 _NO_PORT = re.compile(r":(?!\d{1,5}$|[\da-fA-F:.]*\]).*", re.DOTALL)  # what stands in the place of a port
