@@ -30,4 +30,5 @@ def in_one_line(error: BaseException) -> str:
         said = " ".join(str(error).split())[:LONGEST]
     except Exception:  # noqa: BLE001  # its `__str__` is a stranger's too
         said = "without words"
-    return said if isinstance(error, Escape) else f"{type(error).__name__}: {said}"
+    kind = "" if isinstance(error, Escape) else type(error).__name__
+    return ": ".join(filter(None, (kind, said)))
