@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import os
 import shlex
 from collections.abc import Callable
@@ -36,6 +37,15 @@ class CommaList(click.ParamType):  # type: ignore[type-arg]  # generic only in n
 def _flat(_: click.Context, __: click.Parameter, value: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
     """--way 5,20 --way 35 arrives as ((5, 20), (35,))."""
     return tuple(dict.fromkeys(item for items in value for item in items))
+
+
+class Finite(click.FloatRange):
+    """A number in a range, which neither nan nor inf is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number."""
+        number = super().convert(value, param, ctx)
+        return number if math.isfinite(number) else self.fail(f"{value!r} is not finite.", param, ctx)
 
 
 class Jobs(click.IntRange):
@@ -227,7 +237,7 @@ def means_options(command: F) -> Callable[..., Any]:
     @click.option(
         "--timeout",
         "timeout_seconds",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Finite(min=0, min_open=True),
         metavar="SECONDS",
         help="Stop a training or cell that takes longer; its state is saved.  [default: none]",
     )
