@@ -30,13 +30,13 @@ def blaming(method: str) -> Iterator[None]:
         raise BrokenMethod(f"{method} broke: {in_one_line(error)}") from error
 
 
-def check_step(method: str, losses: Any, counted: int) -> None:
+def check_step(method: str, losses: Any, counted: Any) -> None:
     """Raise BrokenMethod unless a step returned detached 0-dim tensors by name, and counted itself.
 
     counted: what it added to `iteration`
     """
-    if counted != 1:
-        raise BrokenMethod(f"{method}: step must add 1 to self.iteration; it added {counted}")
+    if type(counted) is not int or counted != 1:
+        raise BrokenMethod(f"{method}: step must add 1 to self.iteration, a whole number; it added {counted!r}")
     if not isinstance(losses, dict):
         raise BrokenMethod(f"{method}: step returned {_kind(losses)}, not a dict of losses")
     for name, value in losses.items():

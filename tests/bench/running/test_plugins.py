@@ -204,6 +204,12 @@ ODD = {
         "    @classmethod\n    def training_setting(cls, *words):\n        return -1, 2.5\n",
         "its training setting is (-1, 2.5)",
     ),
+    "a version": ("    version = -5\n", "its versions are (-5,), not whole numbers from 0 to 1000000"),
+    "huge sizes": (
+        "    @classmethod\n    def training_setting(cls, *words):\n        return 0, 10**9\n",
+        "its training setting is (0, 1000000000), not two whole numbers up to 10000",
+    ),
+    "an end": ("    @classmethod\n    def versions(cls):\n        raise GeneratorExit\n", "raises GeneratorExit"),
     "versions": ("    @classmethod\n    def versions(cls):\n        return ['1']\n", "its versions are ('1',)"),
     "settings": (
         "    from dataclasses import dataclass\n    @dataclass(frozen=True)\n    class Settings:\n        a: set = ()\n"
@@ -306,6 +312,15 @@ def test_a_list_of_methods_goes_on_without_one_whose_settings_are_no_identity(ki
     ran = bench("run", "-q", "--method", "odd")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert said in ran.err
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_what_a_method_prints_is_no_part_of_an_answer(jobs, place, bench, install):
+    code = CODE + "    def predict(self, *words):\n        print('hello')\n        return super().predict(*words)\n"
+    install("loud", code, nearest="loud:Nearest")
+    ran = bench("run", "-q", "--json", "--method", "nearest", "--shot", "1", "--jobs", jobs)
+    assert json.loads(ran.out)["cell"] == "nearest-4w1s-s0"
+    assert ran.err == "hello\n" * 6
 
 
 def test_what_a_package_prints_on_import_is_no_part_of_an_answer(place, bench, install):

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 
@@ -136,19 +137,19 @@ def test_a_step_that_returns_no_losses_fails_its_training(returned, said, planne
     assert failed.details == ""
 
 
-@pytest.mark.parametrize("count", [0, 2, -1])
+@pytest.mark.parametrize("count", [0, 2, -1, 1.0, np.int64(1), torch.tensor(1)])
 def test_a_step_that_miscounts_itself_ends(count, planned, make_lab, monkeypatch):
     original = ProtoNet.step
 
     def step(self, source):
         losses = original(self, source)
-        self.iteration += count - 1
+        self.iteration = self.iteration - 1 + count
         return losses
 
     monkeypatch.setattr(ProtoNet, "step", step)
     _, failed = units.do(PlannedTraining(planned.cell.training, None, (planned,)), make_lab())
     assert isinstance(failed, TrainingFailed)
-    assert failed.reason == f"protonet: step must add 1 to self.iteration; it added {count}"
+    assert failed.reason == f"protonet: step must add 1 to self.iteration, a whole number; it added {count!r}"
 
 
 class OtherPredict(ProtoNet):
@@ -225,7 +226,8 @@ class OfItsOwn(BaseException):
 
 
 RAISED = (
-    SystemExit(3), GeneratorExit(), asyncio.CancelledError("gone"), KeyboardInterrupt(), OfItsOwn("a\nb"), Wordless(),
+    SystemExit(3), GeneratorExit(), asyncio.CancelledError("gone"), KeyboardInterrupt(),
+    OfItsOwn("a\nb\ud800\0\x1b[31m"), Wordless(),
     StopIteration(),
 )  # fmt: skip
 
