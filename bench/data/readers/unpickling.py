@@ -70,7 +70,7 @@ class _Mapped:
         self._file = file
         self._content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
-    def read(self, size: int) -> bytes | memoryview:
+    def read(self, size: int) -> Any:  # bytes, or a view of them
         """The next bytes, as few as there are."""
         if size < LONG_BYTES:
             return self._file.read(size)
