@@ -48,7 +48,7 @@ def is_gone(at: str, named: str) -> bool:
     return _started(int(pid)) != started
 
 
-def lacks_memory(error: Exception | SystemExit) -> bool:
+def lacks_memory(error: Exception) -> bool:
     """Whether an error says it, or so little is left that whatever goes wrong may go wrong for that."""
     said = str(error) if isinstance(error, RuntimeError | ImportError) else ""
     if isinstance(error, MemoryError) or any(words in said for words in OUT_OF_MEMORY):

@@ -16,6 +16,7 @@ from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.execution import Execution
 from fewshot_bench.methods.interface import Episodes, Method, Problem
 from fewshot_bench.methods.registry import find_method
+from fewshot_bench.methods.strangers import contained, in_one_line
 
 WAY, SHOT, QUERY = 4, 3, 5
 N_BASE, N_NOVEL, SIDE, BLOCK = 24, 12, 16, 4  # classes; pixels of an image, and of a block of its pattern
@@ -272,11 +273,12 @@ def findings(name: str) -> Iterator[Finding]:
     for check, subject in cases(name):
         problem = ""
         try:
-            check(subject)
+            with contained():
+                check(subject)
         except ContractBroken as broken:
             problem = str(broken)
         except Exception as error:  # noqa: BLE001  # of the method itself
-            problem = " ".join(f"{type(error).__name__}: {error}".split())
+            problem = in_one_line(error)
         yield Finding((check.__doc__ or "").rstrip("."), subject, problem)
 
 

@@ -7,8 +7,7 @@ whose object is its class. `register` is for a script or a notebook.
 import dataclasses
 import hashlib
 import sys
-from collections.abc import Iterable
-from contextlib import redirect_stdout
+from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from fewshot_bench.methods.protonet import ProtoNet
 from fewshot_bench.methods.r2d2 import R2D2
 from fewshot_bench.methods.reptile import Reptile
 from fewshot_bench.methods.sequential import PretrainedMaml, PretrainedReptile
+from fewshot_bench.methods.strangers import contained, in_one_line
 from fewshot_bench.methods.transfer import Transfer
 
 METHODS: dict[str, type[Method]] = {
@@ -66,17 +66,12 @@ def find_method(name: str) -> type[Method]:
         both = " and by ".join(map(_in_words, entries))
         raise UnusableMethod(f"the method {name!r} is declared by {both}: uninstall one of them")
     try:
-        with redirect_stdout(sys.stderr):  # what it prints is no part of a command's answer
+        with contained():
             found = entries[0].load()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001  # a module of strangers may raise anything
-        try:
-            said = " ".join(str(error).split())
-        except Exception:  # noqa: BLE001
-            said = "without words"
-        raise UnusableMethod(f"{_in_words(entries[0])} cannot be imported: {type(error).__name__}: {said}") from None
-    if problem := _problem(found):
+            problem = _problem(found)
+    except Exception as error:  # noqa: BLE001  # a module of strangers may raise anything
+        raise UnusableMethod(f"{_in_words(entries[0])} cannot be imported: {in_one_line(error)}") from None
+    if problem:
         raise UnusableMethod(f"{_in_words(entries[0])} is no method: {problem}")
     return found  # type: ignore[no-any-return]
 
@@ -157,6 +152,8 @@ def _problem(found: Any) -> str:
         return f"{found.__name__}.Settings is not frozen: @dataclass(frozen=True)"
     if type(getattr(found, "version", None)) is not int:
         return f"{found.__name__}.version is no whole number"
+    if not isinstance(found.trials, tuple | list) or not all(isinstance(trial, Mapping) for trial in found.trials):
+        return f"{found.__name__}.trials are no tuple of settings"
     return ""
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from fewshot_bench.cli.options import reading_options
+from fewshot_bench.cli.options import Finite, reading_options
 from fewshot_bench.experiment.selection import Selection
 
 
@@ -11,7 +11,7 @@ from fewshot_bench.experiment.selection import Selection
 @reading_options
 @click.option(
     "--margin",
-    type=click.FloatRange(0, 100, max_open=True),
+    type=Finite(0, 100, max_open=True),
     default=0.0,
     metavar="POINTS",
     help="Also say which are equivalent within so many percentage points.",

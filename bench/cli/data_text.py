@@ -16,7 +16,7 @@ from fewshot_bench.data import FORMATS, NAMED, open_images, recognise
 from fewshot_bench.data.cache import folder_of
 from fewshot_bench.data.describing import Prepared, describe, prepared, prepared_sets
 from fewshot_bench.data.format import Source
-from fewshot_bench.data.image_files import Files, files_of
+from fewshot_bench.data.image_files import files_of
 from fewshot_bench.data.images import SPLITS, ImageSet, check_split
 from fewshot_bench.doctor.copies import copies, equal_images
 from fewshot_bench.doctor.images import (
@@ -85,9 +85,8 @@ def prepare(source: str, image_size: int | None, settings: Sequence[str], *, as_
     """Decode a data set into the cache."""
     opened = _open(source, image_size, load(config_file(None), settings), quiet)
     rate = opened.n_decoded / opened.seconds
-    files = files_of(opened.source) if opened.n_decoded else Files()
-    equal = equal_images(opened.images, files.names) if opened.n_decoded else ""
-    found = [("copies", equal), ("EXIF", turned_text(files))]
+    files = files_of(opened.source)
+    found = [("copies", equal_images(opened.images, files.names)), ("EXIF", turned_text(files))]
     if as_json:
         facts = {
             "notes": [note for _, note in found if note],

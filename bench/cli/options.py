@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import os
 import shlex
 from collections.abc import Callable
@@ -36,6 +37,15 @@ class CommaList(click.ParamType):  # type: ignore[type-arg]  # generic only in n
 def _flat(_: click.Context, __: click.Parameter, value: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
     """--way 5,20 --way 35 arrives as ((5, 20), (35,))."""
     return tuple(dict.fromkeys(item for items in value for item in items))
+
+
+class Finite(click.FloatRange):
+    """A number in a range, which neither nan nor inf is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number."""
+        number = super().convert(value, param, ctx)
+        return number if math.isfinite(number) else self.fail(f"{value!r} is not finite.", param, ctx)
 
 
 class Jobs(click.IntRange):
@@ -132,7 +142,7 @@ def selection_options(command: F) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def wrapped(**given: Any) -> Any:
-        selection = Selection(**{name: given.pop(name) for name in names})
+        selection = Selection(**{name: given.pop(name) for name in names if name in given})
         return command(selection=selection, **given)
 
     for option in reversed(options):
@@ -195,18 +205,19 @@ def _as_in(last_command: Callable[[str], str], selection: Selection) -> Selectio
     """The selection, with the experiment of the last run in its database where it says nothing of one."""
     if any(getattr(selection, name) not in (None, ()) for name in EXPERIMENT):
         return selection
-    command = last_command(database_in(selection.out))
+    out = out_folder(selection.out)
+    command = last_command(database(out))
     try:
         last: Selection = _selected.main(shlex.split(command)[2:], standalone_mode=False)
     except (ValueError, click.ClickException):  # half a quotation; of another version, maybe
         return selection
     meant = {name: getattr(last, name) for name in EXPERIMENT if getattr(last, name) not in (None, ())}
-    if meant:
-        words = [f"--set={text}" for text in meant.get("settings", ())]
-        words += [f"--{name.replace('_', '-')}={value}" for name, value in meant.items() if name != "settings"]
-        said = shlex.join(words)
-        click.echo(f"as in the last run: {said}", err=True)
-    return dataclasses.replace(selection, **meant)
+    if not meant:
+        return selection
+    words = [f"--set={text}" for text in meant.get("settings", ())]
+    words += [f"--{name.replace('_', '-')}={value}" for name, value in meant.items() if name != "settings"]
+    click.echo(f"as in the last run: {shlex.join(words)}", err=True)
+    return dataclasses.replace(selection, **meant, out=out, recalled=True)
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
@@ -226,7 +237,7 @@ def means_options(command: F) -> Callable[..., Any]:
     @click.option(
         "--timeout",
         "timeout_seconds",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Finite(min=0, min_open=True),
         metavar="SECONDS",
         help="Stop a training or cell that takes longer; its state is saved.  [default: none]",
     )

@@ -49,7 +49,7 @@ class RunScreen(Screen):
         """Print what would be done; other machines are not judged by this one, which may have no GPU."""
         plan = plan_of(chosen, retry_failed=means.retry_failed)
         here = engine == HERE
-        cost = cost_of(chosen, plan, means.jobs, self.preparing if here else None)
+        cost = cost_of(chosen, plan, means, self.preparing if here else None)
         memory = memory_of(chosen, plan) if here else dict.fromkeys(cost.expected, 0)
         print_plan(plan, cost, memory, self._as_json)
         return 0

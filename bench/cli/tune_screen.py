@@ -22,7 +22,7 @@ class TuneScreen(RunScreen):
         tuning = tuning_of(selection, self.preparing)
         if dry_run:
             plan = plan_of(tuning.chosen, retry_failed=means.retry_failed)
-            click.echo(f"{_extent(tuning)}\n{cost_text(cost_of(tuning.chosen, plan, means.jobs, self.preparing))}")
+            click.echo(f"{_extent(tuning)}\n{cost_text(cost_of(tuning.chosen, plan, means, self.preparing))}")
             return 0
         plan = plan_to_run(tuning.chosen, retry_failed=means.retry_failed)
         self.line(str(plan))

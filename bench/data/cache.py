@@ -201,6 +201,7 @@ class ImageFile:
         self._path = path
         self._file = path.open("w+b", BUFFER_BYTES)
         self._shape: tuple[int, ...] | None = None
+        self._image = np.empty(0, np.uint8)  # the next, as it is written
         self._written: list[int] = []
         self._next = -1  # where the file stands: to be told so again makes it write what it has
         self._adopted = False
@@ -217,10 +218,12 @@ class ImageFile:
             self._shape = pixels.shape
         elif pixels.shape[0] > self._shape[0]:
             self._widen(pixels.shape[0], self._shape)
-        image = pixels if pixels.shape == self._shape else np.broadcast_to(pixels, self._shape)
+        if self._image.shape != self._shape:
+            self._image = np.empty(self._shape, np.uint8)
+        np.copyto(self._image, pixels)  # in half the time that `tobytes` of a transposed array takes
         if index != self._next:
-            self._file.seek(HEADER_BYTES + index * image.size)
-        self._file.write(image.tobytes())
+            self._file.seek(HEADER_BYTES + index * self._image.size)
+        self._file.write(self._image.data)
         self._next = index + 1
         self._written.append(index)
 

@@ -37,8 +37,11 @@ MAX_ROWS = 1_000_000  # of a list; the largest set in use has 779,165 images
 MAX_VALUES = 4_000_000  # of a list in JSON
 MAX_NAME_LENGTH = 200  # of a class
 MAX_PATH_LENGTH = 1000
-ALIKE = "differ only in capitals, blanks or Unicode form: give them one name, or two that differ"
+ALIKE = (
+    "differ only in capitals, blanks, Unicode form or how a number is written: give them one name, or two that differ"
+)
 # printable and without a shape: joiners, fillers, variation selectors; U+2800 is a blank that counts as a symbol
+_NUMBER = re.compile(r"0*(\d+?)(?:\.0*)?", re.ASCII)
 _UNSEEN = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 FEWEST_IMAGES = 2  # one to learn from, one to be asked about; what a setting needs is checked elsewhere
 
@@ -154,6 +157,8 @@ def read_table(data: bytes, where: str, header: list[str]) -> Iterator[tuple[lis
         found = next(reader, [])
         if _columns(found, header) != header:
             raise DataError(f"{where}: the header must be {','.join(header)!r}, not {','.join(found)[:80]!r}")
+        if repeated := {name for name in header if _columns(found, found).count(name) > 1}:
+            raise DataError(f"{where}: the header has {min(repeated)!r} more than once")
         for columns in reader:
             here = f"{where}, row {reader.line_num}"
             if reader.line_num > MAX_ROWS:
@@ -191,11 +196,14 @@ def _columns(found: list[str], header: list[str]) -> list[str]:
 
 
 def twins(names: Iterable[str]) -> tuple[str, str] | None:
-    """Two different names that are one but for capitals, blanks, Unicode form or what cannot be seen, if there are."""
+    """Two names that are one but for capitals, blanks, Unicode form, what cannot be seen, or zeros of a number."""
     seen: dict[str, str] = {}
     for name in names:
         shape = _UNSEEN.sub("", normalize("NFKC", name).casefold()).replace("\u2800", " ")
-        if seen.setdefault(key := " ".join(shape.split()), name) != name:
+        key = " ".join(shape.replace("\u0131", "i").split())  # a small I of Turkish
+        if number := _NUMBER.fullmatch(key):  # spreadsheets take zeros away, and put .0 behind
+            key = number[1]
+        if seen.setdefault(key, name) != name:
             return seen[key], name
     return None
 

@@ -5,12 +5,16 @@ from collections.abc import Callable
 from fewshot_bench.doctor import models
 from fewshot_bench.doctor.copies import across, copies
 from fewshot_bench.errors import NoResultsYet
-from fewshot_bench.experiment.choosing import Chosen, choose
+from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.selection import Selection
+from fewshot_bench.files import checkpoints
 from fewshot_bench.results.collect import results
+from fewshot_bench.results.reading_back import choose_prepared
 from fewshot_bench.results.store import Reader
-from fewshot_bench.running.device import choose_device
-from fewshot_bench.running.recording import workplace
+from fewshot_bench.running.checkpoint import Checkpoints
+from fewshot_bench.running.device import choose_device, prepare
+from fewshot_bench.running.runner import Laboratory
+from fewshot_bench.running.tasks import Gallery
 from fewshot_bench.tables.alarms.alarm import Check
 from fewshot_bench.tables.alarms.checks import checks
 from fewshot_bench.tables.wording import counted, duration
@@ -24,7 +28,7 @@ def examined(selection: Selection, control: bool, say: Say) -> tuple[list[Check]
     control: also test a model of each method and seed with shuffled support labels
     say: is told what is looked at, as it may take long
     """
-    chosen = choose(selection)
+    chosen = choose_prepared(selection)
     name, images = chosen.request.split, chosen.images
     images, split = across(images, chosen.other, name) if chosen.other else (images, images.split(name))
     say(f"looking for duplicates among {len(images.images):,} images")
@@ -46,8 +50,11 @@ def _of_results(chosen: Chosen) -> tuple[Check, ...]:
 
 def _of_models(chosen: Chosen, control: bool, say: Say) -> list[Check]:
     run = chosen.request.config.run
-    place = workplace(chosen, choose_device(run.device, chosen.request.config.model.numerics).type, run.threads)
-    lab = place.open(lambda: False)
+    device = choose_device(run.device, chosen.request.config.model.numerics)
+    prepare(device, run.threads)
+    novel = Gallery(chosen.other, device) if chosen.other else None
+    weights = Checkpoints(checkpoints(chosen.out))
+    lab = Laboratory(chosen.images, Gallery(chosen.images, device), weights, device, lambda: False, novel=novel)
     stored = models.stored_models(chosen.cells, Reader(chosen.database))
     say(f"looking at {counted(stored, 'model')}, an episode each")
     found = [models.queries_apart(stored, lab)]

@@ -16,6 +16,7 @@ from fewshot_bench.experiment.episodes import Episode, bank
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Episodes, Method
+from fewshot_bench.methods.strangers import contained, in_one_line
 from fewshot_bench.results.store import Reader
 from fewshot_bench.running import runner
 from fewshot_bench.running.runner import Laboratory
@@ -165,13 +166,14 @@ def _each(
     seen, alarms, notes = [], [], []
     for model in models:
         try:
-            seen.append((model, look(model)))
+            with contained():
+                seen.append((model, look(model)))
         except BenchError:
             raise
         except FileNotFoundError as error:
             notes.append(f"{model.name}: not looked at: {error}")
         except Exception as error:  # noqa: BLE001  # a method may raise anything, and hides no other model
-            text = f"it cannot be evaluated: {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            text = f"it cannot be evaluated: {in_one_line(error)}"
             alarms.append(Alarm(kind, model.name, text, "mend its predict, or train it again"))
     return seen, alarms, notes
 

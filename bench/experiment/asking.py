@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from fewshot_bench.config import MOST_WAYS
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.episodes import BANK_VERSION
 from fewshot_bench.methods.interface import CORE_VERSION, Method
 from fewshot_bench.methods.registry import whose
+from fewshot_bench.methods.strangers import contained, in_one_line
+from fewshot_bench.settings import MOST
 
 T = TypeVar("T")
 
@@ -18,25 +21,25 @@ class UnusableVariant(UsageError):
 def asked(where: str, method: str, ask: Callable[[], T]) -> T:
     """What a method answers. Raises UnusableVariant, naming its package, where that is an error."""
     try:
-        return ask()
+        with contained():
+            return ask()
     except UsageError:
         raise
     except Exception as error:  # noqa: BLE001  # a package of strangers may raise anything
-        said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        raise UnusableVariant(f"{where}: {whose(method)} raises {said}") from None
+        raise UnusableVariant(f"{where}: {whose(method)} raises {in_one_line(error)}") from None
 
 
 def versions_of(method: type[Method]) -> tuple[int, ...]:
     """What an identity carries: those of the method, of the shared core and of the bank."""
     versions = tuple(method.versions())
-    if not all(type(version) is int for version in versions):
-        raise TypeError(f"its versions are {versions!r}, not whole numbers")
+    if not all(type(version) is int and 0 <= version <= MOST for version in versions):
+        raise TypeError(f"its versions are {versions!r}, not whole numbers from 0 to {MOST}")
     return (*versions, CORE_VERSION, BANK_VERSION)
 
 
 def training_setting_of(method: type[Method], settings: Any, wanted: tuple[int, int]) -> tuple[int, int]:
     """The (n_way, n_shot) that it trains on where the protocol says `wanted`."""
     n_way, n_shot = method.training_setting(settings, *wanted)
-    if type(n_way) is not int or type(n_shot) is not int or min(n_way, n_shot) < 0:
-        raise TypeError(f"its training setting is ({n_way!r}, {n_shot!r}), not two whole numbers")
+    if not all(type(n) is int and 0 <= n <= MOST_WAYS for n in (n_way, n_shot)):
+        raise TypeError(f"its training setting is ({n_way!r}, {n_shot!r}), not two whole numbers up to {MOST_WAYS}")
     return n_way, n_shot

@@ -8,7 +8,7 @@ from pathlib import Path
 from fewshot_bench.config import called, config_file, load
 from fewshot_bench.data import open_images
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.errors import NothingSelected, UsageError
+from fewshot_bench.errors import DataError, NothingSelected, UsageError
 from fewshot_bench.experiment import grid as grids
 from fewshot_bench.experiment.grid import Request
 from fewshot_bench.experiment.identity import Cell
@@ -112,10 +112,14 @@ def choose(
     except UsageError as error:
         raise UsageError(f"{called(used, selection.settings)}: {error}") from None
     source = selection.data or config.data.source
-    size = config.data.image_size
+    size, own = config.data.image_size, load(config_file(None)).data
 
     def opened(source: str) -> ImageSet:
-        return (known and known(source, size)) or open_images(source, cache_folder(), size or None, progress)
+        if found := known and known(source, size):
+            return found
+        if selection.recalled and source not in (own.source, own.novel_source):
+            raise DataError(f"the data of the last run, {source}, are not known here: name them with --data")
+        return open_images(source, cache_folder(), size or None, progress)
 
     images = opened(source)
     novel_source = selection.novel_data or config.data.novel_source

@@ -10,6 +10,7 @@ from fewshot_bench.errors import UsageError
 
 Predicate = Callable[[str], bool]
 T = TypeVar("T", str, int)
+DEEPEST = 50  # of brackets and "not" in an expression
 HERE = "here"  # the engine that is this machine
 NAME = re.compile(r"(?P<variant>.+)-(?P<n_way>\d{1,9})w(?P<n_shot>\d{1,9})s-s(?P<seed>\d{1,9})")
 
@@ -34,6 +35,7 @@ class Selection:
     expression: str | None = None  # -k
     rules: str | None = None  # a file that `bench tune` wrote; "": none; None: as [run] says
     out: Path | None = None
+    recalled: bool = False  # in part as a database says, which another may have made: its data are not opened for that
 
     @property
     def matches(self) -> Predicate:
@@ -110,7 +112,7 @@ class _Sentence:
     """An expression that is read word by word."""
 
     def __init__(self, expression: str) -> None:
-        self._expression = expression
+        self._expression, self._depth = expression, 0
         self._words: list[str] = re.findall(r"[()]|[^\s()]+", expression)[::-1]
 
     @property
@@ -137,6 +139,14 @@ class _Sentence:
         return lambda name: all(part(name) for part in parts)
 
     def _single(self) -> Predicate:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise UsageError(f"-k {self._expression[:50]!r}...: it is nested more than {DEEPEST} deep")
+        inner = self._inner()
+        self._depth -= 1
+        return inner
+
+    def _inner(self) -> Predicate:
         if self._take("not"):
             inner = self._single()
             return lambda name: not inner(name)

@@ -76,9 +76,10 @@ class TrainedModel:
         self.cell, self.name, self.of = rebuild(stored), stored.name, stored.facts.of
         training = self.cell.training
         self._device = choose_device(device, training.numerics)
-        self._method = _method(self.cell, stored, weights).to(self._device).eval()
-        if self.cell.adaptation and self.cell.adaptation.head:
-            self._method = runner.frozen(self._method, training, _laboratory(stored, weights, self._device))
+        with _asking(training.method):
+            self._method = _method(self.cell, stored, weights).to(self._device).eval()
+            if self.cell.adaptation and self.cell.adaptation.head:
+                self._method = runner.frozen(self._method, training, _laboratory(stored, weights, self._device))
         inner = INNER.match(training.base_parts[0])
         n_base_classes = training.n_base_classes + (int(inner[1]) if inner else 0)
         named = stored.facts.cell["label"].split(" ")[0] == omniglot.NAME  # so may be a folder of one's own
@@ -148,8 +149,9 @@ class TrainedModel:
         unknown = torch.zeros(1, len(queries), dtype=torch.int64, device=self._device)
         ids = torch.arange(len(self.classes), device=self._device)[None]
         episode = Episodes(support, labels, self._seen(queries)[None], unknown, ids)
-        with self._asking() as name:
-            logits = answer(name, self._method, episode, self.cell.adaptation or Adaptation())
+        training = self.cell.training
+        with _asking(training.method), arithmetic(training.numerics, self._device):
+            logits = answer(training.method, self._method, episode, self.cell.adaptation or Adaptation())
         if not bool(logits.isfinite().all()):
             raise BenchError(f"{self.name} diverged on these images: its logits are not finite")
         return logits[0].double()
@@ -158,26 +160,26 @@ class TrainedModel:
         """Images (n, C, H, W), or features (n, F) where the method sees no more of them."""
         if not self._method.embeds:
             return images
-        features = []
-        with self._asking() as name:
+        features, training = [], self.cell.training
+        with _asking(training.method), arithmetic(training.numerics, self._device):
             for some in torch.split(images, EMBEDDED_AT_ONCE):
                 features.append(self._method.embed(some))
-                check_features(name, features[-1], some)
+                check_features(training.method, features[-1], some)
         return torch.cat(features)
-
-    @contextmanager
-    def _asking(self) -> Iterator[str]:
-        """The method's name, while its own code runs. Raises BenchError, in one line, for whatever that raises."""
-        training = self.cell.training
-        try:
-            with arithmetic(training.numerics, self._device), blaming(training.method):
-                yield training.method
-        except BrokenMethod as error:
-            raise BenchError(str(error)) from None
 
     def _read(self, images: Any) -> Iterator[Tensor]:
         shape = self.cell.training.in_channels, self.cell.training.image_size
         return map(_tensor, given_images(images, shape, inverted=self._inverted))
+
+
+@contextmanager
+def _asking(method: str) -> Iterator[None]:
+    """While a method's own code runs. Raises BenchError, in one line, for whatever that raises."""
+    try:
+        with blaming(method):
+            yield
+    except (BrokenMethod, FloatingPointError) as error:
+        raise BenchError(str(error)) from None
 
 
 def _method(cell: Cell, stored: Stored, weights: Path) -> Method:

@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from fewshot_bench.config import AugmentationConfig, config_file, load
+from fewshot_bench.config import AugmentationConfig, Normalisation, Numerics, config_file, load
 from fewshot_bench.data import find_source, open_images
 from fewshot_bench.data.cache import find
 from fewshot_bench.data.images import ImageSet
@@ -25,7 +25,7 @@ from fewshot_bench.methods.later import mentioned
 from fewshot_bench.methods.pretrained import UnusableNetwork
 from fewshot_bench.methods.registry import UnusableMethod, find_method, method_names
 from fewshot_bench.results.store.reading import CellFacts, Reader
-from fewshot_bench.settings import build
+from fewshot_bench.settings import build, shown
 
 Progress = Callable[[str, int, int], None]  # what is being done, how much is done, of how much
 
@@ -172,6 +172,9 @@ def _training(identity: dict[str, Any], bank_version: int) -> Training:
         find_backbone(identity["backbone"])
     except (KeyError, UnusableNetwork):
         raise UsageError(f"there is no backbone {identity['backbone']!r} here") from None
+    for key, known in (("numerics", Numerics), ("normalisation", Normalisation)):
+        if (value := identity.get(key)) not in (None, *get_args(known)):
+            raise UsageError(f"there is no {key} {shown(value)} here")
     rest = {f.name: identity[f.name] for f in dataclasses.fields(Training) if f.name in identity}
     lists = {"versions": tuple(identity["versions"]), "base_parts": tuple(identity["base_parts"])}
     augmentation = build(AugmentationConfig, identity.get("augmentation", {}), "augmentation")

@@ -127,7 +127,7 @@ def _laboratory(
     stored: Stored, run: dict[str, Any], images: ImageSet, checkpoints: Checkpoints
 ) -> tuple[Laboratory, Circumstances]:
     """A laboratory with the device and the threads of a run, as far as they are here, and what differs from then."""
-    threads = int(run["facts"].get("threads", 1))
+    threads = min(int(run["facts"].get("threads", 1)), cores())  # another's file may name any number
     on_gpu = run["facts"].get("device", "cpu") != "cpu" and torch.cuda.is_available()
     device = torch.device("cuda" if on_gpu else "cpu")
     machine.prepare(device, threads)
@@ -139,8 +139,6 @@ def _laboratory(
     ]
     pairs.append(("code", _all(map(code_of, stored.runs)), code_of(dataclasses.asdict(here))))
     differs = [pair for pair in pairs if pair[1] != pair[2] or "uncommitted" in pair[1]]  # which may be others now
-    if threads > cores():
-        differs.append(("cores", run["facts"].get("cores", "?"), str(cores())))
     other = novel_at_hand(stored, cache_folder())
     novel = Gallery(other, device) if other else None
     lab = Laboratory(images, Gallery(images, device), checkpoints, device, lambda: False, novel=novel)

@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from fewshot_bench.errors import NothingSelected, UsageError
-from fewshot_bench.experiment.choosing import Chosen, choose
+from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.identity import Cell, lineage_of
 from fewshot_bench.experiment.selection import Selection, place_of
 from fewshot_bench.results.collect import results
+from fewshot_bench.results.reading_back import choose_prepared
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.check.baseline import (
     Baseline,
@@ -35,7 +36,7 @@ def checked(against: Path, selection: Selection, margin: float, *, strict: bool)
 
     Returns the exit code, and the verdicts in a format.
     """
-    chosen = choose(selection)
+    chosen = choose_prepared(selection)
     stored = _read(against, chosen)
     found = compare(results(chosen), stored, margin, strict)
     return found.exit_code, partial(render_verdicts, found)
@@ -43,7 +44,7 @@ def checked(against: Path, selection: Selection, margin: float, *, strict: bool)
 
 def written(path: Path, selection: Selection) -> str:
     """The text of a file of stored accuracies. Raises UsageError where `path` is a database, which stays as it is."""
-    stored = results(choose(selection))
+    stored = results(choose_prepared(selection))
     if not any(cell.state == "done" for cell in stored.cells):
         raise NothingSelected("no finished cell to write: `bench run` makes them")
     with suppress(OSError):  # not there yet

@@ -1,12 +1,11 @@
 """What is stored of a selection, as tables and plots."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fewshot_bench.data import open_images
+from fewshot_bench.data.cache import find
 from fewshot_bench.data.describing import class_samples
-from fewshot_bench.errors import BenchError, UsageError, did_you_mean
+from fewshot_bench.errors import UsageError, did_you_mean
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.files import cache_folder, write_whole
@@ -74,11 +73,8 @@ def _stored(selection: Selection) -> tuple[Chosen, Results]:
 def _samples(chosen: Chosen) -> list["ClassSample"]:
     from fewshot_bench.reports.contact_sheet import ClassSample  # draws, too
 
-    images = chosen.novel
-    if not images.has_pixels:
-        with suppress(BenchError):
-            images = open_images(chosen.novel_source or chosen.source, cache_folder(), images.images.shape[-1])
-    if not images.has_pixels or images.fingerprint != chosen.novel.fingerprint:
+    images = chosen.novel if chosen.novel.has_pixels else find(cache_folder(), chosen.novel.fingerprint)
+    if images is None:
         return []
     samples = class_samples(images, chosen.request.split, SAMPLE_CLASSES, SAMPLE_IMAGES)
     return [ClassSample(*sample) for sample in samples]

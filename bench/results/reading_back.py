@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from fewshot_bench.config import config_file, load
 from fewshot_bench.data import NAMED, ImageSet
+from fewshot_bench.data.cache import find
 from fewshot_bench.data.outline import without_pixels
 from fewshot_bench.errors import NoResultsYet, NothingSelected, OldSchema, UsageError, did_you_mean
 from fewshot_bench.experiment.choosing import Chosen, choose
@@ -28,6 +29,19 @@ def choose_stored(selection: Selection) -> Chosen:
     if selection.config and selection.config.parent == FOLDER:
         return replace(chosen, measured=selection.config.stem)
     return chosen
+
+
+def choose_prepared(selection: Selection) -> Chosen:
+    """As `choose`; where a database says what the last run was, its data are those of them that are prepared here."""
+    if not selection.recalled:
+        return choose(selection)
+    out = selection.out or Path(load(config_file(selection.config), selection.settings).run.out)
+
+    def prepared(source: str, size: int) -> ImageSet | None:
+        known = _known(database(out), source, size)
+        return known and find(cache_folder(), known.fingerprint)
+
+    return choose(selection, known=prepared)
 
 
 def _known(where: str, source: str, size: int) -> ImageSet | None:

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from fewshot_bench.running.device import PeakMemory
 
+LARGEST = 1e300  # of a loss, as stored
+
 
 class Losses:
     """Losses since the last point of the curves, on the device until someone looks."""
@@ -27,8 +29,9 @@ class Losses:
         return {name: float(torch.stack(values).mean()) for name, values in self._values.items()}
 
     def first_not_finite(self) -> int | None:
-        """Index of the first step with a non-finite loss."""
-        bad = [torch.stack(v).isfinite().logical_not().nonzero().flatten() for v in self._values.values()]
+        """Index of the first step with a loss that is not finite, or too large to be kept."""
+        small = [torch.stack(v).double().abs() <= LARGEST for v in self._values.values()]  # which nan is not
+        bad = [steps.logical_not().nonzero().flatten() for steps in small]
         found = [int(b[0]) for b in bad if len(b)]
         return min(found) if found else None
 

@@ -16,6 +16,7 @@ from fewshot_bench.methods.backbones import find_backbone
 from fewshot_bench.methods.cost import Blank
 from fewshot_bench.methods.execution import Execution
 from fewshot_bench.methods.registry import find_method
+from fewshot_bench.methods.strangers import contained
 from fewshot_bench.running.device import process_bytes
 
 # A process on a CPU needs more than its tensors: oneDNN's copies in other layouts, and blocks that are kept and not
@@ -30,7 +31,8 @@ def predicted_bytes(training: Training, device: torch.device, execution: Executi
     """
     own = own_bytes()  # before the step, whose memory stays with the process
     try:
-        tensors = step_bytes(training, execution)
+        with contained():
+            tensors = step_bytes(training, execution)
     except Exception:  # noqa: BLE001  # of a method of anyone's
         return 0
     return int(own + CPU_SHARE * tensors) if device.type == "cpu" else tensors

@@ -12,7 +12,9 @@ from fewshot_bench.experiment.episodes import bank
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.experiment.plan import Expected, Plan, PlannedCell, PlannedTraining
 from fewshot_bench.experiment.schedule import wall_seconds
+from fewshot_bench.experiment.selection import Means
 from fewshot_bench.methods.interface import Method
+from fewshot_bench.methods.strangers import contained
 from fewshot_bench.running import device as machine
 from fewshot_bench.running import runner
 from fewshot_bench.running.planning import seconds_of
@@ -52,22 +54,22 @@ class Cost:
         )
 
 
-def cost_of(chosen: Chosen, plan: Plan, jobs: int | None, tell: Callable[[str, int, int], None] | None) -> Cost:
+def cost_of(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[str, int, int], None] | None) -> Cost:
     """How long the rest of a plan takes: from the database's history, else from a trial of each method.
 
-    jobs: as an option says; None as the configuration does
+    means: the jobs and threads that a run would have
     tell: what is being timed, how many were, of how many; None: for other machines, and nothing is timed on this one
     """
     config, expected = chosen.request.config, seconds_of(plan, chosen.database)
     n_cells_of = {todo.training.key: len(todo.cells) for todo in plan.todo}
     if tell is None:
-        return Cost(expected, frozenset(), jobs or 1, n_cells_of)
+        return Cost(expected, frozenset(), means.jobs or 1, n_cells_of)
     device = machine.choose_device(config.run.device, config.model.numerics)
-    wanted = config.run.jobs if jobs is None else jobs
-    jobs = machine.choose_jobs(device, wanted, config.run.threads, sum(n_cells_of.values()))
+    wanted, threads = config.run.jobs if means.jobs is None else means.jobs, means.threads or config.run.threads
+    jobs = machine.choose_jobs(device, wanted, threads, sum(n_cells_of.values()))
     unknown = [todo for todo in plan.todo if None in expected[todo.training.key]]
     if unknown:
-        lab = workplace(chosen, device.type, config.run.threads).open(lambda: False)
+        lab = workplace(chosen, device.type, threads).open(lambda: False)
         for n, todo in enumerate(unknown):
             tell(f"timing {todo.name}", n, len(unknown))
             (training, testing), timed = expected[todo.training.key], _timed(todo, lab)
@@ -81,13 +83,14 @@ def _timed(todo: PlannedTraining, lab: Laboratory) -> tuple[float | None, float 
     """Seconds of the rest of a training, and of its cells; None where it breaks: the run will say how."""
     left = todo.training.iterations - (todo.stored.iteration if todo.stored else 0)
     try:
-        method = runner.build(todo.training, lab)
-        step_seconds = _step_seconds(todo, method, lab) if left else 0.0
-        method.eval()
-        by_head: dict[str, list[PlannedCell]] = {}
-        for planned in todo.cells:
-            by_head.setdefault(planned.cell.adaptation.head if planned.cell.adaptation else "", []).append(planned)
-        testing = sum(_testing_seconds(cells, method, lab) for cells in by_head.values())
+        with contained():
+            method = runner.build(todo.training, lab)
+            step_seconds = _step_seconds(todo, method, lab) if left else 0.0
+            method.eval()
+            by_head: dict[str, list[PlannedCell]] = {}
+            for planned in todo.cells:
+                by_head.setdefault(planned.cell.adaptation.head if planned.cell.adaptation else "", []).append(planned)
+            testing = sum(_testing_seconds(cells, method, lab) for cells in by_head.values())
     except Exception:  # noqa: BLE001  # of a method of anyone's
         return None, None
     return step_seconds * left, testing

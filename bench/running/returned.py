@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fewshot_bench.errors import BenchError
 from fewshot_bench.methods.interface import Episodes
+from fewshot_bench.methods.strangers import contained, in_one_line
 
 MAX_NAME = 50  # letters of a loss's name, as stored
 
@@ -21,21 +22,21 @@ class BrokenMethod(Exception):
 def blaming(method: str) -> Iterator[None]:
     """Raise BrokenMethod, naming the method, for whatever its own code raises inside, an end of the program too."""
     try:
-        yield
+        with contained():
+            yield
     except (BenchError, BrokenMethod, FloatingPointError, MemoryError):
         raise
-    except (Exception, SystemExit) as error:  # a method's own code may raise anything
-        said = " ".join(str(error).split())[:300]
-        raise BrokenMethod(f"{method} broke: {type(error).__name__}: {said}") from error
+    except Exception as error:  # a method's own code may raise anything
+        raise BrokenMethod(f"{method} broke: {in_one_line(error)}") from error
 
 
-def check_step(method: str, losses: Any, counted: int) -> None:
+def check_step(method: str, losses: Any, counted: Any) -> None:
     """Raise BrokenMethod unless a step returned detached 0-dim tensors by name, and counted itself.
 
     counted: what it added to `iteration`
     """
-    if counted != 1:
-        raise BrokenMethod(f"{method}: step must add 1 to self.iteration; it added {counted}")
+    if type(counted) is not int or counted != 1:
+        raise BrokenMethod(f"{method}: step must add 1 to self.iteration, a whole number; it added {counted!r}")
     if not isinstance(losses, dict):
         raise BrokenMethod(f"{method}: step returned {_kind(losses)}, not a dict of losses")
     for name, value in losses.items():

@@ -4,6 +4,10 @@ import signal
 from types import FrameType
 
 
+class AtOnce(KeyboardInterrupt):
+    """A person pressed Ctrl-C a second time."""
+
+
 class StopOnSignal:
     """Ctrl-C, SIGTERM or SIGHUP: stop at the next safe point. Ctrl-C after that: at once; what is stored is safe.
 
@@ -39,4 +43,4 @@ class StopOnSignal:
             self.signal = number
         elif number == signal.SIGINT and not self._twice:
             self._twice = True
-            raise KeyboardInterrupt
+            raise AtOnce

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
@@ -16,6 +17,7 @@ from fewshot_bench.experiment.identity import Training
 from fewshot_bench.experiment.plan import PlannedCell, PlannedTraining
 from fewshot_bench.experiment.records import TrainingProgress
 from fewshot_bench.methods.interface import Method
+from fewshot_bench.methods.strangers import contained, in_one_line
 from fewshot_bench.running import runner
 from fewshot_bench.running.checkpoint import Unusable
 from fewshot_bench.running.events import (
@@ -32,6 +34,7 @@ from fewshot_bench.running.events import (
 )
 from fewshot_bench.running.returned import BrokenMethod
 from fewshot_bench.running.runner import Laboratory, Stopped, WeightsGone
+from fewshot_bench.running.signals import AtOnce
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class CellJob:
 
 Item = PlannedTraining | CellJob
 DEVICE_ERRORS = (torch.OutOfMemoryError, torch.AcceleratorError)  # a GPU's state; nothing against the work itself
+T = TypeVar("T")
 EMPTY = TrainingProgress(0, 0, 0.0, 0, "")
 
 
@@ -56,7 +60,7 @@ def _train(todo: PlannedTraining, lab: Laboratory) -> Iterator[Event]:
     yield Started(todo.training)
     progress = EMPTY
     try:
-        for event in _from_any_state(todo.training, lab):
+        for event in _each(_from_any_state(todo.training, lab)):
             progress = progress if isinstance(event, Warned) else event.progress
             if isinstance(event, TrainingFailed):
                 lab.checkpoints.drop_partial(todo.training.key)
@@ -64,16 +68,16 @@ def _train(todo: PlannedTraining, lab: Laboratory) -> Iterator[Event]:
     except (BenchError, Stopped):
         raise
     except DEVICE_ERRORS as error:
-        raise DeviceFailed(_one_line(error)) from None
+        raise DeviceFailed(in_one_line(error)) from None
     except BrokenMethod as error:
         lab.checkpoints.drop_partial(todo.training.key)
         yield TrainingFailed(todo.training, progress, str(error))
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # a method's own code may raise anything
+    except Exception as error:  # noqa: BLE001  # a method's own code may raise anything
         if _is_environment(error):
-            yield NotDone(todo.cells, _one_line(error))
+            yield NotDone(todo.cells, in_one_line(error))
             return
         lab.checkpoints.drop_partial(todo.training.key)
-        reason = f"training broke after iteration {progress.iteration}: {_one_line(error)}"
+        reason = f"training broke after iteration {progress.iteration}: {in_one_line(error)}"
         yield TrainingFailed(todo.training, progress, reason, traceback.format_exc())
 
 
@@ -89,27 +93,38 @@ def _from_any_state(training: Training, lab: Laboratory) -> Iterator[TrainingEve
 def _evaluate(job: CellJob, lab: Laboratory) -> Iterator[Event]:
     planned, n_done, started = job.planned, job.planned.n_done, time.monotonic()
     try:
-        method = _trained(job, lab)
-        runner.embed(planned.cell, method, lab)
+        with contained(AtOnce):
+            method = _trained(job, lab)
+            runner.embed(planned.cell, method, lab)
         once_seconds = time.monotonic() - started
-        for chunk in runner.evaluate(planned.cell, method, lab, n_done):
+        for chunk in _each(runner.evaluate(planned.cell, method, lab, n_done)):
             yield Evaluated(planned, chunk, time.monotonic() - started, once_seconds)
             n_done, started, once_seconds = n_done + len(chunk), time.monotonic(), 0.0
         yield CellFinished(planned)
     except (BenchError, Stopped):
         raise
     except DEVICE_ERRORS as error:
-        raise DeviceFailed(_one_line(error)) from None
+        raise DeviceFailed(in_one_line(error)) from None
     except (FloatingPointError, BrokenMethod) as error:
         yield CellFailed(planned, str(error))
     except WeightsGone as error:
         yield WeightsLost(planned, str(error))
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # as above
+    except Exception as error:  # noqa: BLE001  # as above
         if _is_environment(error):
-            yield NotDone((planned,), _one_line(error))
+            yield NotDone((planned,), in_one_line(error))
             return
-        reason = f"evaluation broke in or after episode {n_done}: {_one_line(error)}"
+        reason = f"evaluation broke in or after episode {n_done}: {in_one_line(error)}"
         yield CellFailed(planned, reason, traceback.format_exc())
+
+
+def _each(told: Iterator[T]) -> Iterator[T]:
+    """What a generator yields, whose code may raise anything: here, and not where a caller that has enough ends it."""
+    while True:
+        with contained(AtOnce):
+            one = next(told, None)
+        if one is None:
+            return
+        yield one
 
 
 def _trained(job: CellJob, lab: Laboratory) -> Method:
@@ -122,10 +137,6 @@ def _trained(job: CellJob, lab: Laboratory) -> Method:
     return lab.loaded[key]
 
 
-def _is_environment(error: Exception | SystemExit) -> bool:
+def _is_environment(error: Exception) -> bool:
     """Whether it is what a machine lacks, or a person took away, and nothing against the work itself."""
     return isinstance(error, OSError) or machine.lacks_memory(error)
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

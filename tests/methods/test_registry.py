@@ -60,6 +60,8 @@ BROKEN = {
         "broken:Nearest",
         "cannot be imported: Mute: without words",
     ),
+    "trials": (GOOD + "    trials = 5\n", "broken:Nearest", "is no method: Nearest.trials are no tuple of settings"),
+    "ends a generator": ("raise GeneratorExit", "broken:Nearest", "cannot be imported: GeneratorExit"),
     "ends": ("raise SystemExit(3)", "broken:Nearest", "cannot be imported: SystemExit: 3"),
     "number": ("Nearest = 3", "broken:Nearest", "is no method: a int is no subclass of"),
     "function": ("def Nearest(): pass", "broken:Nearest", "is no method: a function is no subclass of"),

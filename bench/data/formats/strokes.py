@@ -11,6 +11,8 @@ element, which IEEE 754 rounds in exactly one way. There is no exp, cos, matrix 
 last bit depends on the library.
 """
 
+from __future__ import annotations  # numpy.random is imported when it is used
+
 import hashlib
 import math
 from pathlib import Path
@@ -59,7 +61,7 @@ def recognises(_tree: Tree) -> bool:
     return False
 
 
-def find(tree: Tree) -> "StrokeSource":
+def find(tree: Tree) -> StrokeSource:
     """Raises DataError: there is only one, made by its name."""
     raise DataError(f"{NAME}:{tree.path}: {NAME!r} takes no path: the program draws it")
 

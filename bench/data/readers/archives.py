@@ -123,8 +123,13 @@ def _zip_streams(archive: Path, select: Select, max_member_bytes: int) -> Iterat
         left = max_bytes = _max_bytes(archive)
         for member in members.infolist():
             name = member.filename.replace("\\", "/")  # some programs of Windows write these
-            if not _regular(member) or name.endswith("/") or (key := select(name)) is None:
+            kind = stat.S_IFMT(member.external_attr >> 16)  # where Unix keeps it
+            if member.is_dir() or kind not in (0, stat.S_IFREG, stat.S_IFLNK) or name.endswith("/"):
                 continue
+            if (key := select(name)) is None:
+                continue
+            if kind == stat.S_IFLNK:
+                raise _link(archive, name)
             if member.flag_bits & _ENCRYPTED:
                 raise DataError(f"{archive}: {member.filename!r} is encrypted: unpack the archive first")
             _check_member(archive, member.filename, member.file_size, max_member_bytes)
@@ -143,10 +148,12 @@ def _opened_zip(archive: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(archive)
 
 
-def _regular(member: zipfile.ZipInfo) -> bool:
-    """Whether a member is a plain file: no folder, and no link, which Unix keeps in the upper 16 bits."""
-    kind = stat.S_IFMT(member.external_attr >> 16)
-    return not member.is_dir() and kind in (0, stat.S_IFREG)
+def _link(archive: Path, name: str) -> DataError:
+    """Of a file that is wanted: what it leads to may lie anywhere, and without it the set is another."""
+    return DataError(
+        f"{archive}: {name!r} is a link, which is not followed: pack what it leads to "
+        "(tar --dereference --hard-dereference; zip without -y)"
+    )
 
 
 def _check_member(archive: Path, name: str, size: int, most: int) -> None:
@@ -164,8 +171,11 @@ def _tar_streams(archive: Path, select: Select, max_member_bytes: int) -> Iterat
                 count += 1
                 if count > MAX_MEMBERS:
                     raise DataError(f"{archive} holds more than {MAX_MEMBERS:,} members")
-                if not member.isreg() or member.issparse() or (key := select(member.name)) is None:
+                is_link = member.islnk() or member.issym()
+                if not (member.isreg() or is_link) or member.issparse() or (key := select(member.name)) is None:
                     continue
+                if is_link:
+                    raise _link(archive, member.name)
                 _check_member(archive, member.name, member.size, max_member_bytes)
                 if content := tar.extractfile(member):
                     yield key, content

@@ -4,9 +4,6 @@ torchvision's own readers are not used: they open pickles with `pickle.load` and
 download, which has no limits.
 """
 
-import http.client
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -36,7 +33,9 @@ def fetch(url: str, md5: str, folder: Path, progress: Progress) -> Path:
 
     It appears there whole and with its checksum, or not at all. Raises DataError when it cannot be had.
     """
-    from torchvision.datasets.utils import check_integrity  # here: it takes seconds to import
+    from http.client import HTTPException  # here: who reads files of arrays needs none of these
+
+    from torchvision.datasets.utils import check_integrity
 
     path = folder / url.rpartition("/")[2]
     new = temporary(path)
@@ -50,7 +49,7 @@ def fetch(url: str, md5: str, folder: Path, progress: Progress) -> Path:
         if not check_integrity(new, md5):
             raise DataError(f"what {url} sends is not the published file (its MD5 differs): try another network")
         new.replace(path)
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, HTTPException) as error:
         raise DataError(
             f"cannot download {url} to {folder} ({_cause(error)}): fetch it by other means and put it there"
         ) from None
@@ -85,21 +84,26 @@ def _download(url: str, path: Path) -> None:
 
 
 def _receive(url: str, file: IO[bytes]) -> None:
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
     left = MAX_BYTES
-    request = urllib.request.Request(url, headers={"User-Agent": "fewshot-bench"})
+    request = Request(url, headers={"User-Agent": "fewshot-bench"})
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+        with urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
             while piece := answer.read1(PIECE_BYTES):
                 left -= len(piece)
                 if left < 0:
                     raise OSError(f"it sends more than {MAX_BYTES >> 20} MiB")
                 file.write(piece)
-    except urllib.error.HTTPError as refused:
+    except HTTPError as refused:
         refused.close()  # it holds the connection
         raise
 
 
 def _cause(error: Exception) -> str:
     """ "Connection refused": what went wrong, in words."""
-    inner = error.reason if isinstance(error, urllib.error.URLError) else error
+    from urllib.error import URLError
+
+    inner = error.reason if isinstance(error, URLError) else error
     return getattr(inner, "strerror", None) or reason(inner if isinstance(inner, Exception) else error)

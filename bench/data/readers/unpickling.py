@@ -8,9 +8,11 @@ for objects in memory. The few stand-ins below check it. Memory and time are the
 
 import codecs
 import math
+import mmap
 import pickle
 import warnings
 from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +24,7 @@ from fewshot_bench.data.readers.guarded import reading
 from fewshot_bench.errors import DataError
 
 _NUMBERS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+LONG_BYTES = 1 << 20
 MOST_DIMENSIONS, MOST_NUMBERS = 32, 2**48  # of an array, even of an empty one
 _CONTAINERS = (set, frozenset, bytes, bytearray)
 
@@ -34,10 +37,10 @@ def unpickle(path: Path) -> Any:
     one line that names the file, for all else.
     """
     with reading(path, "pickle"), path.open("rb") as file:
-        return unpickle_from(file, str(path))
+        return unpickle_from(_Mapped(file), str(path))
 
 
-def unpickle_from(file: IO[bytes], where: str) -> Any:
+def unpickle_from(file: "IO[bytes] | _Mapped", where: str) -> Any:
     """The same for an open file; where: its name in messages."""
     try:
         with warnings.catch_warnings():
@@ -57,6 +60,24 @@ def unpickle_from(file: IO[bytes], where: str) -> Any:
 
 class _Refused(Exception):
     """What is wrong with a pickle, to be read after its name."""
+
+
+class _Mapped:
+    """A file whose long pieces are views of the mapped file: what is read only to be decoded takes no memory."""
+
+    def __init__(self, file: BufferedReader) -> None:
+        self.peek, self.readline, self.readinto = file.peek, file.readline, file.readinto
+        self._file = file
+        self._content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+    def read(self, size: int) -> Any:  # bytes, or a view of them
+        """The next bytes, as few as there are."""
+        if size < LONG_BYTES:
+            return self._file.read(size)
+        start = self._file.tell()
+        piece = self._content[start : start + size]
+        self._file.seek(start + len(piece))
+        return piece
 
 
 class _Name:

@@ -31,6 +31,11 @@ WRONG = {
     ("run", "--data", "."): (2, "is in no known layout"),
     ("run", "--config", "none.toml"): (2, "none.toml: cannot be read: No such file"),
     ("run", "-k", "maml and"): (2, "expected a word, found the end"),
+    ("run", "-k", "(" * 5000): (2, "it is nested more than 50 deep"),
+    ("run", "-k", "not " * 5000 + "maml"): (2, "it is nested more than 50 deep"),
+    ("run", "--timeout", "nan"): (2, "'nan' is not finite"),
+    ("run", "--timeout", "inf"): (2, "'inf' is not finite"),
+    ("compare", "--margin", "nan"): (2, "'nan' is not finite"),
     ("run", "-k", "nothing"): (5, "-k 'nothing' matches none of the cells"),
     ("run", "--out", "bench.toml"): (2, "bench.toml"),
     ("report", "--format", "pdf"): (2, "'pdf' is not one of"),
@@ -57,7 +62,7 @@ def one_line(ran, code: int, said: str) -> None:
     assert said in ran.err
 
 
-@pytest.mark.parametrize("words", WRONG, ids=" ".join)
+@pytest.mark.parametrize("words", WRONG, ids=lambda words: " ".join(words)[:50])
 def test_a_wrong_command_is_one_line(words, place, bench):
     before = sorted(place.folder.rglob("*"))
     one_line(bench(*words), *WRONG[words])

@@ -154,16 +154,13 @@ def test_a_file_that_is_there_twice(tmp_path, cache, layouts):
     assert fails(archive, cache) == f"{archive} holds 'mini-imagenet-cache-val.pkl' twice"
 
 
-def test_links_and_paths_out_of_the_archive_are_passed_over(tmp_path, cache, layouts):
+def test_paths_out_of_the_archive_are_passed_over(tmp_path, cache, layouts):
     files = files_of("miniimagenet-cache")
     expected = open_images(str(layouts.write(tmp_path / "a.tar", files)), cache).fingerprint
     archive = layouts.write(tmp_path / "b.tar", files)
     with tarfile.open(archive, "a") as tar:
         for name in ("../escaped.pkl", "/escaped.pkl", f"{tmp_path}/escaped.pkl", "x/../../escaped.pkl"):
             tar.addfile(tarfile.TarInfo(name))
-        link = tarfile.TarInfo("linked.pkl")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        tar.addfile(link)
     assert open_images(str(archive), cache).fingerprint == expected
     assert not list(tmp_path.rglob("*escaped*"))
 

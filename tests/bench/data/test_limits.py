@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fewshot_bench.data import labels, open_images
-from fewshot_bench.data.formats import cifar100
+from fewshot_bench.data import MAX_IMAGE_SIZE, labels, open_images
+from fewshot_bench.data.formats import chen_json, cifar100
 from fewshot_bench.data.readers import (
     archive_trees,
     archives,
@@ -41,17 +41,22 @@ ROWS = {
         f"{image_decoding.MAX_PIXELS:,}, {image_decoding.MAX_WEBP_PIXELS:,}; {image_decoding.MAX_STORED_PIXELS:,}"
     ),
     "members of an archive; of them files of many images": f"{archives.MAX_MEMBERS:,}; {archive_trees.MAX_FILES:,}",
-    "folders deep, in an archive": f"{archive_trees.MAX_DEPTH}",
-    "what an archive unpacks to": f"{archives.MAX_RATIO} times its size, or {size(archives.ALWAYS_ALLOWED_BYTES)}",
+    "the side that images are resized to": f"{MAX_IMAGE_SIZE:,} pixels",
+    "folders deep, in an archive; below a folder with Chen's lists": (
+        f"{archive_trees.MAX_DEPTH}; {chen_json.MAX_DEPTH}"
+    ),
+    "what an archive unpacks to": (
+        f"{size(archives.ALWAYS_ALLOWED_BYTES)}, or {archives.MAX_RATIO} times its size if that is more"
+    ),
     "the array in an `.npz`": (
-        f"{size(npz_file.MAX_BYTES)}, {archives.MAX_RATIO} times its size, or {size(archives.ALWAYS_ALLOWED_BYTES)}"
+        f"the same, and {size(npz_file.MAX_BYTES)}; {npz_file.MAX_HEADER:,} letters of its header"
     ),
     "a class in HDF5": size(hdf5_file.MAX_CLASS_BYTES),
     "rows of a Parquet file; a row group of it; a label": (
         f"{parquet_file.MAX_ROWS:,}; {size(parquet_file.MAX_GROUP_BYTES)}; {parquet_file.MAX_NAME_BYTES:,} bytes"
     ),
     "what a Parquet file unpacks to": (
-        f"{archives.MAX_RATIO} times its size, or {size(parquet_file.ALWAYS_ALLOWED_BYTES)}"
+        f"{size(parquet_file.ALWAYS_ALLOWED_BYTES)}, or {archives.MAX_RATIO} times its size if that is more"
     ),
     "a file of CIFAR-100": size(cifar100.MAX_FILE_BYTES),
     "a download": f"{size(downloads.MAX_BYTES)}, an hour",

@@ -84,6 +84,13 @@ def test_a_header_of_100_000_columns_is_no_work(photos, layouts, tmp_path, cache
     fails(folder, cache, "val.csv names no images")
 
 
+def test_a_column_that_is_there_twice(photos, layouts, tmp_path, cache):
+    files = layouts.files("easyfsl-csv", photos)
+    twice = files["val.csv"].replace(b"class_name,image_name", b"class_name,image_name,image_name")
+    folder = layouts.write(tmp_path / "set", files | {"val.csv": twice})
+    fails(folder, cache, "val.csv: the header has 'image_name' more than once")
+
+
 ALIKE = {  # what the class `bee` of the test part is called -> what it is too like
     "capitals": ("Dog", "dog"),
     "Unicode form": ("e\u0301lan", "élan"),
@@ -91,6 +98,9 @@ ALIKE = {  # what the class `bee` of the test part is called -> what it is too l
     "a blank more": ("my  dog", "my dog"),
     "a blank at an end": ("dog ", "dog"),
     "sharp s": ("STRASSE", "straße"),
+    "an I of Turkish": ("ıdil", "IDIL"),
+    "zeros before": ("7", "007"),
+    "zeros behind": ("7.0", "7"),
 }
 
 
@@ -107,7 +117,7 @@ def test_classes_that_differ_in_what_nobody_sees(photos, layouts, tmp_path, cach
     else:
         assert f"{ALIKE[kind][0]!r}" in message
         assert f"{ALIKE[kind][1]!r}" in message
-        assert "differ only in capitals, blanks or Unicode form" in message
+        assert "differ only in capitals, blanks, Unicode form or how a number is written" in message
 
 
 def test_labels_in_lists_that_differ_in_capitals(photos, layouts, tmp_path, cache):

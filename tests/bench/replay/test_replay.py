@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from fewshot_bench.machine import cores
 from fewshot_bench.methods import names
 from fewshot_bench.methods.protonet import ProtoNet
 from fewshot_bench.methods.transfer import Transfer
@@ -226,6 +227,16 @@ def test_a_method_with_another_setting_cannot_repeat_it(run, bench, trained_othe
         assert (ran.code, "this code cannot repeat mine-4w1s-s0" in ran.err) == (5, True), ran.err
 
 
+@pytest.mark.parametrize("choice", [{"numerics": "float16"}, {"normalisation": "mine"}])
+def test_a_choice_that_is_none_of_this_code_cannot_be_repeated(choice, run, bench, trained_otherwise):
+    key = key_of(run, "mine")
+    identity = Reader(str(run.database)).cell(key).training["identity"] | choice
+    ran = bench("replay", trained_otherwise(run, key, identity))
+    assert (ran.code, ran.out, ran.err.count("\n")) == (5, "", 1)
+    ((name, value),) = choice.items()
+    assert f"there is no {name} {value!r} here" in ran.err
+
+
 def test_weights_that_are_gone_can_be_trained_again(run, bench):
     folder = run.folder / "out" / "checkpoints"
     key = key_of(run, "transfer")
@@ -282,10 +293,12 @@ def test_no_such_cell_and_nothing_to_repeat(place, bench):
 
 
 def test_what_differs_from_the_stored_run_is_told(run, bench, change):
-    facts = '{"torch": "1.0", "threads": "1", "device": "NVIDIA A100", "processor": "8086"}'
+    facts = '{"torch": "1.0", "threads": "512", "device": "NVIDIA A100", "processor": "8086"}'
     change(run, "UPDATE runs SET facts = ?", facts)
     out = bench("replay", key_of(run, "mine")).out
     assert "torch     1.0 -> " in out
+    assert f"threads   512 -> {cores()}" in out
+    assert torch.get_num_threads() <= cores()
     if not torch.cuda.is_available():
         assert "device    NVIDIA A100 -> cpu" in out
 

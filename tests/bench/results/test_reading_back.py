@@ -100,6 +100,23 @@ def test_what_the_last_run_was_asked_is_read_where_nothing_else_is_named(place, 
     assert "last run" not in named.err
 
 
+@pytest.mark.parametrize("command", [("report",), ("compare",), ("doctor",), ("check", "--against", "x", "--write")])
+def test_what_a_stored_command_names_is_not_opened(command, run, bench, reseal, tmp_path):
+    def forge(stored: str) -> None:
+        with sqlite3.connect(run.database) as connection:
+            connection.execute("UPDATE runs SET command = ?", [stored])
+        reseal(run.database)
+
+    for words in ("--data omniglot", "--set data.source=cifar-fs", f"--data {tmp_path}", "--novel-data fc100"):
+        forge(f"bench run {words}")
+        ran = bench(*command)
+        assert ran.code == 2
+        assert "bench: error: the data of the last run, " in ran.err.splitlines()[-1]
+    forge("bench run --set run.out=other")
+    assert bench(*command).code in (0, 5)
+    assert not (run.folder / "other").exists()
+
+
 def test_a_forged_outline_is_one_line(run, bench, reseal):
     for outlined in ("{}", "[]", json.dumps({"runs": [[0, 10**12]]}), None):
         database = run.folder / "out" / "results.sqlite"

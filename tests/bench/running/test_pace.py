@@ -6,7 +6,7 @@ import time
 import pytest
 
 from fewshot_bench.experiment.choosing import choose
-from fewshot_bench.experiment.selection import Selection
+from fewshot_bench.experiment.selection import Means, Selection
 from fewshot_bench.methods.sequential import PretrainedMaml
 from fewshot_bench.running.pace import Cost, cost_of
 from fewshot_bench.running.planning import plan_of
@@ -19,7 +19,7 @@ def cost(monkeypatch):
 
     def cost(jobs: int = 1, **words) -> Cost:
         chosen = choose(Selection(**words))
-        return cost_of(chosen, plan_of(chosen), jobs, lambda *_: None)
+        return cost_of(chosen, plan_of(chosen), Means(jobs=jobs), lambda *_: None)
 
     return cost
 
@@ -44,7 +44,7 @@ def test_a_training_in_stages_takes_the_mean_of_them(monkeypatch):
 
     monkeypatch.setattr(PretrainedMaml, "step", step)
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    [(training, _)] = cost_of(chosen, plan_of(chosen), 1, lambda *_: None).expected.values()
+    [(training, _)] = cost_of(chosen, plan_of(chosen), Means(jobs=1), lambda *_: None).expected.values()
     assert training == 2.0 * chosen.cells[0].training.iterations
 
 

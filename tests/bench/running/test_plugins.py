@@ -67,6 +67,22 @@ def test_a_method_whose_answers_are_none_fails_alone(jobs, place, bench, install
     assert {line["cell"] for line in lines if "accuracy" in line} == {"protonet-4w1s-s0", "protonet-4w5s-s0"}
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_method_that_ends_its_caller_fails_alone(jobs, place, bench, install):
+    for name, kind in (("leaves", "GeneratorExit"), ("quits", "SystemExit(3)"), ("taps", "KeyboardInterrupt")):
+        where = "predict(self, episodes, adaptation)" if name != "quits" else "__init__(self, problem, settings)"
+        install(name, f"{CODE}\n    def {where}:\n        raise {kind}\n", **{name: f"{name}:Nearest"})
+    ran = bench("run", "--json", "-q", "--method", "leaves,quits,taps,protonet", "--shot", "1", "--jobs", jobs)
+    assert (ran.code, ran.err.count("\n")) == (4, 3)
+    lines = [json.loads(line) for line in ran.out.splitlines()]
+    assert {line["cell"]: line["failed"] for line in lines if "failed" in line} == {
+        "leaves-4w1s-s0": "evaluation broke in or after episode 0: GeneratorExit",
+        "quits-4w1s-s0": "training broke after iteration 0: SystemExit: 3",
+        "taps-4w1s-s0": "evaluation broke in or after episode 0: KeyboardInterrupt",
+    }
+    assert [line["cell"] for line in lines if "accuracy" in line] == ["protonet-4w1s-s0"]
+
+
 def test_a_list_of_methods_goes_on_without_the_broken_ones(place, bench, install):
     install("broken", "import absent", lost="broken:Nearest")
     install("neighbours", CODE, nearest="neighbours:Nearest", maml="neighbours:Nearest")
@@ -188,6 +204,12 @@ ODD = {
         "    @classmethod\n    def training_setting(cls, *words):\n        return -1, 2.5\n",
         "its training setting is (-1, 2.5)",
     ),
+    "a version": ("    version = -5\n", "its versions are (-5,), not whole numbers from 0 to 1000000"),
+    "huge sizes": (
+        "    @classmethod\n    def training_setting(cls, *words):\n        return 0, 10**9\n",
+        "its training setting is (0, 1000000000), not two whole numbers up to 10000",
+    ),
+    "an end": ("    @classmethod\n    def versions(cls):\n        raise GeneratorExit\n", "raises GeneratorExit"),
     "versions": ("    @classmethod\n    def versions(cls):\n        return ['1']\n", "its versions are ('1',)"),
     "settings": (
         "    from dataclasses import dataclass\n    @dataclass(frozen=True)\n    class Settings:\n        a: set = ()\n"
@@ -246,6 +268,7 @@ def changing(place, bench, install):
     [
         ("raise ValueError('no\\nwords')", "raised broke: ValueError: no words"),
         ("raise SystemExit(0)", "raised broke: SystemExit: 0"),
+        ("raise GeneratorExit", "raised broke: GeneratorExit"),
         ("return super().predict(episodes, adaptation)[..., :1]", "predict returned logits of shape (1, 12, 1), not"),
     ],
 )
@@ -289,6 +312,15 @@ def test_a_list_of_methods_goes_on_without_one_whose_settings_are_no_identity(ki
     ran = bench("run", "-q", "--method", "odd")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert said in ran.err
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_what_a_method_prints_is_no_part_of_an_answer(jobs, place, bench, install):
+    code = CODE + "    def predict(self, *words):\n        print('hello')\n        return super().predict(*words)\n"
+    install("loud", code, nearest="loud:Nearest")
+    ran = bench("run", "-q", "--json", "--method", "nearest", "--shot", "1", "--jobs", jobs)
+    assert json.loads(ran.out)["cell"] == "nearest-4w1s-s0"
+    assert ran.err == "hello\n" * 6
 
 
 def test_what_a_package_prints_on_import_is_no_part_of_an_answer(place, bench, install):

@@ -1,7 +1,9 @@
 """What a method returns is checked: what is no answer becomes one line that names the method, never a number."""
 
+import asyncio
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +16,7 @@ from fewshot_bench.methods.registry import METHODS
 from fewshot_bench.methods.transfer import Transfer
 from fewshot_bench.running import runner, units
 from fewshot_bench.running.events import CellFailed, CellFinished, Event, Trained, TrainingFailed
+from fewshot_bench.running.signals import AtOnce
 
 RIGHT = (1, 4 * 3, 4)  # episodes, queries, classes
 
@@ -134,19 +137,19 @@ def test_a_step_that_returns_no_losses_fails_its_training(returned, said, planne
     assert failed.details == ""
 
 
-@pytest.mark.parametrize("count", [0, 2, -1])
+@pytest.mark.parametrize("count", [0, 2, -1, 1.0, np.int64(1), torch.tensor(1)])
 def test_a_step_that_miscounts_itself_ends(count, planned, make_lab, monkeypatch):
     original = ProtoNet.step
 
     def step(self, source):
         losses = original(self, source)
-        self.iteration += count - 1
+        self.iteration = self.iteration - 1 + count
         return losses
 
     monkeypatch.setattr(ProtoNet, "step", step)
     _, failed = units.do(PlannedTraining(planned.cell.training, None, (planned,)), make_lab())
     assert isinstance(failed, TrainingFailed)
-    assert failed.reason == f"protonet: step must add 1 to self.iteration; it added {count}"
+    assert failed.reason == f"protonet: step must add 1 to self.iteration, a whole number; it added {count!r}"
 
 
 class OtherPredict(ProtoNet):
@@ -211,14 +214,48 @@ def test_a_way_around_predict_that_is_older_is_refused(bases):
         type("Wrong", bases, {"embeds": True, "classify": ProtoNet.classify})
 
 
-def test_a_method_that_ends_the_program_fails_alone(answering, planned, make_lab, monkeypatch):
-    def ends(self, *_):
-        raise SystemExit(3)
+class Wordless(ValueError):
+    """Cannot even be said."""
 
-    *_, failed = answering(ends)
-    assert isinstance(failed, CellFailed)
-    assert failed.reason == "evaluation broke in or after episode 0: SystemExit: 3"
-    monkeypatch.setattr(ProtoNet, "step", ends)
-    *_, failed = units.do(PlannedTraining(planned.cell.training, None, (planned,)), make_lab(checkpoints="new"))
-    assert isinstance(failed, TrainingFailed)
-    assert "SystemExit: 3" in failed.reason
+    def __str__(self):
+        raise RuntimeError
+
+
+class OfItsOwn(BaseException):
+    """No `Exception`."""
+
+
+RAISED = (
+    SystemExit(3), GeneratorExit(), asyncio.CancelledError("gone"), KeyboardInterrupt(),
+    OfItsOwn("a\nb\ud800\0\x1b[31m"), Wordless(),
+    StopIteration(),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("where", ["__init__", "predict", "load_training_state", "step", "training_state"])
+def test_whatever_a_method_raises_fails_its_unit_alone(where, error, planned, job, make_lab, monkeypatch):
+    """Also what ends a program or a generator."""
+
+    def raises(self, *_):
+        raise error
+
+    monkeypatch.setattr(ProtoNet, "embeds", False)
+    monkeypatch.setattr(ProtoNet, where, raises)
+    todo = PlannedTraining(planned.cell.training, None, (planned,)) if where in ("step", "training_state") else job
+    *_, failed = units.do(todo, make_lab(checkpoints="new" if todo is not job else "checkpoints"))
+    assert isinstance(failed, CellFailed | TrainingFailed)
+    assert type(error).__name__ in failed.reason
+    assert failed.reason.isprintable()
+
+
+@pytest.mark.parametrize("item", ["training", "cell"])
+def test_a_second_ctrl_c_is_no_fault_of_the_method(item, planned, job, make_lab, monkeypatch):
+    def interrupted(self, *_):
+        raise AtOnce
+
+    monkeypatch.setattr(ProtoNet, "step", interrupted)
+    monkeypatch.setattr(ProtoNet, "embed", interrupted)
+    todo = job if item == "cell" else PlannedTraining(planned.cell.training, None, (planned,))
+    with pytest.raises(AtOnce):
+        list(units.do(todo, make_lab()))

@@ -287,3 +287,13 @@ def test_losses_go_on_where_the_training_computes():
     losses.add({"loss": torch.ones((), device="meta")})
     assert len(losses) == 3
     assert losses._values["loss"][0].device.type == "meta"
+
+
+@pytest.mark.parametrize(
+    "loss", [torch.tensor(torch.nan), torch.tensor(-torch.inf), torch.tensor(1e301, dtype=torch.float64)]
+)
+def test_a_loss_that_cannot_be_kept_is_none(loss):
+    losses = Losses()
+    losses.add({"loss": torch.tensor(3.0, dtype=loss.dtype)})
+    losses.add({"loss": loss})
+    assert losses.first_not_finite() == 1

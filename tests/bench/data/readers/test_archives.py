@@ -18,14 +18,27 @@ def _members(archive):
     return dict(archives.read_members(archive, lambda name: name))
 
 
-def test_links_devices_and_folders_are_passed_over(tmp_path):
-    archive = tmp_path / "a.tar"
+def _with(archive, *kinds):
     with tarfile.open(archive, "w") as tar:
-        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE):
+        for kind in kinds:
             info = tarfile.TarInfo("images/x.jpg")
             info.type, info.linkname = kind, "/etc/passwd"
             tar.addfile(info)
-    assert _members(archive) == {}
+    return archive
+
+
+def test_devices_and_folders_are_passed_over(tmp_path):
+    assert _members(_with(tmp_path / "a.tar", tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE)) == {}
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_a_link_that_is_wanted_is_refused_and_others_are_passed_over(kind, tmp_path):
+    archive = _with(tmp_path / "a.tar", kind)
+    with pytest.raises(
+        DataError, match=r"a\.tar: 'images/x\.jpg' is a link, which is not followed: pack what it leads"
+    ):
+        _members(archive)
+    assert dict(archives.read_members(archive, lambda name: None)) == {}
 
 
 def test_nothing_is_written_outside_the_cache(photos, tmp_path, cache):

@@ -18,16 +18,19 @@ def _message(archive, cache):
     return str(error.value)
 
 
-def test_links_are_passed_over(photos, layouts, tmp_path, cache):
+def test_paths_out_are_passed_over_and_links_refused(photos, layouts, tmp_path, cache):
     archive = layouts.write(tmp_path / "set.zip", layouts.files("split-folders", photos))
     before = open_images(str(archive), cache).fingerprint
+    with zipfile.ZipFile(archive, "a") as members:
+        members.writestr("../val/cow/y.jpg", b"x")
+        members.writestr("/val/cow/z.jpg", b"x")
+    assert open_images(str(archive), cache).fingerprint == before
     with zipfile.ZipFile(archive, "a") as members:
         link = zipfile.ZipInfo("val/cow/x.jpg")
         link.create_system, link.external_attr = 3, 0o120777 << 16
         members.writestr(link, "/etc/passwd")
-        members.writestr("../val/cow/y.jpg", b"x")
-        members.writestr("/val/cow/z.jpg", b"x")
-    assert open_images(str(archive), cache).fingerprint == before
+    with pytest.raises(DataError, match=r"'val/cow/x\.jpg' is a link, which is not followed"):
+        open_images(str(archive), cache)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "encrypted", "html"])
