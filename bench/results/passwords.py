@@ -70,9 +70,10 @@ def secrets_of(where: str) -> list[str]:
     if strange := _NO_PORT.search(host.partition("/")[0]):
         passwords.append(host[strange.start() + 1 :])
     account = re.split("[:/]", unquote(normalize("NFKC", user)), maxsplit=1)
-    if len(account) > 1 or "//" not in scheme:
-        passwords += [user, account[-1]]
     found = set[str]()
+    if len(account) > 1 or "//" not in scheme:
+        passwords.append(account[-1])
+        found.add(user)  # whole: its first part is a name, which may be any word
     for password in passwords:
         found |= {password, *(part for part in re.split(r"""[@/?#:%&;,={}\s"']""", password) if len(part) > 3)}
     found |= {unquote(secret) for secret in found}

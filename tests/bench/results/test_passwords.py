@@ -92,6 +92,11 @@ def test_paths_are_shown_as_they_are(where, monkeypatch):
     assert hide_passwords(f"{where}: gone") == f"{where}: gone"
 
 
+def test_the_name_of_a_user_is_a_word_like_others(monkeypatch):
+    monkeypatch.setenv("BENCH_DB", "postgresql://bench:hunter2@h/results")
+    assert hide_passwords("bench report: results, hunter2, bench:hunter2") == "bench report: results, ***, ***"
+
+
 def test_short_passwords_leave_other_words_alone(monkeypatch):
     monkeypatch.setenv("BENCH_DB", "postgresql://u:an@h/db")
     assert hide_passwords("an answer: 'an'") == "*** answer: '***'"
