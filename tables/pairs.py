@@ -218,10 +218,8 @@ def compare_all(results: Results) -> tuple[Comparison, ...]:
 
 def compare_with(results: Results, some: Mapping[tuple[int, int], Collection[str]]) -> tuple[Comparison, ...]:
     """Of `compare_all` the pairs with one of `some`, each setting's own: no pair hangs on another."""
-    pairs = {
-        setting: [pair for pair in combinations(results.variants, 2) if set(pair) & set(some.get(setting, ()))]
-        for setting in results.settings
-    }
+    every, wanted = list(combinations(results.variants, 2)), {setting: set(names) for setting, names in some.items()}
+    pairs = {setting: [pair for pair in every if wanted[setting].intersection(pair)] for setting in results.settings}
     return _compare_pairs(results, pairs)
 
 

@@ -140,11 +140,10 @@ def _power(
         return "enough" if enough <= n else "more episodes"
 
     def needed(difference: float) -> Needed:
-        enough = episodes_to_separate(estimate, n, difference, power, alpha)
-        missing = None if enough is None or pace is None else max(0, enough - n) * pace
         might_be = [as_it_may_be(estimate, 0.95), estimate, as_it_may_be(estimate, 0.05)]
         of_classes = len(estimate.sources) > len(estimate.here.sources)
-        low, _, high = (episodes_to_separate(e, n, difference, power, alpha) for e in might_be)
+        low, enough, high = (episodes_to_separate(e, n, difference, power, alpha) for e in might_be)
+        missing = None if enough is None or pace is None else max(0, enough - n) * pace
         fewest, more, most = (
             seeds_to_separate(e, len(seeds), difference, power, alpha) if lasting and difference else None
             for e in might_be

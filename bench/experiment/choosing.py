@@ -112,13 +112,15 @@ def choose(
     except UsageError as error:
         raise UsageError(f"{called(used, selection.settings)}: {error}") from None
     source = selection.data or config.data.source
-    size, own = config.data.image_size, load(config_file(None)).data
+    size = config.data.image_size
 
     def opened(source: str) -> ImageSet:
         if found := known and known(source, size):
             return found
-        if selection.recalled and source not in (own.source, own.novel_source):
-            raise DataError(f"the data of the last run, {source}, are not known here: name them with --data")
+        if selection.recalled:
+            own = load(config_file(None)).data
+            if source not in (own.source, own.novel_source):
+                raise DataError(f"the data of the last run, {source}, are not known here: name them with --data")
         return open_images(source, cache_folder(), size or None, progress)
 
     images = opened(source)

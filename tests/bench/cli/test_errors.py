@@ -81,6 +81,13 @@ CONFIGS = {
 }
 
 
+def test_a_configuration_that_is_named_is_the_only_one_read(place, bench):
+    own = place.folder / "bench.toml"
+    own.rename(place.folder / "mine.toml")
+    own.write_text("no = = toml")
+    assert bench("run", "-n", "--config", "mine.toml").code == 0
+
+
 @pytest.mark.parametrize("toml", CONFIGS)
 def test_a_wrong_configuration_is_one_line(toml, place, bench):
     place.add("\n" + toml)
