@@ -5,23 +5,21 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fewshot_bench.reports.canvas import NARROW, WIDE, styled
+from fewshot_bench.reports.canvas import WIDE, styled
 from fewshot_bench.reports.palette import Style, styles
 from fewshot_bench.tables.aggregate import Aggregate, Measured
 
 LINE = 0.28  # inches between two methods
 
 
-def over_seeds_and_settings(found: Sequence[Aggregate], variants: Sequence[str], narrow: bool = False) -> Figure:
-    """Interquartile means, the highest at the top, and beside (on a phone below) probabilities of improvement.
+def over_seeds_and_settings(found: Sequence[Aggregate], variants: Sequence[str]) -> Figure:
+    """Interquartile means, the highest at the top, and beside probabilities of improvement.
 
     variants: all of the report's, whose styles these keep
     """
-    rows, columns = (2, 1) if narrow else (1, 2)
     with styled():
-        height = rows * (LINE * len(found) + 0.9)
-        figure = Figure(figsize=(NARROW if narrow else WIDE, height), layout="constrained")
-        means, chances = (figure.add_subplot(rows, columns, i) for i in (1, 2))
+        figure = Figure(figsize=(WIDE, LINE * len(found) + 0.9), layout="constrained")
+        means, chances = (figure.add_subplot(1, 2, i) for i in (1, 2))
         look = styles(variants)
         _panel(means, found, [a.middle for a in found], look)
         means.set_xlabel("interquartile mean, chance = 0, perfect = 1")

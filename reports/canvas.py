@@ -15,7 +15,7 @@ from fewshot_bench.reports.palette import BACKGROUND, FAINT, TEXT
 
 VALUE = "value "  # how the `gid` of an artist begins that shows, under the pointer, what comes after
 _VALUE = re.compile(rf"<g id=(['\"]){VALUE}(.*?)\1>".encode())
-WIDE, NARROW = 9.5, 4.2  # inches: a screen or a text width, and a phone
+WIDE = 9.5  # inches: a screen or a text width
 _SAVING: dict[Any, Any] = {"svg.hashsalt": "fewshot-bench", "svg.fonttype": "path"}  # equal figures, equal bytes
 
 
@@ -32,6 +32,9 @@ def to_png(figure: Figure) -> bytes:
 def _saved(figure: Figure, format: str, metadata: dict[str, None]) -> bytes:
     stream = io.BytesIO()
     with styled(), matplotlib.rc_context(_SAVING), letters_of(figure):  # ticks and margins are settled only now
+        if layout := figure.get_layout_engine():  # once for all formats: savefig would draw everything for it first
+            layout.execute(figure)
+            figure.set_layout_engine(None)
         figure.savefig(stream, format=format, dpi=160, metadata=metadata)
     return _VALUE.sub(rb'<g class="value"><title>\2</title>', stream.getvalue())
 

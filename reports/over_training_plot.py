@@ -1,11 +1,11 @@
-"""Accuracy over training images as a figure, one panel a setting. For a page or a phone."""
+"""Accuracy over training images as a figure, one panel a setting."""
 
 import math
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fewshot_bench.reports.canvas import NARROW, WIDE, styled
+from fewshot_bench.reports.canvas import WIDE, styled
 from fewshot_bench.reports.palette import Style, styles
 from fewshot_bench.reports.plots import legend
 from fewshot_bench.tables.over_training import Curves, curves
@@ -14,14 +14,14 @@ from fewshot_bench.tables.summary import ends
 from fewshot_bench.tables.wording import setting_name
 
 
-def accuracy_over_training(results: Results, narrow: bool = False) -> Figure:
+def accuracy_over_training(results: Results) -> Figure:
     """Accuracy in percent over the images seen in training, a point a budget, with its 95 % interval over episodes."""
     panels, look = curves(results.by_budget), styles(results.variants)
     settings = [setting for setting in results.settings if setting in panels]
     with styled():
-        columns = min(len(settings), 2 if narrow else 3)
+        columns = min(len(settings), 3)
         rows = math.ceil(len(settings) / columns)
-        figure = Figure(figsize=(NARROW if narrow else WIDE, 2.3 * rows + 1), layout="constrained")
+        figure = Figure(figsize=(WIDE, 2.3 * rows + 1), layout="constrained")
         for place, setting in enumerate(settings, start=1):
             axes = figure.add_subplot(rows, columns, place)
             axes.set_title(setting_name(*setting))
@@ -33,8 +33,7 @@ def accuracy_over_training(results: Results, narrow: bool = False) -> Figure:
             _panel(axes, panels[setting], look)
             axes.axhline(100 / setting[0], color=axes.xaxis.label.get_color(), linestyle="--", linewidth=1)
         figure.supylabel("accuracy (%)", fontsize=9)
-        columns = 2 if narrow else 4
-        figure.legend(handles=legend(look), labels=[*look, "chance"], loc="outside lower center", ncols=columns)
+        figure.legend(handles=legend(look), labels=[*look, "chance"], loc="outside lower center", ncols=4)
     return figure
 
 

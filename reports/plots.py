@@ -1,4 +1,4 @@
-"""Accuracy as figures: over the shots, and as a heat map. Each for a page or a phone."""
+"""Accuracy as figures: over the shots, and as a heat map."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from fewshot_bench.reports.canvas import NARROW, VALUE, WIDE, styled
+from fewshot_bench.reports.canvas import VALUE, WIDE, styled
 from fewshot_bench.reports.palette import BACKGROUND, FAINT, TEXT, Style, readable_on, styles
 from fewshot_bench.tables.summary import Cell, Row, Table
 from fewshot_bench.tables.wording import accuracy, cell_name, setting_name
@@ -36,15 +36,14 @@ def leading(table: Table) -> Table:
     return replace(table, variants=tuple(name for name in table.variants if name in kept), rows=rows)
 
 
-def accuracy_against_shots(table: Table, narrow: bool = False) -> Figure:
+def accuracy_against_shots(table: Table) -> Figure:
     """Accuracy in percent over the shots, one panel a way; bands are the 95 % intervals of the table."""
     look = styles(table.variants)
     panels = [(way, list(rows)) for way, rows in groupby(table.rows, key=lambda row: row.n_way)]
-    columns = 1 if narrow else min(len(panels), 3)
+    columns = min(len(panels), 3)
     lines = math.ceil(len(panels) / columns)
     with styled():
-        size = (NARROW, 2.9 * lines + 1.2) if narrow else (WIDE, 3.6 * lines + 1)
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=(WIDE, 3.6 * lines + 1), layout="constrained")
         for place, (way, rows) in enumerate(panels):
             axes = figure.add_subplot(lines, columns, place + 1)
             _accuracy_panel(axes, sorted(rows, key=lambda row: row.n_shot), look)
@@ -53,17 +52,15 @@ def accuracy_against_shots(table: Table, narrow: bool = False) -> Figure:
             axes.set_ylim(0, min(100, axes.get_ylim()[1]))
             if place % columns == 0:
                 axes.set_ylabel("accuracy (%)")
-        figure.legend(
-            handles=legend(look), labels=[*look, "chance"], loc="outside lower center", ncols=2 if narrow else 4
-        )
+        figure.legend(handles=legend(look), labels=[*look, "chance"], loc="outside lower center", ncols=4)
     return figure
 
 
-def heat_map(table: Table, narrow: bool = False) -> Figure:
+def heat_map(table: Table) -> Figure:
     """Accuracy in percent of every variant in every setting, coloured from chance to perfect."""
     columns, rows = len(table.variants), len(table.rows)
     with styled():
-        width = max(NARROW, 1.2 + 0.46 * columns) if narrow else max(WIDE, 1.6 + 0.62 * columns)
+        width = max(WIDE, 1.6 + 0.62 * columns)
         figure = Figure(figsize=(width, 1.9 + 0.36 * rows), layout="constrained")
         axes = figure.subplots()
         shown = [[_above_chance(row, cell) for cell in row.cells] for row in table.rows]
@@ -72,10 +69,9 @@ def heat_map(table: Table, narrow: bool = False) -> Figure:
         image = axes.pcolormesh(grid, cmap=colours, vmin=0, vmax=1, edgecolors=BACKGROUND, linewidth=1.5)
         for y, row in enumerate(table.rows):
             for x, (cell, value) in enumerate(zip(row.cells, shown[y], strict=True)):
-                label = axes.text(x + 0.5, y + 0.5, _heat_text(cell, narrow), ha="center", va="center")
+                label = axes.text(x + 0.5, y + 0.5, _heat_text(cell), ha="center", va="center")
                 label.set_color(TEXT if value is None else readable_on(*colours(value)[:3]))
                 label.set_fontweight("bold" if cell.best else "normal")
-                label.set_fontsize(7.5 if narrow else 9)
         for y in range(1, rows):
             if table.rows[y].n_way != table.rows[y - 1].n_way:
                 axes.axhline(y, color=BACKGROUND, linewidth=5)
@@ -141,7 +137,7 @@ def _above_chance(row: Row, cell: Cell) -> float | None:
     return None if cell.mean is None else max(0.0, (cell.mean - row.chance) / (1 - row.chance))
 
 
-def _heat_text(cell: Cell, narrow: bool) -> str:
+def _heat_text(cell: Cell) -> str:
     if cell.mean is None:
         return _MARKS.get(cell.state, "")
-    return f"{100 * cell.mean:.{0 if narrow else 1}f}" + ("*" if cell.state == "partial" else "")
+    return f"{100 * cell.mean:.1f}" + ("*" if cell.state == "partial" else "")

@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from fewshot_bench.reports.canvas import NARROW, WIDE, styled
+from fewshot_bench.reports.canvas import WIDE, styled
 from fewshot_bench.reports.fonts import letters_of
 from fewshot_bench.reports.palette import TEXT, Style, styles
 from fewshot_bench.tables.ranks import Ranking, rank
@@ -17,7 +17,7 @@ EDGE = 0.1  # inches beside the names
 ABOVE = 2.2  # lines: the critical difference, and the numbers of the ranks
 
 
-def critical_differences(table: Table, narrow: bool = False) -> Figure:
+def critical_differences(table: Table) -> Figure:
     """Best rank at the left; a bar joins variants whose ranks lie closer than the critical difference.
 
     Raises ValueError where there are too few settings or variants to rank.
@@ -30,7 +30,7 @@ def critical_differences(table: Table, narrow: bool = False) -> Figure:
     depth = bars + (n + 1) // 2
     with styled():
         names = _widest([_label(i, ranking) for i in range(n)]) + EDGE
-        width = max(NARROW if narrow else WIDE, 2 * names + APART * n)
+        width = max(WIDE, 2 * names + APART * n)
         scale = (width - 2 * names) / (n - 0.5)  # inches a rank
         figure = Figure(figsize=(width, LINE * (depth + ABOVE)))
         axes = figure.add_axes((0, 0, 1, 1))

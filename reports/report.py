@@ -46,25 +46,25 @@ class Shown(NamedTuple):
     overall: tuple[Aggregate, ...]  # none where these are too many for a plot
 
 
-Draw = Callable[[Shown, bool], Figure]  # the last: for a phone
+Draw = Callable[[Shown], Figure]
 
 PLOTS: dict[str, tuple[str, Draw]] = {
     "accuracy": (
         "Accuracy over shots, one panel a way. Bands are 95 % t-intervals over episodes, where there are "
         f"{FEWEST_FOR_A_BAND} or more; the dashed line is chance; a hollow marker has fewer episodes than wanted; a "
         "line breaks where a cell has no number.",
-        lambda shown, narrow: accuracy_against_shots(shown.table, narrow),
+        lambda shown: accuracy_against_shots(shown.table),
     ),
     "heatmap": (
         "Accuracy (%) of every method in every setting. The colour is the share of the way from chance to "
         "perfect, so that settings with different numbers of classes can be seen side by side. Bold: the "
         "highest of its row.",
-        lambda shown, narrow: heat_map(shown.table, narrow),
+        lambda shown: heat_map(shown.table),
     ),
     "ranks": (
         "Mean ranks over the settings, 1 is best. A bar joins methods that so few settings cannot separate "
         f"(Nemenyi, 5 %). {CAUTION}",
-        lambda shown, narrow: critical_differences(shown.table, narrow),
+        lambda shown: critical_differences(shown.table),
     ),
     "aggregate": (
         "Left: each method's interquartile mean over seeds and settings, the middle half of all scores, a score being "
@@ -74,45 +74,39 @@ PLOTS: dict[str, tuple[str, Draw]] = {
         "advise, but that under `single` whole seeds are resampled, as one training serves all settings. 95 % "
         "bootstrap intervals over training seeds alone: not over other classes, settings or episodes, and with few "
         "seeds too narrow (docs/statistics.md); the first was chosen from these data. No test is made of them.",
-        lambda shown, narrow: over_seeds_and_settings(shown.overall, shown.results.variants, narrow),
+        lambda shown: over_seeds_and_settings(shown.overall, shown.results.variants),
     ),
     "budgets": (
         "Accuracy over the images that training saw, a point a budget that is stored, with its 95 % t-interval over "
         "episodes; a hollow marker is not complete, or its tasks were fitted by another rule.",
-        lambda shown, narrow: accuracy_over_training(shown.results, narrow),
+        lambda shown: accuracy_over_training(shown.results),
     ),
     "curves": (
         "Training loss over iterations. Methods minimise different losses: compare shapes, not heights. Of a method "
         f"with more than {MOST_CURVES} trainings the first are shown.",
-        lambda shown, narrow: training_curves(shown.results, narrow),
+        lambda shown: training_curves(shown.results),
     ),
     "cost": (
         "Minutes and peak memory of a training, the mean of its seeds, as measured on the devices named in the table "
         "below.",
-        lambda shown, narrow: training_cost(shown.results, narrow),
+        lambda shown: training_cost(shown.results),
     ),
 }
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot drawn twice: `figure` and its `svg` fit everywhere, `narrow_svg` is for a phone."""
+    """A plot, and as SVG."""
 
     name: str
     caption: str
     figure: Figure
     svg: bytes
-    narrow_svg: bytes
 
     @property
-    def wide(self) -> Markup:
-        """For a page on paper or on a screen."""
-        return inline(self.svg, f"{self.name}-wide")
-
-    @property
-    def narrow(self) -> Markup:
-        """For a page on a phone."""
-        return inline(self.narrow_svg, f"{self.name}-narrow")
+    def inlined(self) -> Markup:
+        """As a part of the page."""
+        return inline(self.svg, self.name)
 
 
 def documents(
@@ -147,9 +141,7 @@ def report_html(
 def page(results: Results, published: Sequence[PublishedTable] | None = None) -> str:
     """The report without its pictures: what `bench verify` holds one against."""
     table = summarise(results)
-    drawn = [
-        Plot(name, caption, Figure(), b"<svg/>", b"<svg/>") for name, (caption, _) in _shown(results, table).items()
-    ]
+    drawn = [Plot(name, caption, Figure(), b"<svg/>") for name, (caption, _) in _shown(results, table).items()]
     return _document(results, table, drawn, _papers(published), ())
 
 
@@ -214,8 +206,8 @@ def _claims(results: Results, papers: Sequence[PublishedTable]) -> str:
     return render_claims(judged, "html") if judged and any(not claim.missing for claim in judged.claims) else ""
 
 
-def _shown(results: Results, table: Table) -> dict[str, tuple[str, Callable[[bool], Figure]]]:
-    """The plots that have something to show: caption, and how it is drawn, for a phone or not."""
+def _shown(results: Results, table: Table) -> dict[str, tuple[str, Callable[[], Figure]]]:
+    """The plots that have something to show: caption, and how it is drawn."""
     shown = Shown(results, table, aggregates(results) if len(table.variants) <= MOST_VARIANTS else ())
     has_numbers = any(cell.mean is not None for cell in table.cells)
     full = {
@@ -242,12 +234,8 @@ def _narrowed(results: Results, variants: Sequence[str]) -> Results:
 
 
 def _plots(results: Results, table: Table) -> list[Plot]:
-    drawn, table = [], leading(table)
+    table = leading(table)
     if len(table.variants) < len(results.variants):
         results = _narrowed(results, table.variants)
-    for name, (caption, draw) in _shown(results, table).items():
-        figure = draw(False)
-        svg = to_svg(figure)
-        figure.set_layout_engine(None)  # it stays as it was settled for the SVG, and need not be drawn twice
-        drawn.append(Plot(name, caption, figure, svg, to_svg(draw(True))))
-    return drawn
+    figures = {name: (caption, draw()) for name, (caption, draw) in _shown(results, table).items()}
+    return [Plot(name, caption, figure, to_svg(figure)) for name, (caption, figure) in figures.items()]

@@ -1,4 +1,4 @@
-"""Training as figures: loss curves, and what each training cost. Each for a page or a phone."""
+"""Training as figures: loss curves, and what each training cost."""
 
 import math
 from collections import Counter, defaultdict
@@ -8,14 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fewshot_bench.reports.canvas import NARROW, WIDE, styled
+from fewshot_bench.reports.canvas import WIDE, styled
 from fewshot_bench.reports.palette import FAINT, Style, styles
 from fewshot_bench.tables.scores import CurvePoint, Results, TrainingCost
 
 MOST_CURVES = 10  # of a variant: more lie on each other
 
 
-def training_curves(results: Results, narrow: bool = False) -> Figure:
+def training_curves(results: Results) -> Figure:
     """Training loss over iterations, one panel a variant: different losses share no axis."""
     look = styles(results.variants)
     curves: dict[str, dict[tuple[int, str], list[CurvePoint]]] = defaultdict(lambda: defaultdict(list))
@@ -23,9 +23,9 @@ def training_curves(results: Results, narrow: bool = False) -> Figure:
         curves[point.variant][point.seed, point.trained_on].append(point)
     names = [name for name in results.variants if name in curves]
     with styled():
-        columns = min(len(names), 2 if narrow else 4)
+        columns = min(len(names), 4)
         rows = math.ceil(len(names) / columns)
-        figure = Figure(figsize=(NARROW if narrow else WIDE, 2.0 * rows + 0.3), layout="constrained")
+        figure = Figure(figsize=(WIDE, 2.0 * rows + 0.3), layout="constrained")
         for place, name in enumerate(names, start=1):
             axes = figure.add_subplot(rows, columns, place)
             axes.set_title(name, color=look[name].colour)
@@ -38,7 +38,7 @@ def training_curves(results: Results, narrow: bool = False) -> Figure:
     return figure
 
 
-def training_cost(results: Results, narrow: bool = False) -> Figure:
+def training_cost(results: Results) -> Figure:
     """Minutes and peak memory (MiB) as horizontal bars, the mean of the seeds; what was not measured has none."""
     groups: dict[tuple[tuple[str, ...], str], list[TrainingCost]] = defaultdict(list)
     for training in results.trainings:
@@ -50,11 +50,8 @@ def training_cost(results: Results, narrow: bool = False) -> Figure:
         ("peak memory (MiB)", [_mean([t.peak_memory_bytes / 2**20 for t in group]) for group in groups.values()]),
     ]
     with styled():
-        height = 0.9 + 0.3 * len(groups)
-        size = (NARROW, 2 * height) if narrow else (WIDE, height)
-        figure = Figure(figsize=size, layout="constrained")
-        shape = (2, 1) if narrow else (1, 2)
-        for axes, (label, values) in zip(figure.subplots(*shape, squeeze=False).flat, quantities, strict=True):
+        figure = Figure(figsize=(WIDE, 0.9 + 0.3 * len(groups)), layout="constrained")
+        for axes, (label, values) in zip(figure.subplots(1, 2), quantities, strict=True):
             bars = axes.barh(range(len(groups)), values, color=colours, height=0.7)
             axes.bar_label(bars, [_short(value) for value in values], padding=3)
             axes.set_yticks(range(len(groups)), [_group_name(list(groups), group) for group in groups.values()])
@@ -62,8 +59,7 @@ def training_cost(results: Results, narrow: bool = False) -> Figure:
             axes.set_xlim(0, 1.25 * max(values) or 1)
             axes.set_xlabel(label)
             axes.grid(False, axis="y")
-            if not narrow:
-                axes.label_outer()
+            axes.label_outer()
     return figure
 
 

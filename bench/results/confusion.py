@@ -17,16 +17,16 @@ class Classes:
 
     def __init__(self, images: ImageSet) -> None:
         self._images = images
-        self._drawn: dict[tuple[str, int, int, int], list[NDArray[np.int64]]] = {}
+        self._drawn: dict[tuple[str, int, int, int], NDArray[np.int64]] = {}
 
     def of(self, cell: Cell, n_episodes: int) -> NDArray[np.int64]:
         """(n_episodes, n_way) for the first n_episodes; equal at every shot, so drawn once a way."""
         split, setting = cell.split, cell.setting
         place = (split, setting.n_way, setting.n_query, cell.bank_seed)
-        drawn = self._drawn.setdefault(place, [])
-        sampler = bank(self._images, *place)
-        drawn += [sampler.draw_classes(i, setting.n_way) for i in range(len(drawn), n_episodes)]
-        return np.stack(drawn[:n_episodes])
+        if len(self._drawn.get(place, ())) < n_episodes:
+            sampler = bank(self._images, *place)
+            self._drawn[place] = np.stack([sampler.draw_classes(i, setting.n_way) for i in range(n_episodes)])
+        return self._drawn[place][:n_episodes]
 
     def count(self, split: str) -> int:
         """How many novel classes a split has."""

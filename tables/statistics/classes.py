@@ -65,13 +65,14 @@ class ClassAnswers:
     def _count(self, n_episodes: int) -> ClassConfusion:
         n, classes, given = self.n_classes, self.classes[:n_episodes], self.given[:n_episodes]
         n_way, n_query = given.shape[1:]
-        pairs = (classes[:, :, None] * n + classes[:, None, :]).astype(np.min_scalar_type(n**2))  # (E, m, m); small is
-        taken_for = np.arange(0, pairs.size, n_way)[:, None] + given.reshape(-1, n_query)  # fast here
-        answered, together = (
-            np.bincount(found.ravel(), minlength=n**2).reshape(n, n) for found in (pairs.take(taken_for), pairs)
-        )
-        right = (given == np.arange(n_way)[:, None]).sum(axis=2)
-        return ClassConfusion(answered, n_query * together, classes, right)
+        small = np.min_scalar_type(n**2)  # is fast here
+        labels = np.arange(0, classes.size, n_way)[:, None, None] + given  # (E, m, q), counted over all episodes
+        pairs = classes.astype(small).take(labels) + (n * classes[:, :, None]).astype(small)
+        answered = np.bincount(pairs.ravel(), minlength=n**2).reshape(n, n)
+        member = np.zeros((n_episodes, n))
+        np.put_along_axis(member, classes, 1, axis=1)
+        right = (given == np.arange(n_way, dtype=given.dtype)[:, None]).sum(axis=2)
+        return ClassConfusion(answered, n_query * (member.T @ member).astype(int), classes, right)
 
 
 def for_new_classes(estimate: Estimate, cells: Sequence[tuple[float, ClassConfusion]]) -> Estimate | None:

@@ -33,14 +33,14 @@ MANY = (*BUILT_IN, *(f"variant-{i}" for i in range(8)))
 COLOUR = re.compile(rb"#[0-9a-f]{6}\b")
 
 
-def draw_all(results, narrow=False):
+def draw_all(results):
     table = summarise(results)
     return [
-        accuracy_against_shots(table, narrow),
-        heat_map(table, narrow),
-        *([critical_differences(table, narrow)] if rank(table) else []),
-        training_curves(results, narrow),
-        training_cost(results, narrow),
+        accuracy_against_shots(table),
+        heat_map(table),
+        *([critical_differences(table)] if rank(table) else []),
+        training_curves(results),
+        training_cost(results),
     ]
 
 
@@ -65,29 +65,26 @@ def contrast(first, second):
     return (light + 0.05) / (dark + 0.05)
 
 
-@pytest.mark.parametrize("narrow", [False, True])
-def test_same_results_same_bytes(marked, narrow):
-    for first, second in zip(draw_all(marked, narrow), draw_all(marked, narrow), strict=True):
+def test_same_results_same_bytes(marked):
+    for first, second in zip(draw_all(marked), draw_all(marked), strict=True):
         svg = to_svg(first)
         assert svg == to_svg(second)
-        if not narrow:
-            assert to_png(first) == to_png(second)
+        assert to_png(first) == to_png(second)
         assert b"nan" not in svg.lower()
         assert b"<dc:date>" not in svg
 
 
-@pytest.mark.parametrize("narrow", [False, True])
-def test_methods_over_seeds_and_settings_stand_in_their_order(make_results, narrow):
+def test_methods_over_seeds_and_settings_stand_in_their_order(make_results):
     results = make_results(BUILT_IN, seeds=(0, 1, 2))
     found = aggregates(results)
-    figure = over_seeds_and_settings(found, results.variants, narrow)
+    figure = over_seeds_and_settings(found, results.variants)
     means, chances = figure.axes
     assert [label.get_text() for label in means.get_yticklabels()] == [a.variant for a in found]
     assert [label.get_text() for label in chances.get_yticklabels()] == [a.variant for a in found[1:]]
     assert f"probability that {found[0].variant} is better" in texts(figure)
     drawn = [x_of(line)[0] for line in means.lines if len(x_of(line)) == 1]
     assert drawn == [a.middle[0] for a in found]
-    assert to_svg(figure) == to_svg(over_seeds_and_settings(found, results.variants, narrow))
+    assert to_svg(figure) == to_svg(over_seeds_and_settings(found, results.variants))
 
 
 @pytest.mark.parametrize(
@@ -103,10 +100,9 @@ def test_methods_over_seeds_and_settings_stand_in_their_order(make_results, narr
 )
 def test_every_shape_of_results_draws(make_results, shape):
     full = make_results(**shape)
-    for narrow in (False, True):
-        for figure in draw_all(full, narrow=narrow):
-            image = Image.open(io.BytesIO(to_png(figure)))
-            assert min(image.size) > 50
+    for figure in draw_all(full):
+        image = Image.open(io.BytesIO(to_png(figure)))
+        assert min(image.size) > 50
 
 
 def test_names_are_printed_as_they_are(make_results):
@@ -175,14 +171,11 @@ def test_heat_map_writes_every_cell(marked):
     assert {"✗", "—", "47.9", "39.3*"} <= shown
 
 
-@pytest.mark.parametrize("narrow", [False, True])
-def test_a_line_through_the_budgets_and_hollow_where_they_are_not_alike(make_results, narrow):
+def test_a_line_through_the_budgets_and_hollow_where_they_are_not_alike(make_results):
     point = BudgetScore("quick", "maml", 5, 1, 100, 0.3, 0.02, True, True)
     later, smoke = replace(point, images_seen=1000, mean=0.4, complete=False), replace(point, images_seen=10)
     results = make_results(("maml", "reptile"), ((5, 1), (5, 5)))
-    figure = accuracy_over_training(
-        replace(results, by_budget=(replace(smoke, same_rule=False), point, later)), narrow=narrow
-    )
+    figure = accuracy_over_training(replace(results, by_budget=(replace(smoke, same_rule=False), point, later)))
     (axes,) = figure.axes  # of the one setting that has points
     assert axes.get_title() == "5-way 1-shot"
     line = axes.lines[0]
@@ -233,10 +226,9 @@ def test_colours_stand_out_and_no_two_variants_look_alike(shown):
     assert contrast(shown(TEXT), shown(BACKGROUND)) >= 7
 
 
-@pytest.mark.parametrize("narrow", [False, True])
-def test_a_page_turns_the_colours_of_page_and_variants_and_nothing_else(marked, narrow):
+def test_a_page_turns_the_colours_of_page_and_variants_and_nothing_else(marked):
     """In the page each of them is a variable, which a dark page sets otherwise."""
-    for figure in draw_all(marked, narrow):
+    for figure in draw_all(marked):
         light = to_svg(figure)
         found = Counter(colour for colour in map(bytes.decode, COLOUR.findall(light)))
         here = inline(light, "x")

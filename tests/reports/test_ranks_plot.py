@@ -9,7 +9,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from fewshot_bench.reports import ranks_plot
-from fewshot_bench.reports.canvas import NARROW, to_png, to_svg
+from fewshot_bench.reports.canvas import WIDE, to_png, to_svg
 from fewshot_bench.reports.palette import styles
 from fewshot_bench.reports.ranks_plot import critical_differences
 from fewshot_bench.tables.ranks import Ranked, Ranking, rank
@@ -34,17 +34,15 @@ def bars(figure):
     return [tuple(line.get_xdata()) for line in axes.lines if line.get_linewidth() > 3]
 
 
-@pytest.mark.parametrize("narrow", [False, True])
-def test_same_table_same_bytes(make_results, narrow):
+def test_same_table_same_bytes(make_results):
     table = summarise(make_results())
-    first, second = (to_svg(critical_differences(table, narrow)) for _ in range(2))
+    first, second = (to_svg(critical_differences(table)) for _ in range(2))
     assert first == second
 
 
-@pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize("variants", [LONG, LONG[:7], LONG[:3]], ids=len)
-def test_nothing_is_cut_off_and_no_two_texts_overlap(make_results, variants, narrow):
-    figure = critical_differences(summarise(make_results(variants)), narrow)
+def test_nothing_is_cut_off_and_no_two_texts_overlap(make_results, variants):
+    figure = critical_differences(summarise(make_results(variants)))
     found = boxes(figure)
     width, height = figure.get_size_inches() * figure.dpi
     assert all(0 <= box.x0 < box.x1 <= width and 0 <= box.y0 < box.y1 <= height for box in found)
@@ -53,8 +51,8 @@ def test_nothing_is_cut_off_and_no_two_texts_overlap(make_results, variants, nar
     assert min(Image.open(io.BytesIO(to_png(figure))).size) > 50
 
 
-def test_usual_names_fit_a_phone(make_results):
-    assert critical_differences(summarise(make_results()), narrow=True).get_figwidth() == NARROW
+def test_usual_names_fit_a_page(make_results):
+    assert critical_differences(summarise(make_results())).get_figwidth() == WIDE
 
 
 def test_names_and_ranks_of_all_variants_in_their_colours(make_results):
@@ -107,6 +105,6 @@ def test_bars_join_who_is_not_separated(make_results, monkeypatch):
 def test_says_when_nothing_is_separated(make_results, monkeypatch):
     table = summarise(make_results(("maml", "protonet", "reptile")))
     with_ranking(monkeypatch, (1.0, 2.0, 3.0), 0.3, 1.1)
-    figure = critical_differences(table, narrow=True)
+    figure = critical_differences(table)
     assert "critical difference 1.10, 9 settings: nothing is separated" in {t.get_text() for t in shown(figure)}
     assert len(bars(figure)) == 1
