@@ -42,7 +42,12 @@ class Chosen:
     @property
     def data(self) -> str:
         """The data set's name, or both."""
-        return f"{self.other.name} (trained on {self.images.name})" if self.other else self.images.name
+        return data_name(self.images.name, self.other.name if self.other else "")
+
+    @property
+    def fingerprint(self) -> str:
+        """The data set's, or both."""
+        return data_fingerprint(self.images.fingerprint, self.other.fingerprint if self.other else "")
 
     @property
     def database(self) -> str:
@@ -85,6 +90,16 @@ class Chosen:
             words += ["--config", str(self.config)] if self.config not in (None, config_file(None)) else []
             words += ["--out", str(self.out)] if self.out != Path(r.config.run.out) else []
         return shlex.join(words)
+
+
+def data_name(images: str, other: str) -> str:
+    """What data are called; other: those with the novel classes, where they are not the ones trained on."""
+    return f"{other} (trained on {images})" if other else images
+
+
+def data_fingerprint(images: str, other: str) -> str:
+    """What data are known by; other: as in `data_name`."""
+    return images + (f", tested on {other}" if other else "")
 
 
 def choose(

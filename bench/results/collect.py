@@ -155,7 +155,7 @@ def _beside(chosen: Chosen, reader: Reader, with_answers: bool) -> Results | Non
         return None
     request = dataclasses.replace(chosen.request, rules=None)
     wanted = {cell.name: cell.n_episodes for cell in chosen.cells}
-    found = grid_cells(request, chosen.images)
+    found = grid_cells(request, chosen.images, chosen.other)
     cells = [dataclasses.replace(cell, n_episodes=wanted[cell.name]) for cell in found if cell.name in wanted]
     others = results(
         dataclasses.replace(chosen, request=request, cells=cells), reader=reader, with_answers=with_answers
@@ -261,7 +261,7 @@ def _experiment(chosen: Chosen, reader: Reader) -> Experiment:
     return Experiment(
         dataset=chosen.data,
         dataset_note=images.note + (f" {chosen.other.note}" if chosen.other else ""),
-        fingerprint=images.fingerprint + (f", tested on {chosen.other.fingerprint}" if chosen.other else ""),
+        fingerprint=chosen.fingerprint,
         split=split.name,
         n_base_classes=len(split.base),
         n_novel_classes=len(novel.novel),

@@ -65,3 +65,21 @@ def test_images_of_another_kind_are_refused(place, bench, tmp_path):
     refused = bench("run", "-n", "--novel-data", str(photographs(tmp_path / "coloured", "RGB")))
     assert (refused.code, refused.err.count("\n")) == (2, 1)
     assert "a network takes one kind" in refused.err
+
+
+def test_tables_of_tuned_and_published_rules_are_both_across_and_verified(run, bench, others):
+    """The second one shows the other set's classes, too, and neither is taken for edited by hand."""
+    rule = '[[rules]]\nvariant = "transfer"\nn_way = 4\nfrom_shot = 1\nadaptation = { steps = 1 }\n'
+    (run.folder / "tuned.toml").write_text(rule)
+    words = ("--novel-data", str(others), "--method", "transfer")
+    for more in ((), ("--rules", "tuned.toml")):
+        assert bench("run", "-q", *words, *more).code == 0
+
+    def table(format_, *more):
+        return bench("report", *words, *more, "--format", format_).out
+
+    both = json.loads(table("json", "--rules", "tuned.toml"))
+    assert both["beside"]["rows"] == json.loads(table("json"))["rows"]
+    (run.folder / "table.tex").write_text(table("latex", "--rules", "tuned.toml"))
+    ran = bench("verify", "table.tex")
+    assert (ran.code, "note:" in ran.out, ran.out.count("4 measured cells")) == (0, False, 1), ran.out
