@@ -139,7 +139,7 @@ def choose(
         return open_images(source, cache_folder(), size or None, progress)
 
     images = opened(source)
-    novel_source = selection.novel_data or config.data.novel_source
+    novel_source = config.data.novel_source if selection.novel_data is None else selection.novel_data
     other = None
     if novel_source:
         novel = opened(novel_source)

@@ -300,7 +300,9 @@ def _published_share(chosen: Chosen) -> str:
 def rule_of(chosen: Chosen) -> str:
     """How methods are fitted at test, in words; heads on frozen features are variants of their own."""
     if rules := chosen.request.rules:
-        return f"rules tuned by one procedure ({Path(rules.file).name}, SHA-256 {rules.content_sha256[:8]})"
+        elsewhere = ", ".join(rules.tuned_elsewhere(chosen.cells, chosen.images))
+        said = f"; tuned on other trainings than here: {elsewhere}" if elsewhere else ""
+        return f"rules tuned by one procedure ({Path(rules.file).name}, SHA-256 {rules.content_sha256[:8]}{said})"
     packaged, used = load(), set()
     for cell in (c for c in chosen.cells if c.adaptation and not c.adaptation.head):
         of_family = for_family(packaged, cell.training.method, chosen.images.family).get("adaptation", {})

@@ -69,8 +69,7 @@ def test_images_of_another_kind_are_refused(place, bench, tmp_path):
 
 def test_tables_of_tuned_and_published_rules_are_both_across_and_verified(run, bench, others):
     """The second one shows the other set's classes, too, and neither is taken for edited by hand."""
-    rule = '[[rules]]\nvariant = "transfer"\nn_way = 4\nfrom_shot = 1\nadaptation = { steps = 1 }\n'
-    (run.folder / "tuned.toml").write_text(rule)
+    run.write_rules()
     words = ("--novel-data", str(others), "--method", "transfer")
     for more in ((), ("--rules", "tuned.toml")):
         assert bench("run", "-q", *words, *more).code == 0
