@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fewshot_bench.config import Config, load
-from fewshot_bench.data.pretraining import seen_in_pretraining
+from fewshot_bench.data.pretraining import seen_in_pretraining, seen_in_training
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.grid import backbone_of, for_family
@@ -258,6 +258,8 @@ def _experiment(chosen: Chosen, reader: Reader) -> Experiment:
     request, images, cells = chosen.request, chosen.images, chosen.cells
     split, novel = images.split(request.split), chosen.novel.split(request.split)
     _, channels, height, width = images.images.shape
+    seen = [seen_in_pretraining(request.config.model, chosen.novel, novel)]
+    seen += [seen_in_training(images, chosen.other, request.split)] if chosen.other else []
     return Experiment(
         dataset=chosen.data,
         dataset_note=images.note + (f" {chosen.other.note}" if chosen.other else ""),
@@ -276,7 +278,7 @@ def _experiment(chosen: Chosen, reader: Reader) -> Experiment:
         command=chosen.command(),
         rule=rule_of(chosen),
         augmentation=str(request.config.augmentation),
-        pretraining=seen_in_pretraining(request.config.model, chosen.novel, novel),
+        pretraining=" ".join(filter(None, seen)),
         new_classes=request.config.statistics.new_classes,
         published_share=_published_share(chosen),
         facts=_facts(cells, reader),
