@@ -150,8 +150,11 @@ class TrainedModel:
             support images (N, C, H, W), their labels (N,), query images (Q, C, H, W), their labels (Q,)
 
         Raises:
+            UsageError: for a negative number
             NothingSelected: where its images are not prepared here
         """
+        if number < 0:
+            raise UsageError(f"episode {number}: they are counted from 0")
         fingerprint = self.cell.novel or self.cell.training.fingerprint
         images = find(cache_folder(), fingerprint)
         if images is None:
