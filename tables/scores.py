@@ -149,7 +149,7 @@ class Experiment:
     command: str  # repeats the run
     rule: str = "the published rule"  # how methods are fitted at test, in words
     augmentation: str = ""  # of training images; empty where there is none
-    pretraining: str = ""  # what is to be said where networks start from a file of weights: a sentence
+    pretraining: str = ""  # what is to be said where networks may have seen the novel classes: sentences
     new_classes: bool = True  # comparisons are for classes like these; False: on these alone, as was declared
     published_share: str = ""  # "0.3 to 1.5 %" of the published training; empty where none has fewer
     facts: dict[str, str] = field(default_factory=dict)  # provenance: commit, versions, hardware, ...

@@ -1,4 +1,4 @@
-"""Whether a network was pretrained on images of the classes that it is tested on: from a declared list."""
+"""Whether a network has seen the classes that it is tested on: in its pretraining, or across data sets."""
 
 import re
 
@@ -26,4 +26,17 @@ def seen_in_pretraining(model: ModelConfig, images: ImageSet, split: ClassSplit)
     return (
         f"WARNING: pretrained on {origin}, which holds {seen} of the {len(names)} novel classes: these networks have "
         "seen the classes that they are tested on, and their accuracies are not few-shot accuracies."
+    )
+
+
+def seen_in_training(images: ImageSet, other: ImageSet, split: str) -> str:
+    """What a table has to say where novel classes of the other set are called as base classes trained on; or ""."""
+    base = {images.class_names[c] for c in images.split(split).base}
+    novel = [other.class_names[c] for c in other.split(split).novel]
+    seen = sum(name in base for name in novel)
+    if not seen:
+        return ""
+    return (
+        f"WARNING: {seen} of the {len(novel)} novel classes of {other.name} are called as base classes of "
+        f"{images.name}: networks were trained on them if they are the same."
     )

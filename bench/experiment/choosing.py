@@ -42,7 +42,12 @@ class Chosen:
     @property
     def data(self) -> str:
         """The data set's name, or both."""
-        return f"{self.other.name} (trained on {self.images.name})" if self.other else self.images.name
+        return data_name(self.images.name, self.other.name if self.other else "")
+
+    @property
+    def fingerprint(self) -> str:
+        """The data set's, or both."""
+        return data_fingerprint(self.images.fingerprint, self.other.fingerprint if self.other else "")
 
     @property
     def database(self) -> str:
@@ -87,6 +92,16 @@ class Chosen:
         return shlex.join(words)
 
 
+def data_name(images: str, other: str) -> str:
+    """What data are called; other: those with the novel classes, where they are not the ones trained on."""
+    return f"{other} (trained on {images})" if other else images
+
+
+def data_fingerprint(images: str, other: str) -> str:
+    """What data are known by; other: as in `data_name`."""
+    return images + (f", tested on {other}" if other else "")
+
+
 def choose(
     selection: Selection,
     progress: Callable[[str, int, int], None] | None = None,
@@ -124,7 +139,7 @@ def choose(
         return open_images(source, cache_folder(), size or None, progress)
 
     images = opened(source)
-    novel_source = selection.novel_data or config.data.novel_source
+    novel_source = config.data.novel_source if selection.novel_data is None else selection.novel_data
     other = None
     if novel_source:
         novel = opened(novel_source)

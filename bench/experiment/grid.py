@@ -281,8 +281,7 @@ def cells(request: Request, images: ImageSet, other: ImageSet | None = None) -> 
     n_cells = len(request.ways) * len(request.shots) * len(request.seeds) * len(request.methods)
     if n_cells > MOST_CELLS:
         raise UsageError(f"[grids.{request.grid}] has {n_cells} cells, more than {MOST_CELLS}: divide it")
-    _check_size(backbone_of(config), images)
-    _check_augmentation(config.augmentation, images)
+    _check_data(request, images)
     if novel.images.shape[1:] != images.images.shape[1:]:
         shapes = ["×".join(map(str, data.images.shape[1:])) for data in (images, novel)]
         raise UsageError(
@@ -324,6 +323,13 @@ def cells(request: Request, images: ImageSet, other: ImageSet | None = None) -> 
                     )
                 )
     return found
+
+
+def _check_data(request: Request, images: ImageSet) -> None:
+    if request.rules:
+        request.rules.check_data(images)
+    _check_size(backbone_of(request.config), images)
+    _check_augmentation(request.config.augmentation, images)
 
 
 def _check_size(backbone: Backbone, images: ImageSet) -> None:

@@ -1,12 +1,15 @@
 """Tuned rules of fitting at test: what `bench tune` wrote, and `bench run --rules` reads. Pure."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from fewshot_bench.config import MOST_WAYS
+from fewshot_bench.data.images import INNER, ImageSet
 from fewshot_bench.errors import UsageError
+from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.settings import build
 from fewshot_bench.tables.parsing import ParseError, parse_toml, read_bytes
 
@@ -28,6 +31,11 @@ class Rules:
     file: str
     content_sha256: str
     rules: tuple[Rule, ...]
+    data: str  # the name of the data set that they were tuned on
+    fingerprint: str  # its
+    split: str
+    trainings: frozenset[str]  # keys of those that they were tuned on
+    seeds: frozenset[int]  # theirs
 
     @property
     def name(self) -> str:
@@ -44,6 +52,29 @@ class Rules:
             )
         return max(fitting, key=lambda rule: rule.from_shot).adaptation
 
+    def check_data(self, images: ImageSet) -> None:
+        """Raise UsageError for other data than they were tuned on: novel classes may be among those looked at."""
+        if self.fingerprint != images.fingerprint:
+            raise UsageError(
+                f"{self.file} was tuned on {self.data} ({self.fingerprint[:8]}), not on {images.name} "
+                f"({images.fingerprint[:8]}), whose novel classes it may have seen: `bench tune` on these data"
+            )
+
+    def tuned_elsewhere(self, cells: Iterable[Cell], images: ImageSet) -> tuple[str, ...]:
+        """The variants of cells that are trained otherwise than what they were tuned on, but for the base classes."""
+        inner = images.split(self.split)
+        trained = {(c.variant, c.training.key): c.training for c in cells if c.adaptation and not c.adaptation.head}
+        found = dict.fromkeys(
+            variant
+            for (variant, _), training in trained.items()
+            if not any(
+                replace(training, base_parts=inner.base_parts, n_base_classes=len(inner.base), seed=seed).key
+                in self.trainings
+                for seed in self.seeds
+            )
+        )
+        return tuple(found)
+
 
 def read_rules(path: Path) -> Rules:
     """The rules in a file. Raises UsageError in one line."""
@@ -55,8 +86,15 @@ def read_rules(path: Path) -> Rules:
             raise ParseError("it is not what `bench tune` writes: [[rules]] is missing")
         known = Rule.__dataclass_fields__
         rules = [build(Rule, {k: v for k, v in dict(entry).items() if k in known}, "[rules]") for entry in entries]
+        data, fingerprint, split = (str(document[name]) for name in ("data", "fingerprint", "split"))
+        if not INNER.fullmatch(split):
+            raise ParseError(f"split = {split!r}: rules are tuned on `inner` alone, which holds no novel class")
+        trained = {str(entry["key"]): int(entry.get("seed", 0)) for entry in document["trainings"]}
     except OSError as error:
         raise UsageError(f"--rules {path}: cannot be read: {error.strerror}; `bench tune` writes one") from None
+    except KeyError as missing:
+        raise UsageError(f"--rules {path}: it is not what `bench tune` writes: {missing} is missing") from None
     except (ParseError, UsageError, TypeError, ValueError) as error:
         raise UsageError(f"--rules {path}: {error}") from None
-    return Rules(str(path), sha256(content).hexdigest(), tuple(rules))
+    keys, seeds = frozenset(trained), frozenset(trained.values())
+    return Rules(str(path), sha256(content).hexdigest(), tuple(rules), data, fingerprint, split, keys, seeds)

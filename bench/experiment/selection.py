@@ -23,7 +23,7 @@ class Selection:
     settings: tuple[str, ...] = ()  # of --set, laid over it: data.image_size=28
     grid: str | None = None
     data: str | None = None  # a name, a folder, an archive, or FORMAT:PATH
-    novel_data: str | None = None  # another, whose novel classes are tested on
+    novel_data: str | None = None  # another, whose novel classes are tested on; "": none; None: as [data] says
     split: str | None = None
     budget: str | None = None
     protocol: str | None = None

@@ -18,6 +18,7 @@ from fewshot_bench.data.formats import omniglot
 from fewshot_bench.data.images import INNER
 from fewshot_bench.data.readers.given_images import Pixels, given_images
 from fewshot_bench.errors import BenchError, DatabaseError, NothingSelected, UsageError
+from fewshot_bench.experiment.episodes import bank
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.files import cache_folder, checkpoints, database_at
 from fewshot_bench.methods.adaptation import Adaptation
@@ -141,6 +142,28 @@ class TrainedModel:
             raise UsageError(f"{self.name} has no features that depend on one image alone")
         found = self._seen(torch.stack(list(self._read(images))).to(self._device))
         return found.float().cpu().numpy()
+
+    def episode(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
+        """The stored result's episode of that number: what `fit` and `predict`, or a classifier of your own, need.
+
+        Returns:
+            support images (N, C, H, W), their labels (N,), query images (Q, C, H, W), their labels (Q,)
+
+        Raises:
+            UsageError: for a negative number
+            NothingSelected: where its images are not prepared here
+        """
+        if number < 0:
+            raise UsageError(f"episode {number}: they are counted from 0")
+        fingerprint = self.cell.novel or self.cell.training.fingerprint
+        images = find(cache_folder(), fingerprint)
+        if images is None:
+            raise NothingSelected(f"the images of {self.of} are not prepared here: `bench data prepare SOURCE` does")
+        setting = self.cell.setting
+        sampler = bank(images, self.cell.split, setting.n_way, setting.n_query, self.cell.bank_seed)
+        drawn = sampler.draw(number, setting)
+        support, queries = (np.asarray(images.images[rows]) for rows in (drawn.support, drawn.query))
+        return support, drawn.support_labels, queries, drawn.query_labels
 
     def _logits(self, queries: Tensor) -> Tensor:
         """(m, n) float64 of images (m, C, H, W)."""

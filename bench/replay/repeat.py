@@ -53,6 +53,7 @@ def retrain(stored: Stored, images: ImageSet, episodes: range, progress: Progres
     with tempfile.TemporaryDirectory(prefix="bench-replay-") as folder:
         checkpoints = Checkpoints(Path(folder))
         lab, circumstances = _laboratory(stored, stored.training_run, images, checkpoints)
+        progress(f"train {stored.name}", 0, training.iterations)  # the first news may take minutes
         try:
             with blaming(training.method):
                 for event in runner.train(training, lab):
@@ -76,6 +77,7 @@ def _test(
     lab, circumstances = _laboratory(stored, stored.facts.run, images, weights[0])
     replayed: list[EpisodeReplay] = []
     broke = ""
+    progress(f"test {stored.name}", 0, len(episodes))
     try:
         with blaming(cell.training.method):
             for episode in _replayed(stored, cell, weights[1], lab, episodes.start):

@@ -10,7 +10,7 @@ from fewshot_bench.data.cache import find
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.data.outline import without_pixels
 from fewshot_bench.errors import BenchError, NothingSelected, UsageError
-from fewshot_bench.experiment.choosing import Chosen
+from fewshot_bench.experiment.choosing import Chosen, data_fingerprint, data_name
 from fewshot_bench.experiment.grid import cells as grid_cells
 from fewshot_bench.experiment.grid import resolve
 from fewshot_bench.experiment.selection import Place as CellPlace
@@ -18,6 +18,7 @@ from fewshot_bench.experiment.selection import Selection, place_of
 from fewshot_bench.files import cache_folder
 from fewshot_bench.results.collect import results as results_of
 from fewshot_bench.results.store import Reader
+from fewshot_bench.results.store.reading import CellFacts
 from fewshot_bench.tables.papers import load_published
 from fewshot_bench.tables.parsing import ParseError, read_bytes
 from fewshot_bench.tables.scores import CellScore, Results
@@ -52,7 +53,7 @@ def verified(
         selection, data = selected(command), _data_of(reader, keys_in(document))
         if not selection or not data:
             return None
-        return _read_again(replace(selection, config=config), data, reader, shown, command)
+        return _read_again(replace(selection, config=config), *data, reader, shown, command)
 
     try:
         stored, known = _stored(reader, keys_in(document)), _origins(reader, keys_in(document))
@@ -68,11 +69,20 @@ def page_of(results: Results) -> str:
     return page(results)
 
 
-def _data_of(reader: Reader, keys: set[str]) -> ImageSet | None:
-    """The data set behind the cells, without its pixels; None where there are several, or nothing is known of it."""
-    stored = keys & reader.cells().keys()
-    prints = {reader.cell(key).training["identity"]["fingerprint"] for key in stored}
-    return _data_set(reader, prints.pop()) if len(prints) == 1 else None
+def _data_of(reader: Reader, keys: set[str]) -> tuple[ImageSet, ImageSet | None] | None:
+    """What the cells are trained on, and where that is other data what they are tested on, without pixels.
+
+    None where there are several, or nothing is known of them.
+    """
+    pairs = {_fingerprints(reader.cell(key)) for key in keys & reader.cells().keys()}
+    trained_on, tested_on = pairs.pop() if len(pairs) == 1 else ("", "")
+    images, other = (_data_set(reader, fingerprint) if fingerprint else None for fingerprint in (trained_on, tested_on))
+    return (images, other) if images and bool(other) == bool(tested_on) else None
+
+
+def _fingerprints(facts: CellFacts) -> tuple[str, str]:
+    """Of the data that a cell is trained on, and of those that it is tested on, "" where they are the same."""
+    return facts.training["identity"]["fingerprint"], facts.cell["identity"].get("novel", "")
 
 
 def _data_set(reader: Reader, fingerprint: str) -> ImageSet | None:
@@ -82,7 +92,12 @@ def _data_set(reader: Reader, fingerprint: str) -> ImageSet | None:
 
 
 def _read_again(
-    selection: Selection, images: ImageSet, reader: Reader, shown: Mapping[Place, int], command: str
+    selection: Selection,
+    images: ImageSet,
+    other: ImageSet | None,
+    reader: Reader,
+    shown: Mapping[Place, int],
+    command: str,
 ) -> Results | None:
     """What a selection shows under today's configuration, complete cells with as many episodes as were shown."""
     try:
@@ -90,10 +105,10 @@ def _read_again(
         request = resolve(config, selection)
         cells = [
             replace(cell, n_episodes=shown.get(cell.place[:3], cell.n_episodes))
-            for cell in grid_cells(request, images)
+            for cell in grid_cells(request, images, other)
             if selection.matches(cell.name)
         ]
-        chosen = Chosen(request, images, cells, Path(config.run.out), "", None, selection.expression)
+        chosen = Chosen(request, images, cells, Path(config.run.out), "", None, selection.expression, other=other)
         results = results_of(chosen, reader=reader, with_answers=True, with_budgets=True)
     except BenchError:
         return None
@@ -127,17 +142,18 @@ def _stored(reader: Reader, keys: set[str]) -> dict[str, CellScore]:
 
 def _origins(reader: Reader, keys: set[str]) -> dict[str, Origin]:
     """The data behind each of these cells that is stored, and what they allow where they are at hand."""
-    opened: dict[str, ImageSet | None] = {}
+    data_set = cache(lambda fingerprint: _data_set(reader, fingerprint))
     found = {}
     for key in sorted(keys & reader.cells().keys()):
         facts = reader.cell(key)
-        row, fingerprint = facts.cell, facts.training["identity"]["fingerprint"]
-        origin = Origin(fingerprint, row["identity"]["split"])
-        if fingerprint not in opened:
-            opened[fingerprint] = _data_set(reader, fingerprint)
-        if images := opened[fingerprint]:
-            disjoint = _disjoint(images, origin.split, row["identity"]["setting"])
-            origin = replace(origin, dataset=images.name, disjoint=disjoint)
+        identity = facts.cell["identity"]
+        trained_on, tested_on = prints = _fingerprints(facts)
+        images, novel = data_set(trained_on), data_set(tested_on or trained_on)
+        origin = Origin(data_fingerprint(*prints), identity["split"])
+        if images and novel:
+            disjoint = _disjoint(novel, origin.split, identity["setting"])
+            name = data_name(images.name, novel.name if tested_on else "")
+            origin = replace(origin, dataset=name, disjoint=disjoint)
         found[key] = origin
     return found
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fewshot_bench.config import Config, load
-from fewshot_bench.data.pretraining import seen_in_pretraining
+from fewshot_bench.data.pretraining import seen_in_pretraining, seen_in_training
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.grid import backbone_of, for_family
@@ -155,7 +155,7 @@ def _beside(chosen: Chosen, reader: Reader, with_answers: bool) -> Results | Non
         return None
     request = dataclasses.replace(chosen.request, rules=None)
     wanted = {cell.name: cell.n_episodes for cell in chosen.cells}
-    found = grid_cells(request, chosen.images)
+    found = grid_cells(request, chosen.images, chosen.other)
     cells = [dataclasses.replace(cell, n_episodes=wanted[cell.name]) for cell in found if cell.name in wanted]
     others = results(
         dataclasses.replace(chosen, request=request, cells=cells), reader=reader, with_answers=with_answers
@@ -258,10 +258,12 @@ def _experiment(chosen: Chosen, reader: Reader) -> Experiment:
     request, images, cells = chosen.request, chosen.images, chosen.cells
     split, novel = images.split(request.split), chosen.novel.split(request.split)
     _, channels, height, width = images.images.shape
+    seen = [seen_in_pretraining(request.config.model, chosen.novel, novel)]
+    seen += [seen_in_training(images, chosen.other, request.split)] if chosen.other else []
     return Experiment(
         dataset=chosen.data,
         dataset_note=images.note + (f" {chosen.other.note}" if chosen.other else ""),
-        fingerprint=images.fingerprint + (f", tested on {chosen.other.fingerprint}" if chosen.other else ""),
+        fingerprint=chosen.fingerprint,
         split=split.name,
         n_base_classes=len(split.base),
         n_novel_classes=len(novel.novel),
@@ -276,7 +278,7 @@ def _experiment(chosen: Chosen, reader: Reader) -> Experiment:
         command=chosen.command(),
         rule=rule_of(chosen),
         augmentation=str(request.config.augmentation),
-        pretraining=seen_in_pretraining(request.config.model, chosen.novel, novel),
+        pretraining=" ".join(filter(None, seen)),
         new_classes=request.config.statistics.new_classes,
         published_share=_published_share(chosen),
         facts=_facts(cells, reader),
@@ -300,7 +302,9 @@ def _published_share(chosen: Chosen) -> str:
 def rule_of(chosen: Chosen) -> str:
     """How methods are fitted at test, in words; heads on frozen features are variants of their own."""
     if rules := chosen.request.rules:
-        return f"rules tuned by one procedure ({Path(rules.file).name}, SHA-256 {rules.content_sha256[:8]})"
+        elsewhere = ", ".join(rules.tuned_elsewhere(chosen.cells, chosen.images))
+        said = f"; tuned on other trainings than here: {elsewhere}" if elsewhere else ""
+        return f"rules tuned by one procedure ({Path(rules.file).name}, SHA-256 {rules.content_sha256[:8]}{said})"
     packaged, used = load(), set()
     for cell in (c for c in chosen.cells if c.adaptation and not c.adaptation.head):
         of_family = for_family(packaged, cell.training.method, chosen.images.family).get("adaptation", {})

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -70,13 +70,23 @@ def cost_of(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[str, int, 
     unknown = [todo for todo in plan.todo if None in expected[todo.training.key]]
     if unknown:
         lab = workplace(chosen, device.type, threads).open(lambda: False)
-        for n, todo in enumerate(unknown):
-            tell(f"timing {todo.name}", n, len(unknown))
-            (training, testing), timed = expected[todo.training.key], _timed(todo, lab)
-            both = (timed[0] if training is None else training, timed[1] if testing is None else testing)
-            expected[todo.training.key] = both
-        tell("timing", len(unknown), len(unknown))
+        alike: dict[Hashable, list[PlannedTraining]] = {}  # seeds take alike long
+        for todo in unknown:
+            alike.setdefault(_work(todo), []).append(todo)
+        for n, same in enumerate(alike.values()):
+            tell(f"timing {same[0].name}", n, len(alike))
+            timed = _timed(same[0], lab)
+            for key in (todo.training.key for todo in same):
+                training, testing = expected[key]
+                expected[key] = timed[0] if training is None else training, timed[1] if testing is None else testing
+        tell("timing", len(alike), len(alike))
     return Cost(expected, frozenset(todo.training.key for todo in unknown), jobs, n_cells_of)
+
+
+def _work(todo: PlannedTraining) -> Hashable:
+    """What there is to do of a training and its cells, whatever the seed."""
+    cells = [(p.cell.setting, p.cell.adaptation, p.cell.n_episodes - p.n_done) for p in todo.cells]
+    return replace(todo.training, seed=0).key, todo.stored.iteration if todo.stored else 0, tuple(cells)
 
 
 def _timed(todo: PlannedTraining, lab: Laboratory) -> tuple[float | None, float | None]:

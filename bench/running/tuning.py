@@ -123,9 +123,11 @@ def tuning_of(selection: Selection, progress: Callable[[str, int, int], None] | 
 
     selection: its ways and shots narrow [tuning]'s
     """
-    for name in ("split", "rules", "episodes"):
+    for name in ("split", "rules", "episodes", "novel_data"):
         if getattr(selection, name) is not None:
-            raise UsageError(f"--{name} has no meaning here: [tuning] of bench.toml says what is tried")
+            raise UsageError(
+                f"--{name.replace('_', '-')} has no meaning here: [tuning] of bench.toml says what is tried"
+            )
     config = load(config_file(selection.config), selection.settings)
     groups = config.tuning
     declared = {name: dict.fromkeys(n for g in groups.values() for n in getattr(g, name)) for name in ("ways", "shots")}
@@ -135,6 +137,7 @@ def tuning_of(selection: Selection, progress: Callable[[str, int, int], None] | 
     )
     split = f"inner{max(declared['ways'])}"  # whatever is narrowed: trainings are shared
     inner = replace(selection, split=split, ways=ways, shots=shots, seeds=selection.seeds[:1] or (0,), rules="")
+    inner = replace(inner, novel_data="")  # tuned where it is trained, whatever it is tested on
     inner = replace(inner, methods=fitted_at_test(config, inner))
     if not (ways and shots and inner.methods):
         raise NothingSelected(
@@ -199,6 +202,7 @@ def document(tuning: Tuning, scores: list[Score]) -> str:
         told = {
             "variant": variant,
             "key": key,
+            "seed": training.seed,
             "iterations": training.iterations,
             "seconds": round(trainings[key].seconds, 1),
         }

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from sqlalchemy import create_engine
 
+import fewshot_bench
 from benchmarks.postgresql import Server, server
 from benchmarks.processes import Process, Processes
 from fewshot_bench.cli import main
@@ -71,6 +72,19 @@ inner_lr_per_way = 1e38
 """
 
 
+RULES = """
+data = "photos"
+fingerprint = {fingerprint!r}
+split = "inner4"
+trainings = []
+[[rules]]
+variant = "transfer"
+n_way = 4
+from_shot = 1
+adaptation = {{ steps = 1 }}
+"""
+
+
 @dataclass(frozen=True)
 class Ran:
     """What a command did."""
@@ -95,6 +109,11 @@ class Workplace:
         """Append to bench.toml."""
         path = self.folder / "bench.toml"
         path.write_text(path.read_text() + toml)
+
+    def write_rules(self) -> None:
+        """As `bench tune` would write tuned.toml here: one step for transfer."""
+        fingerprint = fewshot_bench.plan().cells[0].cell.training.fingerprint
+        (self.folder / "tuned.toml").write_text(RULES.format(fingerprint=fingerprint))
 
     def begin(self, *words: str, before: str = "", **options: Any) -> Process:
         """Begin a command in a process of its own, after some Python that may prepare an accident."""

@@ -35,6 +35,16 @@ def _no_autocast(monkeypatch):
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: False)
 
 
+@pytest.fixture(autouse=True)
+def _printed_tensors_wait(monkeypatch):
+    """No operator shows it on "meta"."""
+
+    def printed(x, **_):
+        raise Fault("printing a tensor waits for the host")
+
+    monkeypatch.setattr(torch._tensor_str, "_str", printed)
+
+
 class Fault(AssertionError):
     """What a GPU would not do, or would wait for."""
 
@@ -159,6 +169,7 @@ FAULTS = {
     "_local_scalar_dense waits ": lambda x: float(x.mean()),
     "(is_nonzero|_local_scalar_dense) waits": lambda x: bool(x.sum() > 0),
     "to the host waits": lambda x: x.cpu(),
+    "printing a tensor waits": lambda x: f"{x}",
     "nonzero waits": lambda x: x.nonzero(),
     "index waits": lambda x: x[x > 0],
     "equal waits": lambda x: torch.equal(x, x),

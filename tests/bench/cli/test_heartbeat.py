@@ -90,3 +90,11 @@ def test_only_where_nobody_sees_a_bar(verbosity, terminal, beats, monkeypatch):
         assert bool(running) == beats
     for thread in running:
         thread.join()  # it ends with the screen
+
+
+@pytest.mark.parametrize(("more", "first"), [((), "test"), (("--retrain",), "train")])
+def test_a_replay_has_something_to_say_before_its_first_news(run, bench, monkeypatch, more, first):
+    told: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(Screen, "preparing", lambda _, *said: told.append(said))
+    assert bench("replay", "protonet-4w1s-s0", *more).code == 0
+    assert told[0] == (f"{first} protonet-4w1s-s0", 0, 6)

@@ -300,18 +300,9 @@ def test_words_of_the_author_around_a_table_are_no_edits(run, bench):
     assert bench("verify", "table.tex").code == 0
 
 
-RULES = """
-[[rules]]
-variant = "transfer"
-n_way = 4
-from_shot = 1
-adaptation = { steps = 1 }
-"""
-
-
 def test_tuned_rules_stand_beside_those_of_bench_toml_and_both_are_true(run, bench):
     """A table of each, in every format; an edit in the second one is found like one in the first."""
-    (run.folder / "tuned.toml").write_text(RULES)
+    run.write_rules()
     assert bench("run", "-q", "--rules", "tuned.toml").code == 0
     texts = {}
     for format_ in ("markdown", "latex", "html", "csv", "json"):

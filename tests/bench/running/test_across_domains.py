@@ -8,7 +8,10 @@ from PIL import Image
 
 from fewshot_bench import results
 from fewshot_bench.data import open_images
+from fewshot_bench.experiment.choosing import choose
 from fewshot_bench.experiment.episodes import Setting, bank
+from fewshot_bench.experiment.selection import Selection
+from fewshot_bench.results import collect
 from fewshot_bench.results.store import Reader
 
 
@@ -65,3 +68,32 @@ def test_images_of_another_kind_are_refused(place, bench, tmp_path):
     refused = bench("run", "-n", "--novel-data", str(photographs(tmp_path / "coloured", "RGB")))
     assert (refused.code, refused.err.count("\n")) == (2, 1)
     assert "a network takes one kind" in refused.err
+
+
+def test_tables_of_tuned_and_published_rules_are_both_across_and_verified(run, bench, others):
+    """The second one shows the other set's classes, too, and neither is taken for edited by hand."""
+    run.write_rules()
+    words = ("--novel-data", str(others), "--method", "transfer")
+    for more in ((), ("--rules", "tuned.toml")):
+        assert bench("run", "-q", *words, *more).code == 0
+
+    def table(format_, *more):
+        return bench("report", *words, *more, "--format", format_).out
+
+    both = json.loads(table("json", "--rules", "tuned.toml"))
+    assert both["beside"]["rows"] == json.loads(table("json"))["rows"]
+    (run.folder / "table.tex").write_text(table("latex", "--rules", "tuned.toml"))
+    ran = bench("verify", "table.tex")
+    assert (ran.code, "note:" in ran.out, ran.out.count("4 measured cells")) == (0, False, 1), ran.out
+
+
+def test_novel_classes_of_one_set_that_are_base_classes_of_the_other_are_counted(run, tmp_path):
+    """As those of miniImageNet are of tieredImageNet."""
+    others = photographs(tmp_path / "others", "L")
+    (others / "test" / "new1").rename(others / "test" / "class02")
+    apart = photographs(tmp_path / "apart", "L")
+    said = [
+        collect.results(choose(Selection(novel_data=str(source)))).experiment.pretraining for source in (others, apart)
+    ]
+    assert said[0].startswith("WARNING: 1 of the 5 novel classes of others are called as base classes of photos")
+    assert said[1] == ""

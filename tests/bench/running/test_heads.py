@@ -5,9 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import fewshot_bench
-from fewshot_bench.data import open_images
 from fewshot_bench.errors import NothingSelected, UsageError
-from fewshot_bench.experiment.episodes import Setting, bank
 from fewshot_bench.experiment.records import unpack_answers
 from fewshot_bench.methods import frozen
 from fewshot_bench.results.store import Reader
@@ -36,24 +34,28 @@ def headed(run, bench, monkeypatch):
     return run, len(made)
 
 
-def test_heads_share_a_training_and_its_features_repeat_and_are_loaded(headed, bench, photos, cache, monkeypatch):
+def test_heads_share_a_training_and_its_features_repeat_and_are_loaded(headed, bench, monkeypatch):
     run, n_embedded = headed
     assert n_embedded == 1
     model = fewshot_bench.load("out", "transfer-logistic-4w5s-s0", device="cpu")
     replayed = bench("replay", model.cell.key)
     assert (replayed.code, "identical" in replayed.out) == (0, True)
-    images = open_images(str(photos), cache)
-    drawn = bank(images, "paper", 4, 3, 0).draw(0, Setting(4, 5, 3))
-    support, queries = (np.asarray(images.images)[rows] for rows in (drawn.support, drawn.query))
+    support, labels, queries, answers = model.episode(0)
     stored = unpack_answers(Reader(str(run.database)).answers([model.cell.key])[model.cell.key][0], 4)
-    assert model.fit(support, drawn.support_labels).predict(queries).tolist() == stored.tolist()
+    assert model.fit(support, labels).predict(queries).tolist() == stored.tolist()
+    first = fewshot_bench.episodes("out", methods="transfer-logistic", shots=5).iloc[0]
+    assert (first.n_correct, first.n_queries) == ((stored == answers).sum(), len(answers))
+    with pytest.raises(UsageError, match="episode -1: they are counted from 0"):
+        model.episode(-1)
     # and by another's logistic regression on the exported features
     x, q = (f / np.linalg.norm(f, axis=1, keepdims=True) for f in map(model.features, (support, queries)))
-    assert LogisticRegression(max_iter=1000).fit(x, drawn.support_labels).predict(q).tolist() == stored.tolist()
+    assert LogisticRegression(max_iter=1000).fit(x, labels).predict(q).tolist() == stored.tolist()
     # without the base classes' images there are no features
     monkeypatch.setenv("BENCH_CACHE", str(run.folder / "empty"))
     with pytest.raises(NothingSelected, match="needs the mean of its base classes' features"):
         fewshot_bench.load("out", model.cell.key)
+    with pytest.raises(NothingSelected, match=r"the images of photos.* are not prepared here"):
+        model.episode(0)
 
 
 def test_what_is_adapted_has_no_features_to_export(run):

@@ -34,6 +34,18 @@ def test_a_step_and_an_episode_stand_for_all(cost):
 
 
 @pytest.mark.usefixtures("place")
+def test_one_seed_is_timed_for_all():
+    chosen, told = choose(Selection(seeds=(0, 1, 2))), []
+    found = cost_of(chosen, plan_of(chosen), Means(jobs=1), lambda *said: told.append(said))
+    assert [said for said in told if said[0].startswith("timing ")] == [
+        ("timing transfer", 0, 2),
+        ("timing protonet", 1, 2),
+    ]
+    assert len(found.expected) == len(found.timed) == 6
+    assert len(set(found.expected.values())) == 2
+
+
+@pytest.mark.usefixtures("place")
 def test_a_training_in_stages_takes_the_mean_of_them(monkeypatch):
     chosen, now = choose(Selection(methods=("pretrained-maml",), shots=(1,))), [0.0]
 

@@ -1,7 +1,10 @@
 """`bench tune`: the same candidates for every method, the best of them written, used and named."""
 
+import re
+import shutil
 import sqlite3
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -92,15 +95,46 @@ def test_results_of_tuned_rules_are_others_of_the_same_training(place, bench):
         ),
         (["run", "--rules", "wrong.toml"], "--rules wrong.toml: [[rules]] n_way = 'four' must be a whole number"),
         (["run", "--rules", "other.toml"], "other.toml has no rule for transfer with 4 ways and 1 shots: tune it too"),
+        (["run", "--rules", "tested.toml"], "--rules tested.toml: split = 'paper': rules are tuned on `inner` alone"),
+        (["run", "--rules", "bare.toml"], "bare.toml: it is not what `bench tune` writes: 'data' is missing"),
         (["tune", "--split", "ravi"], "--split has no meaning here"),
+        (["tune", "--novel-data", "photos"], "--novel-data has no meaning here"),
         (["tune", "--method", "protonet"], "nothing to tune"),
     ],
 )
 def test_what_cannot_be_is_one_line(place, bench, words, said):
     entry = '[[rules]]\nvariant = "maml"\nn_way = {}\nfrom_shot = 1\nadaptation = {{}}\n'
     (place.folder / "wrong.toml").write_text(entry.format('"four"'))
-    (place.folder / "other.toml").write_text(entry.format(4))
+    head = 'trainings = []\ndata = "photos"\nfingerprint = "ab"\nsplit = "{}"\n'
+    (place.folder / "bare.toml").write_text(entry.format(4))
+    (place.folder / "other.toml").write_text(head.format("inner4") + entry.format(4))
+    (place.folder / "tested.toml").write_text(head.format("paper") + entry.format(4))
     done = bench(*words)
     assert done.code in (2, 5)
     assert said in done.err
     assert len(done.err.splitlines()) == 1
+
+
+def test_rules_are_not_used_on_other_data_and_other_trainings_than_they_were_tuned_on_are_named(place, bench, tmp_path):
+    """A class that is novel here may be one that they were tuned on there."""
+    bench("tune", "--method", "transfer")
+    source = Path(tomllib.loads((place.folder / "bench.toml").read_text())["data"]["source"])
+    moved = shutil.copytree(source, tmp_path / "moved")
+    rows = [(moved / f"{part}.csv").read_text() for part in ("train", "test")]
+    for part, text in zip(("train", "test"), reversed(rows), strict=True):
+        (moved / f"{part}.csv").write_text(text)
+    refused = bench("run", "--rules", "tuned.toml", "--method", "transfer", "--data", str(moved))
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "tuned.toml was tuned on photos" in refused.err
+    assert "whose novel classes it may have seen: `bench tune` on these data" in refused.err
+    words = ("--rules", "tuned.toml", "--method", "transfer")
+    assert bench("run", "-q", *words).code == 0
+    assert "; tuned on other trainings" not in bench("report", *words, "--format", "markdown").out
+    assert bench("run", "-q", *words, "--set", "model.filters=3").code == 0
+    other = bench("report", *words, "--set", "model.filters=3", "--format", "markdown").out
+    assert re.search(r"\(tuned.toml, SHA-256 \w{8}; tuned on other trainings than here: transfer\)", other)
+
+
+def test_what_is_tested_on_another_data_set_is_tuned_where_it_is_trained(place, bench):
+    told = bench("tune", "-n", "--method", "transfer", "--set", "data.novel_source=nowhere")
+    assert (told.code, "on split inner4" in told.out) == (0, True), told.err
