@@ -1,7 +1,7 @@
 """What many tests share: a tiny data set in memory, and one thread so that results are the same everywhere."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from benchmarks.processes import Processes
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.methods.interface import Episodes
 from fewshot_bench.running.tasks import BaseClasses
@@ -69,6 +70,21 @@ class InDouble:
 @pytest.fixture(scope="session")
 def in_double() -> type[InDouble]:
     return InDouble
+
+
+@pytest.fixture(scope="session")
+def photograph_cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """One cache for all workers, so that the photographs of BENCH_REAL_DATA are decoded once."""
+    base = tmp_path_factory.getbasetemp()
+    return (base if worker_id == "master" else base.parent) / "photographs"
+
+
+@pytest.fixture(scope="session")
+def processes() -> Iterator[Processes]:
+    """Begins Python processes."""
+    made = Processes()
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -109,14 +109,6 @@ class Workplace:
 
 
 @pytest.fixture(scope="session")
-def processes() -> Iterator[Processes]:
-    """Begins Python processes."""
-    made = Processes()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="session")
 def photos(tmp_path_factory) -> Path:
     """13 classes of 12 grey images of 16 pixels, in miniImageNet's layout; classes differ in brightness."""
     folder = tmp_path_factory.mktemp("photos")
@@ -253,17 +245,17 @@ def make_training(images: ImageSet) -> Callable[..., Training]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def training(make_training) -> Training:
     return make_training("transfer")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cell(training) -> Cell:
     return Cell("transfer", training, "paper", Setting(4, 1, 3), 0, Adaptation(), 6)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def other_cell(training) -> Cell:
     return Cell("transfer", training, "paper", Setting(4, 5, 3), 0, Adaptation(), 6)
 

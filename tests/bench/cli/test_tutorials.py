@@ -30,6 +30,8 @@ episodes = { 1 = 3, 2w5s = 3 }
 SMOKE = """
 [run]
 jobs = 1
+[model]
+filters = 4
 [grids.smoke]
 methods = ["transfer", "protonet"]
 ways = [5]
@@ -55,10 +57,10 @@ def commands(block: str) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, empty."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BENCH_CACHE", str(cache))
     monkeypatch.delenv("BENCH_DB", raising=False)
     return tmp_path
 
@@ -128,7 +130,7 @@ def test_ci_for_your_repository(folder, bench, install: Callable[..., Path]):
 
 @pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
 def test_scripts(page, folder, capfd):
-    (folder / "bench.toml").write_text(SMOKE + "[model]\nfilters = 4\n")
+    (folder / "bench.toml").write_text(SMOKE)
     rng = np.random.default_rng(0)
     for name in ("a1", "a2", "b1", "new"):
         draw(folder / f"{name}.png", rng.integers(0, 200, (4, 4, 1)).repeat(3, 2), rng)
