@@ -1,5 +1,7 @@
 """What many tests share: a tiny data set in memory, and one thread so that results are the same everywhere."""
 
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +15,11 @@ from benchmarks.processes import Processes
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.methods.interface import Episodes
 from fewshot_bench.running.tasks import BaseClasses
+
+# files of tests lie in memory where there is room, since each commit waits for a disk
+MEMORY = Path("/dev/shm")
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**31:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 # the same examples everywhere, none of them remembered, and however long a busy machine takes for one
 settings.register_profile("everywhere", deadline=None, derandomize=True, database=None)
@@ -73,10 +80,10 @@ def in_double() -> type[InDouble]:
 
 
 @pytest.fixture(scope="session")
-def photograph_cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """One cache for all workers, so that the photographs of BENCH_REAL_DATA are decoded once."""
+def shared_cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """One cache for all workers: drawing the strokes, and reading what BENCH_REAL_DATA names, takes seconds."""
     base = tmp_path_factory.getbasetemp()
-    return (base if worker_id == "master" else base.parent) / "photographs"
+    return (base if worker_id == "master" else base.parent) / "shared-cache"
 
 
 @pytest.fixture(scope="session")

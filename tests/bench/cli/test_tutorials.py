@@ -57,10 +57,10 @@ def commands(block: str) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, empty."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BENCH_CACHE", str(cache))
+    monkeypatch.setenv("BENCH_CACHE", str(shared_cache))
     monkeypatch.delenv("BENCH_DB", raising=False)
     return tmp_path
 
