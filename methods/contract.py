@@ -211,8 +211,8 @@ def goes_on_where_it_stopped(subject: Subject) -> None:
 
 def classifies_what_it_embeds(subject: Subject) -> None:
     """What is classified from embedded images is what is predicted."""
-    if subject.make().embeds:
-        method, episodes = subject.trained(), EasyImages().novel(2)
+    method, episodes = subject.trained(), EasyImages().novel(2)
+    if method.embeds:
         support, queries = (
             torch.stack([method.embed(task) for task in images])
             for images in (episodes.support_images, episodes.query_images)

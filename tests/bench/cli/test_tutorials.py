@@ -30,8 +30,6 @@ episodes = { 1 = 3, 2w5s = 3 }
 SMOKE = """
 [run]
 jobs = 1
-[model]
-filters = 4
 [grids.smoke]
 methods = ["transfer", "protonet"]
 ways = [5]
@@ -39,6 +37,9 @@ shots = [1, 5]
 seeds = [0]
 budget = "smoke"
 """
+
+
+LITTLE = SMOKE + "[model]\nfilters = 4\n"
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -101,7 +102,7 @@ def test_your_photographs(folder, bench, capfd):
 def test_your_method(folder, monkeypatch, capfd):
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setattr(registry, "_registered", {})
-    (folder / "bench.toml").write_text(SMOKE)
+    (folder / "bench.toml").write_text(LITTLE)
     method, script = blocks("docs/method.md", "python")
     (folder / "cosine.py").write_text(method)
     exec(compile(script, "script", "exec"), {})
@@ -130,7 +131,7 @@ def test_ci_for_your_repository(folder, bench, install: Callable[..., Path]):
 
 @pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
 def test_scripts(page, folder, capfd):
-    (folder / "bench.toml").write_text(SMOKE)
+    (folder / "bench.toml").write_text(LITTLE)
     rng = np.random.default_rng(0)
     for name in ("a1", "a2", "b1", "new"):
         draw(folder / f"{name}.png", rng.integers(0, 200, (4, 4, 1)).repeat(3, 2), rng)
