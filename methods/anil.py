@@ -21,7 +21,7 @@ class Anil(Maml):
     """MAML with almost no inner loop: features are computed once a task."""
 
     version: ClassVar[int] = 1
-    trials = ({"inner_lr_per_way": 0.025, "inner_steps": 3, "meta_batch": 2, "lr": 0.01},)
+    trials = ({"inner_lr_per_way": 0.025, "inner_steps": 2, "meta_batch": 2, "lr": 0.01},)
 
     @classmethod
     def versions(cls) -> list[int]:

@@ -53,7 +53,7 @@ class Maml(MetaLearner):
 
     Settings: ClassVar[type] = MamlSettings
     version: ClassVar[int] = 1
-    trials = ({"inner_lr_per_way": 0.025, "inner_steps": 3, "meta_batch": 2},)
+    trials = ({"inner_lr_per_way": 0.025, "inner_steps": 2, "meta_batch": 2},)
     settings: MamlSettings
 
     def __init__(self, problem: Problem, settings: MamlSettings) -> None:

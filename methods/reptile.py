@@ -68,7 +68,7 @@ class Reptile(MetaLearner):
 
     Settings: ClassVar[type] = ReptileSettings
     version: ClassVar[int] = 1
-    trials = ({"train_shot": 5, "inner_steps": 3, "meta_batch": 2},)
+    trials = ({"train_shot": 5, "inner_steps": 2, "meta_batch": 2},)
     settings: ReptileSettings
 
     def __init__(self, problem: Problem, settings: ReptileSettings) -> None:

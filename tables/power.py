@@ -115,6 +115,57 @@ def _of_seeds(estimate: Estimate) -> Source | None:
     return next((Source(s.lasting, s.degrees, s.lasting) for s in sources if s.lasting is not None), None)
 
 
+@dataclass(frozen=True)
+class _Question:
+    """What it takes to show a difference that is measured with these errors."""
+
+    estimate: Estimate
+    n_episodes: int  # that it is of
+    disjoint: int  # more of them re-use images
+    n_seeds: int
+    power: float
+    alpha: float
+    pace: float | None  # seconds of an episode
+
+    @property
+    def lasting(self) -> Source | None:
+        """See `_of_seeds`."""
+        return _of_seeds(self.estimate)
+
+    def needed(self, difference: float) -> Needed:
+        """For a true difference of this size."""
+        n, aims = self.n_episodes, (difference, self.power, self.alpha)
+        might_be = [as_it_may_be(self.estimate, 0.95), self.estimate, as_it_may_be(self.estimate, 0.05)]
+        of_classes = len(self.estimate.sources) > len(self.estimate.here.sources)
+        low, enough, high = (episodes_to_separate(e, n, *aims) for e in might_be)
+        fewest, more, most = (
+            seeds_to_separate(e, self.n_seeds, *aims) if self.lasting and difference else None for e in might_be
+        )
+        few, classes, many = (classes_to_separate(e, n, *aims) if of_classes and difference else None for e in might_be)
+        return Needed(
+            difference,
+            enough,
+            self._answer(enough, difference),
+            (low, high),
+            more,
+            (fewest, most),
+            classes,
+            (few, many),
+            power_of(self.estimate.with_episodes(n, MOST_EPISODES), difference, self.alpha),
+            None if enough is None or self.pace is None else max(0, enough - n) * self.pace,
+        )
+
+    def _answer(self, enough: int | None, difference: float) -> Answer:
+        of_new_classes, n = self.estimate.new_classes, self.n_episodes
+        if enough is None:
+            if of_new_classes and episodes_to_separate(self.estimate.here, n, difference, self.power, self.alpha):
+                return "undecidable within this data"
+            return "more seeds, not episodes" if self.lasting and self.lasting.error > 0 else "never"
+        if enough > self.disjoint and not of_new_classes:
+            return "undecidable within this data"
+        return "enough" if enough <= n else "more episodes"
+
+
 def _power(
     first: Sequence[CellScore], second: Sequence[CellScore], results: Results, margin: float, power: float
 ) -> PairPower:
@@ -127,44 +178,9 @@ def _power(
     estimate = estimate_of(values, seeds, first, second, new_classes=results.experiment.new_classes)
     if estimate is None:
         return PairPower(*pair)
-    lasting, pace, alpha = _of_seeds(estimate), _seconds_per_episode([*first, *second]), ALPHA / n_tests
+    lasting, alpha = _of_seeds(estimate), ALPHA / n_tests
     mean = estimate.mean if abs(estimate.mean) > ROUNDING else 0.0
-
-    def answer(enough: int | None, difference: float) -> Answer:
-        if enough is None:
-            if estimate.new_classes and episodes_to_separate(estimate.here, n, difference, power, alpha):
-                return "undecidable within this data"
-            return "more seeds, not episodes" if lasting and lasting.error > 0 else "never"
-        if enough > disjoint and not estimate.new_classes:
-            return "undecidable within this data"
-        return "enough" if enough <= n else "more episodes"
-
-    def needed(difference: float) -> Needed:
-        might_be = [as_it_may_be(estimate, 0.95), estimate, as_it_may_be(estimate, 0.05)]
-        of_classes = len(estimate.sources) > len(estimate.here.sources)
-        low, enough, high = (episodes_to_separate(e, n, difference, power, alpha) for e in might_be)
-        missing = None if enough is None or pace is None else max(0, enough - n) * pace
-        fewest, more, most = (
-            seeds_to_separate(e, len(seeds), difference, power, alpha) if lasting and difference else None
-            for e in might_be
-        )
-        few, classes, many = (
-            classes_to_separate(e, n, difference, power, alpha) if of_classes and difference else None for e in might_be
-        )
-        at_most = power_of(estimate.with_episodes(n, MOST_EPISODES), difference, alpha)
-        return Needed(
-            difference,
-            enough,
-            answer(enough, difference),
-            (low, high),
-            more,
-            (fewest, most),
-            classes,
-            (few, many),
-            at_most,
-            missing,
-        )
-
+    question = _Question(estimate, n, disjoint, len(seeds), power, alpha, _seconds_per_episode([*first, *second]))
     return PairPower(
         *pair,
         difference=mean,
@@ -174,8 +190,8 @@ def _power(
         detectable=smallest_difference(estimate, power, alpha),
         shown=estimate.p_value() <= alpha,
         power=power_of(estimate, margin, alpha),
-        for_margin=needed(margin),
-        for_difference=needed(mean),
+        for_margin=question.needed(margin),
+        for_difference=question.needed(mean),
     )
 
 

@@ -1,7 +1,9 @@
 """What many tests share: a tiny data set in memory, and one thread so that results are the same everywhere."""
 
+import os
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,15 @@ import pytest
 import torch
 from hypothesis import settings
 
+from benchmarks.processes import Processes
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.methods.interface import Episodes
 from fewshot_bench.running.tasks import BaseClasses
+
+# files of tests lie in memory where there is room, since each commit waits for a disk
+MEMORY = Path("/dev/shm")
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**31:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 # the same examples everywhere, none of them remembered, and however long a busy machine takes for one
 settings.register_profile("everywhere", deadline=None, derandomize=True, database=None)
@@ -69,6 +77,21 @@ class InDouble:
 @pytest.fixture(scope="session")
 def in_double() -> type[InDouble]:
     return InDouble
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """One cache for all workers: drawing the strokes, and reading what BENCH_REAL_DATA names, takes seconds."""
+    base = tmp_path_factory.getbasetemp()
+    return (base if worker_id == "master" else base.parent) / "shared-cache"
+
+
+@pytest.fixture(scope="session")
+def processes() -> Iterator[Processes]:
+    """Begins Python processes."""
+    made = Processes()
+    yield made
+    made.close()
 
 
 @pytest.fixture

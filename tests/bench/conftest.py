@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import torch
 from PIL import Image
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, create_engine
 
 import fewshot_bench
 from benchmarks.postgresql import Server, server
@@ -27,7 +27,7 @@ from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.registry import find_method
 from fewshot_bench.results.provenance import Provenance
-from fewshot_bench.results.store import Writer
+from fewshot_bench.results.store import Writer, engine, upgrading
 from fewshot_bench.results.store.checksums import SEALED, recount, seal
 from fewshot_bench.results.store.schema import claims, owners
 from fewshot_bench.running.checkpoint import Checkpoints
@@ -127,12 +127,25 @@ class Workplace:
         return Ran(process.wait(), out, err)
 
 
-@pytest.fixture(scope="session")
-def processes() -> Iterator[Processes]:
-    """Begins Python processes."""
-    made = Processes()
-    yield made
-    made.close()
+@pytest.fixture(scope="session", autouse=True)
+def _migrated_once() -> Iterator[None]:
+    """A new file gets the schema that the migrations made in the first one, statement by statement."""
+    made: list[str] = []
+
+    def migrate(connection: Connection, revision: str | None, path: Path | None) -> None:
+        is_new_file = revision is None and path is not None
+        if is_new_file and made:
+            for statement in made:
+                connection.exec_driver_sql(statement)
+            return
+        upgrading.migrate(connection, revision, path)
+        if is_new_file:
+            whole: Any = connection.connection.driver_connection
+            made.extend(list(whole.iterdump())[1:-1])  # without its transaction, which is the caller's
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(engine, "migrate", migrate)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -220,12 +233,12 @@ def reseal() -> Callable[[str | Path], None]:
     """Make every checksum but those of episodes that of what is there now: only somebody with this code can."""
 
     def forge(where: str | Path) -> None:
-        engine = create_engine(f"sqlite:///{where}")
-        with engine.begin() as connection:
+        database = create_engine(f"sqlite:///{where}")
+        with database.begin() as connection:
             recount(connection)
             for table in (*SEALED, owners, claims):
                 seal(connection, table)
-        engine.dispose()
+        database.dispose()
 
     return forge
 
@@ -272,17 +285,17 @@ def make_training(images: ImageSet) -> Callable[..., Training]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def training(make_training) -> Training:
     return make_training("transfer")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cell(training) -> Cell:
     return Cell("transfer", training, "paper", Setting(4, 1, 3), 0, Adaptation(), 6)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def other_cell(training) -> Cell:
     return Cell("transfer", training, "paper", Setting(4, 5, 3), 0, Adaptation(), 6)
 

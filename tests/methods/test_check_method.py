@@ -1,8 +1,5 @@
 """The contract catches what it is there to catch: one broken promise of each kind, planted."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -252,6 +249,13 @@ def test_easy_images_are_the_same_for_the_same_seed():
     assert not torch.equal(a.query_images, EasyImages(6).novel(2).query_images)
 
 
+TRIED = """
+import sys
+import pytest
+sys.path[:0] = {paths}
+sys.dont_write_bytecode = True
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "tests/methods/test_contract.py", "-k", "nearest"]))
+"""
 CODE = """
 from fewshot_bench.methods.protonet import ProtoNet
 
@@ -261,30 +265,14 @@ class Nearest(ProtoNet):
 
 
 @pytest.mark.parametrize("mean", [False, True])
-def test_the_tests_run_over_whatever_is_declared(mean, install):
+def test_the_tests_run_over_whatever_is_declared(mean, install, processes):
     """The contract's tests meet a package from outside the repository, whole or broken, by its entry point."""
     code = CODE + "    def predict(self, e, a):\n        return super().predict(e, a)[..., :1]\n" if mean else CODE
     module = install("neighbours", code, nearest="neighbours:Nearest")
-    paths = [str(ROOT / ".links"), str(module.parent)]
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "tests/methods/test_contract.py",
-            "-k",
-            "nearest",
-        ],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == (1 if mean else 0), done.stdout
+    done = processes.begin(TRIED.format(paths=[str(ROOT), str(module.parent)]), cwd=ROOT)
+    out, err = done.communicate()
+    assert done.wait() == (1 if mean else 0), out + err
     if mean:
-        assert "ContractBroken: 4-way 1-shot logits have the shape (2, 20, 1), not (2, 20, 4)" in done.stdout
+        assert "ContractBroken: 4-way 1-shot logits have the shape (2, 20, 1), not (2, 20, 4)" in out
     else:
-        assert "12 passed" in done.stdout
+        assert "12 passed" in out

@@ -97,7 +97,7 @@ def made(name: str, iterations: int = 3, seed: int = 1) -> Frozen:
 class Headed(Subject):
     """A method under a head."""
 
-    def trained(self, iterations: int = 3, seed: int = 1) -> Method:
+    def trained(self, iterations: int = 3, seed: int = 1, tasks_at_once: int = 1) -> Method:
         return copy.deepcopy(made(self.name, iterations, seed))
 
 

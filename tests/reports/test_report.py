@@ -134,6 +134,12 @@ def test_hostile_words_are_only_words(make_results):
     assert page.open == []
 
 
+@pytest.fixture(scope="module")
+def bare(small):
+    """Without what is drawn of trainings."""
+    return replace(small, trainings=(), curves=())
+
+
 def test_the_files_of_a_report_and_the_same_again(small):
     files = documents(small)
     assert list(files) == [
@@ -149,16 +155,16 @@ def test_the_files_of_a_report_and_the_same_again(small):
                 image.verify()
 
 
-def test_budgets_are_drawn_where_several_are_stored(small):
+def test_budgets_are_drawn_where_several_are_stored(bare):
     def scores(*budgets):
         return tuple(
             BudgetScore(name, v, way, shot, images, 0.3 + 0.1 * i, 0.02, True, True)
             for i, (name, images) in enumerate(budgets)
-            for way, shot in small.settings
-            for v in small.variants
+            for way, shot in bare.settings
+            for v in bare.variants
         )
 
-    one, two = (replace(small, by_budget=scores(*some)) for some in ((("quick", 9),), (("quick", 9), ("paper", 99))))
+    one, two = (replace(bare, by_budget=scores(*some)) for some in ((("quick", 9),), (("quick", 9), ("paper", 99))))
     assert not any("budgets" in name for name in documents(one))
     files = documents(two)
     assert {"plots/budgets.svg", "plots/budgets.png"} < set(files)
@@ -167,7 +173,7 @@ def test_budgets_are_drawn_where_several_are_stored(small):
 
 def test_methods_of_several_seeds_are_drawn_over_all_settings(make_results):
     results = make_results(("maml", "protonet"), ((5, 1), (5, 5)), seeds=(0, 1))
-    files = documents(results)
+    files = documents(replace(results, trainings=(), curves=()))
     assert {"plots/aggregate.svg", "plots/aggregate.png"} < set(files)
     assert "interquartile mean over seeds and settings" in Page(files["report.html"].decode()).text
 
@@ -223,8 +229,7 @@ def test_silent_alarms_take_a_line_and_others_are_named_at_the_top(small, page):
     assert rung.index("1 alarm: look at it") < rung.index("Accuracy (%)") < rung.index("equal variants, maml and")
 
 
-def test_what_there_is_nothing_of_has_no_plot_and_no_section(small):
-    bare = replace(small, trainings=(), curves=())
+def test_what_there_is_nothing_of_has_no_plot_and_no_section(bare):
     assert [name for name in documents(bare) if name.endswith("svg")] == ["plots/accuracy.svg", "plots/heatmap.svg"]
     assert 'id="cost"' not in report_html(bare)
     cells = tuple(replace(cell, state="missing", episodes=()) for cell in bare.cells)

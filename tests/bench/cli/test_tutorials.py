@@ -39,6 +39,9 @@ budget = "smoke"
 """
 
 
+LITTLE = SMOKE + "[model]\nfilters = 4\n"
+
+
 def blocks(page: str, language: str) -> list[str]:
     """The fenced code of one language."""
     return re.findall(
@@ -55,10 +58,10 @@ def commands(block: str) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, empty."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BENCH_CACHE", str(shared_cache))
     monkeypatch.delenv("BENCH_DB", raising=False)
     return tmp_path
 
@@ -99,7 +102,7 @@ def test_your_photographs(folder, bench, capfd):
 def test_your_method(folder, monkeypatch, capfd):
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setattr(registry, "_registered", {})
-    (folder / "bench.toml").write_text(SMOKE)
+    (folder / "bench.toml").write_text(LITTLE)
     method, script = blocks("docs/method.md", "python")
     (folder / "cosine.py").write_text(method)
     exec(compile(script, "script", "exec"), {})
@@ -128,7 +131,7 @@ def test_ci_for_your_repository(folder, bench, install: Callable[..., Path]):
 
 @pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
 def test_scripts(page, folder, capfd):
-    (folder / "bench.toml").write_text(SMOKE + "[model]\nfilters = 4\n")
+    (folder / "bench.toml").write_text(LITTLE)
     rng = np.random.default_rng(0)
     for name in ("a1", "a2", "b1", "new"):
         draw(folder / f"{name}.png", rng.integers(0, 200, (4, 4, 1)).repeat(3, 2), rng)

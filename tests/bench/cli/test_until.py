@@ -116,7 +116,7 @@ def test_workers_find_the_same(place, bench):
     words = (*UNTIL, "--max-episodes", "12", "--shot", "1")
     # the first look is there already: each that computes starts workers of its own
     assert bench("run", "-q", "--method", "transfer,protonet,twin", "--shot", "1").code == 0
-    ran = bench(*words, "--jobs", "2")
+    ran = place.in_own_process(*words, "--jobs", "2")
     assert ran.code == 0, ran.err
     stored = episodes(place)
     shutil.rmtree(place.folder / "out")

@@ -156,9 +156,9 @@ def test_clean_data_is_silent(images):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not REAL_DATA, reason="BENCH_REAL_DATA names no data set")
-def test_copies_among_real_photographs(tmp_path):
+def test_copies_among_real_photographs(shared_cache):
     """Planted copies are found; without them nearly every photograph is its own, within 20 s for 50,000 of 32x32."""
-    photographs = np.array(open_images(str(REAL_DATA), tmp_path).images)
+    photographs = np.array(open_images(str(REAL_DATA), shared_cache).images)
     start = time.process_time()
     n_pictures = len(np.unique(find_pictures(photographs).picture))
     assert time.process_time() - start < 20 * len(photographs) / 50_000 + 5

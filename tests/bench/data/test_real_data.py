@@ -13,10 +13,10 @@ REAL_DATA = os.environ.get("BENCH_REAL_DATA")
 
 @pytest.mark.slow
 @pytest.mark.skipif(not REAL_DATA, reason="BENCH_REAL_DATA names no data set")
-def test_real_photographs_open_again_in_under_a_second(tmp_path):
-    first = open_images(str(REAL_DATA), tmp_path)
+def test_real_photographs_open_again_in_under_a_second(shared_cache):
+    first = open_images(str(REAL_DATA), shared_cache)
     start = time.process_time()
-    second = open_images(str(REAL_DATA), tmp_path)
+    second = open_images(str(REAL_DATA), shared_cache)
     assert time.process_time() - start < 1
     assert first.fingerprint == second.fingerprint
     assert len(second.images) == len(second.class_ids)

@@ -28,11 +28,10 @@ print(len(table), len(both), abs(means["accuracy"] - means["accuracy_mean"]).max
 
 def test_a_script_that_trains_in_workers_runs_its_top_level_once(place):
     (place.folder / "script.py").write_text(SCRIPT)
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "script.py"], cwd=place.folder, capture_output=True, text=True, timeout=600
-    )
-    assert ran.returncode == 0, ran.stderr
-    first, planned, counted = ran.stdout.splitlines()
+    script = place.processes.begin("import runpy; runpy.run_path('script.py', run_name='__main__')", cwd=place.folder)
+    out, err = script.communicate()
+    assert script.wait() == 0, err
+    first, planned, counted = out.splitlines()
     assert first == "top level"
     assert planned == "2 cells: 0 done, 0 partial, 0 failed, 2 to do, from 1 trainings"
     assert counted.startswith("2 12 ")

@@ -16,16 +16,11 @@ from fewshot_bench.running.checkpoint import Checkpoints, Unusable
 from fewshot_bench.running.curves import Losses
 from fewshot_bench.running.events import Progressed, Trained, TrainingFailed
 
-SMALL = {
-    "transfer": {"batch_size": 8},
-    "protonet": {"train_way": 5},
-    "r2d2": {"train_way": 5},
-    "maml": {"meta_batch": 2, "inner_steps": 1},
-    "reptile": {"meta_batch": 2, "inner_steps": 2, "train_shot": 4},
-    "maml-mtl": {"meta_batch": 2, "inner_steps": 1},
-    "reptile-mtl": {"meta_batch": 2, "inner_steps": 2, "train_shot": 4},
-}
-
+META = {"meta_batch": 2, "inner_steps": 1}
+REPTILE = {"meta_batch": 2, "inner_steps": 2, "train_shot": 4}
+SMALL = {"transfer": {"batch_size": 8}, "protonet": {"train_way": 5}, "r2d2": {"train_way": 5}}
+SMALL |= dict.fromkeys(["maml", "anil", "protomaml", "maml-mtl", "pretrained-maml"], META)
+SMALL |= dict.fromkeys(["reptile", "reptile-mtl", "pretrained-reptile"], REPTILE)
 
 ITERATIONS = 13  # an odd number of them, so that the last comes between two points of the curves
 

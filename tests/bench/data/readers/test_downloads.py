@@ -6,7 +6,6 @@ import http.server
 import os
 import socket
 import threading
-import time
 from contextlib import suppress
 
 import pytest
@@ -29,17 +28,15 @@ class Endless(http.server.BaseHTTPRequestHandler):
     """Sends pieces until nobody listens."""
 
     pause_seconds = 0.0
+    over = threading.Event()
 
     def do_GET(self):
         """Answer with no length."""
         self.send_response(200)
         self.end_headers()
-        try:
-            while True:
+        with suppress(OSError):
+            while not self.over.wait(self.pause_seconds):
                 self.wfile.write(bytes(1000))
-                time.sleep(self.pause_seconds)
-        except OSError:
-            return
 
     def log_message(self, *_):
         """Say nothing."""
@@ -48,11 +45,11 @@ class Endless(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def endless(monkeypatch):
     """The address of a file that never ends, sent at once or slowly."""
-    servers = []
+    servers, over = [], threading.Event()
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
     def start(pause_seconds):
-        handler = type("Handler", (Endless,), {"pause_seconds": pause_seconds})
+        handler = type("Handler", (Endless,), {"pause_seconds": pause_seconds, "over": over})
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
@@ -60,6 +57,7 @@ def endless(monkeypatch):
         return f"http://127.0.0.1:{server.server_port}/a.tar.gz"
 
     yield start
+    over.set()  # which ends who listens, too
     for server in servers:
         server.shutdown()
         server.server_close()

@@ -1,6 +1,7 @@
 """A database with everything in it that a table must carry, and the rows of its table."""
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,12 +71,11 @@ def _run():
     return run
 
 
-@pytest.fixture
-def filled(tmp_path, monkeypatch, cell, other_cell, make_training) -> Path:
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory, cell, other_cell, make_training) -> Path:
     """A database with everything in it: two runs behind one cell, answers and none, failures, an idle training."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("BENCH_DB", raising=False)
-    writer = run(OURS, 1)
+    where = tmp_path_factory.mktemp("whole") / "results.sqlite"
+    writer = run(str(where), 1)
     writer.start_training(cell.training)
     for iteration in (10, 20):
         progress = TrainingProgress(iteration, 10, 1.0, 5, "cpu")
@@ -83,7 +83,7 @@ def filled(tmp_path, monkeypatch, cell, other_cell, make_training) -> Path:
     writer.finish_training(cell.training, DONE, WEIGHTS)
     writer.record_episodes(cell, "a label", "bench run --way 4", [episode(i, kept=i > 0) for i in range(3)], 0.1 + 0.2)
     writer.record_episodes(other_cell, "another label", "bench run --way 4", [episode(i) for i in range(5)], 1.0)
-    writer = run(OURS, 2)
+    writer = run(str(where), 2)
     writer.record_episodes(cell, "a label", "bench run --way 4", [episode(i) for i in range(3, 6)], 1.0)
     broken, idle = make_training("protonet"), make_training("transfer", seed=7)
     writer.start_training(broken)
@@ -91,10 +91,24 @@ def filled(tmp_path, monkeypatch, cell, other_cell, make_training) -> Path:
     writer.fail_cell(replace(cell, training=broken, variant="protonet"), "a label", "bench run", "it diverged")
     writer.start_training(idle)
     writer.record_progress(idle, replace(DONE, iteration=5), {"loss": 0.5})
+    return where
+
+
+@pytest.fixture
+def filled(whole, tmp_path, monkeypatch) -> Path:
+    """The current folder, with the whole database as its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BENCH_DB", raising=False)
+    Path(OURS).parent.mkdir()
+    shutil.copy(whole, OURS)
     return tmp_path
 
 
 @pytest.fixture
-def all_rows(filled, bench) -> list[dict[str, str]]:
-    bench("export", "-o", "all.csv")
+def all_rows(filled, bench, whole) -> list[dict[str, str]]:
+    """Those of the table that it is exported to, all.csv."""
+    exported = whole.with_name("all.csv")
+    if not exported.exists():
+        bench("export", "-o", str(exported))
+    shutil.copy(exported, "all.csv")
     return read("all.csv")

@@ -165,7 +165,7 @@ def test_urls_and_bench_db_name_databases_too(store, bench, tmp_path, monkeypatc
 
 def test_a_merge_that_is_killed_changes_nothing(store, bench, cell, measured, many_cells, processes):
     store(OURS, *many_cells(cell, 4, 2))
-    store(OTHER, *many_cells(cell, 4, 3000))
+    store(OTHER, *many_cells(cell, 4, 300))
     before, clean = measured(OURS), Path(OURS).read_bytes()
     assert processes.begin(KILLED, OURS, OTHER).wait() == -signal.SIGKILL
     assert Path(OURS).read_bytes() != clean  # so that there is something to roll back
