@@ -62,8 +62,8 @@ class RunScreen(Screen):
         if not plan.todo:
             return code
         outcome = self._do(chosen, plan, means)
-        self.line(self._ending(outcome))
-        if not (outcome.stopped or means.training):
+        self.line(self._ending(outcome) if plan.with_cells or outcome.code else "1 training done.")
+        if plan.with_cells and not outcome.stopped:
             self._results(chosen)
         return outcome.code or code
 
@@ -82,7 +82,7 @@ class RunScreen(Screen):
             self.line(self._ending(outcome))
             if not outcome.stopped:
                 self._results(chosen)
-        return outcome.code
+        return outcome.code or (SOME_FAILED if chosen.unusable else 0)
 
     def _leave(self, n_jobs: int) -> bool:
         """Whether jobs go on without us: as a person says, else yes."""
@@ -158,7 +158,7 @@ class _Shown:
         self._screen, self._as_json = screen, as_json
         self._names = {todo.training.key: f"{todo.name} s{todo.training.seed}" for todo in plan.todo}
         self._begun = {todo.training.key: todo.stored.iteration for todo in plan.todo if todo.stored}
-        self._n_cells, self._n_ended = sum(len(todo.cells) for todo in plan.todo), 0
+        self._n_cells, self._n_ended = sum(len(todo.cells) for todo in plan.todo) * plan.with_cells, 0
         self._episodes_done: dict[str, int] = {}
         screen.bar("grid", "grid", 0, self._n_cells, steady=False)
 

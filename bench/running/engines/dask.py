@@ -58,13 +58,16 @@ class Dask:
         """Names of tasks that wait or run."""
         found = {_name(key): key for key in self._keys()}
         for name, key in found.items():
-            if name not in self._futures:  # another driver's: ours may wait for it
+            if name not in self._futures or self._futures[name].key != key:  # another driver's: ours may wait for it
                 self._futures[name] = Future(key, self._client)
         return set(found)
 
     def cancel(self, names: Collection[str]) -> None:
         """A task that runs sees it, and its state is saved."""
-        keys = [key for key in self._keys() if _name(key) in names]
+        keys = {key for key in self._keys() if _name(key) in names}
+        keys |= {
+            future.key for name, future in self._futures.items() if name in names
+        }  # the scheduler may not know yet
         self._client.cancel([Future(key, self._client) for key in keys], force=True)
 
     def last_words(self, name: str) -> str:

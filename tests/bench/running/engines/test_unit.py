@@ -41,6 +41,21 @@ def test_a_training_alone_is_trained_once(run, bench, chosen):
     assert "0 to do" in ran.err
 
 
+def test_a_training_alone_that_fails_says_so(place, bench):
+    """Its cells' jobs wait for its success; they fail with it, as in a run of both."""
+    ran = bench("run", "--method", "hopeless", "--training", "")
+    assert ran.code == 4
+    assert ran.err.splitlines()[-1] == "0 cells done, 2 cells failed."
+    assert bench("run", "--method", "hopeless", "--training", "").code == 4
+    ran = bench("run", "--method", "protonet", "--training", "", "--timeout", "1e-9")
+    assert ran.code == 4
+    assert "not done: protonet-4w1s-s0 protonet-4w5s-s0" in ran.err
+    ran = bench("run", "--method", "protonet", "--training", "")
+    assert (ran.code, ran.err.splitlines()[-1]) == (0, "1 training done.")
+    cells = Reader(str(place.database)).cells().values()
+    assert [cell.reason for cell in cells] == ["training diverged: loss not finite at iteration 1"] * 2
+
+
 @pytest.mark.parametrize(("key", "n"), [("", 2), ("zz", 0)])
 def test_a_key_names_one_training(place, bench, key, n):
     ran = bench("run", "--training", key)
