@@ -1,8 +1,10 @@
 """What `bench run` shows: the plan, then every event as a bar or a line, on stdout one JSON object a finished cell."""
 
 import json
+import os
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -17,7 +19,7 @@ from fewshot_bench.experiment.selection import HERE, Means, Selection
 from fewshot_bench.results.collect import results
 from fewshot_bench.results.store import patient, upgrade
 from fewshot_bench.running import events, recording
-from fewshot_bench.running.engines import open_engine
+from fewshot_bench.running.engines import JOB, open_engine
 from fewshot_bench.running.engines.driving import drive
 from fewshot_bench.running.looks import Separation
 from fewshot_bench.running.pace import cost_of
@@ -55,7 +57,14 @@ class RunScreen(Screen):
         return 0
 
     def run(self, chosen: Chosen, means: Means) -> int:
-        """Do what is to do; returns the exit code."""
+        """Do what is to do; returns the exit code. A job of an engine waits for the database from the beginning on."""
+        waiting = (
+            patient(chosen.request.config.run.server_wait_seconds, self.warn) if JOB in os.environ else nullcontext()
+        )
+        with waiting:
+            return self._run(chosen, means)
+
+    def _run(self, chosen: Chosen, means: Means) -> int:
         plan = plan_to_run(chosen, retry_failed=means.retry_failed, training=means.training)
         self.line(str(plan))
         code = SOME_FAILED if plan.count("failed") or chosen.unusable else 0
