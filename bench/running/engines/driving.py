@@ -31,6 +31,7 @@ from fewshot_bench.running.signals import StopOnSignal
 
 LOOK_SECONDS = 2.0
 LOOKING_SHARE = 0.1  # of the time: a look at a large grid takes long
+LONGEST_PAUSE_SECONDS = 30.0  # a look may have waited for an engine that was away
 TRIES = 3  # of a unit by one driver: jobs die with their machines
 
 
@@ -69,7 +70,8 @@ def drive(
                 for event in driver.given_up(plan):
                     tell(event)
                 return replace(driver.outcome, code=driver.code)
-            machine.pause(max(LOOK_SECONDS, (time.monotonic() - began) / LOOKING_SHARE))
+            pause_seconds = max(LOOK_SECONDS, (time.monotonic() - began) / LOOKING_SHARE)
+            machine.pause(min(pause_seconds, LONGEST_PAUSE_SECONDS))
     if leave is not None and mine and not leave(len(mine)):
         engine.cancel(mine)
         mine = set()

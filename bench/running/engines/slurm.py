@@ -50,6 +50,11 @@ class Slurm:
                 raise UsageError(
                     f"--engine-option {name!r}: what jobs are called, do, wait for and write is bench's own"
                 )
+        if 0 < _seconds(options.get("time", "")) <= WARNED_SECONDS and "signal" not in options:
+            raise UsageError(
+                f"--engine-option time={options['time']}: a job saves its state {WARNED_SECONDS} s before, so at once; "
+                "Slurm reads minutes, minutes:seconds, hours:minutes:seconds or days-hours"
+            )
         asked = {"signal": f"B:USR1@{WARNED_SECONDS}"} | dict(options)
         self._options = [f"--{name}={value}" for name, value in asked.items() if value]
         self._options += [f"--{name}" for name, value in asked.items() if not value]  # last: one could swallow a word
@@ -99,6 +104,16 @@ class Slurm:
 
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"
+
+
+def _seconds(limit: str) -> int:
+    """A time limit as Slurm reads it, as far as hours; 0 for others."""
+    parts = limit.split(":")
+    if len(parts) > 3 or not all(part.isdecimal() for part in parts):
+        return 0
+    minutes_first = [0, *map(int, parts)] if len(parts) < 3 else [*map(int, parts)]
+    hours, minutes, seconds = (*minutes_first, 0)[:3]
+    return 3600 * hours + 60 * minutes + seconds
 
 
 def _literal(path: Path) -> str:

@@ -34,6 +34,21 @@ def test_what_a_job_is_stays_ours(name, tmp_path):
         slurm(tmp_path, **{name: "x"})
 
 
+@pytest.mark.parametrize(
+    ("limit", "is_long_enough"),
+    [("2", False), ("0:90", False), ("2:00", False), ("0:2:0", False), ("3", True), ("2:01", True), ("1:00:00", True),
+     ("1-0", True), ("banana", True), ("0", True), ("UNLIMITED", True)],
+)  # fmt: skip
+def test_a_time_limit_leaves_time_to_work(limit, is_long_enough, tmp_path):
+    """A job that is told to stop when it begins is queued again for ever; and 1:00 is a minute."""
+    if is_long_enough:
+        slurm(tmp_path, time=limit)
+    else:
+        with pytest.raises(UsageError, match=f"--engine-option time={limit}: a job saves its state 120 s before"):
+            slurm(tmp_path, time=limit)
+    slurm(tmp_path, time=limit, signal="B:USR1@10")
+
+
 def test_a_switch_swallows_nothing(commands, tmp_path):
     """An option that was given no value takes the next word for it."""
     commands("sbatch", "echo 7")
