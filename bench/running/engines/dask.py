@@ -72,11 +72,9 @@ class Dask:
 
     def cancel(self, names: Collection[str]) -> None:
         """A task that runs sees it, and its state is saved."""
-        keys = {key for key in self._keys() if _name(key) in names}
-        keys |= {
-            future.key for name, future in self._futures.items() if name in names
-        }  # the scheduler may not know yet
-        self._client.cancel([Future(key, self._client) for key in keys], force=True)
+        found = [Future(key, self._client) for key in self._keys() if _name(key) in names]
+        found += [self._futures[name] for name in names if name in self._futures]  # it may not know them yet
+        self._client.cancel(found, force=True)
 
     def last_words(self, name: str) -> str:
         """What the task's error says."""

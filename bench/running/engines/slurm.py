@@ -124,7 +124,7 @@ def _literal(path: Path) -> str:
 
 def _slurm(words: list[str], script: str = "", environment: Mapping[str, str] | None = None) -> str:
     """What a command of Slurm's answers. Raises UsageError in one line."""
-    given = {name: value for name, value in os.environ.items() if not name.startswith(HIDING)} | (environment or {})
+    given = {name: value for name, value in os.environ.items() if not name.startswith(HIDING)} | dict(environment or {})
     try:
         done = subprocess.run(words, input=os.fsencode(script), capture_output=True, timeout=ANSWER_SECONDS, env=given)
     except FileNotFoundError:

@@ -4,12 +4,15 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from threading import Timer
 
 import pytest
 import torch
 
+from fewshot_bench.cli import run_screen
 from fewshot_bench.errors import UsageError
+from fewshot_bench.experiment import grid
 from fewshot_bench.experiment.choosing import choose
 from fewshot_bench.experiment.selection import Means, Selection
 from fewshot_bench.results.provenance import collect
@@ -190,6 +193,15 @@ def test_a_cell_that_waited_in_vain_is_not_given_up(chosen):
     outcome = drive(chosen, Means(), engine, print, leave=lambda n: True)
     assert (outcome.code, outcome.n_lost) == (4, 2)
     assert [bool(job.after) for job in engine.jobs] == [False, True, True] * 3 + [False] * 6
+
+
+def test_a_variant_that_is_left_out_is_no_success(chosen, bench, monkeypatch):
+    """And its absence fails no job."""
+    engine, left = Idle(), ("protonet",)
+    monkeypatch.setattr(run_screen, "open_engine", lambda *_: nullcontext(engine))
+    monkeypatch.setattr(grid, "without_unusable", lambda request: (replace(request, methods=left), ("it is broken",)))
+    assert bench("run", "--engine", "slurm", "--detach").code == 4
+    assert {job.words[job.words.index("--method") + 1] for job in engine.jobs} == {"protonet"}
 
 
 def test_the_machine_that_submits_needs_no_gpu(chosen, place, bench, monkeypatch):
