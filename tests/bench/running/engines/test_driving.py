@@ -94,6 +94,7 @@ def ctrl_c() -> None:
 @pytest.fixture
 def chosen(place, new_database, monkeypatch):
     monkeypatch.setattr(driving, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(driving, "LOOKING_SHARE", 1.0)
     monkeypatch.setenv("BENCH_DB", new_database())
     return choose(Selection())
 

@@ -5,12 +5,14 @@ import os
 import shlex
 import subprocess
 from threading import Timer
+from unittest import mock
 
 import pytest
 
 from fewshot_bench.experiment.choosing import choose
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.results.store import Reader
+from fewshot_bench.running import runner
 from fewshot_bench.running.engines import JOB, slurm
 
 
@@ -44,13 +46,15 @@ def test_a_training_alone_is_trained_once(run, bench, chosen):
     assert "0 to do" in ran.err
 
 
-def test_a_training_alone_that_fails_says_so(place, bench):
+def test_a_training_alone_that_fails_says_so(place, bench, monkeypatch):
     """Its cells' jobs wait for its success; they fail with it, as in a run of both."""
     ran = bench("run", "--method", "hopeless", "--training", "")
     assert ran.code == 4
     assert ran.err.splitlines()[-1] == "0 cells done, 2 cells failed."
     assert bench("run", "--method", "hopeless", "--training", "").code == 4
-    ran = bench("run", "--method", "protonet", "--training", "", "--timeout", "1e-9")
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "train", mock.Mock(side_effect=OSError("no room")))
+        ran = bench("run", "--method", "protonet", "--training", "")
     assert ran.code == 4
     assert "not done: protonet-4w1s-s0 protonet-4w5s-s0" in ran.err
     ran = bench("run", "--method", "protonet", "--training", "")
