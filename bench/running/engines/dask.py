@@ -72,7 +72,7 @@ class Dask:
 
     def cancel(self, names: Collection[str]) -> None:
         """A task that runs sees it, and its state is saved."""
-        found = [Future(key, self._client) for key in self._keys() if _name(key) in names]
+        found: list[Future] = [Future(key, self._client) for key in self._keys() if _name(key) in names]
         found += [self._futures[name] for name in names if name in self._futures]  # it may not know them yet
         self._client.cancel(found, force=True)
 
