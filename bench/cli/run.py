@@ -56,6 +56,10 @@ def run(
             raise UsageError("--detach leaves jobs to an engine: name one, --engine slurm or dask")
         if means.training is not None and engine != HERE:
             raise UsageError(f"--training is one job's own work: --engine {HERE}")
+        if means.jobs is not None and engine != HERE and not dry_run:
+            raise UsageError(
+                f"--jobs counts processes of this machine; {engine} decides how many of its jobs run at once"
+            )
         if until:
             return screen.until_separated(chosen, means, max_episodes, dry_run=dry_run)
         if dry_run:

@@ -1,8 +1,10 @@
 """What `bench run` shows: the plan, then every event as a bar or a line, on stdout one JSON object a finished cell."""
 
 import json
+import os
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -17,7 +19,7 @@ from fewshot_bench.experiment.selection import HERE, Means, Selection
 from fewshot_bench.results.collect import results
 from fewshot_bench.results.store import patient, upgrade
 from fewshot_bench.running import events, recording
-from fewshot_bench.running.engines import open_engine
+from fewshot_bench.running.engines import JOB, open_engine
 from fewshot_bench.running.engines.driving import drive
 from fewshot_bench.running.looks import Separation
 from fewshot_bench.running.pace import cost_of
@@ -55,15 +57,22 @@ class RunScreen(Screen):
         return 0
 
     def run(self, chosen: Chosen, means: Means) -> int:
-        """Do what is to do; returns the exit code."""
+        """Do what is to do; returns the exit code. A job of an engine waits for the database from the beginning on."""
+        waiting = (
+            patient(chosen.request.config.run.server_wait_seconds, self.warn) if JOB in os.environ else nullcontext()
+        )
+        with waiting:
+            return self._run(chosen, means)
+
+    def _run(self, chosen: Chosen, means: Means) -> int:
         plan = plan_to_run(chosen, retry_failed=means.retry_failed, training=means.training)
         self.line(str(plan))
         code = SOME_FAILED if plan.count("failed") or chosen.unusable else 0
         if not plan.todo:
             return code
         outcome = self._do(chosen, plan, means)
-        self.line(self._ending(outcome))
-        if not (outcome.stopped or means.training):
+        self.line(self._ending(outcome) if plan.with_cells or outcome.code else "1 training done.")
+        if plan.with_cells and not outcome.stopped:
             self._results(chosen)
         return outcome.code or code
 
@@ -82,7 +91,7 @@ class RunScreen(Screen):
             self.line(self._ending(outcome))
             if not outcome.stopped:
                 self._results(chosen)
-        return outcome.code
+        return outcome.code or (SOME_FAILED if chosen.unusable else 0)
 
     def _leave(self, n_jobs: int) -> bool:
         """Whether jobs go on without us: as a person says, else yes."""
@@ -158,7 +167,7 @@ class _Shown:
         self._screen, self._as_json = screen, as_json
         self._names = {todo.training.key: f"{todo.name} s{todo.training.seed}" for todo in plan.todo}
         self._begun = {todo.training.key: todo.stored.iteration for todo in plan.todo if todo.stored}
-        self._n_cells, self._n_ended = sum(len(todo.cells) for todo in plan.todo), 0
+        self._n_cells, self._n_ended = sum(len(todo.cells) for todo in plan.todo) * plan.with_cells, 0
         self._episodes_done: dict[str, int] = {}
         screen.bar("grid", "grid", 0, self._n_cells, steady=False)
 

@@ -21,9 +21,9 @@ def status(
     *, out: Path | None, verbose: bool, as_json: bool, engine: str | None, engine_options: tuple[tuple[str, str], ...]
 ) -> None:
     """Summarise the database. (What a grid still lacks: bench run -n.)"""
-    from fewshot_bench.cli.status_text import jobs_at, overview
+    from fewshot_bench.cli.status_text import jobs_of, overview
 
-    jobs = jobs_at(out, engine, dict(engine_options))
+    jobs, told = jobs_of(out, engine, dict(engine_options))
     counts, cells, alarms = overview(database_in(out))
     if as_json:
         rung = None if alarms is None else [dataclasses.asdict(alarm) for alarm in alarms]
@@ -38,8 +38,8 @@ def status(
         click.echo(f"last run:  {last['started_at']}  {last['command']}  ({ended})")
     for unit in counts.at_work:
         click.echo(f"at work:   {unit['name']}, {unit['who']}, since {unit['since']}")
-    if jobs:
-        click.echo(f"jobs:      {len(jobs)} wait or run: {' '.join(jobs[:3])}{' ...' * (len(jobs) > 3)}")
+    if told:
+        click.echo(f"jobs:      {told}")
     if alarms is None:
         click.echo(f"alarms:    not looked for among {counts.episodes} episodes: bench doctor")
     else:

@@ -58,6 +58,7 @@ class Plan:
     cells: tuple[PlannedCell, ...]
     todo: tuple[PlannedTraining, ...]
     n_stale: int  # stored under the same names with another identity: other code, data or settings
+    with_cells: bool = True  # False: the cells are those that fail with their training, and are not evaluated
 
     def training_alone(self, key: str) -> Plan:
         """Only the training with this key, or whose key alone begins so, without its cells.
@@ -70,8 +71,8 @@ class Plan:
                 f"--training {key!r}: keys of {len(keys)} chosen trainings begin so; give one's (bench run -n)"
             )
         cells = tuple(c for c in self.cells if c.cell.training.key in keys)
-        unfinished = [t for t in self.todo if t.training.key in keys and not t.is_trained]
-        return Plan(cells, tuple(replace(t, cells=()) for t in unfinished), self.n_stale)
+        unfinished = tuple(t for t in self.todo if t.training.key in keys and not t.is_trained)
+        return Plan(cells, unfinished, self.n_stale, with_cells=False)
 
     def count(self, state: State) -> int:
         """Cells in a state."""

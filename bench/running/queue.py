@@ -20,7 +20,7 @@ class Queue:
 
     def __init__(self, plan: Plan, checkpoints: Checkpoints, claims: Claims) -> None:
         self.news: list[Event] = []  # what was found out while looking for work
-        self._plan = {todo.training.key: todo for todo in plan.todo}
+        self._plan, self._with_cells = {todo.training.key: todo for todo in plan.todo}, plan.with_cells
         self._checkpoints, self._claims = checkpoints, claims
         self._trainings: deque[Item] = deque()
         self._cells: deque[Item] = deque()
@@ -76,7 +76,8 @@ class Queue:
     def trained(self, training: Training, checkpoint: str) -> None:
         """The cells of a training can be evaluated now."""
         self._weights_to_come.discard(training.key)
-        self._cells.extend(CellJob(planned, checkpoint) for planned in self._plan[training.key].cells)
+        if self._with_cells:
+            self._cells.extend(CellJob(planned, checkpoint) for planned in self._plan[training.key].cells)
         self._look_at = 0.0
 
     def begin_again(self, item: Item) -> bool:

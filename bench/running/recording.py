@@ -74,7 +74,7 @@ def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None],
     settings, numerics = chosen.request.config.run, chosen.request.config.model.numerics
     device = machine.choose_device(means.device or settings.device, numerics)
     threads = means.threads or settings.threads
-    n_units = sum(len(todo.cells) or 1 for todo in plan.todo)
+    n_units = sum(len(todo.cells) if plan.with_cells else 1 for todo in plan.todo)
     jobs = machine.choose_jobs(device, settings.jobs if means.jobs is None else means.jobs, threads, n_units)
     place = workplace(chosen, device.type, threads)
     methods, rules = {cell.training.method for cell in chosen.cells}, chosen.request.rules

@@ -42,16 +42,6 @@ def open_engine(where: str, *, write: bool) -> Engine:
     return engine
 
 
-def upgrade(where: str) -> None:
-    """Bring a database of an older schema, if there is one, to the newest. Raises as `open_engine` does."""
-    try:
-        open_engine(where, write=False)
-    except OldSchema:
-        open_engine(where, write=True)
-    except NoResultsYet:
-        pass
-
-
 @contextmanager
 def explained(where: str) -> Iterator[None]:
     """Turn the errors of the database's driver and of its folder into one line of ours."""
@@ -77,6 +67,7 @@ def _advice(said: str) -> str:
         "not a database": "it is no SQLite database; move it away or name another with BENCH_DB",
         "malformed": "it is damaged; move it away, or restore a copy",
         "foreign key": f"a row that others belong to is missing: {EDITED}",
+        "no such file": "its server is not up, or listens elsewhere",
         "no such": EDITED,
         "relation ": EDITED,
         "column ": EDITED,

@@ -4,7 +4,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from fewshot_bench import machine
-from fewshot_bench.errors import DatabaseError
+from fewshot_bench.errors import DatabaseError, NoResultsYet, OldSchema
 from fewshot_bench.results.passwords import without_password
 from fewshot_bench.results.store.engine import explained, is_gone, open_engine
 
@@ -57,6 +57,15 @@ class Database:
     def __init__(self, where: str, *, write: bool) -> None:
         self.where = without_password(where)
         self.engine = _patiently(lambda: open_engine(where, write=write))
+
+
+def upgrade(where: str) -> None:
+    """Bring a database of an older schema, if there is one, to the newest. Raises as `open_engine` does."""
+    with suppress(NoResultsYet):
+        try:
+            _patiently(lambda: open_engine(where, write=False))
+        except OldSchema:
+            _patiently(lambda: open_engine(where, write=True))
 
 
 D = TypeVar("D", bound=Database)

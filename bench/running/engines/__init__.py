@@ -68,7 +68,7 @@ def job_name(database: str, kind: Literal["training", "cell"], key: str) -> str:
 
 @contextmanager
 def open_engine(name: str, options: Mapping[str, str], out: Path, database: str) -> Iterator[Engine]:
-    """An engine by name. Raises UsageError where it or the database cannot serve several machines.
+    """An engine by name. Raises UsageError where it, the database or `out` cannot serve several machines.
 
     options: the engine's own, by the names that it has for them
     out: the folder that the machines share; jobs write what they say to out/jobs
@@ -84,8 +84,13 @@ def open_engine(name: str, options: Mapping[str, str], out: Path, database: str)
     except ModuleNotFoundError as error:
         raise UsageError(f"--engine {name}: {error}: pip install 'fewshot-bench[{name}]'") from None
     engine = getattr(module, ENGINES[name])(options, out.absolute(), server_url(database))
-    with closing(engine):
-        yield engine
+    try:
+        with closing(engine):
+            yield engine
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise UsageError(f"{error.filename}: {error.strerror}: choose an --out that can be written") from None
 
 
 def begin_job() -> None:

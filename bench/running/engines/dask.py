@@ -4,6 +4,7 @@ A worker that dies loses nothing: the scheduler gives its tasks to another, and 
 """
 
 import logging
+import math
 import os
 import secrets
 import signal
@@ -15,7 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from distributed import Client, Future, Security, fire_and_forget, get_worker
+from distributed import CancelledError, Client, Future, Security, fire_and_forget, get_worker
+from distributed.client import ClosedClientError
 
 from fewshot_bench.errors import UsageError
 from fewshot_bench.machine import Background
@@ -39,7 +41,7 @@ class Dask:
         if "scheduler" not in options:
             raise UsageError("--engine dask needs --engine-option scheduler=tls://HOST:PORT (or tcp://)")
         self._resources = _resources(options.get("resources", ""))
-        self._address, self._database = options["scheduler"], database
+        self._options, self._database = options, database
         self._client = _client(options)
         self._futures: dict[str, Future] = {}
 
@@ -47,10 +49,13 @@ class Dask:
         """Have it run once its predecessor, if it has one, has succeeded."""
         key = f"{job.name}-{secrets.token_hex(4)}"  # a task that has ended keeps its key
         environment = {"BENCH_DB": self._database, **job.environment}
-        future = self._client.submit(
-            run_job, job.words, environment, str(Path.cwd()), self._futures.get(job.after),
-            key=key, pure=False, resources=self._resources,
-        )  # fmt: skip
+        try:
+            future = self._client.submit(
+                run_job, job.words, environment, str(Path.cwd()), self._futures.get(job.after),
+                key=key, pure=False, resources=self._resources,
+            )  # fmt: skip
+        except (ClosedClientError, CancelledError, OSError) as error:
+            raise UsageError(f"--engine dask: {self._options['scheduler']}: {' '.join(str(error).split())}") from None
         fire_and_forget(future)
         self._futures[job.name] = future
 
@@ -58,14 +63,18 @@ class Dask:
         """Names of tasks that wait or run."""
         found = {_name(key): key for key in self._keys()}
         for name, key in found.items():
-            if name not in self._futures:  # another driver's: ours may wait for it
+            own = self._futures.get(name)
+            if (
+                own is None or own.key != key or own.cancelled()
+            ):  # another driver's, or the scheduler was lost for a while
                 self._futures[name] = Future(key, self._client)
         return set(found)
 
     def cancel(self, names: Collection[str]) -> None:
         """A task that runs sees it, and its state is saved."""
-        keys = [key for key in self._keys() if _name(key) in names]
-        self._client.cancel([Future(key, self._client) for key in keys], force=True)
+        found: list[Future] = [Future(key, self._client) for key in self._keys() if _name(key) in names]
+        found += [self._futures[name] for name in names if name in self._futures]  # it may not know them yet
+        self._client.cancel(found, force=True)
 
     def last_words(self, name: str) -> str:
         """What the task's error says."""
@@ -80,10 +89,15 @@ class Dask:
         self._client.close()
 
     def _keys(self) -> list[str]:
+        if self._client.status == "closed":  # it has given up a scheduler that was away
+            self._futures.clear()
+            self._client = _client(self._options)
         try:
             return list(self._client.run_on_scheduler(_unfinished))
         except (OSError, TimeoutError) as error:
-            raise UsageError(f"--engine dask: {self._address}: {' '.join(str(error).split())[:200]}") from None
+            raise UsageError(
+                f"--engine dask: {self._options['scheduler']}: {' '.join(str(error).split())[:200]}"
+            ) from None
 
 
 def run_job(words: Sequence[str], environment: Mapping[str, str], folder: str, _after: object) -> None:
@@ -128,18 +142,22 @@ def _name(key: str) -> str:
 
 
 def _client(options: Mapping[str, str]) -> Client:
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said here, in one line
+    for name in ("distributed", "distributed.client"):  # what goes wrong is said here, in one line
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     files = {word: options[name] for name, word in TLS.items() if name in options}
     try:
         security = Security(require_encryption=True, **files) if files else None
         return Client(options["scheduler"], security=security, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError) as error:  # the last: TLS with tcp://
         raise UsageError(f"--engine dask: {options['scheduler']}: {' '.join(str(error).split())[:200]}") from None
 
 
 def _resources(text: str) -> dict[str, float] | None:
     """GPU=1,memory=2e9 as Dask's workers declare them."""
     try:
-        return {name: float(value) for name, value in (part.split("=") for part in text.split(","))} if text else None
+        found = {name: float(value) for name, value in (part.split("=") for part in text.split(",") if text)}
     except ValueError:
-        raise UsageError(f"--engine-option resources={text}: write it like GPU=1") from None
+        found = {"": 0.0}
+    if not all(0 < value < math.inf for value in found.values()):
+        raise UsageError(f"--engine-option resources={text}: write it like GPU=1")
+    return found or None

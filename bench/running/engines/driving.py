@@ -15,6 +15,7 @@ from dataclasses import replace
 from fewshot_bench import machine
 from fewshot_bench.errors import DatabaseError, UsageError
 from fewshot_bench.experiment.choosing import Chosen
+from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.experiment.plan import Plan, PlannedCell, PlannedTraining
 from fewshot_bench.experiment.selection import HERE, Means
 from fewshot_bench.files import checkpoints, write_whole
@@ -30,6 +31,7 @@ from fewshot_bench.running.signals import StopOnSignal
 
 LOOK_SECONDS = 2.0
 LOOKING_SHARE = 0.1  # of the time: a look at a large grid takes long
+LONGEST_PAUSE_SECONDS = 30.0  # a look may have waited for an engine that was away
 TRIES = 3  # of a unit by one driver: jobs die with their machines
 
 
@@ -46,15 +48,13 @@ def drive(
     tell: is told of each cell that ended
     leave: asked, when a signal came, whether so many jobs go on; None: leave them at once, without waiting for any
     """
-    driver, stop, mine = _Driver(chosen, means, engine, tell), StopOnSignal(), set[str]()
-    cancelled, wait_seconds = cancellation(chosen.out), chosen.request.config.run.server_wait_seconds
+    stop, mine, wait_seconds = StopOnSignal(), set[str](), chosen.request.config.run.server_wait_seconds
+    driver = _Driver(chosen, means, engine, tell, stop)
     with stop, patient(wait_seconds, lambda said: tell(events.Warned(said)), stop.asked):
         while True:
             began = time.monotonic()
             try:
                 alive = driver.alive()  # first: a job that ends now has recorded before
-                if cancellation(chosen.out) != cancelled:
-                    return replace(driver.outcome, code=128 + signal.SIGTERM)
                 plan = plan_of(chosen, retry_failed=means.retry_failed and not driver.tries)
                 for event in driver.news(plan, alive):
                     tell(event)
@@ -62,14 +62,17 @@ def drive(
             except DatabaseError:  # a signal came while a server was waited for
                 if not stop.asked():
                     raise
+            if driver.is_cancelled():
+                return replace(driver.outcome, code=128 + signal.SIGTERM)
             if leave is None or stop.asked():
                 break
             if not mine:
                 for event in driver.given_up(plan):
                     tell(event)
                 return replace(driver.outcome, code=driver.code)
-            machine.pause(max(LOOK_SECONDS, (time.monotonic() - began) / LOOKING_SHARE))
-    if leave is not None and not leave(len(mine)):
+            pause_seconds = max(LOOK_SECONDS, (time.monotonic() - began) / LOOKING_SHARE)
+            machine.pause(min(pause_seconds, LONGEST_PAUSE_SECONDS))
+    if leave is not None and mine and not leave(len(mine)):
         engine.cancel(mine)
         mine = set()
     return replace(driver.outcome, code=0 if leave is None else stop.exit_code, n_left=len(mine))
@@ -78,9 +81,12 @@ def drive(
 class _Driver:
     """What was submitted, and what has come of it."""
 
-    def __init__(self, chosen: Chosen, means: Means, engine: Engine, tell: Callable[[Event], None]) -> None:
-        self.outcome, self.tries = Outcome(), Counter[str]()
-        self._chosen, self._means, self._engine, self._tell = chosen, means, engine, tell
+    def __init__(
+        self, chosen: Chosen, means: Means, engine: Engine, tell: Callable[[Event], None], stop: StopOnSignal
+    ) -> None:
+        self.outcome, self.tries = Outcome(), Counter[tuple[str, str]]()
+        self._chosen, self._means, self._engine, self._tell, self._stop = chosen, means, engine, tell, stop
+        self._cancelled = cancellation(chosen.out)
         self._alive, self._answered_at, self._warned = set[str](), -math.inf, ""
         open_database(chosen.database, write=True)  # there before a job or `bench status` looks
         self._told = {planned.cell.key for planned in plan_of(chosen).cells if planned.state == "done"}
@@ -90,6 +96,10 @@ class _Driver:
     def code(self) -> int:
         """The exit code, once no job is left."""
         return SOME_FAILED if self.outcome.n_failed or self.outcome.n_lost else 0
+
+    def is_cancelled(self) -> bool:
+        """Whether `bench cancel` was called since it began."""
+        return cancellation(self._chosen.out) != self._cancelled
 
     def alive(self) -> set[str]:
         """Names of the jobs that wait or run; for a while those of before, where the engine no longer answers."""
@@ -107,23 +117,32 @@ class _Driver:
         An engine that takes no more, as clusters limit a user's jobs, is asked again when some have ended.
         """
         found = set[str]()
-        if all(job.name in alive or self.tries[job.name] >= TRIES for todo in plan.todo for job in self._jobs(todo)):
+        if not any(self._is_due(job, alive) for todo in plan.todo for job in self._jobs(todo)):
             return found
         jobs = [job for todo in history_of(self._chosen.database).longest_first(plan) for job in self._jobs(todo)]
         for job in sorted(jobs, key=lambda job: bool(job.after)):
             waits_in_vain = job.after and job.after not in alive | found
-            if job.name not in alive and self.tries[job.name] < TRIES and not waits_in_vain:
-                try:
-                    self._engine.submit(job)
-                except UsageError as error:
-                    if not found | (alive & self.names(plan.cells)):
-                        raise
-                    self._warn(f"not all jobs are submitted: {error}")
-                    break
-                self.tries[job.name] += 1
-                found.add(job.name)
+            if waits_in_vain or not self._is_due(job, alive):
+                continue
+            if self._stop.asked() or self.is_cancelled():
+                break
+            try:
+                self._engine.submit(job)
+            except UsageError as error:
+                if not found | (alive & self.names(plan.cells)):
+                    raise
+                self._warn(f"not all jobs are submitted: {error}")
+                break
+            if self.is_cancelled():  # by whom this job was not seen
+                self._engine.cancel({job.name})
+            self.tries[job.name, job.after] += 1
+            found.add(job.name)
         self._alive = alive | found
         return found
+
+    def _is_due(self, job: Job, alive: set[str]) -> bool:
+        """Tries in vain after another job, which failed, are no tries of its own."""
+        return job.name not in alive and self.tries[job.name, job.after] < TRIES
 
     def _warn(self, said: str) -> None:
         if said != self._warned:
@@ -163,13 +182,13 @@ class _Driver:
         where, after = self._chosen.database, ""
         if not todo.is_trained:
             after = job_name(where, "training", todo.training.key)
-            yield Job(after, self._words(todo.cells[0], "--training", todo.training.key), "", self._environment)
+            yield Job(after, self._words(None, "--training", todo.training.key), "", self._environment)
         for planned in todo.cells:
-            yield Job(job_name(where, "cell", planned.cell.key), self._words(planned), after, self._environment)
+            yield Job(job_name(where, "cell", planned.cell.key), self._words(planned.cell), after, self._environment)
 
-    def _words(self, planned: PlannedCell, *narrowed: str) -> tuple[str, ...]:
-        """The command of one unit, without its program."""
-        words = [*shlex.split(self._chosen.command(planned.cell))[1:], *narrowed, "--engine", HERE]
+    def _words(self, cell: Cell | None, *narrowed: str) -> tuple[str, ...]:
+        """The command of one unit, without its program; a training's says which cells fail with it."""
+        words = [*shlex.split(self._chosen.command(cell))[1:], *narrowed, "--engine", HERE]
         means = self._means
         given = {"--device": means.device, "--threads": means.threads, "--timeout": means.timeout_seconds, "--jobs": 1}
         words += [str(word) for option, value in given.items() if value is not None for word in (option, value)]

@@ -16,7 +16,12 @@ from fewshot_bench.running.engines import JOB, Job
 ANSWER_SECONDS = 60.0  # for a command of Slurm's; some hang for ever where its controller is away
 PYTHON = sys.executable  # where jobs run, too
 WARNED_SECONDS = 120  # before the time limit
-OURS = ("job-name", "output", "error", "dependency", "requeue", "open-mode", "parsable", "kill-on-invalid-dep")
+# sbatch takes their beginnings, too
+OURS = (
+    "job-name", "output", "error", "open-mode", "dependency", "kill-on-invalid-dep", "requeue", "no-requeue",
+    "parsable", "quiet", "array", "chdir", "input", "wait", "wrap",
+)  # fmt: skip
+HIDING = ("SQUEUE_", "SCANCEL_", "SBATCH_ARRAY", "SBATCH_WAIT")  # a user's habits, which would hide jobs or change them
 
 # A run that is told to stop saves its state and ends with 143. USR1 comes before the time limit: then the job is queued
 # again. TERM comes with scancel, and before a preemption, after which Slurm itself queues it again.
@@ -41,29 +46,42 @@ class Slurm:
 
     def __init__(self, options: Mapping[str, str], out: Path, _database: str) -> None:
         for name in options:
-            if name in OURS:
-                raise UsageError(f"--engine-option {name}: it is set for each job")
+            if any(ours.startswith(name) for ours in OURS):
+                raise UsageError(
+                    f"--engine-option {name!r}: what jobs are called, do, wait for and write is bench's own"
+                )
+        if 0 < _seconds(options.get("time", "")) <= WARNED_SECONDS and "signal" not in options:
+            raise UsageError(
+                f"--engine-option time={options['time']}: a job saves its state {WARNED_SECONDS} s before, so at once; "
+                "Slurm reads minutes, minutes:seconds, hours:minutes:seconds or days-hours"
+            )
         asked = {"signal": f"B:USR1@{WARNED_SECONDS}"} | dict(options)
-        self._options = [f"--{name}={value}" if value else f"--{name}" for name, value in asked.items()]
+        self._options = [f"--{name}={value}" for name, value in asked.items() if value]
+        self._options += [f"--{name}" for name, value in asked.items() if not value]  # last: one could swallow a word
         self._folder = out / "jobs"
-        self._numbers: dict[str, str] = {}  # name -> Slurm's number
+        self._numbers: dict[str, list[str]] = {}  # name -> Slurm's numbers: two drivers may begin at once
 
     def submit(self, job: Job) -> None:
         """Have it run once its predecessor, if it has one, has succeeded."""
         self._folder.mkdir(parents=True, exist_ok=True)
         words = ["sbatch", "--parsable", f"--job-name={job.name}", "--requeue", "--open-mode=append"]
-        words += [f"--output={self._log(job.name)}", *self._options]
+        words.append(f"--output={_literal(self._log(job.name))}")
         if job.after:
-            words += [f"--dependency=afterok:{self._numbers[job.after]}", "--kill-on-invalid-dep=yes"]
+            words += [f"--dependency=afterok:{self._numbers[job.after][-1]}", "--kill-on-invalid-dep=yes"]
         command = shlex.join([PYTHON, "-m", "fewshot_bench", *job.words])
-        said = _slurm(words, SCRIPT.format(job=JOB, command=command), job.environment)
-        self._numbers[job.name] = said.strip().partition(";")[0]
+        said = _slurm([*words, *self._options], SCRIPT.format(job=JOB, command=command), job.environment)
+        number = said.strip().partition(";")[0]
+        if not number.isdecimal():
+            raise UsageError(f"sbatch made no job, but said: {' '.join(said.split())[:100]!r}; look at --engine-option")
+        self._numbers[job.name] = [number]
 
     def alive(self) -> set[str]:
         """Names of jobs that wait, run or end just now."""
         lines = _slurm(["squeue", "--noheader", "--me", "--format=%i %j"]).splitlines()
-        jobs = (line.split(maxsplit=1) for line in lines)
-        found = {name: number for number, name in jobs if name.startswith("bench-")}
+        found: dict[str, list[str]] = {}
+        for number, name in (line.split(maxsplit=1) for line in lines):
+            if name.startswith("bench-"):
+                found.setdefault(name, []).append(number)
         self._numbers |= found
         return set(found)
 
@@ -71,7 +89,7 @@ class Slurm:
         """TERM, and KILL after the cluster's KillWait."""
         here = self.alive() & set(names)
         if here:
-            _slurm(["scancel", *(self._numbers[name] for name in here)])
+            _slurm(["scancel", *(number for name in here for number in self._numbers[name])])
 
     def last_words(self, name: str) -> str:
         """The last line of its log."""
@@ -88,11 +106,27 @@ class Slurm:
         return self._folder / f"{name}.log"
 
 
+def _seconds(limit: str) -> int:
+    """A time limit as Slurm reads it, as far as hours; 0 for others."""
+    parts = limit.split(":")
+    if len(parts) > 3 or not all(part.isdecimal() for part in parts):
+        return 0
+    minutes_first = [0, *map(int, parts)] if len(parts) < 3 else [*map(int, parts)]
+    hours, minutes, seconds = (*minutes_first, 0)[:3]
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def _literal(path: Path) -> str:
+    """A path as sbatch has to be told it: % begins a pattern there, and with a backslash nothing does."""
+    text = str(path)
+    return text.replace("\\", "\\\\") if "\\" in text else text.replace("%", "%%")
+
+
 def _slurm(words: list[str], script: str = "", environment: Mapping[str, str] | None = None) -> str:
     """What a command of Slurm's answers. Raises UsageError in one line."""
-    given = os.environ | (environment or {})
+    given = {name: value for name, value in os.environ.items() if not name.startswith(HIDING)} | dict(environment or {})
     try:
-        done = subprocess.run(words, input=script, capture_output=True, text=True, timeout=ANSWER_SECONDS, env=given)
+        done = subprocess.run(words, input=os.fsencode(script), capture_output=True, timeout=ANSWER_SECONDS, env=given)
     except FileNotFoundError:
         raise UsageError(f"{words[0]} is not on PATH: --engine slurm works on a machine of the cluster") from None
     except subprocess.TimeoutExpired:
@@ -100,5 +134,6 @@ def _slurm(words: list[str], script: str = "", environment: Mapping[str, str] | 
             f"{words[0]} did not answer for {ANSWER_SECONDS:g} s: is the cluster's controller up?"
         ) from None
     if done.returncode:
-        raise UsageError(f"{words[0]}: {' '.join(done.stderr.split())[:300] or f'exit code {done.returncode}'}")
-    return done.stdout
+        said = " ".join(done.stderr.decode(errors="replace").split())
+        raise UsageError(f"{words[0]}: {said[:300] or f'exit code {done.returncode}'}")
+    return done.stdout.decode(errors="replace")

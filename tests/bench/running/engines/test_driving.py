@@ -4,17 +4,23 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from threading import Timer
 
 import pytest
 import torch
 
+from fewshot_bench.cli import run_screen
 from fewshot_bench.errors import UsageError
+from fewshot_bench.experiment import grid
 from fewshot_bench.experiment.choosing import choose
 from fewshot_bench.experiment.selection import Means, Selection
+from fewshot_bench.results.provenance import collect
+from fewshot_bench.results.store import Writer
 from fewshot_bench.running import events
 from fewshot_bench.running.engines import driving, jobs
 from fewshot_bench.running.engines.driving import drive
+from fewshot_bench.running.units import EMPTY
 
 
 class Idle:
@@ -61,16 +67,24 @@ class Busy(Idle):
 
 
 class Watched(Idle):
-    """An engine that does something when it is first looked at."""
+    """An engine that does something when it is looked at, or has got so many jobs."""
 
-    def __init__(self, do: Callable[[], object]) -> None:
+    def __init__(self, do: Callable[[], object], jobs: int = 0) -> None:
         super().__init__()
-        self.do = do
+        self.do, self.n = do, jobs
+
+    def submit(self, job) -> None:
+        super().submit(job)
+        self._heed()
 
     def alive(self) -> set[str]:
-        do, self.do = self.do, lambda: None
-        do()
+        self._heed()
         return super().alive()
+
+    def _heed(self) -> None:
+        if len(self.jobs) == self.n:
+            do, self.do = self.do, lambda: None
+            do()
 
 
 def ctrl_c() -> None:
@@ -80,6 +94,7 @@ def ctrl_c() -> None:
 @pytest.fixture
 def chosen(place, new_database, monkeypatch):
     monkeypatch.setattr(driving, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(driving, "LOOKING_SHARE", 1.0)
     monkeypatch.setenv("BENCH_DB", new_database())
     return choose(Selection())
 
@@ -104,9 +119,10 @@ def test_jobs_that_end_without_their_work_are_given_up(chosen):
     assert said[0].reason == "3 jobs ended without it: no such GPU"
 
 
-@pytest.mark.parametrize("leave", [True, False])
-def test_a_signal_asks_what_becomes_of_the_jobs(chosen, leave):
-    engine, asked = Watched(ctrl_c), []
+@pytest.mark.parametrize(("n", "leave"), [(6, True), (6, False), (1, False), (0, False)])
+def test_a_signal_asks_what_becomes_of_the_jobs(chosen, n, leave):
+    """Also while they are being submitted, which takes minutes where they are many."""
+    engine, asked = Watched(ctrl_c, n), []
 
     def answer(n_jobs: int) -> bool:
         asked.append(n_jobs)
@@ -114,9 +130,10 @@ def test_a_signal_asks_what_becomes_of_the_jobs(chosen, leave):
 
     outcome = drive(chosen, Means(), engine, print, leave=answer)
     assert outcome.code == 130
-    assert asked == [6]
-    assert len(engine.cancelled) == (0 if leave else 6)
-    assert outcome.n_left == (6 if leave else 0)
+    assert asked == [n] * bool(n)
+    assert len(engine.jobs) == n
+    assert len(engine.cancelled) == (0 if leave else n)
+    assert outcome.n_left == (n if leave else 0)
 
 
 def test_an_engine_that_takes_no_more_or_is_away_is_asked_again(chosen):
@@ -151,12 +168,41 @@ def test_a_driver_waits_for_a_server_that_is_away(chosen, own_server):
         own_server.start()
 
 
-def test_cancelling_ends_a_driver_that_waits(chosen, monkeypatch):
-    """It would submit its jobs again, three times in all."""
-    engine = Watched(lambda: jobs.jobs_at(chosen.out, "slurm", {}, cancel=True))
-    monkeypatch.setattr(jobs, "open_engine", lambda *_: nullcontext(engine))
+@pytest.mark.parametrize("leave", [lambda n: True, None])
+@pytest.mark.parametrize("n", [0, 2, 6])
+def test_cancelling_ends_a_driver_that_submits_or_waits(chosen, monkeypatch, n, leave):
+    """It would submit its jobs again, three times in all; and the last one came after the others were cancelled."""
+    engine = Watched(lambda: jobs.jobs_at(chosen.out, "slurm", {}, cancel=True), n)
+    monkeypatch.setattr(jobs, "open_engine", lambda *_: nullcontext(Idle()))
+    outcome = drive(chosen, Means(), engine, print, leave=leave)
+    assert (outcome.code, outcome.n_left, len(engine.jobs)) == (143, 0, n)
+    assert len(engine.cancelled) == bool(n)
+
+
+def test_a_cell_that_waited_in_vain_is_not_given_up(chosen):
+    """Its training's machine fails twice: that was no try of the cell's own."""
+
+    class Unlucky(Idle):
+        def submit(self, job) -> None:
+            super().submit(job)
+            if [job.name for job in self.jobs].count(job.name) == 3 and not job.after:
+                writer.start_training(training)
+                writer.finish_training(training, EMPTY, "a" * 64)
+
+    chosen, writer = choose(Selection(methods=("protonet",))), Writer(chosen.database, collect("", "", 1, 1))
+    training, engine = chosen.cells[0].training, Unlucky(dies=True)
     outcome = drive(chosen, Means(), engine, print, leave=lambda n: True)
-    assert (outcome.code, outcome.n_left, len(engine.jobs)) == (143, 0, 0)
+    assert (outcome.code, outcome.n_lost) == (4, 2)
+    assert [bool(job.after) for job in engine.jobs] == [False, True, True] * 3 + [False] * 6
+
+
+def test_a_variant_that_is_left_out_is_no_success(chosen, bench, monkeypatch):
+    """And its absence fails no job."""
+    engine, left = Idle(), ("protonet",)
+    monkeypatch.setattr(run_screen, "open_engine", lambda *_: nullcontext(engine))
+    monkeypatch.setattr(grid, "without_unusable", lambda request: (replace(request, methods=left), ("it is broken",)))
+    assert bench("run", "--engine", "slurm", "--detach").code == 4
+    assert {job.words[job.words.index("--method") + 1] for job in engine.jobs} == {"protonet"}
 
 
 def test_the_machine_that_submits_needs_no_gpu(chosen, place, bench, monkeypatch):

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -163,6 +164,17 @@ def test_a_preempted_job_saves_and_goes_on(limit, elsewhere, bench, cluster, loc
     assert rows() == local(*LONG)
     [log] = Path("out/jobs").glob("bench-*-t*.log")
     assert "everything is saved" in log.read_text()
+
+
+@pytest.mark.parametrize("folder", ["50%j 'a' $b", "50%j \\c é"])
+@pytest.mark.parametrize("cluster", ["slurm"], indirect=True)
+def test_a_folder_may_have_any_name(folder, elsewhere, place, bench, monkeypatch):
+    """Slurm has patterns of its own for files."""
+    (place.folder / folder).mkdir()
+    shutil.copy(place.folder / "bench.toml", place.folder / folder)
+    monkeypatch.chdir(place.folder / folder)
+    assert bench("run", "--method", "protonet", "--shot", "1", *elsewhere).code == 0
+    assert [path.read_text().splitlines()[-1] for path in Path("out/jobs").glob("*-t*.log")] == ["1 training done."]
 
 
 def test_the_page_is_true(elsewhere, cluster, local, python, tmp_path):

@@ -1,13 +1,18 @@
 """One unit of work as a command: a training alone, a cell alone."""
 
+import json
+import os
 import shlex
 import subprocess
+from threading import Timer
+from unittest import mock
 
 import pytest
 
 from fewshot_bench.experiment.choosing import choose
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.results.store import Reader
+from fewshot_bench.running import runner
 from fewshot_bench.running.engines import JOB, slurm
 
 
@@ -41,6 +46,23 @@ def test_a_training_alone_is_trained_once(run, bench, chosen):
     assert "0 to do" in ran.err
 
 
+def test_a_training_alone_that_fails_says_so(place, bench, monkeypatch):
+    """Its cells' jobs wait for its success; they fail with it, as in a run of both."""
+    ran = bench("run", "--method", "hopeless", "--training", "")
+    assert ran.code == 4
+    assert ran.err.splitlines()[-1] == "0 cells done, 2 cells failed."
+    assert bench("run", "--method", "hopeless", "--training", "").code == 4
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "train", mock.Mock(side_effect=OSError("no room")))
+        ran = bench("run", "--method", "protonet", "--training", "")
+    assert ran.code == 4
+    assert "not done: protonet-4w1s-s0 protonet-4w5s-s0" in ran.err
+    ran = bench("run", "--method", "protonet", "--training", "")
+    assert ran.code == 0, ran.err
+    cells = Reader(str(place.database)).cells().values()
+    assert [cell.reason for cell in cells] == ["training diverged: loss not finite at iteration 1"] * 2
+
+
 @pytest.mark.parametrize(("key", "n"), [("", 2), ("zz", 0)])
 def test_a_key_names_one_training(place, bench, key, n):
     ran = bench("run", "--training", key)
@@ -55,6 +77,7 @@ def test_a_key_names_one_training(place, bench, key, n):
     [
         (["--engine", "slurm"], "--engine slurm needs a database that several machines can write"),
         (["--engine", "dask", "--until", "separated"], "--until needs each result before it continues"),
+        (["--engine", "dask", "--jobs", "64"], "dask decides how many of its jobs run at once"),
         (["--detach"], "--detach leaves jobs to an engine"),
         (["--engine", "slorm"], "did you mean 'slurm'"),
     ],
@@ -64,6 +87,45 @@ def test_what_engines_cannot_do(place, bench, words, said):
     assert ran.code == 2
     assert said in ran.err
     assert len(ran.err.strip().splitlines()) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_named(place, bench, new_database, monkeypatch):
+    monkeypatch.setenv("BENCH_DB", new_database())
+    monkeypatch.setenv("PATH", str(place.folder), prepend=os.pathsep)
+    (place.folder / "squeue").write_text("#!/bin/sh\n")
+    (place.folder / "squeue").chmod(0o755)
+    (place.folder / "out").touch()
+    for words in (["run"], ["cancel"]):
+        ran = bench(*words, "--engine", "slurm")
+        assert ran.code == 2
+        assert ran.err.splitlines()[-1].endswith("Not a directory: choose an --out that can be written")
+
+
+def test_status_needs_no_engine(run, bench):
+    """One that bench.toml names may be out of reach, or not meant for this database."""
+    run.add('[engine]\nname = "slurm"\n')
+    said = bench("status")
+    assert said.code == 0
+    assert "jobs:      unknown: --engine slurm needs a database" in said.out
+    assert json.loads(bench("status", "--json").out)["jobs"] is None
+    assert bench("status", "--engine", "slurm").code == 2
+
+
+def test_a_job_waits_for_a_server_from_its_beginning(place, bench, own_server, monkeypatch):
+    """Many jobs begin at once, and a server has only so many connections; a person is told at once."""
+    monkeypatch.setenv("BENCH_DB", own_server.database("waited_for"))
+    own_server.stop()
+    coming = Timer(0.5, own_server.start)
+    try:
+        ran = bench("run", "--method", "protonet", "--training", "")
+        assert (ran.code, ran.err.count("its server is not up, or listens elsewhere")) == (6, 1)
+        monkeypatch.setenv(JOB, "slurm 7")
+        coming.start()
+        ran = bench("run", "--method", "protonet", "--training", "")
+    finally:
+        coming.join()
+    assert ran.code == 0, ran.err
+    assert "the database's server is away; trying again for" in ran.err
 
 
 def test_weights_travel_in_the_database(place, bench, chosen, monkeypatch):
