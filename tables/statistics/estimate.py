@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -93,13 +93,34 @@ class Estimate:
         """The tail probability whose interval just reaches `distance`; never 0, which no test can show."""
         from scipy.special import stdtr
 
-        known = [source for source in self.sources if source.error]
-        if len(known) == 1:
-            return max(float(stdtr(known[0].degrees, -distance / known[0].error)), SMALLEST)
-        low, high = -745.0, math.log(0.5)  # of log(tail); half_width falls as it rises
-        while low < (middle := (low + high) / 2) < high:  # until no number lies between
-            low, high = (middle, high) if self._half_width(math.exp(middle)) > distance else (low, middle)
-        return math.exp(high)
+        degrees = {source.degrees for source in self.sources if source.error}
+        least, most = (max(float(stdtr(d, -distance / self.error)), SMALLEST) for d in (max(degrees), min(degrees)))
+        if least == most or most == 0.5:  # where they round alike
+            return most
+
+        def too_wide(log_tail: float) -> float:
+            return math.log(self._half_width(math.exp(log_tail)) / distance)
+
+        return math.exp(_root(too_wide, math.log(least), math.log(most)))
+
+
+def _root(falling: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function that falls from `low` to `high` is 0, by the Illinois method (Dowell and Jarratt 1971)."""
+    at_low, at_high, last = falling(low), falling(high), 0.0
+    while low < (middle := (low + high) / 2) < high:  # until no number lies between
+        straight = (low * at_high - high * at_low) / (at_high - at_low)
+        x = straight if low < straight < high else middle
+        value = falling(x)
+        if abs(value) < 1e-14 * max(1.0, abs(x)):
+            return x
+        if value > 0:
+            low, at_low = x, value
+            at_high /= 2 if last > 0 else 1
+        else:
+            high, at_high = x, value
+            at_low /= 2 if last < 0 else 1
+        last = value
+    return high
 
 
 def near_an_end(estimate: Estimate, n_answers: float) -> tuple[float, float] | None:

@@ -69,6 +69,16 @@ def test_tiny_p_values_are_finite_and_ordered(sources):
     assert len(set(p_values)) == len(p_values)
 
 
+@pytest.mark.parametrize("distance", [0.0, 1e-17, 1e-15, 0.01, 1.0, 30.0, 1e6])
+@pytest.mark.parametrize("degrees", [(599, 3), (35, 0.4), (1, 1, 2), (8.3, 8.3), (599, 17.2, 2)])
+def test_the_interval_of_a_p_value_just_reaches_zero(distance, degrees):
+    sources = tuple(Source(10.0**-i, d) for i, d in enumerate(degrees))
+    p = Estimate(distance, sources).p_value()
+    reached = Estimate(distance, sources).half_width(1 - p) if p > 1e-14 else None  # beyond, 1 - p is 1
+    assert 0 < p <= 1
+    assert reached is None or reached == pytest.approx(distance, rel=0.02 if p < 1e-12 else 1e-4, abs=1e-15)
+
+
 def test_tiny_p_value_of_several_sources_is_right():
     # two sources with the same degrees are one with the error of both
     both, one = Estimate(0.0137, (Source(6e-4, 599), Source(8e-4, 599))), Estimate(0.0137, (Source(1e-3, 599),))
