@@ -65,7 +65,7 @@ def test_the_command_measures_everything(tmp_path, processes):
         f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r}); runpy.run_module('benchmarks.data', None, '__main__')"
     )
     done = processes.begin(code, *words, cwd=ROOT)
-    _, err = done.communicate()
+    out, err = done.communicate()
     assert done.wait() == 0, err
     measured = json.loads((tmp_path / "m").read_text())
     assert (measured["images"], measured["classes"]) == (100, 5)
@@ -74,5 +74,5 @@ def test_the_command_measures_everything(tmp_path, processes):
     assert [len(side["second"]) for side in rates.values()] == [1, 1, 1]
     assert [len(side["processor second"]) for side in rates.values()] == [1, 1, 0]
     assert all(rate > 0 for side in rates.values() for of_clock in side.values() for rate in of_clock)
-    assert done.stdout.startswith("## Images and episodes\n")
-    assert max(map(len, done.stdout.splitlines())) <= 110
+    assert out.startswith("## Images and episodes\n")
+    assert max(map(len, out.splitlines())) <= 110

@@ -11,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 
 from fewshot_bench.errors import BenchError, DatabaseError, OldSchema, UsageError
 from fewshot_bench.experiment.records import EpisodeResult
-from fewshot_bench.results.store import Reader, Writer, upgrade
+from fewshot_bench.results.store import Reader, Writer, engine, upgrade, upgrading
 from fewshot_bench.results.store.engine import APPLICATION_ID, REVISIONS, open_engine
 from fewshot_bench.results.store.schema import metadata
 
@@ -204,6 +204,7 @@ def test_a_failed_migration_leaves_nothing_behind(failing, where, provenance, mo
         return original(*args, **options)
 
     with monkeypatch.context() as patched:
+        patched.setattr(engine, "migrate", upgrading.migrate)
         patched.setattr(alembic.op, "create_table", breaks)
         with pytest.raises(RuntimeError, match="in the middle"):
             Writer(where, provenance)
