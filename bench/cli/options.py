@@ -2,11 +2,12 @@
 
 import dataclasses
 import functools
+import gc
 import math
 import os
 import shlex
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -162,10 +163,21 @@ def reading_options(command: F) -> Callable[..., Any]:
     def wrapped(*, selection: Selection, measured: str | None, **given: Any) -> Any:
         databases = given.get("names") and all(Path(name).exists() for name in given["names"])
         if measured or not databases:  # these say themselves what they hold
-            selection = _read_back(selection, measured)
+            with uncollected():  # torch is imported there
+                selection = _read_back(selection, measured)
         return command(selection=selection, **given)
 
     return wrapped
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """For work that soon ends: looking for garbage among its many small objects is up to a fifth of its time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def stored_options(command: F) -> Callable[..., Any]:

@@ -1,31 +1,19 @@
 """`bench report`: stored results as tables and plots."""
 
 import functools
-import gc
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from fewshot_bench.cli.options import NAMES, F, reading_options
+from fewshot_bench.cli.options import NAMES, F, reading_options, uncollected
 from fewshot_bench.cli.output import write_out
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.tables.style import Style
 
 FORMATS = ["html", "latex", "markdown", "csv", "json"]
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """For work that soon ends: looking for garbage among its many small records is a fifth of its time."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def latex_options(command: F) -> Callable[..., Any]:
@@ -76,7 +64,7 @@ def _is_balanced(text: str) -> bool:
 @click.option("-q", "--quiet", is_flag=True, help="Do not name the files written.")
 @latex_options
 @click.option("--published", is_flag=True, help="LaTeX: also published values, in tables of their own.")
-@_uncollected()
+@uncollected()
 def report(
     *, format_: str | None, output: str | None, quiet: bool, style: Style, published: bool, selection: Selection
 ) -> None:
