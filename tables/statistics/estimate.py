@@ -107,7 +107,7 @@ class Estimate:
 def _root(falling: Callable[[float], float], low: float, high: float) -> float:
     """Where a function that falls from `low` to `high` is 0, by the Illinois method (Dowell and Jarratt 1971)."""
     at_low, at_high, last = falling(low), falling(high), 0.0
-    while low < (middle := (low + high) / 2) < high:  # until no number lies between
+    while at_low > 0 > at_high and low < (middle := (low + high) / 2) < high:  # until no number lies between
         straight = (low * at_high - high * at_low) / (at_high - at_low)
         x = straight if low < straight < high else middle
         value = falling(x)
@@ -120,7 +120,7 @@ def _root(falling: Callable[[float], float], low: float, high: float) -> float:
             high, at_high = x, value
             at_low /= 2 if last < 0 else 1
         last = value
-    return high
+    return high if at_low > 0 else low
 
 
 def near_an_end(estimate: Estimate, n_answers: float) -> tuple[float, float] | None:

@@ -79,6 +79,15 @@ def test_the_interval_of_a_p_value_just_reaches_zero(distance, degrees):
     assert reached is None or reached == pytest.approx(distance, rel=0.02 if p < 1e-12 else 1e-4, abs=1e-15)
 
 
+def test_sources_whose_degrees_are_all_but_equal_have_a_p_value_between_theirs():
+    """Both ends of the search are zero but for rounding."""
+    for nearly in (599.0000000000206, 599.0000000000001, 599.0000001):
+        p = Estimate(5.820672733752398, (Source(1.0, 599), Source(0.003329942202428273, nearly))).p_value()
+        assert p == pytest.approx(
+            2 * stats.t.sf(5.820672733752398 / math.hypot(1.0, 0.003329942202428273), 599), rel=1e-8
+        )
+
+
 def test_tiny_p_value_of_several_sources_is_right():
     # two sources with the same degrees are one with the error of both
     both, one = Estimate(0.0137, (Source(6e-4, 599), Source(8e-4, 599))), Estimate(0.0137, (Source(1e-3, 599),))
