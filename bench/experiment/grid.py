@@ -12,14 +12,13 @@ from fewshot_bench.errors import UsageError, did_you_mean
 from fewshot_bench.experiment.asking import UnusableVariant, asked, training_setting_of, versions_of
 from fewshot_bench.experiment.episodes import Setting, check_setting
 from fewshot_bench.experiment.identity import Cell, Training, by_content
+from fewshot_bench.experiment.network import backbone_of, check_network, check_size, weights_of
 from fewshot_bench.experiment.rules import Rules, read_rules
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.experiment.spending import Spent, iterations
 from fewshot_bench.methods.adaptation import Adaptation
-from fewshot_bench.methods.backbones import BACKBONES, TIMM, Backbone, find_backbone
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.methods.later import mentioned
-from fewshot_bench.methods.pretrained import TimmTrunk, UnusableNetwork
 from fewshot_bench.methods.registry import UnusableMethod, find_method, ignored, method_names
 from fewshot_bench.seeding import digest
 from fewshot_bench.settings import build
@@ -215,53 +214,10 @@ def _iterations(config: Config, budget: str, chosen: Variant, wanted: tuple[int,
     return iterations(config.budgets[budget], chosen, like, (*wanted, config.training.query))
 
 
-def backbone_of(config: Config) -> Backbone:
-    """The backbone of [model]. Raises UsageError for one that there is not, or a setting that it does not have."""
-    model = config.model
-    if not model.backbone.startswith(TIMM):
-        choose(model.backbone, BACKBONES, "[model] backbone: unknown backbone")
-    try:
-        backbone = find_backbone(model.backbone)
-    except UnusableNetwork as error:
-        raise UsageError(f"[model] backbone = {model.backbone!r}: {error}") from None
-    if model.drop_block and "drop_block" not in backbone.settings:
-        known = ", ".join(name for name, b in BACKBONES.items() if "drop_block" in b.settings)
-        raise UsageError(
-            f"[model] drop_block = {model.drop_block}: {backbone.label} has no DropBlock; set it to 0, or backbone to "
-            f"{known}"
-        )
-    for key in ("input_size", "normalisation", "weights"):
-        if getattr(model, key) and key not in backbone.settings:
-            raise UsageError(
-                f"[model] {key}: {backbone.label} has no such choice; leave it out, or name a network of timm"
-            )
-    return backbone
-
-
-def weights_of(config: Config) -> Path | None:
-    """The file of initial weights of [model]; None where there is none. Raises UsageError for what is no file."""
-    if not config.model.weights:
-        return None
-    path = Path(config.model.weights).expanduser()
-    if not path.is_file():
-        raise UsageError(f"[model] weights = {config.model.weights!r} is not a file")
-    return path
-
-
-def _check_network(config: Config) -> None:
-    """Raise UsageError unless a network of timm can be built with its weights, before anything is prepared for it."""
-    model, weights = config.model, weights_of(config)
-    if model.backbone.startswith(TIMM):
-        try:
-            TimmTrunk(model.backbone.removeprefix(TIMM), model.input_size, 0, weights, model.normalisation)
-        except UnusableNetwork as error:
-            raise UsageError(f"[model] {'weights' if weights else 'backbone'}: {error}") from None
-
-
 def check_settings(request: Request) -> None:
     """Raise UsageError for a wrong setting of a variant or of the adaptation; needs no data."""
     backbone_of(request.config)
-    _check_network(request.config)
+    check_network(request.config)
     for family, defined in request.config.families.items():
         for method in defined.methods:
             choose(method, dict.fromkeys(method_names()), f"[families.{family}.methods]: unknown method")
@@ -328,17 +284,8 @@ def cells(request: Request, images: ImageSet, other: ImageSet | None = None) -> 
 def _check_data(request: Request, images: ImageSet) -> None:
     if request.rules:
         request.rules.check_data(images)
-    _check_size(backbone_of(request.config), images)
+    check_size(backbone_of(request.config), images)
     _check_augmentation(request.config.augmentation, images)
-
-
-def _check_size(backbone: Backbone, images: ImageSet) -> None:
-    height, width = images.images.shape[2:]
-    if height != width or height < backbone.smallest:
-        raise UsageError(
-            f"{images.name}: its images are {height}x{width} pixels, but {backbone.label} needs squares of at least "
-            f"{backbone.smallest}: set image_size in [data]"
-        )
 
 
 def _check_augmentation(augmentation: AugmentationConfig, images: ImageSet) -> None:

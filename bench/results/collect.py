@@ -12,9 +12,10 @@ from fewshot_bench.config import Config, load
 from fewshot_bench.data.pretraining import seen_in_pretraining, seen_in_training
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.choosing import Chosen
-from fewshot_bench.experiment.grid import backbone_of, for_family
 from fewshot_bench.experiment.grid import cells as grid_cells
+from fewshot_bench.experiment.grid import for_family
 from fewshot_bench.experiment.identity import Cell, Training
+from fewshot_bench.experiment.network import backbone_of
 from fewshot_bench.experiment.records import EpisodeResult, StoredCell, StoredTraining
 from fewshot_bench.experiment.selection import Place, place_of
 from fewshot_bench.methods.adaptation import Adaptation
