@@ -10,6 +10,7 @@ from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.execution import WARM_UP, Execution
 from fewshot_bench.methods.interface import Episodes, Problem
 from fewshot_bench.methods.registry import METHODS
+from fewshot_bench.running import device as machine
 from fewshot_bench.running.tasks import BaseClasses, Gallery, as_floats
 
 pytestmark = [
@@ -18,16 +19,21 @@ pytestmark = [
 ]
 
 
-STEPS = WARM_UP + 3
+STEPS = 2 * (WARM_UP + 2)  # enough for a graph of each half of a method of two halves
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture(autouse=True)
+def _as_a_run_computes():
+    machine.prepare(CUDA, torch.get_num_threads())
 
 
 def make(name, device, *, recorded=False, **settings):
     method_type = METHODS[name]
-    known = {f.name for f in dataclasses.fields(method_type.Settings)}
+    known, settings = {f.name for f in dataclasses.fields(method_type.Settings)}, {"pretraining": 0.5} | settings
     chosen = method_type.Settings(**{key: value for key, value in settings.items() if key in known})
     n_way, n_shot = method_type.training_setting(chosen, 4, 3)
-    method = method_type(Problem(1, 16, 8, 8, min(n_way, 8), n_shot, 5, 10, 1), chosen).to(device)
+    method = method_type(Problem(1, 16, 8, 8, min(n_way, 8), n_shot, 5, STEPS, 1), chosen).to(device)
     if device.type == "cuda":
         method.execution = Execution(tasks_at_once=64, recorded=recorded)
     return method
@@ -72,6 +78,7 @@ def test_steps_and_a_prediction_agree_with_the_cpu(name, recorded, images, in_do
         torch.testing.assert_close(gpu, cpu, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @pytest.mark.parametrize("norm", ["support", "running"])
 @pytest.mark.parametrize("name", list(METHODS))
 def test_nothing_waits_for_the_host(name, norm, images):

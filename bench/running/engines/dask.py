@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from distributed import CancelledError, Client, Future, Security, fire_and_forget, get_worker
 from distributed.client import ClosedClientError
+from tornado.ioloop import IOLoop
 
 from fewshot_bench.errors import UsageError
 from fewshot_bench.machine import Background
@@ -91,7 +92,7 @@ class Dask:
     def _keys(self) -> list[str]:
         if self._client.status == "closed":  # it has given up a scheduler that was away
             self._futures.clear()
-            self._client = _client(self._options)
+            self._client = _client(self._options, self._client.loop)  # its thread is there still
         try:
             return list(self._client.run_on_scheduler(_unfinished))
         except (OSError, TimeoutError) as error:
@@ -141,13 +142,13 @@ def _name(key: str) -> str:
     return key.rpartition("-")[0]
 
 
-def _client(options: Mapping[str, str]) -> Client:
+def _client(options: Mapping[str, str], loop: IOLoop | None = None) -> Client:
     for name in ("distributed", "distributed.client"):  # what goes wrong is said here, in one line
         logging.getLogger(name).setLevel(logging.CRITICAL)
     files = {word: options[name] for name, word in TLS.items() if name in options}
     try:
         security = Security(require_encryption=True, **files) if files else None
-        return Client(options["scheduler"], security=security, timeout=CONNECT_SECONDS, set_as_default=False)
+        return Client(options["scheduler"], security=security, timeout=CONNECT_SECONDS, set_as_default=False, loop=loop)
     except (OSError, ValueError, TypeError, RuntimeError) as error:  # the last: TLS with tcp://
         raise UsageError(f"--engine dask: {options['scheduler']}: {' '.join(str(error).split())[:200]}") from None
 
