@@ -37,10 +37,11 @@ class DeviceFailed(BenchError):
 
     exit_code = 1
 
-    def __init__(self, error: str) -> None:
-        super().__init__(
-            f"the GPU failed ({error}); what was saved is kept: run the same command again, with fewer --jobs if its "
-            "memory is short"
+    def __str__(self) -> str:
+        # not by __init__, which would be called again, on the whole sentence, where a worker process hands it over
+        return (
+            f"the GPU failed ({super().__str__()}); what was saved is kept: run the same command again, with fewer "
+            "--jobs if its memory is short"
         )
 
 

@@ -79,7 +79,7 @@ config_option = click.option(
     help="Configuration file.  [default: bench.toml here, else the packaged one]",
 )
 measured_option = click.option(
-    "--measured", metavar="NAME", help="Results that come with the package: miniimagenet-32."
+    "--measured", metavar="NAME", help="Results that come with the package, such as miniimagenet-32."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Say what would happen; change nothing.")

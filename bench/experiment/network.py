@@ -5,6 +5,7 @@ from pathlib import Path
 from fewshot_bench.config import Config, choose
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import UsageError
+from fewshot_bench.files import BY_CONTENT
 from fewshot_bench.methods.backbones import BACKBONES, TIMM, Backbone, find_backbone
 from fewshot_bench.methods.pretrained import TimmTrunk, UnusableNetwork
 
@@ -32,20 +33,22 @@ def backbone_of(config: Config) -> Backbone:
     return backbone
 
 
-def weights_of(config: Config) -> Path | None:
-    """The file of initial weights of [model]; None where there is none. Raises UsageError for what is no file."""
-    if not config.model.weights:
-        return None
-    path = Path(config.model.weights).expanduser()
+def weights_of(config: Config) -> Path | str | None:
+    """The file of initial weights of [model], or its content's name; None where there is none. Raises UsageError for
+    what is no file."""
+    named = config.model.weights
+    if not named or named.startswith(BY_CONTENT):
+        return named or None
+    path = Path(named).expanduser()
     if not path.is_file():
-        raise UsageError(f"[model] weights = {config.model.weights!r} is not a file")
+        raise UsageError(f"[model] weights = {named!r} is not a file")
     return path
 
 
 def check_network(config: Config) -> None:
     """Raise UsageError unless a network of timm can be built with its weights, before anything is prepared for it."""
     model, weights = config.model, weights_of(config)
-    if model.backbone.startswith(TIMM):
+    if model.backbone.startswith(TIMM) and not isinstance(weights, str):
         try:
             TimmTrunk(model.backbone.removeprefix(TIMM), model.input_size, 0, weights, model.normalisation)
         except UnusableNetwork as error:

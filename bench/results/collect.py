@@ -35,6 +35,7 @@ from fewshot_bench.tables.scores import (
 from fewshot_bench.tables.statistics.classes import ClassAnswers
 from fewshot_bench.tables.summary import cell_of
 
+SHOWN = 48  # letters of the name of a file of weights
 PROTOCOL_NOTES = {
     "single": (
         "One model a method and seed, trained on small episodes, adapts to all settings; a head whose number of "
@@ -220,7 +221,7 @@ def _backbone(config: Config) -> str:
     parts = {backbone.label: True, f"{model.filters} filters": "filters" in backbone.settings}
     parts[f"images resized to {model.input_size} pixels"] = model.input_size > 0
     parts[f"{model.normalisation} normalisation"] = bool(model.normalisation)
-    parts[f"starting from {Path(model.weights).name}"] = bool(model.weights)
+    parts[f"starting from {Path(model.weights).name[:SHOWN]}"] = bool(model.weights)
     parts[f"DropBlock {model.drop_block:g}"] = model.drop_block > 0
     parts[f"computed in {model.numerics}"] = model.numerics != "float32"
     return ", ".join(words for words, said in parts.items() if said)

@@ -113,6 +113,11 @@ def train(training: Training, lab: Laboratory) -> Iterator[TrainingEvent]:
     state saved, soon after `lab.should_stop()` turns true. The partial state stays on disk
     until the caller has recorded the end and drops it, so that a kill in between loses nothing.
     """
+    if isinstance(training.weights, str):
+        raise BenchError(
+            f"[model] weights = {training.weights!r} says what the file holds, not where it is, enough to read "
+            "results; to train, name the file"
+        )
     method = build(training, lab)
     if by_content(training.weights) != training.identity.get("weights"):
         raise BenchError(f"{training.weights} has changed since this run began; start it again")

@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import sqlite3
+import tomllib
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks.known_duplicates import known, without
-from benchmarks.measured import DOCS, NAME, NUMBERS, PLOT, SHOWN, answer_page, numbers, results_page
+from benchmarks.measured.__main__ import DOCS
+from benchmarks.measured.answer import NUMBERS, PLOT, SHOWN, answer_page, numbers, shown
+from benchmarks.measured.page import FEATURES, NAME, results_page
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.data.outline import outline, without_pixels, wrong_outline
 from fewshot_bench.experiment.episodes import Setting, bank
@@ -140,12 +145,12 @@ def measured(tmp_path_factory):
         patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("measured")))
         patch.delenv("BENCH_DB", raising=False)
         chosen = choose_stored(shipped(NAME))
-        yield results(chosen, with_answers=True), judgement(None, shipped(NAME)), chosen
+        features = results(choose_stored(shipped(FEATURES)), with_answers=True)
+        yield results(chosen, with_answers=True), judgement(None, shipped(NAME)), chosen, features
 
 
 def test_shipped_results_are_those_of_the_present_code(measured):
-    assert names() == [NAME]
-    stored, _, _ = measured
+    stored, *_ = measured
     assert {cell.seed for cell in stored.cells if cell.variant == "maml-mtl"} == {0, 1, 2}
     missing = [cell for cell in stored.cells if cell.state != "done"]  # another key would be missing
     assert [(cell.variant, cell.n_way, cell.n_shot) for cell in missing] == [("baseline++", 35, 100)]
@@ -153,11 +158,12 @@ def test_shipped_results_are_those_of_the_present_code(measured):
 
 def test_the_pages_of_results_are_what_the_command_writes(measured):
     assert (DOCS / "results.md").read_text(encoding="utf-8") == results_page(*measured)
-    assert (DOCS / "answer.md").read_text(encoding="utf-8") == answer_page(*measured[:2])
+    stored, judged, _, features = measured
+    assert (DOCS / "answer.md").read_text(encoding="utf-8") == answer_page(stored, judged, features)
 
 
 def test_known_duplicates_are_novel_images_and_the_rest_is_what_is_stored(measured):
-    stored, _, chosen = measured
+    stored, _, chosen, _ = measured
     duplicates, novel = known(NAME), set(chosen.novel.split("paper").novel)
     assert {chosen.novel.class_names.index(duplicate.image[0]) for duplicate in duplicates} <= novel
     means = {cell.key: np.mean([e.accuracy for e in cell.episodes]) for cell in stored.cells if cell.episodes}
@@ -172,23 +178,37 @@ def test_known_duplicates_are_novel_images_and_the_rest_is_what_is_stored(measur
 def test_the_picture_shows_the_numbers_of_the_pages(measured):
     """`make picture` draws it; README shows it."""
     with Image.open(DOCS / PLOT) as picture:
-        shown = picture.info[NUMBERS]
-    assert shown == numbers(measured[0])
-    assert len(shown.splitlines()) == 9 * len(SHOWN)
+        told = picture.info[NUMBERS]
+    stored, _, _, features = measured
+    assert told == numbers(shown(stored, features))
+    assert len(told.splitlines()) == 9 * len(SHOWN)
     page = (DOCS / "results.md").read_text(encoding="utf-8")
-    assert all(line.rsplit(maxsplit=3)[1] in page for line in shown.splitlines())
+    assert all(line.rsplit(maxsplit=3)[1] in page for line in told.splitlines())
     assert f"](docs/{PLOT})" in (DOCS.parent / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_shipped_cells_are_those_of_the_present_code(measured):
-    stored, _, chosen = measured
-    held = {row["key"]: row["training_key"] for row in Reader(chosen.database).all_cells() if row["n_episodes"]}
-    present = {cell.key: cell.training.key for cell in chosen.cells}
+@pytest.mark.parametrize("name", names())
+def test_the_shipped_cells_are_those_of_the_present_code(name, measured):
+    asked = shipped(name)
+    config = tomllib.loads(asked.config.read_text(encoding="utf-8"))
+    splits = ("ravi", "ravi-val") if config.get("data", {}).get("split") == "ravi" else ("paper",)
+    chosen = [choose_stored(replace(asked, grid=g, split=s)) for g, s in product(config["grids"], splits)]
+    stored = Reader(chosen[0].database)
+    held = {row["key"]: row["training_key"] for row in stored.all_cells() if row["n_episodes"]}
+    present = {cell.key: cell.training.key for one in chosen for cell in one.cells}
+    assert held
     assert {key: present.get(key) for key in held} == held
-    assert held.keys() == {cell.key for cell in stored.cells if cell.episodes}
     # what a report names as its command holds on any machine
-    assert chosen.command().startswith(f"bench report --measured {NAME} --grid measured --data miniimagenet --split")
-    assert "/" not in chosen.command()
+    assert chosen[0].command().startswith(f"bench report --measured {name} --grid measured --data ")
+    assert "/" not in chosen[0].command()
+    assert not any(re.search(r"[ =]/|~", command) for command in stored.run_commands())
+
+
+def test_the_stored_accuracies_of_characters_are_those_of_the_shipped_episodes(bench, monkeypatch):
+    monkeypatch.delenv("BENCH_DB", raising=False)
+    ran = bench("check", "--measured", "strokes", "--grid", "full", "--budget", "standard", "--against", "standard")
+    assert (ran.code, ran.err) == (0, "")
+    assert "63 cells: 63 identical" in ran.out
 
 
 @pytest.mark.skipif(not MINIIMAGENET, reason="BENCH_MINIIMAGENET names no folder with miniImageNet")

@@ -13,6 +13,7 @@ from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.grid import cells, check_settings, resolve
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.experiment.selection import Selection
+from fewshot_bench.files import content_of
 from fewshot_bench.methods.backbones import BACKBONES, Backbone
 from fewshot_bench.methods.protonet import ProtoNet
 from fewshot_bench.methods.resnets import ResNet12
@@ -168,7 +169,13 @@ def test_a_pretrained_network_runs_and_its_tables_say_what_it_has_seen(pretraine
     page = bench("report", "--format", "markdown", "--method", "protonet").out
     assert "images resized to 32 pixels, starting from net.pth" in page
     assert "Pretrained on imagenet: none of the " in page
+    weights = f"--set=model.weights=sha256:{content_of(pretrained.folder / 'net.pth')}"
     (pretrained.folder / "net.pth").rename(pretrained.folder / "moved.pth")
+    assert "as-it-is" in bench("report", "--format", "markdown", "--method", "as-it-is", weights).out  # read without it
+    ran = bench("run", "-q", "--method", "protonet", "--seed", "7", weights)  # not trained
+    assert ran.code != 0
+    assert "to train, name the file" in ran.err
+    assert "Traceback" not in ran.err
     text = (pretrained.folder / "bench.toml").read_text()
     (pretrained.folder / "bench.toml").write_text(text.replace("net.pth", "moved.pth").replace('"imagenet"', '""'))
     again = bench("report", "--format", "json", "--method", "protonet").out

@@ -1,0 +1,98 @@
+"""docs/answer.md: five sentences for someone who must choose a method, and their plot."""
+
+from dataclasses import replace
+from io import BytesIO
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from benchmarks.measured.pairs import PARENTS, SEQUENTIAL, won
+from fewshot_bench.reports.canvas import to_png
+from fewshot_bench.reports.plots import accuracy_against_shots
+from fewshot_bench.tables.claims.verdicts import Judgement
+from fewshot_bench.tables.pairs import compare_variants
+from fewshot_bench.tables.scores import Results
+from fewshot_bench.tables.summary import summarise
+from fewshot_bench.tables.wording import accuracy, cell_name, points
+
+PLOT, NUMBERS = "answer.png", "Description"  # of PNG's keywords
+FEATURES = "imagenet-logistic"
+SHOWN = (
+    "transfer", "transfer-logistic", "protonet", "maml", "maml-mtl", "reptile", "reptile-mtl", "untrained", FEATURES,
+)  # fmt: skip
+
+
+def answer_page(stored: Results, judged: Judgement, pretrained: Results) -> str:
+    """Five sentences for someone who must choose a method. pretrained: the same settings with pretrained features"""
+    e, n = stored.experiment, len(stored.settings)
+    by_best: dict[str, list[str]] = {}
+    for row in summarise(stored).rows:
+        best = max((cell for cell in row.cells if cell.mean is not None), key=lambda cell: cell.mean or 0.0)
+        few = "" if len(best.seeds) == len(stored.seeds) else f" (seed {best.seeds[0].seed} alone)"
+        by_best.setdefault(f"`{best.variant}`{few}", []).append(f"{row.n_way}-way {row.n_shot}-shot")
+    highest = "; ".join(f"{name} in {', '.join(where)}" for name, where in by_best.items())
+    above = [
+        f"`{a}` is above `{b}` in {sum((c.mean or 0) > 0 for c in compare_variants(stored, a, b))}" for a, b in PARENTS
+    ]
+    verdicts = {one.claim.id: one.verdict for one in judged.claims}
+    said = ", ".join(f"{verdicts[f'narrow-{name}']} for `{name}`" for name in ("maml-mtl", "reptile-mtl"))
+    return "\n".join(
+        [
+            "# Which method for my own images?",
+            "",
+            f"1. Of the methods measured here ({e.dataset} at {e.image_shape[1]} pixels, {e.spent}, "
+            f"{len(stored.seeds)} seeds), the highest mean is that of {highest}.",
+            f"2. That meta-transfer beats both its parents in all {n} settings is {said}: by their means, "
+            f"{'; '.join(above)} of {n} settings.",
+            f"3. Whether joint training is what helps: {'; '.join(won(stored, a, b) for a, b in SEQUENTIAL)}; the "
+            "second of each trains the same two losses one after the other, at the same cost.",
+            "4. With many classes, keep a trained network's features and fit a logistic regression "
+            "(`transfer-logistic`) before you fine-tune all layers by the published rule: [results](results.md) has "
+            "the differences.",
+            f"5. {_pretrained(stored, pretrained)}",
+            "",
+            "`bench run --data FOLDER` and `bench report` measure all of this on your own images.",
+            "",
+            f"![Accuracy over shots, one panel for each number of classes]({PLOT})",
+            "",
+        ]
+    )
+
+
+def _pretrained(stored: Results, pretrained: Results) -> str:
+    """How far pretrained features lead, and what they have seen."""
+    best = {(r.n_way, r.n_shot): max(cell.mean or 0.0 for cell in r.cells) for r in summarise(stored).rows}
+    leads = [
+        (cell.mean or 0.0) - best[cell.n_way, cell.n_shot]
+        for cell in summarise(pretrained).cells
+        if cell.variant == FEATURES
+    ]
+    return (
+        f"Frozen features of a network trained on ImageNet with a logistic regression (`{FEATURES}`; "
+        f'`backbone = "timm:NAME"`) are {points(min(leads))} to {points(max(leads))} points above the best of these '
+        f"methods. {pretrained.experiment.pretraining}"
+    )
+
+
+def shown(stored: Results, pretrained: Results) -> Results:
+    """What the plot shows, as one table."""
+    cells = [*stored.cells, *pretrained.cells]
+    own = stored.seeds_of | dict.fromkeys(pretrained.variants, pretrained.seeds)
+    return replace(stored, variants=SHOWN, cells=tuple(c for c in cells if c.variant in SHOWN), seeds_of=own)
+
+
+def picture(stored: Results, pretrained: Results) -> bytes:
+    """The plot as PNG, with the numbers that it shows as a text in it."""
+    plotted = shown(stored, pretrained)
+    text, png = PngInfo(), BytesIO()
+    text.add_text(NUMBERS, numbers(plotted))
+    Image.open(BytesIO(to_png(accuracy_against_shots(summarise(plotted))))).save(png, "PNG", pnginfo=text)
+    return png.getvalue()
+
+
+def numbers(plotted: Results) -> str:
+    """What the plot shows, as the tables print it: "maml 5-way 1-shot 40.12 ± 0.83", ..."""
+    return "\n".join(
+        f"{cell_name(c.variant, c.n_way, c.n_shot)} {accuracy(c.mean, c.half_width, c.interval)}"
+        for c in summarise(plotted).cells
+    )

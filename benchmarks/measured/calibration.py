@@ -1,0 +1,93 @@
+"""The section of docs/results.md on 84x84 pixels: does this code land where careful trainings by others land?"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from fewshot_bench.results.collect import results
+from fewshot_bench.results.reading_back import choose_stored, shipped
+from fewshot_bench.tables.scores import Results
+from fewshot_bench.tables.summary import Cell, Ends, summarise
+from fewshot_bench.tables.wording import accuracy, percent, points, shots
+
+BANDS = Path(__file__).with_name("bands.toml")
+NAMES = ("miniimagenet-84", "miniimagenet-84aug")
+WHOLE, HALF, NOVEL, VALIDATION = "measured", "half", "ravi", "ravi-val"  # grids and splits
+SHOTS = (1, 5)
+
+
+def section() -> list[str]:
+    """The lines of the section."""
+    tables = [_stored(name, WHOLE, NOVEL) for name in NAMES]
+    measured = {place: cell for table in tables for place, cell in by_place(table).items()}
+    bands = tomllib.loads(BANDS.read_text(encoding="utf-8"))["bands"]
+    e, n_episodes = tables[0].experiment, {cell.n_episodes for cell in measured.values()}
+    return [
+        f"{e.dataset}, {e.image_shape[1]} × {e.image_shape[2]} pixels, split `{e.split}` ({e.n_base_classes} base and "
+        f"{e.n_novel_classes} novel classes), 5-way; {max(n_episodes)} episodes, one seed. "
+        + " ".join(
+            f"{', '.join(f'`{v}`' for v in t.variants)}: {t.experiment.model}, {t.experiment.spent}." for t in tables
+        ),
+        "",
+        "| | 1 shot | others report | inside | 5 shots | others report | inside |",
+        "|:---|---:|:---|:---|---:|:---|:---|",
+        *(
+            f"| `{band['variant']}` | "
+            + " | ".join(_against(measured[band["variant"], shot], _range(band, i)) for i, shot in enumerate(SHOTS))
+            + " |"
+            for band in bands
+        ),
+        "",
+        "In %, ± 95 % over episodes; inside: that interval meets the range that others report, which is",
+        "",
+        *(f"- `{b['variant']}`: {b['like']} of {'; '.join(r['source'] for r in b['reported'])}. Ours differs in: "
+          f"{b['differs']}." for b in bands),
+        "",
+        "Has training gone far enough? Half of these updates, and all of them, on the classes for validation (split "
+        f"`{VALIDATION}`) and on the novel ones:",
+        "",
+        "| | " + " | ".join(f"{split}, {shots(shot)}" for split in (VALIDATION, NOVEL) for shot in SHOTS) + " |",
+        "|:---|" + "---:|" * 4,
+        *_curves(),
+        "",
+    ]  # fmt: skip
+
+
+def _stored(name: str, grid: str, split: str) -> Results:
+    return results(choose_stored(replace(shipped(name), grid=grid, split=split)), with_answers=True)
+
+
+def by_place(stored: Results) -> dict[tuple[str, int], Cell]:
+    """(variant, n_shot) -> its cell."""
+    return {(cell.variant, cell.n_shot): cell for cell in summarise(stored).cells}
+
+
+def _range(band: Mapping[str, list[dict[str, list[float]]]], place: int) -> Ends:
+    """The lowest and the highest accuracy that others report, fractions."""
+    found = [entry["accuracy"][place] / 100 for entry in band["reported"]]
+    return min(found), max(found)
+
+
+def _against(cell: Cell, band: Ends) -> str:
+    (low, high), (bottom, top) = band, cell.ends or (0.0, 1.0)
+    where = "yes" if bottom <= high and top >= low else f"no, {points(top - low if top < low else bottom - high)}"
+    return f"{accuracy(cell.mean, cell.half_width, cell.interval)} | {percent(low)} to {percent(high)} | {where}"
+
+
+def _curves() -> list[str]:
+    lines = []
+    for name in NAMES:
+        halves, wholes = ([by_place(_stored(name, g, s)) for s in (VALIDATION, NOVEL)] for g in (HALF, WHOLE))
+        for variant in dict.fromkeys(variant for variant, _ in halves[0]):
+            pairs = [
+                (half[variant, s], whole[variant, s]) for half, whole in zip(halves, wholes, strict=True) for s in SHOTS
+            ]
+            gains = [
+                "–"
+                if half.mean is None or whole.mean is None
+                else f"{percent(half.mean)} → {percent(whole.mean)} ({points(whole.mean - half.mean)})"
+                for half, whole in pairs
+            ]
+            lines.append(f"| `{variant}` | " + " | ".join(gains) + " |")
+    return lines

@@ -1,0 +1,170 @@
+"""docs/results.md, from the results that come with the package: no number in it is typed."""
+
+from collections.abc import Iterable
+from statistics import fmean
+
+from benchmarks import known_duplicates
+from benchmarks.known_duplicates import Duplicate
+from benchmarks.measured import calibration, characters
+from benchmarks.measured.pairs import PARENTS, QUESTIONS, differences, won
+from fewshot_bench.experiment.choosing import Chosen
+from fewshot_bench.tables.claims import words
+from fewshot_bench.tables.claims.outlook import outlook
+from fewshot_bench.tables.claims.verdicts import Judgement
+from fewshot_bench.tables.pairs import compare_variants, scope_of
+from fewshot_bench.tables.render import render
+from fewshot_bench.tables.scores import Results
+from fewshot_bench.tables.summary import summarise
+
+NAME, FEATURES = "miniimagenet-32", "imagenet-features"
+
+
+def results_page(stored: Results, judged: Judgement, chosen: Chosen, pretrained: Results) -> str:
+    """The whole page. chosen: the cells that are stored; pretrained: the same settings with pretrained features"""
+    e, seeds = stored.experiment, ", ".join(map(str, stored.seeds))
+    devices = sorted({cost.device for cost in stored.trainings if cost.device})
+    n_episodes = sum(len(cell.episodes) for cell in stored.cells)
+    n_done = sum(cell.state == "done" for cell in stored.cells)
+    return "\n".join(
+        [
+            "# Results",
+            "",
+            "Look up every accuracy, difference and verdict that was measured on one data set. `python -m "
+            "benchmarks.measured` writes this page from the episodes that come with the package; "
+            f"`bench report --measured {NAME}` shows the same with plots, on any machine and without the images.",
+            "",
+            f"Data: {e.dataset}, {' × '.join(map(str, e.image_shape[1:]))} pixels, split `{e.split}` "
+            f"({e.n_base_classes} base and {e.n_novel_classes} novel classes). {e.model}; {e.spent}; {e.rule}; "
+            f"seeds {seeds}. {n_done} cells, {n_episodes:,} episodes, trained and tested on {', '.join(devices)}.",
+            "",
+            "## Does meta-transfer beat both its parents?",
+            "",
+            *differences(stored, [(a, b, f"{a} − {b}") for a, b in PARENTS]),
+            "",
+            f"Percentage points, first minus second, with 95 % intervals {_scope(stored)}. Bold: significantly "
+            "different, corrected for all pairs of methods in a setting.",
+            "",
+            "## The paper's sentences",
+            "",
+            "| sentence | reading | verdict | comparisons |",
+            "|:---|:---|:---|:---|",
+            *_sentences(judged),
+            "",
+            f"Verdicts hold for this data set and {e.spent}. Readings: `bench claims --measured {NAME}`.",
+            "",
+            "## Accuracies",
+            "",
+            render(summarise(stored), "markdown").strip(),
+            "",
+            "## What the controls say",
+            "",
+            *differences(stored, [(a, b, f"{a} − {b}") for _, _, pairs in QUESTIONS for a, b in pairs]),
+            "",
+            *(
+                f"- {question} ({what}.) {'; '.join(won(stored, a, b) for a, b in pairs)}."
+                for question, what, pairs in QUESTIONS
+            ),
+            "",
+            "## Pretrained features",
+            "",
+            render(summarise(pretrained), "markdown").strip(),
+            "",
+            "## Known duplicates",
+            "",
+            *_duplicates(chosen),
+            "",
+            "## Calibration at 84×84",
+            "",
+            *calibration.section(),
+            "## Characters",
+            "",
+            *characters.section(),
+            "## Cost",
+            "",
+            *_costs(stored),
+            "",
+            "Time of a process that shared its card with two to nine others, or its two CPU cores with one: it orders "
+            "the methods, and is more than one process alone would take.",
+            "",
+            "## What is not decided",
+            "",
+            *_open(stored, judged),
+            "",
+        ]
+    )
+
+
+def _scope(stored: Results) -> str:
+    return scope_of(c.estimate for a, b in PARENTS for c in compare_variants(stored, a, b))
+
+
+def _sentences(judged: Judgement) -> Iterable[str]:
+    for one in judged.claims:
+        said, _, counts = words.measured(one, judged).partition(": ")
+        yield f"| “{one.claim.sentence}” | {one.claim.reading} | {said} | {counts} |"
+
+
+def _duplicates(chosen: Chosen) -> list[str]:
+    """Which images, and what the cells are without them."""
+    duplicates = known_duplicates.known(NAME)
+    by_setting: dict[str, list[float]] = {}
+    for cell, (every, rest) in known_duplicates.without(chosen, duplicates).items():
+        by_setting.setdefault(str(cell.setting), []).append(100 * (rest - every))
+    base = [duplicate for duplicate in duplicates if duplicate.kind == "base"]
+    return [
+        f"{len(base)} of the {sum(len(chosen.novel.images_of_class[c]) for c in chosen.novel.split('paper').novel):,} "
+        f"images of novel classes show the picture of a base class's image, too, and "
+        f"{len(duplicates) - len(base)} that of another novel image (at 84×84 pixels; `bench data check`, "
+        "`python -m benchmarks.known_duplicates`). As class[number]: "
+        f"{', '.join(_pair(duplicate) for duplicate in duplicates)}.",
+        "",
+        "The same cells without the answers to these queries, percentage points more (they stay in the support):",
+        "",
+        "| | " + " | ".join(by_setting) + " |",
+        "|:---|" + "---:|" * len(by_setting),
+        *(
+            f"| {what} | " + " | ".join(f"{of(changes):+.3f}" for changes in by_setting.values()) + " |"
+            for what, of in (("lowest of the cells", min), ("mean", fmean), ("highest", max))
+        ),
+    ]
+
+
+def _pair(duplicate: Duplicate) -> str:
+    return " = ".join(f"{name}[{number}]" for name, number in (duplicate.image, *duplicate.others))
+
+
+def _costs(stored: Results) -> list[str]:
+    lines = ["| training of | updates | images seen | on | minutes |", "|:---|---:|---:|:---|---:|"]
+    alike: dict[tuple[tuple[str, ...], int, int, str], list[float]] = {}
+    for cost in stored.trainings:
+        if cost.state == "finished" and cost.iterations:
+            kind = cost.variants, cost.iterations, cost.images_seen, cost.device
+            alike.setdefault(kind, []).append(cost.seconds / 60)
+    for (variants, iterations, images, device), minutes in alike.items():
+        low, high = f"{min(minutes):.1f}", f"{max(minutes):.1f}"
+        spread = low if low == high else f"{low} to {high}"
+        lines.append(f"| {', '.join(variants)} | {iterations:,} | {images:,} | {device} | {spread} |")
+    testing = sum(cell.seconds_per_episode * len(cell.episodes) for cell in stored.cells) / 3600
+    training = sum(cost.seconds for cost in stored.trainings) / 3600
+    failed = sum(cell.state == "failed" for cell in stored.cells)
+    told = (
+        f"{len(stored.trainings)} trainings: {training:.1f} hours of a process; tests: {testing:.1f}; failed: {failed}."
+    )
+    return [*lines, "", told]
+
+
+def _open(stored: Results, judged: Judgement) -> list[str]:
+    e, missing = stored.experiment, [cell for cell in stored.cells if cell.state != "done"]
+    named = ", ".join(f"{c.variant} {c.n_way}-way {c.n_shot}-shot" for c in missing)
+    undecided = [(one, outlook(one, judged.cells)) for one in judged.claims if one.verdict == "undecided"]
+    return [
+        *(f"- `{one.claim.id}`: {words.to_decide(ahead, judged)}." for one, ahead in undecided),
+        f"- The published training: these models had {e.published_share or 'all'} of it, on images of "
+        f"{e.image_shape[1]}×{e.image_shape[2]} pixels in place of 84×84.",
+        "- The rule of fitting at test: only the published one was tested. The gap between transfer and the logistic "
+        "regression on its features shows that the rule matters as much as the method at many ways.",
+        f"- More than {len(stored.seeds)} seeds; more than one of {', '.join(stored.seeds_of)}. Of the first eleven "
+        "variants seed 0 was trained before, the others after a change of the last bit in how a card divides pixels by "
+        "255.",
+        f"- Not measured: {named}." if missing else "- Every cell of the grid is measured.",
+    ]
