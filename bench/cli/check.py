@@ -18,7 +18,7 @@ from fewshot_bench.experiment.selection import Selection
     metavar="FILE",
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Accuracies stored by --write, another results database, or `smoke`: those that come with the package.",
+    help="Accuracies stored by --write, another database, or those that come with the package: `smoke`, `standard`.",
 )
 @click.option(
     "--margin",
