@@ -58,12 +58,12 @@ def results_page(stored: Results, judged: Judgement, chosen: Chosen, pretrained:
             "",
             "## What the controls say",
             "",
-            *differences(stored, [(a, b, f"{a} − {b}") for _, _, pairs in QUESTIONS for a, b in pairs]),
-            "",
             *(
                 f"- {question} ({what}.) {'; '.join(won(stored, a, b) for a, b in pairs)}."
                 for question, what, pairs in QUESTIONS
             ),
+            "",
+            *differences(stored, [(a, b, f"{a} − {b}") for _, _, pairs in QUESTIONS for a, b in pairs]),
             "",
             "## Pretrained features",
             "",
