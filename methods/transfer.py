@@ -51,9 +51,7 @@ class Transfer(Method):
         self.optimizers["outer"] = make_optimizer(settings.optimizer, self, settings.lr)
 
     @classmethod
-    def training_setting(
-        cls, settings: TransferSettings, n_way: int, n_shot: int
-    ) -> tuple[int, int] | tuple[Literal[0], Literal[0]]:
+    def training_setting(cls, settings: TransferSettings, n_way: int, n_shot: int) -> tuple[int, int]:
         """No episodes: one training serves every setting."""
         return 0, 0
 

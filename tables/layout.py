@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from fewshot_bench.tables.captions import DATA_MARK, NEAR_MARK, SEED_MARK, UNCLEAR_MARK, Note, general_notes
 from fewshot_bench.tables.papers import PublishedRow, PublishedTable, PublishedValue
@@ -19,15 +19,7 @@ SCHEMA = 1  # of the facts; raise it when a reader of them must change
 COPIED_MARK = "°"
 
 
-class OfWay(Protocol):
-    """A row of a measured or a published table."""
-
-    @property
-    def n_way(self) -> int:
-        """Its number of classes."""
-
-
-R = TypeVar("R", bound=OfWay)
+R = TypeVar("R", Row, PublishedRow)
 
 
 def by_way(rows: Iterable[R]) -> list[tuple[int, list[R]]]:

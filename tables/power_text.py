@@ -51,9 +51,10 @@ def power_text(pairs: Sequence[PairPower], margin: float, power: float, *, with_
     ]
     if open_ones and max(p.n_tests for p in pairs) > 1:
         legend[1] = f"A comparison named beforehand, as a claim, is no part of that family. {legend[1]}"
+    none = len(pairs) - len(shown) - len(open_ones)
     first = {
         "Decided": f"{len(shown)} of {len(pairs)} pairs differ significantly{_scopes(shown)}",
-        "Not decided": f"{len(open_ones)}" + (f"; {none} not tested" if (none := _n_untested(pairs)) else ""),
+        "Not decided": f"{len(open_ones)}" + (f"; {none} not tested" if none else ""),
         "Next step": step,
     }
     lines = [fill(f"{name:<13}{words}", WIDTH, subsequent_indent=" " * 13) for name, words in first.items()]
@@ -79,10 +80,6 @@ def _scopes(pairs: Sequence[PairPower]) -> str:
     """ ", for classes like these"; both scopes where there are both, empty where there is no pair."""
     scopes = sorted({p.scope for p in pairs})
     return f", {' or '.join(scopes)}" if scopes else ""
-
-
-def _n_untested(pairs: Sequence[PairPower]) -> int:
-    return sum(p.difference is None for p in pairs)
 
 
 def _name(p: PairPower) -> str:

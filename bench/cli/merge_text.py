@@ -10,6 +10,7 @@ from fewshot_bench.errors import DatabaseError
 from fewshot_bench.results.store.comparing import Comparison, EpisodeConflict
 from fewshot_bench.running import merging
 from fewshot_bench.running.weights import Brought
+from fewshot_bench.tables.wording import counted
 
 SHOWN = 20  # conflicts listed one by one; --json has them all
 
@@ -44,10 +45,10 @@ def _told(found: Comparison, brought: Brought, done: str, *, as_json: bool) -> s
 def _summary(found: Comparison, done: str) -> str:
     n = {state: sum(cell.state == state for cell in found.cells) for state in ("new", "extended", "equal")}
     n_proved = found.proof.n_in_equal_cells
-    proved = f" (proved on {_count(n_proved, 'episode')})" if n_proved else ""
+    proved = f" (proved on {counted(n_proved, 'episode')})" if n_proved else ""
     if not found.anything_new:
-        return f"{done}: nothing new; {_count(n['equal'], 'cell')} equal{proved}"
-    return f"{done}: {_count(n['new'], 'cell')} new, {n['extended']} extended, {n['equal']} equal{proved}"
+        return f"{done}: nothing new; {counted(n['equal'], 'cell')} equal{proved}"
+    return f"{done}: {counted(n['new'], 'cell')} new, {n['extended']} extended, {n['equal']} equal{proved}"
 
 
 def _notes(found: Comparison) -> list[str]:
@@ -61,32 +62,31 @@ def _notes(found: Comparison) -> list[str]:
         notes.append(f"trainings: {states['new']} new{replaced}")
     if proof.n_proved:
         where = "across machines" if len(proof.machines) > 1 else "on one kind of machine"
-        n_episodes = _count(proof.n_proved, "episode")
+        n_episodes = counted(proof.n_proved, "episode")
         notes += [
             f"a reproducibility measurement {where}: {n_episodes}, each measured by two runs, with equal counts",
             f"  measured on: {'; '.join(proof.machines)}",
         ]
     if proof.n_weights:
-        notes.append(f"{_count(proof.n_weights, 'training')}, made by two runs, with bit-identical weights")
+        notes.append(f"{counted(proof.n_weights, 'training')}, made by two runs, with bit-identical weights")
     if proof.n_copied:
-        notes.append(
-            f"{_count(proof.n_copied, 'equal episode')} of the same run on both sides, which is no independent evidence"
-        )
+        copied = counted(proof.n_copied, "equal episode")
+        notes.append(f"{copied} of the same run on both sides, which is no independent evidence")
     if proof.n_unknown:
-        notes.append(f"{_count(proof.n_unknown, 'equal episode')} of unknown origin, which is no independent evidence")
+        notes.append(f"{counted(proof.n_unknown, 'equal episode')} of unknown origin, which is no independent evidence")
     if n_other:
-        notes.append(f"{_count(n_other, 'episode')} with equal counts, but other answers to single queries: ours stay")
+        notes.append(f"{counted(n_other, 'episode')} with equal counts, but other answers to single queries: ours stay")
     if found.n_other_weights:
-        notes.append(f"{_count(found.n_other_weights, 'training')} with other weights there, not taken: ours stay")
+        notes.append(f"{counted(found.n_other_weights, 'training')} with other weights there, not taken: ours stay")
     if n_answers:
-        notes.append(f"answers to the queries of {_count(n_answers, 'episode')} added, where we had kept only counts")
+        notes.append(f"answers to the queries of {counted(n_answers, 'episode')} added, where we had kept only counts")
     return notes
 
 
 def _weights_notes(found: Comparison, brought: Brought) -> list[str]:
-    notes = [f"weights of {_count(len(brought.copied), 'training')} copied"] if brought.copied else []
+    notes = [f"weights of {counted(len(brought.copied), 'training')} copied"] if brought.copied else []
     if brought.missing and found.anything_new:
-        which = _count(len(brought.missing), "training")
+        which = counted(len(brought.missing), "training")
         notes.append(f"no weights came for {which}: `bench replay` of such cells will need --retrain")
     return notes
 
@@ -119,17 +119,13 @@ def _as_json(found: Comparison, brought: Brought) -> dict[str, object]:
     }
 
 
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
-
-
 def _count_conflicts(found: Comparison) -> str:
     parts = []
     if found.conflicts:
         n_cells = len({conflict.key for conflict in found.conflicts})
         n_equal = found.proof.n_proved + found.proof.n_copied + found.proof.n_unknown
-        where = f"of {_count(n_cells, 'cell')} with other counts ({n_equal:,} with equal ones)"
-        parts.append(f"{_count(len(found.conflicts), 'episode')} {where}")
+        where = f"of {counted(n_cells, 'cell')} with other counts ({n_equal:,} with equal ones)"
+        parts.append(f"{counted(len(found.conflicts), 'episode')} {where}")
     if found.weights_conflicts:
-        parts.append(f"{_count(len(found.weights_conflicts), 'training')} with other weights")
+        parts.append(f"{counted(len(found.weights_conflicts), 'training')} with other weights")
     return " and ".join(parts)

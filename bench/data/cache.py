@@ -90,7 +90,8 @@ def _prepared(folder: Path, source: Source, state: str, image_size: int | None, 
 
 def folder_of(cache: Path, state: str, image_size: int | None) -> Path:
     """The folder of the cache in which a data set of this state lies, or will lie; see `Source.state`."""
-    return cache / _digest([LAYOUT, state, image_size, RESAMPLER if image_size else None])
+    key = [LAYOUT, state, image_size, RESAMPLER if image_size else None]
+    return cache / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
 
 
 def load(folder: Path) -> ImageSet | None:
@@ -183,10 +184,6 @@ def _publish(made: Path, folder: Path) -> None:
     except OSError as error:  # a non-empty folder of that name: another process was faster
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-
-
-def _digest(key: list[object]) -> str:
-    return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
 
 
 class ImageFile:

@@ -17,7 +17,6 @@ from fewshot_bench.experiment.rules import Rules, read_rules
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.experiment.spending import Spent, iterations
 from fewshot_bench.methods.adaptation import Adaptation
-from fewshot_bench.methods.interface import Method
 from fewshot_bench.methods.later import mentioned
 from fewshot_bench.methods.registry import UnusableMethod, find_method, ignored, method_names
 from fewshot_bench.seeding import digest
@@ -244,19 +243,15 @@ def cells(request: Request, images: ImageSet, other: ImageSet | None = None) -> 
             f"{images.name} has images of {shapes[0]} (channels, pixels), {novel.name} of {shapes[1]}: a network takes "
             "one kind; set image_size in [data], or choose data of as many channels"
         )
-    found = []
-    for way in request.ways:
-        for shot in request.shots:
-            setting = Setting(way, shot, config.episodes.n_query)
-            what = f"novel classes in split {split.name!r}" + (f" of {novel.name}" if other else "")
-            check_setting(novel, novel.split(request.split).novel, setting, what)
-    settings = [(way, shot) for way in request.ways for shot in request.shots]
+    found, settings = [], list(product(request.ways, request.shots))
+    what = f"novel classes in split {split.name!r}" + (f" of {novel.name}" if other else "")
+    for way, shot in settings:
+        check_setting(novel, novel.split(request.split).novel, Setting(way, shot, config.episodes.n_query), what)
     of_variant: dict[str, list[tuple[Training, Adaptation | None]]] = {}  # in each setting, with any seed
     for name in request.methods:
         chosen = variant(config, name, images.family)
-        method = find_method(chosen.method)
         of_variant[name] = [
-            (_training(request, images, chosen, method, setting, 0), adaptation_of(request, chosen, setting))
+            (_training(request, images, chosen, setting), adaptation_of(request, chosen, setting))
             for setting in settings
         ]
     for seed in request.seeds:
@@ -297,16 +292,9 @@ def _check_augmentation(augmentation: AugmentationConfig, images: ImageSet) -> N
         )
 
 
-def _training(
-    request: Request,
-    images: ImageSet,
-    chosen: Variant,
-    method: type[Method],
-    tested: tuple[int, int],
-    seed: int,
-) -> Training:
-    """The training that serves a cell tested with (n_way, n_shot)."""
-    config, split = request.config, images.split(request.split)
+def _training(request: Request, images: ImageSet, chosen: Variant, tested: tuple[int, int]) -> Training:
+    """The training, with seed 0, that serves a cell tested with (n_way, n_shot)."""
+    config, split, method = request.config, images.split(request.split), find_method(chosen.method)
     size = config.training
     wanted = (size.way, size.shot)
     if request.protocol == "matched":
@@ -332,7 +320,7 @@ def _training(
         n_shot=n_shot,
         n_query=size.query if n_way else 0,
         iterations=_iterations(config, request.budget, chosen, wanted, images.family),
-        seed=seed,
+        seed=0,
         augmentation=config.augmentation,
         backbone=config.model.backbone,
         drop_block=config.model.drop_block,

@@ -65,12 +65,10 @@ class Workplace:
 
 
 def for_workers(place: Workplace, plan: Plan) -> Workplace:
-    """A workplace as another process needs it. Raises UsageError where that cannot import a method."""
-    return replace(place, registered=_registered(plan))
+    """A workplace as another process needs it, with the methods of the plan that only this process knows.
 
-
-def _registered(plan: Plan) -> dict[str, type[Method]]:
-    """The methods of the plan that only this process knows. Raises UsageError where another cannot import one."""
+    Raises UsageError where the other cannot import one.
+    """
     found = {name: method for name, method in registered().items() if name in {t.training.method for t in plan.todo}}
     for name, method in found.items():
         if not importable(method):
@@ -78,7 +76,7 @@ def _registered(plan: Plan) -> dict[str, type[Method]]:
                 f"the method {name!r} is a class of this process alone ({method.__module__}.{method.__qualname__}), "
                 "which worker processes cannot import: use jobs=1, or move it and its settings into a module"
             )
-    return found
+    return replace(place, registered=found)
 
 
 def run_here(place: Workplace, should_stop: Callable[[], bool], left: Queue) -> Events:

@@ -166,5 +166,6 @@ def _open(stored: Results, judged: Judgement) -> list[str]:
         f"- More than {len(stored.seeds)} seeds; more than one of {', '.join(stored.seeds_of)}. Of the first eleven "
         "variants seed 0 was trained before, the others after a change of the last bit in how a card divides pixels by "
         "255.",
+        "- Reptile at meta-transfer's cost, and the joint gradient on Reptile (`reptile-equal`, `reptile-mtl-joint`).",
         f"- Not measured: {named}." if missing else "- Every cell of the grid is measured.",
     ]

@@ -42,7 +42,7 @@ def outlook(judged: JudgedClaim, cells: Cells) -> Outlook:
         alpha, each = ALPHA / len(judged.tested), POWER
         routes = [_extended([(t, _episodes(estimate, t, alpha))], cells) for t, estimate in against]
         known = [route for route in routes if route]
-        best = min(known, key=lambda route: (_seconds(route, cells) or 0.0, _total(route)), default=None)
+        best = min(known, key=lambda route: (_seconds(route, cells) or 0.0, sum(e.more for e in route)), default=None)
     else:  # all of them would have to be shown
         if judged.missing:
             return Outlook(power, never="first, what is incomplete would have to be measured")
@@ -73,10 +73,6 @@ def _extended(needed: Sequence[tuple[Tested, int | None]], cells: Cells) -> tupl
                 totals[side] = max(total, totals.get(side, 0))
     have = {place: min(len(cell.episodes) for cell in cells[place]) for place in totals}
     return tuple(Extension(place, total - have[place], total) for place, total in totals.items() if total > have[place])
-
-
-def _total(extensions: Sequence[Extension]) -> int:
-    return sum(extension.more for extension in extensions)
 
 
 def _seconds(extensions: Sequence[Extension], cells: Cells) -> float | None:
