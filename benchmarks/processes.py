@@ -179,9 +179,8 @@ def live(serve: Callable[[], list[int]]) -> NoReturn:
     """Import the libraries, serve, and in each process that comes of it be the one that was asked for."""
     for name in _PRELOADED:
         __import__(name)
-    files = serve()
     try:
-        exec(compile(_become(files), "<string>", "exec"), {"__name__": "__main__"})
+        exec(compile(_become(serve()), "<string>", "exec"), {"__name__": "__main__"})
     except SystemExit as ending:
         _end(ending.code)
     except BaseException:  # noqa: BLE001  # as Python does
