@@ -4,6 +4,7 @@ Run as a program, with the number of a socket, this is that one.
 """
 
 import atexit
+import gc
 import json
 import os
 import signal
@@ -179,6 +180,7 @@ def live(serve: Callable[[], list[int]]) -> NoReturn:
     """Import the libraries, serve, and in each process that comes of it be the one that was asked for."""
     for name in _PRELOADED:
         __import__(name)
+    gc.freeze()  # what all share stays shared
     try:
         exec(compile(_become(serve()), "<string>", "exec"), {"__name__": "__main__"})
     except SystemExit as ending:

@@ -1,5 +1,6 @@
 """What many tests share: a tiny data set in memory, and one thread so that results are the same everywhere."""
 
+import gc
 import os
 import shutil
 import sys
@@ -27,6 +28,15 @@ if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**31:
 # the same examples everywhere, none of them remembered, and however long a busy machine takes for one
 settings.register_profile("everywhere", deadline=None, derandomize=True, database=None)
 settings.load_profile("everywhere")
+
+
+gc.disable()  # while all is imported, and then it is left alone: going through it took a twentieth of the tests' time
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from now on, among what tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")
