@@ -10,7 +10,9 @@ import re
 import typing
 import unicodedata
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -222,6 +224,11 @@ def packaged_text() -> str:
     return files("fewshot_bench").joinpath("bench.toml").read_text(encoding="utf-8")
 
 
+@cache
+def _packaged() -> dict[str, Any]:
+    return parse_toml(packaged_text())
+
+
 def config_file(named: Path | None) -> Path | None:
     """The configuration file to lay over the packaged one: the one named, else bench.toml here if there is one."""
     here = Path("bench.toml")
@@ -230,7 +237,7 @@ def config_file(named: Path | None) -> Path | None:
 
 def load(path: Path | None = None, settings: Sequence[str] = ()) -> Config:
     """The configuration in `path`, over the packaged one, with settings of --set. Raises UsageError in one line."""
-    tables = parse_toml(packaged_text())
+    tables = deepcopy(_packaged())
     if path is not None:
         try:
             tables = overlay(tables, parse_toml(read_bytes(path)))

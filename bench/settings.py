@@ -9,6 +9,7 @@ import sys
 import types
 import typing
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -32,7 +33,7 @@ def build(cls: type[T], table: Any, where: str) -> T:
     """A dataclass from a TOML table. Raises UsageError naming section, key, value and what would be valid."""
     if not isinstance(table, dict):
         raise UsageError(f"{where} must be a table, not {shown(table)}")
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]  # a class is hashable
     known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]  # T is a dataclass
     for key in table:
         if key not in known:
@@ -42,6 +43,11 @@ def build(cls: type[T], table: Any, where: str) -> T:
             raise UsageError(f"[{where}] needs the key {name!r}")
     values = {key: _value(hints[key], value, f"[{where}] {key}", known[key].metadata) for key, value in table.items()}
     return cls(**values)
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def _value(hint: Any, value: Any, where: str, limits: Limits) -> Any:

@@ -4,6 +4,7 @@ Run as a program, with the number of a socket, this is that one.
 """
 
 import atexit
+import gc
 import json
 import os
 import signal
@@ -179,9 +180,9 @@ def live(serve: Callable[[], list[int]]) -> NoReturn:
     """Import the libraries, serve, and in each process that comes of it be the one that was asked for."""
     for name in _PRELOADED:
         __import__(name)
-    files = serve()
+    gc.freeze()  # what all share stays shared
     try:
-        exec(compile(_become(files), "<string>", "exec"), {"__name__": "__main__"})
+        exec(compile(_become(serve()), "<string>", "exec"), {"__name__": "__main__"})
     except SystemExit as ending:
         _end(ending.code)
     except BaseException:  # noqa: BLE001  # as Python does

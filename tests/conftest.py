@@ -1,8 +1,10 @@
 """What many tests share: a tiny data set in memory, and one thread so that results are the same everywhere."""
 
+import gc
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,14 +18,25 @@ from fewshot_bench.data.images import ImageSet
 from fewshot_bench.methods.interface import Episodes
 from fewshot_bench.running.tasks import BaseClasses
 
-# files of tests lie in memory where there is room, since each commit waits for a disk
+# files of tests, and of servers that they begin, lie in memory where there is room, since each commit waits for a disk
 MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**31:
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+    for name in ("PYTEST_DEBUG_TEMPROOT", "TMPDIR"):
+        os.environ.setdefault(name, str(MEMORY))
+    tempfile.tempdir = None  # pytest has asked where it is already
 
 # the same examples everywhere, none of them remembered, and however long a busy machine takes for one
 settings.register_profile("everywhere", deadline=None, derandomize=True, database=None)
 settings.load_profile("everywhere")
+
+
+gc.disable()  # while all is imported, and then it is left alone: going through it took a twentieth of the tests' time
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from now on, among what tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")

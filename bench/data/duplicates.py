@@ -68,7 +68,8 @@ def _near_pairs(images: NDArray[np.uint8], chosen: NDArray[np.int64]) -> NDArray
     found = [np.empty((0, 2), dtype=np.int64)]
     for start in range(0, len(hashes), BLOCK):
         mine = hashes[start : start + BLOCK, None]
-        rows, others = np.nonzero(np.bitwise_count(mine ^ hashes[None, start:]) <= MOST_BITS)
+        near = np.bitwise_count(mine ^ hashes[None, start:]) <= MOST_BITS
+        rows, others = np.divmod(np.flatnonzero(near), near.shape[1])  # np.nonzero takes ten times as long
         pairs = np.stack([rows, others], axis=1)[others > rows] + start
         for some in np.array_split(pairs, len(pairs) // BLOCK + 1):
             correlation = np.einsum("ij,ij->i", looks[some[:, 0]], looks[some[:, 1]])

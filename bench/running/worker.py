@@ -104,7 +104,8 @@ class Worker:
             yield Stopped()
             yield Ended(self._taken())
             return
-        if reason := "" if ready else self._overdue(stopping, timeout):
+        reason = self._overdue(stopping, timeout)  # its time passes while it says much, too
+        if reason and not ready:
             self.kill()
             yield self._replaced(reason, restart=not stopping)
         if not ready:

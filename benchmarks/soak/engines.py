@@ -27,7 +27,7 @@ TIMES = {"unit": 2, "worker": 2}
 GRID, SIZE = ("--seed", "0", "--shot", "1"), {"iterations": 60, "episodes": 40}
 OFTEN = "from fewshot_bench.running import runner; runner.SAVE_SECONDS = runner.CHUNK_SECONDS = 0.0; "
 SOME_FAILED = 4
-LOOK_SECONDS = 0.2
+LOOK_SECONDS, LOOKING_SHARE = 0.2, 1.0
 
 
 @contextmanager
@@ -66,7 +66,8 @@ class Disturbed:
         """Another driver, or another command."""
 
         def act() -> None:
-            driving.LOOK_SECONDS, slurm.PYTHON = LOOK_SECONDS, str(self.cluster.python)
+            driving.LOOK_SECONDS, driving.LOOKING_SHARE = LOOK_SECONDS, LOOKING_SHARE
+            slurm.PYTHON = str(self.cluster.python)
             cli.main()
 
         return Victim(self.place, *(words or ("run", *GRID)), *self.words, act=act)

@@ -173,8 +173,8 @@ def with_change(found: Finding, change: Change) -> Finding:
     return replace(
         found,
         verdict="identical" if same else "undecided",
-        before=float(np.mean(change.before / change.n_queries)),
-        after=float(np.mean(change.after / change.n_queries)),
+        before=float((change.before / change.n_queries).mean()),
+        after=float((change.after / change.n_queries).mean()),
         estimate=None if same else of_change(change),
         n_episodes=len(change.numbers),
         n_queries=int(change.n_queries.sum()),

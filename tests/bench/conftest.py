@@ -30,6 +30,7 @@ from fewshot_bench.results.provenance import Provenance
 from fewshot_bench.results.store import Writer, engine, upgrading
 from fewshot_bench.results.store.checksums import SEALED, recount, seal
 from fewshot_bench.results.store.schema import claims, owners
+from fewshot_bench.running import pace
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.runner import Laboratory
 from fewshot_bench.running.tasks import Gallery
@@ -145,6 +146,14 @@ def _migrated_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(engine, "migrate", migrate)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _timed_briefly() -> Iterator[None]:
+    """A dry run times some steps of each method: a few of the tiny grid's, and not as many as fit into a second."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pace, "STEPS_SECONDS", 0.01)
         yield
 
 

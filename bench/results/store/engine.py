@@ -9,6 +9,7 @@ import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -27,6 +28,7 @@ from fewshot_bench.results.store.upgrading import migrate
 APPLICATION_ID = 0x46534231  # "FSB1", in SQLite's header: the file is a results database of ours
 REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")  # oldest to newest; the last is what `schema.py` describes
 WAIT_SECONDS = 30
+KEPT = 8  # engines that a process keeps
 STOPPED_SECONDS = 120  # of a writer on a server, between two statements of a transaction
 
 
@@ -37,7 +39,11 @@ def open_engine(where: str, *, write: bool) -> Engine:
     """
     path = sqlite_path(where)
     with explained(where):
-        engine = _sqlite_engine(path, write) if path is not None else _server_engine(where, write)
+        if path is None:
+            engine = _server_engine(where, write, STOPPED_SECONDS)
+        else:
+            _look_at_file(path, write)
+            engine = _sqlite_engine(path.absolute(), write)
         _check_or_migrate(engine, where, write)
     return engine
 
@@ -131,8 +137,10 @@ def sqlite_path(where: str) -> Path | None:
     return Path(str(url.database))
 
 
-# no pool: a connection lives for one transaction, so none crosses a fork or outlives its error
-def _server_engine(where: str, write: bool) -> Engine:
+# An engine that is kept spares the next who opens its database the making of every statement: half of what that takes.
+# No pool: a connection lives for one transaction, so none crosses a fork or outlives its error
+@lru_cache(KEPT)
+def _server_engine(where: str, write: bool, stopped_seconds: float) -> Engine:
     url = make_url(where)
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
@@ -141,7 +149,7 @@ def _server_engine(where: str, write: bool) -> Engine:
     # a server whose machine is gone says nothing: without these it would be listened to for hours
     silence = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "tcp_user_timeout": 60_000}
     # and a writer that is stopped in a transaction would keep others out for as long
-    stopped = {"options": f"-c idle_in_transaction_session_timeout={1000 * STOPPED_SECONDS:.0f}"} if write else {}
+    stopped = {"options": f"-c idle_in_transaction_session_timeout={1000 * stopped_seconds:.0f}"} if write else {}
     options = silence | stopped if "psycopg" in url.drivername else {}
     options = {name: value for name, value in options.items() if name not in url.query}
     try:
@@ -153,7 +161,7 @@ def _server_engine(where: str, write: bool) -> Engine:
         ) from None
 
 
-def _sqlite_engine(path: Path, write: bool) -> Engine:
+def _look_at_file(path: Path, write: bool) -> None:
     if write:
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(OSError):  # SQLite will say so
@@ -164,8 +172,11 @@ def _sqlite_engine(path: Path, write: bool) -> Engine:
         )
         raise NoResultsYet(f"{path}: there are no results yet; make some with `bench run{other}`")
 
+
+@lru_cache(KEPT)
+def _sqlite_engine(path: Path, write: bool) -> Engine:
     def opened(mode: str) -> sqlite3.Connection:
-        uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
+        uri = f"file:{quote(str(path))}?mode={mode}"
         return sqlite3.connect(uri, uri=True, timeout=WAIT_SECONDS, isolation_level=None)
 
     def connect() -> sqlite3.Connection:

@@ -57,6 +57,21 @@ def test_one_that_is_stopped_while_it_imports_its_libraries_is_noticed_as_soon()
     process.communicate()
 
 
+def test_the_time_of_one_that_always_has_something_to_say_passes_too(monkeypatch):
+    """It was counted only where a worker said nothing for a while, so that `--timeout` came several times too late."""
+    now, watched = [0.0], object.__new__(worker.Worker)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    connection = SimpleNamespace(recv=lambda: Warned("a step"), send=lambda what: None)
+    vars(watched).update(connection=connection, process=SimpleNamespace(pid=0), _signs=[1, 0], _seen=0, _looked_at=0.0)
+    vars(watched).update(_silent=0.0, _busy=0.0, _late=False, _cut=False)
+    asked = []
+    for _ in range(7):
+        now[0] += 0.5
+        assert [*watched.received(ready=True, stopping=False, timeout=3.0)] == [Warned("a step")]
+        asked.append(watched._signs[1])
+    assert asked == [0] * 6 + [1]
+
+
 def test_only_ctrl_c_hurries_the_end_and_only_once():
     """`timeout` and `scancel` ask a process twice, by itself and by its group."""
     stop = StopOnSignal()

@@ -9,6 +9,9 @@ import pytest
 from benchmarks import clusters, forked
 from fewshot_bench.running.engines import slurm as engine
 
+# with daemons on two cores a look takes seconds
+OFTEN = "from fewshot_bench.running.engines import driving; driving.LOOK_SECONDS, driving.LOOKING_SHARE = 0.2, 1.0; "
+
 
 @pytest.fixture(scope="session")
 def wait_for():
@@ -18,7 +21,7 @@ def wait_for():
 @pytest.fixture(scope="session")
 def python(tmp_path_factory) -> Iterator[Path]:
     """What stands for Python in jobs."""
-    with forked.python(tmp_path_factory.mktemp("stub")) as stub:
+    with forked.python(tmp_path_factory.mktemp("stub"), OFTEN) as stub:
         yield stub
 
 

@@ -19,13 +19,14 @@ from fewshot_bench.running.engines import driving
 
 LONG = ["--method", "protonet", "--shot", "1", "--budget", "long"]
 TOML = "[budgets.long]\niterations = { other = 200 }\nepisodes = { 1 = 6 }\nadaptation = {}\n"
-PASSWORD = "sesame-hidden"
+PASSWORD = f"sesame-{os.getpid()}"  # processes of tests beside this one have another
 
 
 @pytest.fixture
 def elsewhere(place, cluster, new_database, monkeypatch):
     """The words that name an engine; the workplace's database is on a server."""
     monkeypatch.setattr(driving, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(driving, "LOOKING_SHARE", 1.0)  # with daemons on two cores a look takes seconds
     monkeypatch.setenv("BENCH_DB", new_database().replace("bench@", f"bench:{PASSWORD}@"))
     place.add(TOML)
     return cluster.ready()
