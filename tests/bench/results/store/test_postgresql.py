@@ -184,7 +184,7 @@ def test_curves_come_in_the_order_in_which_they_are_asked_for(where, make_traini
 
 
 def test_a_writer_that_is_stopped_in_a_transaction_loses_its_locks(where, cell, store_cell, provenance, monkeypatch):
-    monkeypatch.setattr("fewshot_bench.results.store.engine.STOPPED_SECONDS", 0.2)
+    monkeypatch.setattr("fewshot_bench.results.store.engine.STOPPED_SECONDS", 1.0)
     stopped, other = Writer(where, provenance), Writer(where, provenance)
     store_cell(stopped, many(2))
     looked = []
@@ -193,7 +193,7 @@ def test_a_writer_that_is_stopped_in_a_transaction_loses_its_locks(where, cell, 
     def _stop(connection, cursor, statement, *_):
         if "FOR UPDATE" in statement and not looked:
             looked.append(statement)
-            time.sleep(0.6)
+            time.sleep(2.0)
             store_cell(other, many(4))  # would wait for as long as the first one is stopped
 
     with patient(5, print):
