@@ -98,8 +98,8 @@ def test_units_share_a_gpu_one_after_another(elsewhere, bench, cluster, local):
     assert ran.code == 0, ran.err
     assert rows() == local()
     with psycopg.connect(os.environ["BENCH_DB"]) as c:
-        spans = c.execute("SELECT started_at, ended_at FROM runs ORDER BY started_at").fetchall()
-    assert len(spans) == 6
+        spans = c.execute("SELECT started_at, ended_at FROM runs ORDER BY started_at, ended_at").fetchall()
+    assert len(spans) == 6  # a unit may take less than a second, which times are told in
     assert all(ended <= started for (_, ended), (started, _) in pairwise(spans))
 
 
