@@ -76,18 +76,24 @@ def _against(cell: Cell, band: Ends) -> str:
 
 
 def _curves() -> list[str]:
-    lines = []
+    """A line a variant, and which of them still rise."""
+    lines, rising = [], dict[str, bool]()
     for name in NAMES:
         halves, wholes = ([by_place(_stored(name, g, s)) for s in (VALIDATION, NOVEL)] for g in (HALF, WHOLE))
         for variant in dict.fromkeys(variant for variant, _ in halves[0]):
             pairs = [
                 (half[variant, s], whole[variant, s]) for half, whole in zip(halves, wholes, strict=True) for s in SHOTS
             ]
-            gains = [
-                "–"
-                if half.mean is None or whole.mean is None
-                else f"{percent(half.mean)} → {percent(whole.mean)} ({points(whole.mean - half.mean)})"
-                for half, whole in pairs
-            ]
-            lines.append(f"| `{variant}` | " + " | ".join(gains) + " |")
-    return lines
+            if any(half.mean is not None for half, _ in pairs):
+                lines.append(f"| `{variant}` | " + " | ".join(_gain(*pair) for pair in pairs) + " |")
+            validated = [(half, whole) for half, whole in pairs[: len(SHOTS)] if half.mean is not None]
+            if validated:
+                rising[variant] = any(whole.ends and (half.mean or 0.0) < whole.ends[0] for half, whole in validated)
+    some, others = (", ".join(f"`{v}`" for v in rising if rising[v] == is_so) for is_so in (True, False))
+    return [*lines, "", f"On `{VALIDATION}`, {some} still rose by more than half an interval; {others} did not."]
+
+
+def _gain(half: Cell, whole: Cell) -> str:
+    if half.mean is None or whole.mean is None:
+        return "–"
+    return f"{percent(half.mean)} → {percent(whole.mean)} ({points(whole.mean - half.mean)})"
