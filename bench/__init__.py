@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fewshot_bench.results.frames import curves, episodes, results
     from fewshot_bench.running.library import plan, run, tune
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["check_method", "curves", "episodes", "load", "plan", "register", "results", "run", "tune"]
 
 # public name -> the module that has it; each stands above once more, for type checkers and editors

@@ -191,7 +191,7 @@ def stored_options(command: F) -> Callable[..., Any]:
     @functools.wraps(command)
     def wrapped(*, out: Path | None, measured: str | None, **given: Any) -> Any:
         selection = Selection(out=out, config=given.pop("config", None))
-        return command(selection=_read_back(selection, measured) if measured else selection, **given)
+        return command(selection=_read_back(selection, measured) if measured is not None else selection, **given)
 
     return wrapped
 
@@ -200,7 +200,7 @@ def _read_back(selection: Selection, measured: str | None) -> Selection:
     """In the database and under the settings that come with the package; else as in the last run."""
     from fewshot_bench.results.reading_back import last_command, shipped  # takes long to import
 
-    if not measured:
+    if measured is None:
         return _as_in(last_command, selection)
     if selection.out or selection.config or selection.settings or "BENCH_DB" in os.environ:
         raise click.UsageError(

@@ -20,6 +20,7 @@ from fewshot_bench.experiment.records import EpisodeResult, StoredCell, StoredTr
 from fewshot_bench.experiment.selection import Place, place_of
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.results.confusion import Classes, class_answers
+from fewshot_bench.results.origin import AT
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.papers import published_updates
 from fewshot_bench.tables.scores import (
@@ -325,7 +326,8 @@ def _facts(cells: list[Cell], reader: Reader) -> dict[str, str]:
         )
     for run in reader.runs_behind(cell.key for cell in cells):
         commit = (run["git_commit"] or "not a checkout") + (" with uncommitted changes" if run["git_dirty"] else "")
-        for name, value in {"run": run["started_at"], "commit": commit, **run["facts"]}.items():
+        made_at = run["facts"].get(AT, run["started_at"])  # not when it was imported
+        for name, value in {"run": made_at, "commit": commit, **run["facts"]}.items():
             if value not in found.setdefault(name, []):
                 found[name].append(value)
     return {name: "; ".join(values) for name, values in found.items()}

@@ -90,10 +90,13 @@ def shipped(name: str) -> Selection:
     episodes = sorted(FOLDER.glob(f"{name}-*.csv.xz"))
     folder = cache_folder() / "measured" / "-".join([name, REVISIONS[-1], *(content_of(path)[:8] for path in episodes)])
     if not (folder / DATABASE).exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder.parent) as made:
-            for path in episodes:
-                merge_file(path, str(Path(made) / DATABASE), collect(f"bench import {path.name}", "", 0, 0))
-            folder.mkdir(exist_ok=True)
-            (Path(made) / DATABASE).replace(folder / DATABASE)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=folder.parent) as made:
+                for path in episodes:
+                    merge_file(path, str(Path(made) / DATABASE), collect(f"bench import {path.name}", "", 0, 0))
+                folder.mkdir(exist_ok=True)
+                (Path(made) / DATABASE).replace(folder / DATABASE)
+        except OSError as error:
+            raise UsageError(f"{error.filename}: {error.strerror}; set BENCH_CACHE to a folder for the cache") from None
     return Selection(config=FOLDER / f"{name}.toml", out=folder)

@@ -14,7 +14,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 def main() -> None:
     """Write the pages."""
     chosen = choose_stored(shipped(NAME))
-    stored = results(chosen, with_answers=True)
+    stored = results(chosen, with_answers=True, with_budgets=True)
     features = results(choose_stored(shipped(FEATURES)), with_answers=True)
     judged = judgement(None, shipped(NAME))
     (DOCS / "results.md").write_text(results_page(stored, judged, chosen, features), encoding="utf-8")

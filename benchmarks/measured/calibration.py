@@ -30,7 +30,7 @@ def section() -> list[str]:
             f"{', '.join(f'`{v}`' for v in t.variants)}: {t.experiment.model}, {t.experiment.spent}." for t in tables
         ),
         "",
-        "| | 1 shot | others report | inside | 5 shots | others report | inside |",
+        "| | 1 shot | others report | meets it | 5 shots | others report | meets it |",
         "|:---|---:|:---|:---|---:|:---|:---|",
         *(
             f"| `{band['variant']}` | "
@@ -39,13 +39,13 @@ def section() -> list[str]:
             for band in bands
         ),
         "",
-        "In %, ± 95 % over episodes; inside: that interval meets the range that others report, which is",
+        "In %, ± 95 % over episodes; whether that interval meets the range that others report, which is",
         "",
         *(f"- `{b['variant']}`: {b['like']} of {'; '.join(r['source'] for r in b['reported'])}. Ours differs in: "
           f"{b['differs']}." for b in bands),
         "",
         "Has training gone far enough? Half of these updates, and all of them, on the classes for validation (split "
-        f"`{VALIDATION}`) and on the novel ones:",
+        f"`{VALIDATION}`) and on the novel ones (differences before rounding):",
         "",
         "| | " + " | ".join(f"{split}, {shots(shot)}" for split in (VALIDATION, NOVEL) for shot in SHOTS) + " |",
         "|:---|" + "---:|" * 4,

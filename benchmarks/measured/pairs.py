@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 
+from scipy.special import stdtrit
+
 from fewshot_bench.tables.pairs import Comparison, compare_variants
 from fewshot_bench.tables.scores import Results
+from fewshot_bench.tables.statistics.estimate import ALPHA
 from fewshot_bench.tables.wording import points
 
 # what each sentence of the paper is about: meta-transfer against its parents
@@ -13,7 +16,8 @@ SEQUENTIAL = (("maml-mtl", "pretrained-maml"), ("reptile-mtl", "pretrained-repti
 QUESTIONS = (
     (
         "Is it joint training that helps?",
-        "meta-transfer against the same two losses one after the other, for as many images passed through the network",
+        "meta-transfer against the same two losses one after the other: as many images pass forward and backward, but "
+        "more are drawn, as meta-transfer uses each for both losses; trained on another card",
         SEQUENTIAL,
     ),
     (
@@ -28,19 +32,23 @@ QUESTIONS = (
     ),
     (
         "Features or adaptation?",
-        "methods that adapt all layers against a logistic regression on transfer's frozen features",
+        "methods that adapt all layers against a logistic regression on transfer's features; trainings differ, too",
         (("maml", "transfer-logistic"), ("maml-mtl", "transfer-logistic"), ("reptile-mtl", "transfer-logistic")),
     ),
     (
         "The rule?",
         "the same network, fitted by another head in place of the published steps",
-        (("transfer-logistic", "transfer"), ("transfer-centroid", "transfer")),
+        (("transfer-logistic", "transfer"), ("transfer-centroid", "transfer"), ("transfer-cosine", "transfer")),
     ),
-    ("Steps at all?", "a head in closed form against MAML's steps", (("r2d2", "maml"),)),
+    (
+        "Steps at all?",
+        "a head in closed form against MAML's steps; trained with other ways, images and moments, too",
+        (("r2d2", "maml"),),
+    ),
     (
         "What is training worth?",
         "against the untrained network, fitted by the same steps",
-        (("transfer", "untrained"), ("maml", "untrained")),
+        (("transfer", "untrained"), ("maml", "untrained"), ("reptile", "untrained"), ("reptile-mtl", "untrained")),
     ),
 )
 
@@ -64,14 +72,26 @@ def _difference(c: Comparison | None) -> str:
 
 
 def won(stored: Results, first: str, second: str) -> str:
-    """In how many settings the mean of `first` is higher or lower, and in how many of them significantly."""
+    """In how many settings the mean of `first` is higher or lower, in how many of them the interval is without 0, and
+    in how many the difference is significant."""
     pairs = [c for c in compare_variants(stored, first, second) if c.mean is not None]
     if not pairs:
         return f"`{first}` and `{second}` are not both measured"
-    above, below = ([c for c in pairs if sign * (c.mean or 0.0) > 0] for sign in (1, -1))
     one = f" (seed {pairs[0].seeds[0]} alone)" if len(pairs[0].seeds) < len(stored.seeds) else ""
+    above, below = (_counts([c for c in pairs if sign * (c.mean or 0.0) > 0]) for sign in (1, -1))
+    return f"`{first}` is above `{second}` in {above}, below in {below}{one}"
+
+
+def _counts(pairs: Sequence[Comparison]) -> str:
+    clear = sum(c.estimate is not None and abs(c.estimate.mean) > c.estimate.half_width() for c in pairs)
+    return f"{len(pairs)} ({clear}, {sum(c.significant for c in pairs)})"
+
+
+def critical(stored: Results) -> str:
+    """How much it takes to be significant in these tables."""
+    n_tests, n_seeds = max(stored.n_tests(*setting) for setting in stored.settings), len(stored.seeds)
+    times = float(stdtrit(n_seeds - 1, 1 - ALPHA / 2 / n_tests))
     return (
-        f"`{first}` is above `{second}` in {len(above)} of {len(pairs)} settings, significantly in "
-        f"{sum(c.significant for c in above)}, and below in {len(below)}, significantly in "
-        f"{sum(c.significant for c in below)}{one}"
+        f"With {n_seeds} seeds a difference must be {times:.0f} times its error over seeds to be significant among "
+        f"{n_tests} pairs, so that a missing bold says nothing."
     )

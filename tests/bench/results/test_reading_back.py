@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import sqlite3
+import time
 import tomllib
 from dataclasses import replace
 from itertools import product
@@ -146,7 +147,7 @@ def measured(tmp_path_factory):
         patch.delenv("BENCH_DB", raising=False)
         chosen = choose_stored(shipped(NAME))
         features = results(choose_stored(shipped(FEATURES)), with_answers=True)
-        yield results(chosen, with_answers=True), judgement(None, shipped(NAME)), chosen, features
+        yield results(chosen, with_answers=True, with_budgets=True), judgement(None, shipped(NAME)), chosen, features
 
 
 def test_shipped_results_are_those_of_the_present_code(measured):
@@ -218,6 +219,27 @@ def test_shipped_cells_measured_anew(bench):
         ran = bench("replay", cell, "--measured", NAME, "--retrain", "--data", MINIIMAGENET, "--episode", "0")
         assert ran.code == 0, ran.err
         assert ran.out.splitlines()[-1].startswith(("identical", "same within"))
+
+
+def test_a_report_of_shipped_results_is_verified_by_another_reader(bench, tmp_path, monkeypatch):
+    monkeypatch.delenv("BENCH_DB", raising=False)
+    for reader in ("one", "another"):  # each imports them at a time of its own
+        monkeypatch.setenv("BENCH_CACHE", str(tmp_path / reader))
+        if reader == "one":
+            words = ("report", "--measured", "miniimagenet-84", "--format", "html")
+            (tmp_path / "report.html").write_text(bench(*words).out, encoding="utf-8")
+            time.sleep(1.1)
+    ran = bench("verify", str(tmp_path / "report.html"), "--measured", "miniimagenet-84")
+    assert ran.code == 0, ran.out + ran.err
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(bench, tmp_path, monkeypatch):
+    monkeypatch.delenv("BENCH_DB", raising=False)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "file"))
+    ran = bench("report", "--measured", "strokes")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "set BENCH_CACHE" in ran.err
 
 
 def test_no_other_results_are_shipped(bench, monkeypatch):
