@@ -91,11 +91,12 @@ def _measured(table: Table) -> str:
     alike = all(row.n_episodes[0] == row.n_episodes[1] for row in table.rows)
     faced = "every method faced the same tasks" if alike else "methods are compared on the tasks that they share"
     plural = "" if len(table.variants) == 1 else "s"
+    seen = "may have" if experiment.pretraining else "had never"
     beside = f"; the table after it has the same under {table.beside.experiment.rule}" if table.beside else ""
     return (
         f"{_number(len(table.variants)).capitalize()} way{plural} of preparing a model, compared on "
         f"{experiment.dataset}. Each model was trained on {experiment.n_base_classes} classes, then asked to "
-        f"tell apart {ways} classes that it had never seen, from {counts} example images of each. Each "
+        f"tell apart {ways} classes that it {seen} seen, from {counts} example images of each. Each "
         f"number below is {tasks} of the share of {experiment.n_query} other images a class that it named "
         f"correctly; {faced}. To each task models were fitted by {experiment.rule}{beside}. {experiment.protocol_note}"
     )

@@ -194,6 +194,8 @@ def test_the_answer_is_one_sentence_that_begins_with_its_scope(make_results):
     assert paragraph.startswith("Two ways of preparing a model, compared on strokes.")
     assert "apart 5 classes that it had never seen, from 1 and 5 example images" in paragraph
     assert "the mean over 40 tasks" in paragraph
+    pretrained = replace(table, experiment=replace(table.experiment, pretraining="Pretrained on x."))
+    assert "apart 5 classes that it may have seen, from" in measured(pretrained)[0]
 
 
 def test_the_answer_names_every_winner_of_a_tie(make_results):
