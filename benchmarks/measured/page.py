@@ -10,12 +10,13 @@ from benchmarks.measured.pairs import PARENTS, QUESTIONS, critical, differences,
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.tables.claims import words
 from fewshot_bench.tables.claims.outlook import outlook
-from fewshot_bench.tables.claims.verdicts import Judgement
+from fewshot_bench.tables.claims.verdicts import JudgedClaim, Judgement
 from fewshot_bench.tables.over_training import crossings
 from fewshot_bench.tables.pairs import compare_variants, scope_of
 from fewshot_bench.tables.render import render
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.summary import summarise
+from fewshot_bench.tables.wording import points
 
 NAME, FEATURES = "miniimagenet-32", "imagenet-features"
 
@@ -169,6 +170,7 @@ def _open(stored: Results, judged: Judgement) -> list[str]:
     named = ", ".join(f"{c.variant} {c.n_way}-way {c.n_shot}-shot" for c in missing)
     undecided = [(one, outlook(one, judged.cells)) for one in judged.claims if one.verdict == "undecided"]
     return [
+        *(_by_one(one) for one in judged.claims if (one.verdict, one.n_false) == ("refuted", 1)),
         *(f"- `{one.claim.id}`: {words.to_decide(ahead, judged)}." for one, ahead in undecided),
         f"- The published training: these models had {e.published_share or 'all'} of it, on images of "
         f"{e.image_shape[1]}×{e.image_shape[2]} pixels in place of 84×84.",
@@ -180,3 +182,13 @@ def _open(stored: Results, judged: Judgement) -> list[str]:
         "- Reptile at meta-transfer's cost, and the joint gradient on Reptile (`reptile-equal`, `reptile-mtl-joint`).",
         f"- Not measured: {named}." if missing else "- Every cell of the grid is measured.",
     ]
+
+
+def _by_one(one: JudgedClaim) -> str:
+    """That a verdict hangs on a single comparison."""
+    link, (low, high) = one.link, one.link_interval or (0.0, 0.0)
+    mean = points(link.estimate.mean if link and link.estimate else None)
+    return (
+        f"- `{one.claim.id}` is refuted by one comparison alone, {link.hypothesis if link else ''}: {mean} "
+        f"[{points(low)}, {points(high)}], 95 % for all comparisons of its sentence at once. More seeds may undo it."
+    )
