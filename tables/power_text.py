@@ -51,10 +51,10 @@ def power_text(pairs: Sequence[PairPower], margin: float, power: float, *, with_
     ]
     if open_ones and max(p.n_tests for p in pairs) > 1:
         legend[1] = f"A comparison named beforehand, as a claim, is no part of that family. {legend[1]}"
-    none = len(pairs) - len(shown) - len(open_ones)
+    n_untested = len(pairs) - len(shown) - len(open_ones)
     first = {
         "Decided": f"{len(shown)} of {len(pairs)} pairs differ significantly{_scopes(shown)}",
-        "Not decided": f"{len(open_ones)}" + (f"; {none} not tested" if none else ""),
+        "Not decided": f"{len(open_ones)}" + (f"; {n_untested} not tested" if n_untested else ""),
         "Next step": step,
     }
     lines = [fill(f"{name:<13}{words}", WIDTH, subsequent_indent=" " * 13) for name, words in first.items()]

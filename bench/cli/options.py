@@ -162,7 +162,7 @@ def reading_options(command: F) -> Callable[..., Any]:
     @functools.wraps(command)
     def wrapped(*, selection: Selection, measured: str | None, **given: Any) -> Any:
         databases = given.get("names") and all(Path(name).exists() for name in given["names"])
-        if measured or not databases:  # these say themselves what they hold
+        if measured is not None or not databases:  # these say themselves what they hold
             with uncollected():  # torch is imported there
                 selection = _read_back(selection, measured)
         return command(selection=selection, **given)

@@ -1,5 +1,6 @@
 """docs/answer.md: five sentences for someone who must choose a method, and their plot."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
 
@@ -13,7 +14,7 @@ from fewshot_bench.tables.claims import words
 from fewshot_bench.tables.claims.verdicts import Judgement
 from fewshot_bench.tables.pairs import compare_variants
 from fewshot_bench.tables.scores import Results
-from fewshot_bench.tables.summary import summarise
+from fewshot_bench.tables.summary import Row, summarise
 from fewshot_bench.tables.wording import accuracy, cell_name, points
 
 PLOT, NUMBERS = "answer.png", "Description"  # of PNG's keywords
@@ -27,8 +28,8 @@ SHOWN = (
 def answer_page(stored: Results, judged: Judgement, pretrained: Results) -> str:
     """Five sentences for someone who must choose a method. pretrained: the same settings with pretrained features"""
     e, n = stored.experiment, len(stored.settings)
-    by_best, alone = dict[str, list[str]](), 0
-    for row in summarise(stored).rows:
+    by_best, alone, rows = dict[str, list[str]](), 0, summarise(stored).rows
+    for row in rows:
         best = max((cell for cell in row.cells if cell.mean is not None), key=lambda cell: cell.mean or 0.0)
         alone += not any(cell.near_best or cell.unclear for cell in row.cells)
         few = "" if len(best.seeds) == len(stored.seeds) else f" (seed {best.seeds[0].seed} alone)"
@@ -57,7 +58,7 @@ def answer_page(stored: Results, judged: Judgement, pretrained: Results) -> str:
             "4. With many classes, keep a trained network's features and fit a logistic regression "
             f"(`transfer-logistic`) before you fine-tune all layers by the published rule: with 20 and 35 ways that is "
             f"worth {points(min(gains))} to {points(max(gains))} points.",
-            f"5. {_pretrained(stored, pretrained)}",
+            f"5. {_pretrained(rows, pretrained)}",
             "",
             "`bench run --data FOLDER` and `bench report` measure all of this on your own images.",
             "",
@@ -75,9 +76,9 @@ def _verdict(judged: Judgement, name: str) -> str:
     return f"{one.verdict} ({words.measured(one, judged).partition(': ')[2].removesuffix(' (after Holm)')})"
 
 
-def _pretrained(stored: Results, pretrained: Results) -> str:
+def _pretrained(rows: Sequence[Row], pretrained: Results) -> str:
     """How far pretrained features lead, and what they have seen."""
-    best = {(r.n_way, r.n_shot): max(cell.mean or 0.0 for cell in r.cells) for r in summarise(stored).rows}
+    best = {(r.n_way, r.n_shot): max(cell.mean or 0.0 for cell in r.cells) for r in rows}
     leads = [
         (cell.mean or 0.0) - best[cell.n_way, cell.n_shot]
         for cell in summarise(pretrained).cells

@@ -15,8 +15,8 @@ TRAINED = "-as-trained"  # ends the name of a variant that is fitted by as many 
 def section() -> list[str]:
     """The lines of the section."""
     stored = results(choose_stored(shipped(NAME)), with_answers=True)
-    e = stored.experiment
-    cells = {(c.variant, c.n_way, c.n_shot): c.mean or 0.0 for c in summarise(stored).cells}
+    e, table = stored.experiment, summarise(stored)
+    cells = {(c.variant, c.n_way, c.n_shot): c.mean or 0.0 for c in table.cells}
     whole = [s for s in stored.settings if math.prod(s) <= load(None).adaptation["full_batch"]]  # else mini-batches
     fell = {
         variant: [s for s in whole if cells[variant.removesuffix(TRAINED), *s] < cells[variant, *s]]
@@ -29,12 +29,11 @@ def section() -> list[str]:
         "meta-transfer on MAML are trained and fitted as MAML's authors publish for characters (one step of a rate "
         f"of 2 in training, three at test); the variants `…{TRAINED}` are the same networks fitted by one step.",
         "",
-        render(summarise(stored), "markdown").strip(),
+        render(table, "markdown").strip(),
         "",
         "With 1 and 5 shots, three steps have a lower mean than the one of training in "
         + ", ".join(f"{len(where)} of {len(whole)} settings of `{name.removesuffix(TRAINED)}`"
                     for name, where in fell.items())
         + f". `fomaml` hardly learnt with these values: its training loss ends at {lost:.2f}, where guessing has "
         f"{math.log(5):.2f}. So here a row tells of the published values as much as of its method.",
-        "",
     ]  # fmt: skip

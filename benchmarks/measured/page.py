@@ -1,6 +1,5 @@
 """docs/results.md, from the results that come with the package: no number in it is typed."""
 
-from collections.abc import Iterable
 from statistics import fmean
 
 from benchmarks import known_duplicates
@@ -23,98 +22,81 @@ NAME, FEATURES = "miniimagenet-32", "imagenet-features"
 
 def results_page(stored: Results, judged: Judgement, chosen: Chosen, pretrained: Results) -> str:
     """The whole page. chosen: the cells that are stored; pretrained: the same settings with pretrained features"""
+    sections = {
+        "Does meta-transfer beat both its parents?": _parents(stored),
+        "The paper's sentences": _sentences(stored, judged),
+        "Accuracies": [render(summarise(stored), "markdown").strip()],
+        "What the controls say": _controls(stored),
+        "Pretrained features": [render(summarise(pretrained), "markdown").strip()],
+        "Known duplicates": _duplicates(chosen),
+        "Accuracy over training": [
+            "Which mean is highest between the budgets `quick` (seed 0) and `standard`:",
+            "",
+            *(f"- {sentence}" for sentence in crossings(stored.by_budget)),
+        ],
+        "Calibration at 84×84": calibration.section(),
+        "Characters": characters.section(),
+        "Cost": _costs(stored),
+        "What is not decided": _open(stored, judged),
+    }
+    lines = ["# Results", "", *_opening(stored), ""]
+    for title, section in sections.items():
+        lines += [f"## {title}", "", *section, ""]
+    return "\n".join(lines)
+
+
+def _opening(stored: Results) -> list[str]:
     e, seeds = stored.experiment, ", ".join(map(str, stored.seeds))
     devices = sorted({cost.device for cost in stored.trainings if cost.device})
     n_episodes = sum(len(cell.episodes) for cell in stored.cells)
     n_done = sum(cell.state == "done" for cell in stored.cells)
-    return "\n".join(
-        [
-            "# Results",
-            "",
-            "Look up every accuracy, difference and verdict that was measured on one data set. `python -m "
-            "benchmarks.measured` writes this page from the episodes that come with the package; "
-            f"`bench report --measured {NAME}` shows the same with plots, on any machine and without the images.",
-            "",
-            f"Data: {e.dataset}, {' × '.join(map(str, e.image_shape[1:]))} pixels, split `{e.split}` "
-            f"({e.n_base_classes} base and {e.n_novel_classes} novel classes). {e.model}; {e.spent}; {e.rule}; "
-            f"seeds {seeds}. {n_done} cells, {n_episodes:,} episodes, trained and tested on {', '.join(devices)}.",
-            "",
-            "## Does meta-transfer beat both its parents?",
-            "",
-            *differences(stored, [(a, b, f"{a} − {b}") for a, b in PARENTS]),
-            "",
-            f"Percentage points, first minus second, with 95 % intervals {_scope(stored)}. Bold: significantly "
-            f"different, corrected for all pairs of methods in a setting. {critical(stored)}",
-            "",
-            "## The paper's sentences",
-            "",
-            "| sentence | reading | verdict | comparisons |",
-            "|:---|:---|:---|:---|",
-            *_sentences(judged),
-            "",
-            "A verdict tests its sentence's own comparisons alone, one-sided and corrected by Holm; bold is corrected "
-            f"for all pairs. Verdicts hold for this data set and {e.spent}. "
-            f"Readings: `bench claims --measured {NAME}`.",
-            "",
-            "## Accuracies",
-            "",
-            render(summarise(stored), "markdown").strip(),
-            "",
-            "## What the controls say",
-            "",
-            "In brackets: how many of these settings have a 95 % interval without 0, and how many differ "
-            f"significantly. {critical(stored)}",
-            "",
-            *(
-                f"- {question} ({what}.) {'; '.join(won(stored, a, b) for a, b in pairs)}."
-                for question, what, pairs in QUESTIONS
-            ),
-            "",
-            *differences(stored, [(a, b, f"{a} − {b}") for _, _, pairs in QUESTIONS for a, b in pairs]),
-            "",
-            "## Pretrained features",
-            "",
-            render(summarise(pretrained), "markdown").strip(),
-            "",
-            "## Known duplicates",
-            "",
-            *_duplicates(chosen),
-            "",
-            "## Accuracy over training",
-            "",
-            "Which mean is highest between the budgets `quick` (seed 0) and `standard`:",
-            "",
-            *(f"- {sentence}" for sentence in crossings(stored.by_budget)),
-            "",
-            "## Calibration at 84×84",
-            "",
-            *calibration.section(),
-            "## Characters",
-            "",
-            *characters.section(),
-            "## Cost",
-            "",
-            *_costs(stored),
-            "",
-            "A process shared its card, or its cores, with others, and not always with as many: minutes compare "
-            "roughly, and only on one device.",
-            "",
-            "## What is not decided",
-            "",
-            *_open(stored, judged),
-            "",
-        ]
-    )
+    return [
+        "Look up every accuracy, difference and verdict that was measured on one data set. `python -m "
+        "benchmarks.measured` writes this page from the episodes that come with the package; "
+        f"`bench report --measured {NAME}` shows the same with plots, on any machine and without the images.",
+        "",
+        f"Data: {e.dataset}, {' × '.join(map(str, e.image_shape[1:]))} pixels, split `{e.split}` "
+        f"({e.n_base_classes} base and {e.n_novel_classes} novel classes). {e.model}; {e.spent}; {e.rule}; "
+        f"seeds {seeds}. {n_done} cells, {n_episodes:,} episodes, trained and tested on {', '.join(devices)}.",
+    ]
 
 
-def _scope(stored: Results) -> str:
-    return scope_of(c.estimate for a, b in PARENTS for c in compare_variants(stored, a, b))
+def _parents(stored: Results) -> list[str]:
+    scope = scope_of(c.estimate for a, b in PARENTS for c in compare_variants(stored, a, b))
+    return [
+        *differences(stored, PARENTS),
+        "",
+        f"Percentage points, first minus second, with 95 % intervals {scope}. Bold: significantly "
+        f"different, corrected for all pairs of methods in a setting. {critical(stored)}",
+    ]
 
 
-def _sentences(judged: Judgement) -> Iterable[str]:
+def _sentences(stored: Results, judged: Judgement) -> list[str]:
+    lines = ["| sentence | reading | verdict | comparisons |", "|:---|:---|:---|:---|"]
     for one in judged.claims:
         said, _, counts = words.measured(one, judged).partition(": ")
-        yield f"| “{one.claim.sentence}” | {one.claim.reading} | {said} | {counts} |"
+        lines.append(f"| “{one.claim.sentence}” | {one.claim.reading} | {said} | {counts} |")
+    return [
+        *lines,
+        "",
+        "A verdict tests its sentence's own comparisons alone, one-sided and corrected by Holm; bold is corrected "
+        f"for all pairs. Verdicts hold for this data set and {stored.experiment.spent}. "
+        f"Readings: `bench claims --measured {NAME}`.",
+    ]
+
+
+def _controls(stored: Results) -> list[str]:
+    return [
+        "In brackets: how many of these settings have a 95 % interval without 0, and how many differ "
+        f"significantly. {critical(stored)}",
+        "",
+        *(
+            f"- {question} ({what}.) {'; '.join(won(stored, a, b) for a, b in pairs)}."
+            for question, what, pairs in QUESTIONS
+        ),
+        "",
+        *differences(stored, (pair for _, _, pairs in QUESTIONS for pair in pairs)),
+    ]
 
 
 def _duplicates(chosen: Chosen) -> list[str]:
@@ -162,7 +144,14 @@ def _costs(stored: Results) -> list[str]:
     failed = sum(cell.state == "failed" for cell in stored.cells)
     n_trained = sum(cost.state == "finished" and cost.iterations > 0 for cost in stored.trainings)
     told = f"{n_trained} trainings: {training:.1f} hours of a process; tests: {testing:.1f}; failed: {failed}."
-    return [*lines, "", told]
+    return [
+        *lines,
+        "",
+        told,
+        "",
+        "A process shared its card, or its cores, with others, and not always with as many: minutes compare "
+        "roughly, and only on one device.",
+    ]
 
 
 def _open(stored: Results, judged: Judgement) -> list[str]:

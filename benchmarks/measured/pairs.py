@@ -1,6 +1,6 @@
 """The pairs that the page of results speaks of, and what was measured of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from scipy.special import stdtrit
 
@@ -53,13 +53,13 @@ QUESTIONS = (
 )
 
 
-def differences(stored: Results, pairs: Sequence[tuple[str, str, str]]) -> list[str]:
+def differences(stored: Results, pairs: Iterable[tuple[str, str]]) -> list[str]:
     """A line a pair, a column a setting."""
     head = [f"{way}-way {shot}-shot" for way, shot in stored.settings]
     lines = ["| | " + " | ".join(head) + " |", "|:---|" + "---:|" * len(head)]
-    for first, second, name in pairs:
+    for first, second in pairs:
         found = {(c.n_way, c.n_shot): c for c in compare_variants(stored, first, second)}
-        lines.append(f"| {name} | " + " | ".join(_difference(found.get(s)) for s in stored.settings) + " |")
+        lines.append(f"| {first} − {second} | " + " | ".join(_difference(found.get(s)) for s in stored.settings) + " |")
     return lines
 
 

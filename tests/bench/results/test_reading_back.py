@@ -193,7 +193,8 @@ def test_the_shipped_cells_are_those_of_the_present_code(name, measured):
     asked = shipped(name)
     config = tomllib.loads(asked.config.read_text(encoding="utf-8"))
     splits = ("ravi", "ravi-val") if config.get("data", {}).get("split") == "ravi" else ("paper",)
-    chosen = [choose_stored(replace(asked, grid=g, split=s)) for g, s in product(config["grids"], splits)]
+    budgets = (None, *config.get("budgets", ["quick"]))
+    chosen = [choose_stored(replace(asked, budget=b, split=s)) for b, s in product(budgets, splits)]
     stored = Reader(chosen[0].database)
     held = {row["key"]: row["training_key"] for row in stored.all_cells() if row["n_episodes"]}
     present = {cell.key: cell.training.key for one in chosen for cell in one.cells}
