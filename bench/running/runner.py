@@ -202,8 +202,28 @@ def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterato
     Raises Stopped between episodes, after yielding what is done; FloatingPointError for logits that are not
     finite, BrokenMethod for what are none.
     """
-    setting = cell.setting
-    images = lab.tested.images
+    chunk: list[EpisodeResult] = []
+    started = -CHUNK_SECONDS
+    try:
+        for results in _passes(cell, method, lab, first):
+            chunk += results
+            stop = lab.should_stop() and chunk[-1].number + 1 < cell.n_episodes
+            if stop or time.monotonic() - started > CHUNK_SECONDS:
+                yield chunk
+                chunk, started = [], time.monotonic()
+            if stop:
+                raise Stopped
+    except FloatingPointError:
+        if chunk:
+            yield chunk
+        raise
+    if chunk:
+        yield chunk
+
+
+def _passes(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterator[list[EpisodeResult]]:
+    """The cell's episodes from number `first` on, on a GPU as many at once as there is memory for."""
+    setting, images = cell.setting, lab.tested.images
     sampler = bank(images, cell.split, setting.n_way, setting.n_query, cell.bank_seed)
     numbers = class_index(images, images.split(cell.split).novel)
     features = embed(cell, method, lab)
@@ -212,27 +232,22 @@ def evaluate(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterato
         n_images = setting.n_way * (setting.n_shot + setting.n_query)
         at_once = max(1, GPU_PIXELS // (n_images * cell.training.image_size**2))
     adaptation = cell.adaptation or Adaptation()  # a method that adapts nothing ignores it
-    chunk: list[EpisodeResult] = []
-    started = -CHUNK_SECONDS
-    for start in range(first, cell.n_episodes, at_once):
-        drawn = [sampler.draw(i, setting) for i in range(start, min(start + at_once, cell.n_episodes))]
-        batch = lab.tested.collate(drawn, numbers, features)
-        with arithmetic(cell.training.numerics, lab.device):
-            logits = answer(cell.training.method, method, batch, adaptation)  # (T, n_way*n_query, n_way)
+    while first < cell.n_episodes:
+        drawn = [sampler.draw(i, setting) for i in range(first, min(first + at_once, cell.n_episodes))]
+        try:
+            batch = lab.tested.collate(drawn, numbers, features)
+            with arithmetic(cell.training.numerics, lab.device):
+                logits = answer(cell.training.method, method, batch, adaptation)  # (T, n_way*n_query, n_way)
+        except torch.OutOfMemoryError:  # others are on this GPU, too
+            if len(drawn) == 1:
+                raise
+            at_once = len(drawn) // 2
+            continue
         if not bool(torch.isfinite(logits).all()):
-            if chunk:
-                yield chunk
-            raise FloatingPointError(f"adaptation diverged: logits not finite in episode {start} or soon after")
+            raise FloatingPointError(f"adaptation diverged: logits not finite in episode {first} or soon after")
         answers = logits.argmax(-1).cpu().numpy()  # (T, n_way*n_query)
-        chunk += [_result(start + i, e, answers[i]) for i, e in enumerate(drawn)]
-        stop = lab.should_stop() and start + at_once < cell.n_episodes
-        if stop or time.monotonic() - started > CHUNK_SECONDS:
-            yield chunk
-            chunk, started = [], time.monotonic()
-        if stop:
-            raise Stopped
-    if chunk:
-        yield chunk
+        yield [_result(first + i, e, answers[i]) for i, e in enumerate(drawn)]
+        first += len(drawn)
 
 
 def answer(name: str, method: Method, episodes: Episodes, adaptation: Adaptation) -> Tensor:

@@ -1,5 +1,9 @@
 """The runner evaluates: chunk by chunk, from any episode on, with the same results whatever the chunks."""
 
+import dataclasses
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -119,6 +123,36 @@ def test_logits_that_are_none_fail_after_what_was_done_before(bad, cell, method,
     monkeypatch.setattr(method, "classify", broken)
     done = until(FloatingPointError, runner.evaluate(cell, method, make_lab(), 0), "not finite in episode 4 ")
     assert done == expected[:4]
+
+
+@pytest.fixture
+def on_gpu(monkeypatch):
+    """A lab as on a GPU, where episodes go through the network together."""
+    monkeypatch.setattr(runner, "arithmetic", lambda numerics, device: nullcontext())
+    return lambda lab: dataclasses.replace(lab, device=SimpleNamespace(type="cuda"))
+
+
+def test_a_gpu_without_room_takes_fewer_episodes_at_once(cell, method, make_lab, on_gpu, monkeypatch):
+    expected, original, tried = results_of(cell, method, make_lab()), method.classify, []
+
+    def crowded(episodes, adaptation):
+        tried.append(len(episodes.query_labels))
+        if tried[-1] > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return original(episodes, adaptation)
+
+    monkeypatch.setattr(method, "classify", crowded)
+    assert results_of(cell, method, on_gpu(make_lab())) == expected
+    assert tried == [7, 3, 1, 1, 1, 1, 1, 1, 1]
+
+
+def test_a_gpu_without_room_for_one_episode_says_so(cell, method, make_lab, on_gpu, monkeypatch):
+    def full(episodes, adaptation):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(method, "classify", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        results_of(cell, method, on_gpu(make_lab()))
 
 
 def test_evaluating_changes_no_weight(cell, method, make_lab):
