@@ -109,20 +109,17 @@ class Plot:
         return inline(self.svg, self.name)
 
 
-def documents(
-    results: Results, published: Sequence[PublishedTable] | None = None, samples: Sequence[ClassSample] = ()
-) -> dict[str, bytes]:
+def documents(results: Results, samples: Sequence[ClassSample] = ()) -> dict[str, bytes]:
     """The files of a report by their paths in its folder: report.html, table.tex, table.md, plots/*.{svg,png}.
 
-    published: every table of `tables/published/` by default
     samples: images to show, those of one kind together; none where the data set is not at hand
     """
-    papers, table = _papers(published), summarise(results)
+    table = summarise(results)
     drawn = _plots(results, table)
     contents: dict[str, bytes] = {
-        "report.html": _document(results, table, drawn, papers, samples).encode(),
+        "report.html": _document(results, table, drawn, samples).encode(),
         "table.tex": render(table, "latex").encode(),
-        "table.md": render(table, "markdown", papers).encode(),
+        "table.md": render(table, "markdown", load_published()).encode(),
     }
     for plot in drawn:
         contents[f"plots/{plot.name}.svg"] = plot.svg
@@ -130,32 +127,21 @@ def documents(
     return contents
 
 
-def report_html(
-    results: Results, published: Sequence[PublishedTable] | None = None, samples: Sequence[ClassSample] = ()
-) -> str:
+def report_html(results: Results, samples: Sequence[ClassSample] = ()) -> str:
     """The whole report as one HTML document that loads nothing from outside itself; see `documents`."""
     table = summarise(results)
-    return _document(results, table, _plots(results, table), _papers(published), samples)
+    return _document(results, table, _plots(results, table), samples)
 
 
-def page(results: Results, published: Sequence[PublishedTable] | None = None) -> str:
+def page(results: Results) -> str:
     """The report without its pictures: what `bench verify` holds one against."""
     table = summarise(results)
     drawn = [Plot(name, caption, Figure(), b"<svg/>") for name, (caption, _) in _shown(results, table).items()]
-    return _document(results, table, drawn, _papers(published), ())
+    return _document(results, table, drawn, ())
 
 
-def _papers(published: Sequence[PublishedTable] | None) -> Sequence[PublishedTable]:
-    return load_published() if published is None else published
-
-
-def _document(
-    results: Results,
-    table: Table,
-    drawn: Sequence[Plot],
-    papers: Sequence[PublishedTable],
-    samples: Sequence[ClassSample],
-) -> str:
+def _document(results: Results, table: Table, drawn: Sequence[Plot], samples: Sequence[ClassSample]) -> str:
+    papers = load_published()
     looked, claims = checks(results.cells), _claims(results, papers)
     plots = dict.fromkeys(PLOTS) | {plot.name: plot for plot in drawn}
     sections = {
@@ -169,7 +155,7 @@ def _document(
         "cost": ("Training", bool(results.trainings)),
         "claims": ("Claims", bool(claims)),
         "cells": ("Every cell", True),
-        "published": ("Published values", bool(papers)),
+        "published": ("Published values", True),
         "provenance": ("Provenance", True),
     }
     templates = environment("fewshot_bench.reports", autoescape=True)
@@ -180,7 +166,7 @@ def _document(
         checks=looked,
         alarms=[alarm for check in looked for alarm in check.alarms],
         table_html=Markup(render(table, "html")),  # escaped by its own template
-        published_html=Markup(render_published(papers) if papers else ""),
+        published_html=Markup(render_published(papers)),
         plots=plots,
         most_variants=MOST_VARIANTS,
         n_variants=len(table.variants),
@@ -201,8 +187,8 @@ def _document(
 def _claims(results: Results, papers: Sequence[PublishedTable]) -> str:
     """The shipped claims, judged; empty where not a single one was measured whole."""
     variants = {column.variant for paper in papers for column in paper.columns}
-    source = parse_claims(shipped_claims(), SHIPPED, variants, [paper.id for paper in papers]) if papers else None
-    judged = judge(source, results, papers) if source else None
+    source = parse_claims(shipped_claims(), SHIPPED, variants, [paper.id for paper in papers])
+    judged = judge(source, results, papers)
     return render_claims(judged, "html") if judged and any(not claim.missing for claim in judged.claims) else ""
 
 

@@ -202,12 +202,13 @@ def _read_back(selection: Selection, measured: str | None) -> Selection:
 
     if measured is None:
         return _as_in(last_command, selection)
-    if selection.out or selection.config or selection.settings or "BENCH_DB" in os.environ:
+    words = (selection.out, selection.config, selection.settings or None, selection.rules)
+    if words != (None,) * len(words) or "BENCH_DB" in os.environ:
         raise click.UsageError(
-            "--measured has settings and a database of its own: leave out --out, --config, --set and BENCH_DB"
+            "--measured has settings and a database of its own: leave out --out, --config, --set, --rules and BENCH_DB"
         )
     found = shipped(measured)  # takes seconds the first time
-    return dataclasses.replace(selection, config=found.config, out=found.out)
+    return dataclasses.replace(selection, config=found.config, out=found.out, rules=found.rules)
 
 
 EXPERIMENT = ("config", "settings", "grid", "data", "novel_data", "split", "budget", "protocol", "rules")

@@ -1,6 +1,7 @@
 """`bench verify`: a rendered table read again."""
 
 import shlex
+from functools import partial
 from pathlib import Path
 
 import click
@@ -25,7 +26,8 @@ def verify(*, file: Path, selection: Selection, as_json: bool) -> int:
     """
     from fewshot_bench.cli.verify_text import said
 
-    code, text = said(file, database_in(selection.out), _selected, selection.config, as_json=as_json)
+    selected = partial(_selected, rules=selection.rules)
+    code, text = said(file, database_in(selection.out), selected, selection.config, as_json=as_json)
     click.echo(text)
     return code
 
@@ -37,12 +39,15 @@ def _selection(selection: Selection) -> Selection:
     return selection
 
 
-def _selected(command: str) -> Selection | None:
-    """What a report's command selects; it is read, never run. None for another, or one that makes no sense."""
+def _selected(command: str, rules: str | None) -> Selection | None:
+    """What a report's command selects; it is read, never run. None for another, or one that makes no sense.
+
+    rules: those of results that come with the package
+    """
     try:
         program, name, *words = shlex.split(command)
         if (program, name, words[:1]) == ("bench", "report", ["--measured"]):
-            words = words[2:]
+            words = [*words[2:], *(["--rules", rules] if rules else [])]
         elif (program, name) != ("bench", "run"):
             return None
         with _selection.make_context("run", words) as context:

@@ -84,9 +84,9 @@ class Chosen:
                 words += [option, ",".join(map(str, now))] if now != whole else []
             words += ["-k", self.expression] if self.expression else []
         words += ["--episodes", str(r.episodes)] if r.episodes else []
-        words += ["--rules", r.rules.file if r.rules else ""] if r.rules or r.config.run.rules else []
         words += [word for text in self.settings for word in ("--set", text)]
-        if not self.measured:  # which has a configuration and a folder of its own
+        if not self.measured:  # which has rules, a configuration and a folder of its own
+            words += ["--rules", r.rules.file if r.rules else ""] if r.rules or r.config.run.rules else []
             words += ["--config", str(self.config)] if self.config not in (None, config_file(None)) else []
             words += ["--out", str(self.out)] if self.out != Path(r.config.run.out) else []
         return shlex.join(words)

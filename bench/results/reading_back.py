@@ -76,12 +76,12 @@ def last_command(where: str) -> str:
 
 
 def names() -> list[str]:
-    """What can be read so: NAME.toml has the settings, NAME-*.csv.xz the episodes."""
+    """What can be read so: NAME.toml has the settings, NAME-*.csv.xz the episodes, rules/NAME.toml tuned rules."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
 def shipped(name: str) -> Selection:
-    """Configuration and folder of a shipped experiment; its database is made in the cache the first time.
+    """Configuration, rules and folder of a shipped experiment; its database is made in the cache the first time.
 
     Raises UsageError for a name of none.
     """
@@ -99,4 +99,5 @@ def shipped(name: str) -> Selection:
                 (Path(made) / DATABASE).replace(folder / DATABASE)
         except OSError as error:
             raise UsageError(f"{error.filename}: {error.strerror}; set BENCH_CACHE to a folder for the cache") from None
-    return Selection(config=FOLDER / f"{name}.toml", out=folder)
+    rules = FOLDER / "rules" / f"{name}.toml"
+    return Selection(config=FOLDER / f"{name}.toml", out=folder, rules=str(rules) if rules.exists() else None)

@@ -13,7 +13,7 @@ from fewshot_bench.tables.summary import Cell, Ends, summarise
 from fewshot_bench.tables.wording import accuracy, percent, points, shots
 
 BANDS = Path(__file__).with_name("bands.toml")
-NAMES = ("miniimagenet-84", "miniimagenet-84aug")
+NAMES = ("miniimagenet-84", "miniimagenet-84aug", "miniimagenet-84meta")
 WHOLE, HALF, NOVEL, VALIDATION = "calibration", "half", "ravi", "ravi-val"  # budgets and splits
 SHOTS = (1, 5)
 

@@ -178,10 +178,6 @@ def test_methods_of_several_seeds_are_drawn_over_all_settings(make_results):
     assert "interquartile mean over seeds and settings" in Page(files["report.html"].decode()).text
 
 
-def test_without_published_there_is_no_such_block(make_results):
-    assert "Published values" not in Page(report_html(make_results(("maml",), ((5, 1),)), ())).text
-
-
 def test_the_answer_is_one_sentence_that_begins_with_its_scope(make_results):
     table = summarise(make_results(("maml", "protonet"), ((5, 1), (5, 5)), n=40))
     told = answer(table)
