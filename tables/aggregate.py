@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fewshot_bench.tables.pairs import cells_by_place
-from fewshot_bench.tables.scores import CellScore, Results
+from fewshot_bench.tables.scores import CellScore, Results, cells_by_place
 from fewshot_bench.tables.statistics.aggregate import (
     interquartile_mean,
     percentiles,

@@ -4,11 +4,10 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
-from fewshot_bench.tables.scores import CellScore, Results
+from fewshot_bench.tables.scores import CellScore, Results, cells_by_place, quantum, shared_accuracies
 from fewshot_bench.tables.statistics.classes import for_new_classes
 from fewshot_bench.tables.statistics.estimate import (
     ALPHA,
@@ -109,19 +108,6 @@ def by_seed(cells: Iterable[CellScore]) -> dict[int, CellScore]:
     return {cell.seed: cell for cell in cells if cell.state in COUNTED}
 
 
-def shared_accuracies(cells: Sequence[CellScore], *, by_number: bool = False) -> Values:
-    """(len(cells), E): on the episodes that all of them have, in the order of the first.
-
-    Episodes are joined by id; those of one way at different shots by number, since they have no id in common.
-    """
-    if not cells:
-        return np.empty((0, 0))
-    columns: list[dict[Any, float]] = [c.accuracy_by_number if by_number else c.accuracy_by_id for c in cells]
-    common = set(columns[0]).intersection(*columns[1:])
-    shared = [name for name in columns[0] if name in common]
-    return np.array([[column[name] for name in shared] for column in columns])
-
-
 def compare(
     first: Sequence[CellScore], second: Sequence[CellScore], *, n_tests: int = 1, new_classes: bool = True
 ) -> Comparison:
@@ -174,12 +160,6 @@ def estimate_of(
     kept = [(weight, cell.answers.confusion(n) if cell.answers else None) for weight, cell in cells]
     known = [(weight, confusion) for weight, confusion in kept if confusion]
     return (for_new_classes(here, known) if len(known) == len(kept) else None) or here
-
-
-def quantum(cells: Sequence[CellScore], seeds: Sequence[int]) -> float:
-    """The smallest step of an episode's accuracy, averaged over these seeds of the cells."""
-    most = max((cell.most_queries for cell in cells if cell.seed in seeds), default=0)
-    return 1 / (most * len(seeds)) if most else 0.0
 
 
 def compared(comparisons: Iterable[Comparison]) -> str:
@@ -235,14 +215,6 @@ def _compare_pairs(
             if first and second:
                 found.append(compare(first, second, n_tests=n_tests, new_classes=new_classes))
     return tuple(found)
-
-
-def cells_by_place(results: Results) -> dict[tuple[str, int, int], list[CellScore]]:
-    """(variant, n_way, n_shot) -> its cells, a cell a seed, in the order of the seeds."""
-    places: dict[tuple[str, int, int], list[CellScore]] = {}
-    for cell in results.cells:
-        places.setdefault((cell.variant, cell.n_way, cell.n_shot), []).append(cell)
-    return places
 
 
 def _effect(values: Values) -> float | None:

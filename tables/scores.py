@@ -4,11 +4,15 @@ Whoever holds results (a database, a JSON file, a test) hands them over in these
 where they came from.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
 
 from fewshot_bench.tables.statistics.classes import ClassAnswers, ClassConfusion
+from fewshot_bench.tables.statistics.estimate import Values
 
 CellState = Literal["done", "partial", "failed", "missing"]
 
@@ -196,3 +200,30 @@ class Results:
         """The pairs of variants in a setting: the family of every comparison in it, however few of them are shown."""
         n = max(2, self.n_compared(n_way, n_shot))
         return n * (n - 1) // 2
+
+
+def cells_by_place(results: Results) -> dict[tuple[str, int, int], list[CellScore]]:
+    """(variant, n_way, n_shot) -> its cells, a cell a seed, in the order of the seeds."""
+    places: dict[tuple[str, int, int], list[CellScore]] = {}
+    for cell in results.cells:
+        places.setdefault((cell.variant, cell.n_way, cell.n_shot), []).append(cell)
+    return places
+
+
+def shared_accuracies(cells: Sequence[CellScore], *, by_number: bool = False) -> Values:
+    """(len(cells), E): on the episodes that all of them have, in the order of the first.
+
+    Episodes are joined by id; those of one way at different shots by number, since they have no id in common.
+    """
+    if not cells:
+        return np.empty((0, 0))
+    columns: list[dict[Any, float]] = [c.accuracy_by_number if by_number else c.accuracy_by_id for c in cells]
+    common = set(columns[0]).intersection(*columns[1:])
+    shared = [name for name in columns[0] if name in common]
+    return np.array([[column[name] for name in shared] for column in columns])
+
+
+def quantum(cells: Sequence[CellScore], seeds: Sequence[int]) -> float:
+    """The smallest step of an episode's accuracy, averaged over these seeds of the cells."""
+    most = max((cell.most_queries for cell in cells if cell.seed in seeds), default=0)
+    return 1 / (most * len(seeds)) if most else 0.0

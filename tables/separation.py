@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from fewshot_bench.tables.pairs import cells_by_place, differences, estimate_of
-from fewshot_bench.tables.scores import CellScore, Results
+from fewshot_bench.tables.pairs import differences, estimate_of
+from fewshot_bench.tables.scores import CellScore, Results, cells_by_place
 from fewshot_bench.tables.statistics.estimate import Estimate
 from fewshot_bench.tables.statistics.sequential import as_z, fractions_of, separated
 

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from fewshot_bench.tables.pairs import Comparison, compare_all, compare_with, estimate_of, quantum, shared_accuracies
-from fewshot_bench.tables.scores import CellScore, CellState, Experiment, Results
+from fewshot_bench.tables.pairs import Comparison, compare_all, compare_with, estimate_of
+from fewshot_bench.tables.scores import CellScore, CellState, Experiment, Results, quantum, shared_accuracies
 from fewshot_bench.tables.statistics.chance import p_below_chance
 from fewshot_bench.tables.statistics.estimate import (
     Estimate,

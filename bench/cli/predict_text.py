@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from fewshot_bench.config import config_file, load
-from fewshot_bench.data.formats.split_folders import class_folders, rows_of_classes
+from fewshot_bench.data.image_files import class_folders, rows_of_classes
 from fewshot_bench.data.readers.trees import Folder
 from fewshot_bench.errors import DataError
 from fewshot_bench.files import checkpoints, database

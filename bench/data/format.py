@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from fewshot_bench.data.labels import Listing
     from fewshot_bench.data.readers.image_decoding import Encoded
 
-_IGNORED = frozenset({"__MACOSX", "@eaDir", "lost+found"})
-
 Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
 
 
@@ -145,8 +143,3 @@ class Layout(Format, Protocol):
 def stamp(status: os.stat_result) -> str:
     """What changes when a file does. The change time is in it because it cannot be set back."""
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}\n"
-
-
-def hidden(name: str) -> bool:
-    """Whether a file was not put there by whoever made the set."""
-    return name.startswith(".") or name in _IGNORED

@@ -32,6 +32,7 @@ PART_OF = {  # the names that parts have in the wild
     "novel": "test",
 }
 LISTS = frozenset(f"{name}{suffix}" for name in (*PART_OF, "split") for suffix in (".csv", ".json", ".txt"))
+IGNORED = frozenset({"__MACOSX", "@eaDir", "lost+found"})
 MAX_LIST_BYTES = 64 << 20  # of all lists together; those of miniImageNet have 4 MB
 MAX_ROWS = 1_000_000  # of a list; the largest set in use has 779,165 images
 MAX_VALUES = 4_000_000  # of a list in JSON
@@ -206,6 +207,11 @@ def twins(names: Iterable[str]) -> tuple[str, str] | None:
         if seen.setdefault(key, name) != name:
             return seen[key], name
     return None
+
+
+def hidden(name: str) -> bool:
+    """Whether a file was not put there by whoever made the set."""
+    return name.startswith(".") or name in IGNORED
 
 
 def is_class_name(name: str) -> bool:

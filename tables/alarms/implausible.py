@@ -11,8 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from fewshot_bench.tables.alarms.alarm import EDITED, Check, name, p_text, rung, seeds_text
-from fewshot_bench.tables.pairs import shared_accuracies
-from fewshot_bench.tables.scores import CellScore
+from fewshot_bench.tables.scores import CellScore, shared_accuracies
 from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Values, holm, of_episodes
 from fewshot_bench.tables.summary import accuracy_of, p_below_chance_of
 from fewshot_bench.tables.wording import counted, percent

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fewshot_bench.tables.claims.file import Hypothesis, Place
-from fewshot_bench.tables.pairs import by_seed, cells_by_place, differences, estimate_of, shared_accuracies
-from fewshot_bench.tables.scores import CellScore, Results
+from fewshot_bench.tables.pairs import by_seed, differences, estimate_of
+from fewshot_bench.tables.scores import CellScore, Results, cells_by_place, shared_accuracies
 from fewshot_bench.tables.statistics.estimate import Estimate, Values
 from fewshot_bench.tables.summary import p_below_chance_of
 

@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from fewshot_bench.tables.comparison_text import render_comparisons
-from fewshot_bench.tables.pairs import compare, compare_all, compare_variants, differences, quantum
-from fewshot_bench.tables.scores import CellScore, EpisodeScore
+from fewshot_bench.tables.pairs import compare, compare_all, compare_variants, differences
+from fewshot_bench.tables.scores import CellScore, EpisodeScore, quantum
 from fewshot_bench.tables.statistics.classes import ClassAnswers
 
 N_QUERIES = 75

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fewshot_bench.tables.pairs import cells_by_place, compare, compare_variants, differences
+from fewshot_bench.tables.pairs import compare, compare_variants, differences
 from fewshot_bench.tables.power import Needed, all_pairs, hidden_by_classes, hidden_by_seeds, pairs_with_best, powers
 from fewshot_bench.tables.power_text import power_details, power_json, power_text
-from fewshot_bench.tables.scores import EpisodeScore
+from fewshot_bench.tables.scores import EpisodeScore, cells_by_place
 from fewshot_bench.tables.statistics.estimate import Estimate, Source, of_episodes, of_seeds_and_episodes
 from fewshot_bench.tables.statistics.power import as_it_may_be, episodes_to_separate, power_of, seeds_to_separate
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 from fewshot_bench.data.format import Tree
-from fewshot_bench.data.formats.split_folders import class_folders, class_rows, quoted
-from fewshot_bench.data.image_files import ImageFiles
+from fewshot_bench.data.image_files import ImageFiles, class_folders, class_rows, quoted
 from fewshot_bench.data.labels import PARTS, Listing, Row, decode_text, is_class_name, list_images
 from fewshot_bench.data.readers.archive_trees import Archive
 from fewshot_bench.data.readers.trees import Folder, open_tree

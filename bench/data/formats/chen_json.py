@@ -9,8 +9,7 @@ below it.
 from collections import Counter
 
 from fewshot_bench.data.format import Tree
-from fewshot_bench.data.formats.split_folders import is_image
-from fewshot_bench.data.image_files import ImageFiles
+from fewshot_bench.data.image_files import ImageFiles, is_image
 from fewshot_bench.data.labels import PART_OF, Listing, Row, check_text, list_images, read_json
 from fewshot_bench.errors import DataError
 

@@ -10,8 +10,7 @@ from unicodedata import normalize
 
 from fewshot_bench.data import splits
 from fewshot_bench.data.format import Tree
-from fewshot_bench.data.formats.split_folders import class_folders, is_image, quoted, rows_of_classes
-from fewshot_bench.data.image_files import ImageFiles
+from fewshot_bench.data.image_files import ImageFiles, class_folders, is_image, quoted, rows_of_classes
 from fewshot_bench.data.labels import LISTS, PART_OF, PARTS, Listing, list_images, read_table
 from fewshot_bench.errors import DataError
 from fewshot_bench.seeding import Stream, shuffled

@@ -8,8 +8,7 @@ machine that wrote it. The longest end of that path which is a folder of the dat
 from unicodedata import normalize
 
 from fewshot_bench.data.format import Tree
-from fewshot_bench.data.formats.split_folders import class_rows
-from fewshot_bench.data.image_files import ImageFiles
+from fewshot_bench.data.image_files import ImageFiles, class_rows
 from fewshot_bench.data.labels import PARTS, Listing, Row, check_text, list_images, read_json
 from fewshot_bench.errors import DataError
 

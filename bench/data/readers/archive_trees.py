@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
-from fewshot_bench.data.format import Entries, Progress, hidden, stamp
-from fewshot_bench.data.labels import LISTS, MAX_LIST_BYTES, PART_OF, Listing, check_length
+from fewshot_bench.data.format import Entries, Progress, stamp
+from fewshot_bench.data.labels import LISTS, MAX_LIST_BYTES, PART_OF, Listing, check_length, hidden
 from fewshot_bench.data.readers.archives import archive_name, read_members, write_members
 from fewshot_bench.data.readers.image_decoding import Encoded
 from fewshot_bench.errors import DataError

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from fewshot_bench.data.format import Entries, Tree, hidden, stamp
-from fewshot_bench.data.labels import LISTS, MAX_LIST_BYTES, Listing, Row
+from fewshot_bench.data.format import Entries, Tree, stamp
+from fewshot_bench.data.labels import LISTS, MAX_LIST_BYTES, Listing, Row, hidden
 from fewshot_bench.data.readers.archive_trees import Archive, below_images, listed_members
 from fewshot_bench.data.readers.archives import SUFFIXES, is_archive
 from fewshot_bench.data.readers.faults import read_bounded, shown, told
