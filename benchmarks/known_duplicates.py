@@ -7,6 +7,7 @@ import argparse
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from fewshot_bench.data import ImageSet, open_images
 from fewshot_bench.data.duplicates import find_pictures
 from fewshot_bench.experiment.choosing import Chosen
-from fewshot_bench.experiment.episodes import bank
+from fewshot_bench.experiment.episodes import Setting, bank
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.experiment.records import Answers, unpack_answers
 from fewshot_bench.files import cache_folder
@@ -58,24 +59,24 @@ def without(chosen: Chosen, duplicates: Iterable[Duplicate]) -> dict[Cell, tuple
     """
     images = chosen.novel
     left_out = np.array([_index(images, duplicate.image) for duplicate in duplicates])
-    answers = Reader(chosen.database).answers([cell.key for cell in chosen.cells])
-    return {
-        cell: _accuracies(images, cell, answers[cell.key], left_out) for cell in chosen.cells if answers.get(cell.key)
-    }
 
+    @cache  # the cells of a setting share their episodes
+    def asked(split: str, setting: Setting, bank_seed: int, number: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The right labels of an episode's queries, and which of them stay."""
+        episode = bank(images, split, setting.n_way, setting.n_query, bank_seed).draw(number, setting)
+        return episode.query_labels, ~np.isin(episode.query, left_out)
 
-def _accuracies(
-    images: ImageSet, cell: Cell, answers: dict[int, Answers], left_out: NDArray[np.int64]
-) -> tuple[float, float]:
-    setting = cell.setting
-    sampler = bank(images, cell.split, setting.n_way, setting.n_query, cell.bank_seed)
-    every, rest = [], []
-    for number, packed in answers.items():
-        episode = sampler.draw(number, setting)
-        right = unpack_answers(packed, setting.n_way) == episode.query_labels
-        every.append(right.mean())
-        rest.append(right[~np.isin(episode.query, left_out)].mean())
-    return float(np.mean(every)), float(np.mean(rest))
+    def accuracies(cell: Cell, answers: dict[int, Answers]) -> tuple[float, float]:
+        every, rest = [], []
+        for number, packed in answers.items():
+            labels, stays = asked(cell.split, cell.setting, cell.bank_seed, number)
+            right = unpack_answers(packed, cell.setting.n_way) == labels
+            every.append(right.mean())
+            rest.append(right[stays].mean())
+        return float(np.mean(every)), float(np.mean(rest))
+
+    stored = Reader(chosen.database).answers([cell.key for cell in chosen.cells])
+    return {cell: accuracies(cell, stored[cell.key]) for cell in chosen.cells if stored.get(cell.key)}
 
 
 def _named(images: ImageSet, image: int) -> tuple[str, int]:

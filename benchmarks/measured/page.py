@@ -4,7 +4,7 @@ from statistics import fmean
 
 from benchmarks import known_duplicates
 from benchmarks.known_duplicates import Duplicate
-from benchmarks.measured import calibration, characters
+from benchmarks.measured import calibration, characters, tuned
 from benchmarks.measured.pairs import PARENTS, QUESTIONS, critical, differences, won
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.tables.claims import words
@@ -27,6 +27,7 @@ def results_page(stored: Results, judged: Judgement, chosen: Chosen, pretrained:
         "The paper's sentences": _sentences(stored, judged),
         "Accuracies": [render(summarise(stored), "markdown").strip()],
         "What the controls say": _controls(stored),
+        "Rules that were tuned": tuned.section(),
         "Pretrained features": [render(summarise(pretrained), "markdown").strip()],
         "Known duplicates": _duplicates(chosen),
         "Accuracy over training": [
@@ -163,8 +164,8 @@ def _open(stored: Results, judged: Judgement) -> list[str]:
         *(f"- `{one.claim.id}`: {words.to_decide(ahead, judged)}." for one, ahead in undecided),
         f"- The published training: these models had {e.published_share or 'all'} of it, on images of "
         f"{e.image_shape[1]}×{e.image_shape[2]} pixels in place of 84×84.",
-        "- The rule of fitting at test: networks that adapt were fitted by the published one alone, not by one that is "
-        "tuned (`bench tune`).",
+        "- The rule of fitting at test: of the networks that adapt, all but those of [rules that were "
+        "tuned](#rules-that-were-tuned) were fitted by the published one alone.",
         f"- More than {len(stored.seeds)} seeds; more than one of {', '.join(stored.seeds_of)}. Seed 0 of all but the "
         "sequential controls, `maml-equal` and `maml-mtl-joint` was trained before a change of the last bit in how a "
         "card divides pixels by 255.",
