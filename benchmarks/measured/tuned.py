@@ -28,7 +28,8 @@ def section() -> list[str]:
         "",
         render(summarise(stored), "markdown").strip(),
         "",
-        "Percentage points that the chosen rule adds, with 95 % intervals for classes like these:",
+        "Percentage points that the chosen rule adds, with 95 % intervals for classes like these; – where the published rule "
+        "was chosen:",
         "",
         *differences(both, ((variant, _published(variant)) for variant in stored.variants)),
         "",
@@ -53,10 +54,12 @@ def _published(variant: str) -> str:
 
 
 def _both() -> Results:
-    """The cells of both rules as variants of one table."""
+    """The cells of both rules as variants of one table; where the rule is the same, so is the cell."""
     stored = _stored()
     assert stored.beside
-    cells = (replace(cell, variant=_published(cell.variant)) for cell in stored.beside.cells)
+    keys = {cell.key for cell in stored.cells}
+    others = (cell for cell in stored.beside.cells if cell.key not in keys)
+    cells = (replace(cell, variant=_published(cell.variant)) for cell in others)
     names = (*stored.variants, *map(_published, stored.variants))
     return replace(stored, variants=names, cells=(*stored.cells, *cells), n_measured={})
 

@@ -194,7 +194,8 @@ def test_the_shipped_cells_are_those_of_the_present_code(name, measured):
     config = tomllib.loads(asked.config.read_text(encoding="utf-8"))
     splits = ("ravi", "ravi-val") if config.get("data", {}).get("split") == "ravi" else ("paper",)
     budgets = (None, *config.get("budgets", ["quick"]))
-    chosen = [choose_stored(replace(asked, budget=b, split=s)) for b, s in product(budgets, splits)]
+    rules = dict.fromkeys((asked.rules, ""))  # and the published one
+    chosen = [choose_stored(replace(asked, budget=b, split=s, rules=r)) for b, s, r in product(budgets, splits, rules)]
     stored = Reader(chosen[0].database)
     held = {row["key"]: row["training_key"] for row in stored.all_cells() if row["n_episodes"]}
     present = {cell.key: cell.training.key for one in chosen for cell in one.cells}
@@ -222,15 +223,16 @@ def test_shipped_cells_measured_anew(bench):
         assert ran.out.splitlines()[-1].startswith(("identical", "same within"))
 
 
-def test_a_report_of_shipped_results_is_verified_by_another_reader(bench, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["miniimagenet-84", "miniimagenet-32tuned"])
+def test_a_report_of_shipped_results_is_verified_by_another_reader(name, bench, tmp_path, monkeypatch):
     monkeypatch.delenv("BENCH_DB", raising=False)
     for reader in ("one", "another"):  # each imports them at a time of its own
         monkeypatch.setenv("BENCH_CACHE", str(tmp_path / reader))
         if reader == "one":
-            words = ("report", "--measured", "miniimagenet-84", "--format", "html")
+            words = ("report", "--measured", name, "--format", "html")
             (tmp_path / "report.html").write_text(bench(*words).out, encoding="utf-8")
             time.sleep(1.1)
-    ran = bench("verify", str(tmp_path / "report.html"), "--measured", "miniimagenet-84")
+    ran = bench("verify", str(tmp_path / "report.html"), "--measured", name)
     assert ran.code == 0, ran.out + ran.err
 
 
@@ -248,7 +250,8 @@ def test_no_other_results_are_shipped(bench, monkeypatch):
     ran = bench("report", "--measured", "nothing")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert "miniimagenet-32" in ran.err
-    assert bench("report", "--measured", "miniimagenet-32", "--out", "x").code == 2
+    for words in (("--out", "x"), ("--rules", "")):
+        assert bench("report", "--measured", "miniimagenet-32", *words).code == 2
 
 
 FORGED: dict[str, dict[str, Any]] = {
