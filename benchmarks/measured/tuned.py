@@ -33,7 +33,8 @@ def section() -> list[str]:
         "",
         *differences(both, ((variant, _published(variant)) for variant in stored.variants)),
         "",
-        "Chosen, where not the published rule:",
+        f"Chosen, where not the published rule (no candidate had more than {_most('steps')} steps or {_most('epochs')} "
+        "epochs):",
         "",
         *_chosen(),
     ]
@@ -70,6 +71,10 @@ def _chosen() -> Iterator[str]:
         changed = {name: value for name, value in rule.adaptation.items() if value != published[name]}
         if changed:
             yield f"- {_where(rule)}: " + ", ".join(f"{name} = {value}" for name, value in changed.items())
+
+
+def _most(what: str) -> int:
+    return max(rule.get(what, 0) for group in load(None).tuning.values() for rule in group.rules)
 
 
 def _where(rule: Rule) -> str:
