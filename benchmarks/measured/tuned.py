@@ -28,8 +28,8 @@ def section() -> list[str]:
         "",
         render(summarise(stored), "markdown").strip(),
         "",
-        "Percentage points that the chosen rule adds, with 95 % intervals for classes like these; – where the published rule "
-        "was chosen:",
+        "Percentage points that the chosen rule adds, with 95 % intervals for classes like these; – where the published "
+        "rule was chosen:",
         "",
         *differences(both, ((variant, _published(variant)) for variant in stored.variants)),
         "",
@@ -74,7 +74,7 @@ def _chosen() -> Iterator[str]:
 
 
 def _most(what: str) -> int:
-    return max(rule.get(what, 0) for group in load(None).tuning.values() for rule in group.rules)
+    return max(int(rule.get(what, 0)) for group in load(None).tuning.values() for rule in group.rules)
 
 
 def _where(rule: Rule) -> str:
