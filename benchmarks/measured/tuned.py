@@ -28,8 +28,8 @@ def section() -> list[str]:
         "",
         render(summarise(stored), "markdown").strip(),
         "",
-        "Percentage points that the chosen rule adds, with 95 % intervals for classes like these; – where the published "
-        "rule was chosen:",
+        "Percentage points that the chosen rule adds, with 95 % intervals for classes like these; – where the "
+        "published rule was chosen:",
         "",
         *differences(both, ((variant, _published(variant)) for variant in stored.variants)),
         "",
