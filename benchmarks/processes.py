@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 _PRELOADED = (  # torch imports its compiler when the first optimiser is made
-    "torch._dynamo", "alembic.command", "rich.progress", "fewshot_bench.running.recording",
+    "torch._dynamo", "alembic.command", "rich.progress", "scipy.special", "psycopg", "fewshot_bench.running.recording",
     "fewshot_bench.running.workers", "fewshot_bench.experiment.choosing", "fewshot_bench.cli",
 )  # fmt: skip
 _PATIENCE_SECONDS = 600  # only what hangs takes so long
