@@ -98,7 +98,9 @@ def check_setting(images: ImageSet, classes: tuple[int, ...], setting: Setting, 
     `what` names the classes in the message, e.g. "novel classes of split 'ravi'".
     """
     if setting.n_way > len(classes):
-        raise UsageError(f"{setting} needs {setting.n_way} classes, but there are {len(classes)} {what}")
+        raise UsageError(
+            f"{setting} needs {setting.n_way} classes, but there are {len(classes)} {what}: choose fewer ways (--way)"
+        )
     fewest = min(classes, key=lambda c: len(images.images_of_class[c]))
     have, need = len(images.images_of_class[fewest]), setting.n_shot + setting.n_query
     if need > have:
