@@ -167,9 +167,8 @@ def _open(stored: Results, judged: Judgement) -> list[str]:
         "- The rule of fitting at test: of the networks that adapt, all but those of [rules that were "
         "tuned](#rules-that-were-tuned) were fitted by the published one alone.",
         f"- More than {len(stored.seeds)} seeds; more than one of {', '.join(stored.seeds_of)}. Seed 0 of all but the "
-        "sequential controls, `maml-equal` and `maml-mtl-joint` was trained before a change of the last bit in how a "
-        "card divides pixels by 255.",
-        "- Reptile at meta-transfer's cost, and the joint gradient on Reptile (`reptile-equal`, `reptile-mtl-joint`).",
+        "sequential controls, `…-equal` and `…-joint` was trained before a change of the last bit in how a card divides "
+        "pixels by 255.",
         f"- Not measured: {named}." if missing else "- Every cell of the grid is measured.",
     ]
 

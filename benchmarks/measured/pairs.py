@@ -23,12 +23,12 @@ QUESTIONS = (
     (
         "Or more training?",
         "meta-transfer against its parent, trained for as many images passed through the network",
-        (("maml-mtl", "maml-equal"),),
+        (("maml-mtl", "maml-equal"), ("reptile-mtl", "reptile-equal")),
     ),
     (
         "Does it matter how the losses are joined?",
         "one gradient of their weighted sum against the average of parameters",
-        (("maml-mtl-joint", "maml-mtl"),),
+        (("maml-mtl-joint", "maml-mtl"), ("reptile-mtl-joint", "reptile-mtl")),
     ),
     (
         "Features or adaptation?",
