@@ -202,13 +202,14 @@ def _read_back(selection: Selection, measured: str | None) -> Selection:
 
     if measured is None:
         return _as_in(last_command, selection)
-    words = (selection.out, selection.config, selection.settings or None, selection.rules)
-    if words != (None,) * len(words) or "BENCH_DB" in os.environ:
+    if selection.out or selection.config or selection.settings or selection.rules or "BENCH_DB" in os.environ:
         raise click.UsageError(
-            "--measured has settings and a database of its own: leave out --out, --config, --set, --rules and BENCH_DB"
+            "--measured has settings, rules and a database of its own: leave out --out, --config, --set, BENCH_DB, and "
+            "all --rules but '', the published ones"
         )
     found = shipped(measured)  # takes seconds the first time
-    return dataclasses.replace(selection, config=found.config, out=found.out, rules=found.rules)
+    rules = found.rules if selection.rules is None else selection.rules
+    return dataclasses.replace(selection, config=found.config, out=found.out, rules=rules)
 
 
 EXPERIMENT = ("config", "settings", "grid", "data", "novel_data", "split", "budget", "protocol", "rules")

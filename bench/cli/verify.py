@@ -47,7 +47,7 @@ def _selected(command: str, rules: str | None) -> Selection | None:
     try:
         program, name, *words = shlex.split(command)
         if (program, name, words[:1]) == ("bench", "report", ["--measured"]):
-            words = [*words[2:], *(["--rules", rules] if rules else [])]
+            words = [*(["--rules", rules] if rules else []), *words[2:]]  # the last one counts
         elif (program, name) != ("bench", "run"):
             return None
         with _selection.make_context("run", words) as context:

@@ -31,6 +31,7 @@ class Chosen:
     unusable: tuple[str, ...] = ()  # what is wrong with variants that were left out
     instead: str = ""  # the command that repeats it, where it is not `bench run`
     measured: str = ""  # the name of the results that come with the package, where it is these
+    measured_rules: str = ""  # the file of rules that come with them
     novel_source: str = ""  # the data set with the novel classes, as it was named, where it is another one
     other: ImageSet | None = None  # and as it was opened
 
@@ -85,8 +86,11 @@ class Chosen:
             words += ["-k", self.expression] if self.expression else []
         words += ["--episodes", str(r.episodes)] if r.episodes else []
         words += [word for text in self.settings for word in ("--set", text)]
-        if not self.measured:  # which has rules, a configuration and a folder of its own
-            words += ["--rules", r.rules.file if r.rules else ""] if r.rules or r.config.run.rules else []
+        rules = r.rules.file if r.rules else ""
+        if self.measured:  # which has rules, a configuration and a folder of its own
+            words += ["--rules", rules] if rules != self.measured_rules else []
+        else:
+            words += ["--rules", rules] if rules or r.config.run.rules else []
             words += ["--config", str(self.config)] if self.config not in (None, config_file(None)) else []
             words += ["--out", str(self.out)] if self.out != Path(r.config.run.out) else []
         return shlex.join(words)

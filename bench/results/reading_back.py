@@ -25,10 +25,12 @@ FOLDER = Path(str(files("fewshot_bench.tables"))) / "measured"
 def choose_stored(selection: Selection) -> Chosen:
     """As `choose`; a data set that the database does not know is opened."""
     out = selection.out or Path(load(config_file(selection.config), selection.settings).run.out)
-    chosen = choose(selection, known=lambda source, size: _known(database(out), source, size))
-    if selection.config and selection.config.parent == FOLDER:
-        return replace(chosen, measured=selection.config.stem)
-    return chosen
+    name = selection.config.stem if selection.config and selection.config.parent == FOLDER else ""
+    try:
+        chosen = choose(selection, known=lambda source, size: _known(database(out), source, size))
+    except UsageError as error:  # whose files are none of the user's
+        raise type(error)(str(error).replace(f"{FOLDER}{os.sep}", "")) from None
+    return replace(chosen, measured=name, measured_rules=_rules_of(name) or "") if name else chosen
 
 
 def choose_prepared(selection: Selection) -> Chosen:
@@ -99,5 +101,9 @@ def shipped(name: str) -> Selection:
                 (Path(made) / DATABASE).replace(folder / DATABASE)
         except OSError as error:
             raise UsageError(f"{error.filename}: {error.strerror}; set BENCH_CACHE to a folder for the cache") from None
-    rules = FOLDER / "rules" / f"{name}.toml"
-    return Selection(config=FOLDER / f"{name}.toml", out=folder, rules=str(rules) if rules.exists() else None)
+    return Selection(config=FOLDER / f"{name}.toml", out=folder, rules=_rules_of(name))
+
+
+def _rules_of(name: str) -> str | None:
+    path = FOLDER / "rules" / f"{name}.toml"
+    return str(path) if path.exists() else None

@@ -232,20 +232,25 @@ def _passes(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterator
         n_images = setting.n_way * (setting.n_shot + setting.n_query)
         at_once = max(1, GPU_PIXELS // (n_images * cell.training.image_size**2))
     adaptation = cell.adaptation or Adaptation()  # a method that adapts nothing ignores it
+
+    def answers_to(drawn: list[Episode]) -> NDArray[np.int64]:
+        """(T, n_way*n_query); what it takes on the GPU is given back where it fails."""
+        batch = lab.tested.collate(drawn, numbers, features)
+        with arithmetic(cell.training.numerics, lab.device):
+            logits = answer(cell.training.method, method, batch, adaptation)  # (T, n_way*n_query, n_way)
+        if not bool(torch.isfinite(logits).all()):
+            raise FloatingPointError(f"adaptation diverged: logits not finite in episode {first} or soon after")
+        return logits.argmax(-1).cpu().numpy()
+
     while first < cell.n_episodes:
         drawn = [sampler.draw(i, setting) for i in range(first, min(first + at_once, cell.n_episodes))]
         try:
-            batch = lab.tested.collate(drawn, numbers, features)
-            with arithmetic(cell.training.numerics, lab.device):
-                logits = answer(cell.training.method, method, batch, adaptation)  # (T, n_way*n_query, n_way)
+            answers = answers_to(drawn)
         except torch.OutOfMemoryError:  # others are on this GPU, too
             if len(drawn) == 1:
                 raise
             at_once = len(drawn) // 2
             continue
-        if not bool(torch.isfinite(logits).all()):
-            raise FloatingPointError(f"adaptation diverged: logits not finite in episode {first} or soon after")
-        answers = logits.argmax(-1).cpu().numpy()  # (T, n_way*n_query)
         yield [_result(first + i, e, answers[i]) for i, e in enumerate(drawn)]
         first += len(drawn)
 

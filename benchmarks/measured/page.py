@@ -27,7 +27,7 @@ def results_page(stored: Results, judged: Judgement, chosen: Chosen, pretrained:
         "The paper's sentences": _sentences(stored, judged),
         "Accuracies": [render(summarise(stored), "markdown").strip()],
         "What the controls say": _controls(stored),
-        "Rules that were tuned": tuned.section(),
+        "Rules that were tuned": tuned.section(stored),
         "Pretrained features": [render(summarise(pretrained), "markdown").strip()],
         "Known duplicates": _duplicates(chosen),
         "Accuracy over training": [
@@ -167,8 +167,8 @@ def _open(stored: Results, judged: Judgement) -> list[str]:
         "- The rule of fitting at test: of the networks that adapt, all but those of [rules that were "
         "tuned](#rules-that-were-tuned) were fitted by the published one alone.",
         f"- More than {len(stored.seeds)} seeds; more than one of {', '.join(stored.seeds_of)}. Seed 0 of all but the "
-        "sequential controls, `…-equal` and `…-joint` was trained before a change of the last bit in how a card divides "
-        "pixels by 255.",
+        "sequential controls, `…-equal` and `…-joint` was trained before a change of the last bit in how a card "
+        "divides pixels by 255.",
         f"- Not measured: {named}." if missing else "- Every cell of the grid is measured.",
     ]
 

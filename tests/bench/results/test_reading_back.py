@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import sqlite3
 import time
@@ -224,16 +225,25 @@ def test_shipped_cells_measured_anew(bench):
 
 
 def test_a_report_of_shipped_results_is_verified_by_another_reader(bench, tmp_path, monkeypatch):
-    name = "miniimagenet-32tuned"  # with rules
+    """Of two tables: by the tuned rules, and by the published one."""
     monkeypatch.delenv("BENCH_DB", raising=False)
+    name, file = "miniimagenet-32tuned", tmp_path / "table.tex"
     for reader in ("one", "another"):  # each imports them at a time of its own
         monkeypatch.setenv("BENCH_CACHE", str(tmp_path / reader))
         if reader == "one":
-            words = ("report", "--measured", name, "--format", "html")
-            (tmp_path / "report.html").write_text(bench(*words).out, encoding="utf-8")
+            file.write_text(bench("report", "--measured", name, "--format", "latex").out, encoding="utf-8")
             time.sleep(1.1)
-    ran = bench("verify", str(tmp_path / "report.html"), "--measured", name)
+    ran = bench("verify", str(file), "--measured", name)
     assert ran.code == 0, ran.out + ran.err
+    assert "note:" not in ran.out
+    first, second = re.findall(r'"command": "([^"]*)"', file.read_text(encoding="utf-8"))
+    assert second == f"{first} --rules ''"
+    text = file.read_text(encoding="utf-8")
+    again = bench(*shlex.split(second)[1:], "--format", "latex")
+    assert [told.count(r"\begin{tabular}") for told in (text, again.out)] == [2, 1]
+    for what in (r"\textbf{38.97", "the published rule"):  # of the second table
+        file.write_text(text.replace(what, what.replace(r"\textbf", r"\textit").replace("rule", "rules")))
+        assert bench("verify", str(file), "--measured", name).code == 3, what
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(bench, tmp_path, monkeypatch):
@@ -250,8 +260,15 @@ def test_no_other_results_are_shipped(bench, monkeypatch):
     ran = bench("report", "--measured", "nothing")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert "miniimagenet-32" in ran.err
-    for words in (("--out", "x"), ("--rules", "")):
+    for words in (("--out", "x"), ("--rules", "x")):
         assert bench("report", "--measured", "miniimagenet-32", *words).code == 2
+
+
+def test_errors_name_shipped_files_without_their_folder(bench, monkeypatch):
+    monkeypatch.delenv("BENCH_DB", raising=False)
+    ran = bench("report", "--measured", "miniimagenet-32tuned", "--method", "maml")
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert " miniimagenet-32tuned.toml: rules/miniimagenet-32tuned.toml has no rule for maml " in ran.err
 
 
 FORGED: dict[str, dict[str, Any]] = {
