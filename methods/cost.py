@@ -1,6 +1,8 @@
 """What training costs, in images that pass forward and backward through the trunk: counted, not typed in."""
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -32,14 +34,27 @@ def image_passes(method: type[Method], settings: Any, problem: Problem) -> float
     for module in made.modules():
         if isinstance(module, Trunk):
             module.register_forward_pre_hook(count)
-    made.step(Blank(1, SMALLEST))
+    with one_thread():
+        made.step(Blank(1, SMALLEST))
     share = getattr(settings, "pretraining", None)
     if share is None:
         return passed[0]
     made.iteration = LAST
     passed.append(0)
-    made.step(Blank(1, SMALLEST))
+    with one_thread():
+        made.step(Blank(1, SMALLEST))
     return share * passed[0] + (1 - share) * passed[1]  # type: ignore[no-any-return]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """For tiny steps: on cores that are busy, threads wait for each other a hundred times as long as they compute."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 class Blank:

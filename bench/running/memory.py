@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from fewshot_bench.experiment.identity import Training
 from fewshot_bench.methods.backbones import find_backbone
-from fewshot_bench.methods.cost import Blank
+from fewshot_bench.methods.cost import Blank, one_thread
 from fewshot_bench.methods.execution import Execution
 from fewshot_bench.methods.registry import find_method
 from fewshot_bench.methods.strangers import contained
@@ -50,7 +50,7 @@ def step_bytes(training: Training, execution: Execution) -> int:
     problem = dataclasses.replace(training.problem, image_size=small)
     method = find_method(training.method)(problem, training.settings)
     method.execution = dataclasses.replace(execution, recorded=False)
-    with _Living(method.parameters(), (training.image_size / small) ** 2) as living:
+    with one_thread(), _Living(method.parameters(), (training.image_size / small) ** 2) as living:
         method.step(Blank(training.in_channels, small))
     return int(living.most_bytes)
 
