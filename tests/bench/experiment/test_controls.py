@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from fewshot_bench.config import Config, load
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.grid import cells, resolve
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.experiment.selection import Selection
-from fewshot_bench.methods.cost import image_passes
+from fewshot_bench.methods.cost import image_passes, one_thread
 from fewshot_bench.methods.interface import Problem
 from fewshot_bench.methods.registry import METHODS
 
@@ -112,3 +113,13 @@ def test_beta_goes_from_one_parent_to_the_other(full_size):
     found = of(load(), full_size, "beta")
     betas = [getattr(found[name][0].training.settings, "beta", 1) for name in list(found)[:5]]
     assert betas == [0, 0.25, 0.5, 0.75, 1]
+
+
+def test_what_is_only_counted_takes_one_thread(monkeypatch):
+    """On cores that are busy, more would wait for each other."""
+    seen = []
+    monkeypatch.setattr(torch, "set_num_threads", seen.append)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    with one_thread():
+        assert seen == [1]
+    assert seen == [1, 7]
