@@ -72,7 +72,7 @@ def answer_page(stored: Results, judged: Judgement, pretrained: Results) -> str:
             "",
             f"![Accuracy over shots, one panel for each number of classes]({PLOT})",
             "",
-            f"Bands: 95 % over episodes. One seed: {', '.join(v for v in SHOWN if v in stored.seeds_of)}, {FEATURES}.",
+            f"Bands: 95 % over episodes. One seed: {', '.join(v for v in SHOWN if v in {*stored.seeds_of, FEATURES})}.",
             "",
         ]
     )
