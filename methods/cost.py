@@ -16,7 +16,19 @@ SMALLEST = 16  # pixels: what is counted does not depend on their number
 LAST = 999  # the number of the last step of a training of 1,000
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """For tiny steps: on cores that are busy, threads wait for each other a hundred times as long as they compute."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
 @functools.lru_cache
+@one_thread()
 def image_passes(method: type[Method], settings: Any, problem: Problem) -> float:
     """Images forward and backward in a step, on average over a training.
 
@@ -34,27 +46,14 @@ def image_passes(method: type[Method], settings: Any, problem: Problem) -> float
     for module in made.modules():
         if isinstance(module, Trunk):
             module.register_forward_pre_hook(count)
-    with one_thread():
-        made.step(Blank(1, SMALLEST))
+    made.step(Blank(1, SMALLEST))
     share = getattr(settings, "pretraining", None)
     if share is None:
         return passed[0]
     made.iteration = LAST
     passed.append(0)
-    with one_thread():
-        made.step(Blank(1, SMALLEST))
+    made.step(Blank(1, SMALLEST))
     return share * passed[0] + (1 - share) * passed[1]  # type: ignore[no-any-return]
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """For tiny steps: on cores that are busy, threads wait for each other a hundred times as long as they compute."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
 
 
 class Blank:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fewshot_bench.results.collect import results
 from fewshot_bench.results.reading_back import choose_stored, shipped
-from fewshot_bench.tables.scores import CellScore, Results, quantum, shared_accuracies
+from fewshot_bench.tables.scores import CellScore, Results, cells_by_place, quantum, shared_accuracies
 from fewshot_bench.tables.statistics.estimate import Estimate, of_episodes
 from fewshot_bench.tables.summary import Cell, Ends, summarise
 from fewshot_bench.tables.wording import accuracy, percent, points, shots
@@ -16,7 +16,7 @@ from fewshot_bench.tables.wording import accuracy, percent, points, shots
 BANDS = Path(__file__).with_name("bands.toml")
 NAMES = ("miniimagenet-84", "miniimagenet-84aug", "miniimagenet-84meta")
 WHOLE, HALF, NOVEL, VALIDATION = "calibration", "half", "ravi", "ravi-val"  # budgets and splits
-SHOTS = (1, 5)
+WAYS, SHOTS = 5, (1, 5)
 
 
 def section() -> list[str]:
@@ -27,7 +27,7 @@ def section() -> list[str]:
     e, n_episodes = tables[0].experiment, {cell.n_episodes for cell in measured.values()}
     return [
         f"{e.dataset}, {e.image_shape[1]} × {e.image_shape[2]} pixels, split `{e.split}` ({e.n_base_classes} base and "
-        f"{e.n_novel_classes} novel classes), 5-way; {max(n_episodes)} episodes, one seed. "
+        f"{e.n_novel_classes} novel classes), {WAYS}-way; {max(n_episodes)} episodes, one seed. "
         + " ".join(
             f"{', '.join(f'`{v}`' for v in t.variants)}: {t.experiment.model}, {t.experiment.spent}." for t in tables
         ),
@@ -84,10 +84,10 @@ def _curves() -> list[str]:
     """A line a variant, and which of them still rise."""
     lines, rising = [], dict[str, bool]()
     for name in NAMES:
-        halves, wholes = ([_scores(_stored(name, b, s)) for s in (VALIDATION, NOVEL)] for b in (HALF, WHOLE))
-        for variant in dict.fromkeys(variant for variant, _ in halves[0]):
+        halves, wholes = ([cells_by_place(_stored(name, b, s)) for s in (VALIDATION, NOVEL)] for b in (HALF, WHOLE))
+        for variant in _stored(name, HALF, VALIDATION).variants:
             gains = [
-                _gain(half[variant, s], whole[variant, s])
+                _gain(*half[variant, WAYS, s], *whole[variant, WAYS, s])
                 for half, whole in zip(halves, wholes, strict=True)
                 for s in SHOTS
             ]
@@ -102,11 +102,6 @@ def _curves() -> list[str]:
         "",
         f"Still rising on `{VALIDATION}`, by more than that interval: {some or 'none'}; not: {others or 'none'}.",
     ]
-
-
-def _scores(stored: Results) -> dict[tuple[str, int], CellScore]:
-    """(variant, n_shot) -> its cell, of the one seed and way."""
-    return {(cell.variant, cell.n_shot): cell for cell in stored.cells}
 
 
 def _gain(half: CellScore, whole: CellScore) -> tuple[str, Estimate | None]:
