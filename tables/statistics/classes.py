@@ -96,8 +96,10 @@ def for_new_classes(estimate: Estimate, cells: Sequence[tuple[float, ClassConfus
     # shows about that much less than its effect.
     spread, twice = float(np.sum(np.square(of_class))), float(np.sum(np.square(of_pair)) / 2)
     luck = _luck(first.classes, cells)
-    error, taken_off = math.sqrt(max(0.0, spread - twice - luck)), twice + luck
-    of_classes = Source(error, first.effective_number - 1, error, math.sqrt(taken_off))
+    # Were all of it of pairs, whose chance part is in it twice, half of it would be theirs.
+    variance = max(0.0, spread - luck - twice, (spread - luck) / 2)
+    error, taken_off = math.sqrt(variance), math.sqrt(max(spread, luck) - variance)
+    of_classes = Source(error, first.effective_number - 1, error, taken_off)
     sources = (*estimate.sources, of_classes) if error or taken_off else estimate.sources
     return Estimate(estimate.mean, sources, new_classes=True)
 

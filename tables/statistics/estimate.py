@@ -24,13 +24,21 @@ class Source:
     degrees: float  # of freedom, of what was measured
     lasting: float | None = None  # what is left of `error` after endless episodes; None: nothing; of classes: all
     taken_off: float = 0.0  # of what was measured, error² + taken_off²: is in other sources already
+    quantum: float = 0.0  # of single episodes: the smallest step of their values
 
     def with_episodes(self, n: int, other: int) -> "Source":
         """The same, known from n episodes, as it would be with another number of them."""
         if self.lasting is None:
-            return Source(self.error * math.sqrt(n / other), other - 1)
+            return replace(self, error=self.error * math.sqrt(n / other), degrees=other - 1)
         falling = self.error**2 - self.lasting**2
         return replace(self, error=math.sqrt(self.lasting**2 + falling * n / other))
+
+    def at(self, difference: float) -> float:
+        """The error if the mean were truly this: of single queries that turn, as many as it takes vary by chance.
+
+        Their variance is their number (Poisson 1837), also where no episode has shown one yet.
+        """
+        return max(self.error, math.sqrt(abs(difference) * self.quantum / (self.degrees + 1)))
 
 
 @dataclass(frozen=True)
@@ -159,7 +167,8 @@ def of_episodes(values: Values, quantum: float = 0.0) -> Estimate | None:
         return None
     apart = values - values.sum() / n  # as np.std, to the last bit, in a third of its time
     deviation = max(math.sqrt((apart * apart).sum() / (n - 1)), quantum / math.sqrt(12))
-    return Estimate(mean_of(values), (Source(deviation / math.sqrt(n), n - 1),)) if deviation else None
+    source = Source(deviation / math.sqrt(n), n - 1, quantum=quantum)
+    return Estimate(mean_of(values), (source,)) if deviation else None
 
 
 def of_seeds_and_episodes(values: Values, quantum: float = 0.0) -> Estimate | None:

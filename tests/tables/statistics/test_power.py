@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fewshot_bench.tables.statistics.estimate import Estimate, Source, of_seeds_and_episodes
+from fewshot_bench.tables.statistics.estimate import Estimate, Source, of_episodes, of_seeds_and_episodes
 from fewshot_bench.tables.statistics.power import (
     as_it_may_be,
     classes_to_separate,
@@ -48,6 +48,16 @@ def test_power_is_how_often_a_t_test_finds_it():
     draws = np.random.default_rng(1).normal(0.02, 0.08, (20_000, 60))
     found = (stats.ttest_1samp(draws, 0, axis=1).pvalue <= 0.05).mean()
     assert power_of(spread(0.08), 0.02) == pytest.approx(found, abs=3 * math.sqrt(0.25 / 20_000))
+
+
+@pytest.mark.parametrize("n", [8, 16, 32])
+def test_where_no_query_differed_power_is_that_of_single_queries_that_may(n):
+    """Two models that were alike so far, truly a point apart: by queries that turn one by one, of 75 an episode."""
+    alike = of_episodes(np.zeros(n), 1 / 75)
+    rng = np.random.default_rng(n)
+    turned = rng.poisson(0.01 * 75, (4000, n)) / 75
+    found = np.mean([of_episodes(values, 1 / 75).p_value() <= 0.05 for values in turned])
+    assert power_of(alike, 0.01) == pytest.approx(found, abs=0.1)
 
 
 @pytest.mark.parametrize("seeds", [(), (lasting(0.002, 2),), (Source(0.005, 4, 0.001),)])

@@ -194,10 +194,12 @@ def test_the_page_is_true(elsewhere, cluster, local, python, tmp_path):
     for name in ("bench", "dask"):
         (tmp_path / name).chmod(0o755)
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    preload = f"import sys; sys.executable = {str(python)!r}"  # of Dask's workers
     with (tmp_path / "said").open("w+") as said:
         ran = subprocess.run(
-            ["bash", "-e", "-m", "-c", script], env=os.environ | {"PATH": path}, stdout=said, stderr=said
-        )
+            ["bash", "-e", "-m", "-c", script],
+            env=os.environ | {"PATH": path, "DASK_DISTRIBUTED__WORKER__PRELOAD": preload}, stdout=said, stderr=said,
+        )  # fmt: skip
         said.seek(0)
         assert ran.returncode == 0, said.read()
     assert rows() == local("--method", "protonet", "--shot", "1")
