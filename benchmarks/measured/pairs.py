@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from scipy.special import stdtrit
 
+from fewshot_bench.tables.claims.verdicts import JudgedClaim
 from fewshot_bench.tables.pairs import Comparison, compare_variants
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.statistics.estimate import ALPHA
@@ -54,13 +55,19 @@ QUESTIONS = (
 
 
 def differences(stored: Results, pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """A line a pair, a column a setting."""
+    """A line a pair, a column a setting; a pair of fewer seeds than the table names them."""
     head = [f"{way}-way {shot}-shot" for way, shot in stored.settings]
     lines = ["| | " + " | ".join(head) + " |", "|:---|" + "---:|" * len(head)]
     for first, second in pairs:
         found = {(c.n_way, c.n_shot): c for c in compare_variants(stored, first, second)}
-        lines.append(f"| {first} − {second} | " + " | ".join(_difference(found.get(s)) for s in stored.settings) + " |")
+        cells = " | ".join(_difference(found.get(s)) for s in stored.settings)
+        lines.append(f"| {first} − {second}{_alone(stored, [*found.values()])} | {cells} |")
     return lines
+
+
+def _alone(stored: Results, pairs: Sequence[Comparison]) -> str:
+    """The seed of a pair that has not all of them."""
+    return f" (seed {pairs[0].seeds[0]} alone)" if pairs and len(pairs[0].seeds) < len(stored.seeds) else ""
 
 
 def _difference(c: Comparison | None) -> str:
@@ -77,9 +84,8 @@ def won(stored: Results, first: str, second: str) -> str:
     pairs = [c for c in compare_variants(stored, first, second) if c.mean is not None]
     if not pairs:
         return f"`{first}` and `{second}` are not both measured"
-    one = f" (seed {pairs[0].seeds[0]} alone)" if len(pairs[0].seeds) < len(stored.seeds) else ""
     above, below = (_counts([c for c in pairs if sign * (c.mean or 0.0) > 0]) for sign in (1, -1))
-    return f"`{first}` is above `{second}` in {above}, below in {below}{one}"
+    return f"`{first}` is above `{second}` in {above}, below in {below}{_alone(stored, pairs)}"
 
 
 def _counts(pairs: Sequence[Comparison]) -> str:
@@ -93,5 +99,11 @@ def critical(stored: Results) -> str:
     times = float(stdtrit(n_seeds - 1, 1 - ALPHA / 2 / n_tests))
     return (
         f"With {n_seeds} seeds a difference must be {times:.0f} times its error over seeds to be significant among "
-        f"{n_tests} pairs, so that a missing bold says nothing."
+        f"{n_tests} pairs, so that a missing bold says nothing. Rows of one seed compare checkpoints: another seed may "
+        "turn them, and their bold is the weaker evidence."
     )
+
+
+def hangs_on_one(judged: JudgedClaim) -> bool:
+    """Whether a sentence is refuted by one comparison alone."""
+    return (judged.verdict, judged.n_false) == ("refuted", 1)

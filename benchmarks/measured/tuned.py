@@ -47,6 +47,11 @@ def section(trained_before: Results) -> list[str]:
     ]
 
 
+def variants() -> tuple[str, ...]:
+    """That were tuned."""
+    return _stored().variants
+
+
 def means(variant: str) -> dict[tuple[int, int], float]:
     """(n_way, n_shot) -> its mean as chosen."""
     cells = summarise(_stored()).cells
