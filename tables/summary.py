@@ -190,7 +190,7 @@ def cell_of(scores: list[CellScore]) -> Cell:
     """One cell from its seeds (at least one)."""
     seeds = tuple(_seed_score(score) for score in scores)
     state = max((seed.state for seed in seeds), key=WORST_LAST.index)
-    reason = _reason(seeds)
+    reason = _reason(seeds, state)
     values = np.empty((0, 0))
     if state in ("done", "partial"):
         values = shared_accuracies(scores)
@@ -299,12 +299,14 @@ def _seed_score(score: CellScore) -> SeedScore:
     return SeedScore(score.seed, score.key, state, reason, mean, len(accuracies), score.n_episodes_wanted)
 
 
-def _reason(seeds: tuple[SeedScore, ...]) -> str:
-    """Why the cell is not done; names the seeds where there are several."""
+def _reason(seeds: tuple[SeedScore, ...], state: CellState) -> str:
+    """Why the cell is not done; names the seeds where there are several, and their state where it is not the cell's."""
     if len(seeds) == 1:
         return seeds[0].reason
-    told = [(seed.seed, seed.reason or seed.state) for seed in seeds if seed.state != "done"]
-    return "; ".join(f"seed {seed}: {why}" for seed, why in told)
+    told = [
+        (seed, seed.reason or (seed.state if seed.state != state else "")) for seed in seeds if seed.state != "done"
+    ]
+    return "; ".join(f"seed {seed.seed}" + (f": {why}" if why else "") for seed, why in told)
 
 
 def _mark_best(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fewshot_bench.tables.captions import general_notes
+from fewshot_bench.tables.layout import why
 from fewshot_bench.tables.pairs import compare_all
 from fewshot_bench.tables.scores import CellScore, EpisodeScore
 from fewshot_bench.tables.statistics.changes import Sample, sample
@@ -126,6 +127,12 @@ def test_failed_seed_is_worse_than_a_missing_one(make_results):
     results = replaced(results, "maml", 5, 1, seed=1, state="missing", episodes=())
     cell = only(results, "maml", 5, 1)
     assert (cell.state, cell.reason) == ("failed", "seed 0: NaN at step 3; seed 1: missing")
+
+
+def test_a_seed_in_the_cells_own_state_is_named_alone(make_results):
+    results = make_results(("maml",), ((5, 1),), seeds=(0, 1))
+    results = replaced(results, "maml", 5, 1, seed=1, state="missing", episodes=())
+    assert why(only(results, "maml", 5, 1)) == "missing: seed 1"
 
 
 def test_seeds_on_different_episodes_are_not_called_done(make_results):
