@@ -194,13 +194,18 @@ def _claims(results: Results, papers: Sequence[PublishedTable]) -> str:
 
 def _shown(results: Results, table: Table) -> dict[str, tuple[str, Callable[[], Figure]]]:
     """The plots that have something to show: caption, and how it is drawn."""
-    shown = Shown(results, table, aggregates(results) if len(table.variants) <= MOST_VARIANTS else ())
+    whole = len(table.variants) <= MOST_VARIANTS  # ranks among those that did best are not those among all
+    overall = aggregates(results) if whole else ()
+    if not whole:
+        table = leading(table)
+        results = _narrowed(results, table.variants)
+    shown = Shown(results, table, overall)
     has_numbers = any(cell.mean is not None for cell in table.cells)
     full = {
         "accuracy": has_numbers,
         "heatmap": has_numbers and len(table.cells) > 1,
-        "ranks": len(table.variants) <= MOST_VARIANTS and rank(table) is not None,  # not of those that did best
-        "aggregate": bool(shown.overall),
+        "ranks": whole and rank(table) is not None,
+        "aggregate": bool(overall),
         "budgets": len({score.budget for score in results.by_budget if score.images_seen}) > 1,
         "curves": any(math.isfinite(point.loss) for point in results.curves),
         "cost": any(training.seconds or training.peak_memory_bytes for training in results.trainings),
@@ -220,8 +225,5 @@ def _narrowed(results: Results, variants: Sequence[str]) -> Results:
 
 
 def _plots(results: Results, table: Table) -> list[Plot]:
-    table = leading(table)
-    if len(table.variants) < len(results.variants):
-        results = _narrowed(results, table.variants)
     figures = {name: (caption, draw()) for name, (caption, draw) in _shown(results, table).items()}
     return [Plot(name, caption, figure, to_svg(figure)) for name, (caption, figure) in figures.items()]

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from fewshot_bench.reports.opening import answer, facts, for_one_number, measured
+from fewshot_bench.reports.plots import MOST_VARIANTS
 from fewshot_bench.reports.report import documents, report_html
 from fewshot_bench.tables.scores import BudgetScore
 from fewshot_bench.tables.summary import summarise
@@ -176,6 +177,19 @@ def test_methods_of_several_seeds_are_drawn_over_all_settings(make_results):
     files = documents(replace(results, trainings=(), curves=()))
     assert {"plots/aggregate.svg", "plots/aggregate.png"} < set(files)
     assert "interquartile mean over seeds and settings" in Page(files["report.html"].decode()).text
+
+
+def test_ranks_are_those_of_all_variants_or_are_left_out(make_results):
+    settings = ((5, 1), (5, 5), (20, 1))
+    for more in (0, 1):
+        names = tuple(f"variant-{i}" for i in range(MOST_VARIANTS + more))
+        results = replace(make_results(names, settings, n=5, seeds=(0, 1)), trainings=(), curves=())
+        files = documents(results)
+        drawn = {name for name in ("ranks", "aggregate", "heatmap") if f"plots/{name}.svg" in files}
+        assert drawn == ({"heatmap"} if more else {"ranks", "aggregate", "heatmap"})
+        text = Page(files["report.html"].decode()).text
+        assert ("Plots show the 16 of 17 variants" in text) == bool(more)
+        assert ("not among all 17: bench compare ranks these" in text) == bool(more)
 
 
 def test_the_answer_is_one_sentence_that_begins_with_its_scope(make_results):
