@@ -28,7 +28,7 @@ from fewshot_bench.tables.claims.file import SHIPPED, parse_claims, shipped_clai
 from fewshot_bench.tables.claims.render import render_claims
 from fewshot_bench.tables.claims.verdicts import judge
 from fewshot_bench.tables.documents import environment
-from fewshot_bench.tables.over_training import crossings
+from fewshot_bench.tables.over_training import among, crossings
 from fewshot_bench.tables.papers import PublishedTable, load_published
 from fewshot_bench.tables.ranks import CAUTION, rank
 from fewshot_bench.tables.render import render, render_cells, render_published
@@ -171,6 +171,7 @@ def _document(results: Results, table: Table, drawn: Sequence[Plot], samples: Se
         most_variants=MOST_VARIANTS,
         n_variants=len(table.variants),
         sections=[(place, title) for place, (title, there) in sections.items() if there],
+        among=among(results.by_budget),
         crossings=crossings(results.by_budget),
         samples={MEANING[kind]: list(some) for kind, some in groupby(samples, key=lambda sample: sample.kind)},
         trainings=results.trainings,

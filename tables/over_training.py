@@ -1,7 +1,7 @@
 """Accuracy over training images, from the budgets that are stored: who is highest where, and where curves cross."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -21,21 +21,36 @@ def curves(points: Sequence[BudgetScore]) -> dict[tuple[int, int], Curves]:
     return found
 
 
-def crossings(points: Sequence[BudgetScore]) -> tuple[str, ...]:
-    """A sentence a setting: which mean is highest over how many training images.
+def among(points: Sequence[BudgetScore]) -> str:
+    """What the sentences of `crossings` are about: of which methods, and how they were found."""
+    compared = dict.fromkeys(name for _, long, _, _ in _overlapping(points) for name in long)
+    trained = {point.variant for point in points if point.images_seen}
+    return (
+        f"The highest mean among the methods with several budgets ({', '.join(compared)}: {len(compared)} of the "
+        f"{len(trained)} that were trained), interpolated on straight lines between the measured budgets, over the "
+        "logarithm of the images: where lines cross was not measured, and no test is made here."
+    )
 
-    Means are joined by straight lines over the logarithm of the images, and compared where every curve of two points or
-    more has a value; budgets with another rule of fitting tasks do not count.
+
+def crossings(points: Sequence[BudgetScore]) -> tuple[str, ...]:
+    """A sentence a setting: which mean is highest over how many training images; `among` says what that is."""
+    return tuple(
+        f"{setting_name(*setting)}, {_round(first):,} to {_round(last):,} images: {_leaders(long, first, last)}."
+        for setting, long, first, last in _overlapping(points)
+    )
+
+
+def _overlapping(points: Sequence[BudgetScore]) -> Iterator[tuple[tuple[int, int], Curves, int, int]]:
+    """Settings, their curves of two points or more, and from and to how many images all of these have a value.
+
+    Budgets with another rule of fitting tasks do not count.
     """
-    told = []
     for setting, by_variant in curves([point for point in points if point.same_rule]).items():
         long = {variant: curve for variant, curve in by_variant.items() if len({p.images_seen for p in curve}) > 1}
         first = max((curve[0].images_seen for curve in long.values()), default=0)
         last = min((curve[-1].images_seen for curve in long.values()), default=0)
         if len(long) > 1 and first < last:
-            where = f"{setting_name(*setting)}, {_round(first):,} to {_round(last):,} images"
-            told.append(f"{where}: {_leaders(long, first, last)}.")
-    return tuple(told)
+            yield setting, long, first, last
 
 
 def _leaders(by_variant: Curves, first: int, last: int) -> str:

@@ -10,7 +10,7 @@ from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.tables.claims import words
 from fewshot_bench.tables.claims.outlook import outlook
 from fewshot_bench.tables.claims.verdicts import JudgedClaim, Judgement
-from fewshot_bench.tables.over_training import crossings
+from fewshot_bench.tables.over_training import among, crossings
 from fewshot_bench.tables.pairs import compare_variants, scope_of
 from fewshot_bench.tables.render import render
 from fewshot_bench.tables.scores import Results
@@ -31,7 +31,7 @@ def results_page(stored: Results, judged: Judgement, chosen: Chosen, pretrained:
         "Pretrained features": [render(summarise(pretrained), "markdown").strip()],
         "Known duplicates": _duplicates(chosen),
         "Accuracy over training": [
-            "Which mean is highest between the budgets `quick` (seed 0) and `standard`:",
+            f"Budgets: `quick` (seed 0) and `standard`. {among(stored.by_budget)}",
             "",
             *(f"- {sentence}" for sentence in crossings(stored.by_budget)),
         ],

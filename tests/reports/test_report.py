@@ -169,7 +169,9 @@ def test_budgets_are_drawn_where_several_are_stored(bare):
     assert not any("budgets" in name for name in documents(one))
     files = documents(two)
     assert {"plots/budgets.svg", "plots/budgets.png"} < set(files)
-    assert "5-way 1-shot, 9 to 99 images: maml is highest throughout." in Page(files["report.html"].decode()).text
+    text = Page(files["report.html"].decode()).text
+    assert "several budgets (maml, protonet: 2 of the 2 that were trained), interpolated on straight lines" in text
+    assert "5-way 1-shot, 9 to 99 images: maml is highest throughout." in text
 
 
 def test_methods_of_several_seeds_are_drawn_over_all_settings(make_results):

@@ -1,6 +1,6 @@
 """Accuracy over training images: who is highest where."""
 
-from fewshot_bench.tables.over_training import crossings, curves
+from fewshot_bench.tables.over_training import among, crossings, curves
 from fewshot_bench.tables.scores import BudgetScore
 
 
@@ -21,6 +21,18 @@ def test_one_curve_above_the_other_and_settings_apart():
     assert crossings(points) == tuple(
         f"{name}, 1 to 9 images: a is highest throughout." for name in ("5-way 1-shot", "20-way 5-shot")
     )
+
+
+def test_it_is_said_which_methods_are_compared_and_that_lines_are_drawn():
+    pair = [score(v, n, 0.5) for v in ("a", "b") for n in (1, 9)]
+    others = [
+        score("c", 9, 0.9),
+        score("d", 9, 0.9),
+        score("untrained", 0, 0.9),
+        *(score("e", n, 0.9, same_rule=False) for n in (1, 9)),
+    ]
+    told = among([*pair, *others])
+    assert "several budgets (a, b: 2 of the 5 that were trained), interpolated on straight lines between" in told
 
 
 def test_nothing_is_said_where_curves_do_not_overlap_or_there_are_none():
