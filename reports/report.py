@@ -87,8 +87,8 @@ PLOTS: dict[str, tuple[str, Draw]] = {
         lambda shown: training_curves(shown.results),
     ),
     "cost": (
-        "Minutes and peak memory of a training, the mean of its seeds, as measured on the devices named in the table "
-        "below.",
+        "Minutes and peak memory of a training, the mean of the seeds on one device, which the table below names; "
+        "minutes on different devices do not compare.",
         lambda shown: training_cost(shown.results),
     ),
 }

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,6 +12,9 @@ from fewshot_bench.reports.canvas import WIDE, styled
 from fewshot_bench.reports.palette import FAINT, Style, styles
 from fewshot_bench.tables.scores import CurvePoint, Results, TrainingCost
 
+Group = tuple[
+    tuple[str, ...], str, str
+]  # whose trainings, what they were trained on, the device where there are several
 MOST_CURVES = 10  # of a variant: more lie on each other
 
 
@@ -39,12 +42,13 @@ def training_curves(results: Results) -> Figure:
 
 
 def training_cost(results: Results) -> Figure:
-    """Minutes and peak memory (MiB) as horizontal bars, the mean of the seeds; what was not measured has none."""
-    groups: dict[tuple[tuple[str, ...], str], list[TrainingCost]] = defaultdict(list)
+    """Minutes and peak memory (MiB) as horizontal bars, the mean of the seeds on a device; none where not measured."""
+    groups: dict[Group, list[TrainingCost]] = defaultdict(list)
+    several = len({training.device for training in results.trainings if training.device}) > 1
     for training in results.trainings:
-        groups[training.variants, training.trained_on].append(training)
-    look = styles([*results.variants, *(name for variants, _ in groups for name in variants)])
-    colours = [look[variants[0]].colour if variants else FAINT for variants, _ in groups]
+        groups[training.variants, training.trained_on, training.device if several else ""].append(training)
+    look = styles([*results.variants, *(name for variants, _, _ in groups for name in variants)])
+    colours = [look[variants[0]].colour if variants else FAINT for variants, _, _ in groups]
     quantities = [
         ("minutes", [_mean([t.seconds / 60 for t in group]) for group in groups.values()]),
         ("peak memory (MiB)", [_mean([t.peak_memory_bytes / 2**20 for t in group]) for group in groups.values()]),
@@ -54,7 +58,7 @@ def training_cost(results: Results) -> Figure:
         for axes, (label, values) in zip(figure.subplots(1, 2), quantities, strict=True):
             bars = axes.barh(range(len(groups)), values, color=colours, height=0.7)
             axes.bar_label(bars, [_short(value) for value in values], padding=3)
-            axes.set_yticks(range(len(groups)), [_group_name(list(groups), group) for group in groups.values()])
+            axes.set_yticks(range(len(groups)), [_group_name(key, groups) for key in groups])
             axes.set_ylim(len(groups) - 0.5, -0.5)
             axes.set_xlim(0, 1.25 * max(values) or 1)
             axes.set_xlabel(label)
@@ -87,12 +91,14 @@ def _mean(values: Sequence[float]) -> float:
     return sum(measured) / len(measured) if measured else 0.0
 
 
-def _group_name(groups: Sequence[tuple[tuple[str, ...], str]], group: Sequence[TrainingCost]) -> str:
-    """The variants, what they were trained on where some of them have several trainings, and how many seeds failed."""
-    variants, trained_on = group[0].variants, group[0].trained_on
+def _group_name(key: Group, groups: Mapping[Group, Sequence[TrainingCost]]) -> str:
+    """The variants, what they were trained on where some of them have several trainings, the device, failed seeds."""
+    (variants, trained_on, device), group = key, groups[key]
     parts = [", ".join(variants if len(variants) < 3 else [variants[0], f"{len(variants) - 1} more"])]
-    if sum(others == variants for others, _ in groups) > 1:
+    if len({other for others, other, _ in groups if others == variants}) > 1:
         parts.append(trained_on)
+    if device:
+        parts.append(device)
     if len(group) > 1:
         parts.append(f"{len(group)} seeds")
     states = Counter(training.state for training in group if training.state != "finished")

@@ -277,6 +277,15 @@ def test_the_cost_of_several_seeds_is_one_bar(make_results):
     assert "0.67" in shown  # minutes, of those two that took some
 
 
+def test_the_cost_on_each_device_is_a_bar_of_its_own(make_results):
+    results = make_results(("maml", "protonet"), ((5, 1),), seeds=(0, 1, 2))
+    first, second, *rest = results.trainings
+    assert first.variants == second.variants == ("maml",)
+    others = (replace(first, device="H200", seconds=60.0), replace(second, device="H200", seconds=60.0))
+    shown = texts(training_cost(replace(results, trainings=(*others, *rest))))
+    assert {"maml · H200 · 2 seeds", "maml · cpu", "protonet · cpu · 3 seeds", "1.00"} <= shown
+
+
 def test_points_tell_their_values(make_results):
     results = make_results(("maml",), ((5, 1), (5, 5)))
     told = re.findall(
