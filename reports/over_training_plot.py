@@ -41,9 +41,12 @@ def _panel(axes: Axes, by_variant: Curves, look: dict[str, Style]) -> None:
     """A line a variant through the budgets with one rule; hollow: another rule, or not complete."""
     for variant, points in by_variant.items():
         style, joined = look[variant], [point for point in points if point.same_rule]
-        line = "-." if style.dashed else "-"
         axes.plot(
-            [p.images_seen for p in joined], [100 * p.mean for p in joined], line, color=style.colour, linewidth=1.2
+            [p.images_seen for p in joined],
+            [100 * p.mean for p in joined],
+            style.line,
+            color=style.colour,
+            linewidth=1.2,
         )
         for point in points:
             low, high = ends(point.mean, point.half_width, point.interval) or (point.mean, point.mean)

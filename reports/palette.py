@@ -7,6 +7,7 @@ one has others (`inline_svg`).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 BACKGROUND, TEXT = "#ffffff", "#1d2126"
 FAINT = "#d5d9de"  # grid lines and bars' outlines
@@ -22,6 +23,8 @@ _HUES = (  # (on white, on black)
 )
 DARK = {BACKGROUND: "#15181c", TEXT: "#e8eaed", FAINT: "#3a4048", **dict(_HUES)}  # for each colour of a light page
 _MARKERS = "osv^DPX*<>phd8H"
+Line = Literal["-", "-.", ":"]
+_LINES: tuple[Line, ...] = ("-", "-.", ":")  # dashes are chance's
 _FIXED = ("transfer", "protonet", "maml", "fomaml", "reptile", "maml-mtl", "reptile-mtl")
 
 
@@ -31,7 +34,7 @@ class Style:
 
     colour: str
     marker: str
-    dashed: bool  # the second time round the hues
+    line: Line  # another each time round the hues
 
 
 def styles(variants: Sequence[str]) -> dict[str, Style]:
@@ -43,7 +46,9 @@ def styles(variants: Sequence[str]) -> dict[str, Style]:
 
 def _style(place: int) -> Style:
     return Style(
-        colour=_HUES[place % len(_HUES)][0], marker=_MARKERS[place % len(_MARKERS)], dashed=place // len(_HUES) % 2 == 1
+        colour=_HUES[place % len(_HUES)][0],
+        marker=_MARKERS[place % len(_MARKERS)],
+        line=_LINES[place // len(_HUES) % len(_LINES)],
     )
 
 

@@ -114,7 +114,7 @@ def _accuracy_line(axes: Axes, points: list[tuple[int, Cell]], style: Style) -> 
         for _, cell in points
     ]
     low, high = ([100 * pair[i] for pair in ends] for i in (0, 1))
-    axes.plot(shots, means, color=style.colour, linestyle="-." if style.dashed else "-", linewidth=1.4)
+    axes.plot(shots, means, color=style.colour, linestyle=style.line, linewidth=1.4)
     axes.fill_between(shots, low, high, color=style.colour, alpha=0.18, linewidth=0)
     axes.vlines(shots, low, high, color=style.colour, alpha=0.5, linewidth=1.4)  # a single point has no band
     for shot, mean, (_, cell) in zip(shots, means, points, strict=True):
@@ -125,10 +125,7 @@ def _accuracy_line(axes: Axes, points: list[tuple[int, Cell]], style: Style) -> 
 
 def legend(look: dict[str, Style]) -> list[Line2D]:
     """One handle a variant, then that of the chance line."""
-    handles = [
-        Line2D([], [], color=style.colour, marker=style.marker, linestyle="-." if style.dashed else "-")
-        for style in look.values()
-    ]
+    handles = [Line2D([], [], color=style.colour, marker=style.marker, linestyle=style.line) for style in look.values()]
     return [*handles, Line2D([], [], color=TEXT, linestyle="--", linewidth=1)]
 
 
