@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from fewshot_bench.reports.report import report_html
 
@@ -261,6 +262,44 @@ def test_on_a_phone_the_first_column_stays(chromium, file):
     box = chromium.value("document.querySelector('dialog').getBoundingClientRect().toJSON()")
     assert box["left"] >= 0
     assert box["right"] <= PHONE[0]
+
+
+def test_marks_keep_clear_of_the_next_number(chromium, make_results, tmp_path):
+    """As many marks as a cell can have: how it stands to the best, for other classes, for other seeds, a note."""
+    path = tmp_path / "report.html"
+    path.write_text(report_html(make_results(("maml", "protonet", "reptile"), ((5, 1),), n=40)), encoding="utf-8")
+    chromium.open(path)
+    chromium.value(f"document.querySelector('{FIRST} td').insertAdjacentHTML('beforeend', '<sup>†§¶a</sup>')")
+    marks, number = (
+        chromium.value(
+            "(() => { const range = document.createRange();"
+            f"range.selectNodeContents(document.querySelector('{FIRST} {part}'));"
+            "return range.getBoundingClientRect().toJSON() })()"
+        )
+        for part in ("td:nth-child(2) sup:last-child", "td:nth-child(3) a")
+    )
+    assert marks["right"] < number["left"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("place", [MEASURED, "figure svg"])
+def test_an_edge_beyond_which_there_is_more_is_shaded(chromium, file, tmp_path, place, scheme):
+    chromium.open(file, PHONE)
+    chromium.look(scheme=scheme)
+    box = f"document.querySelector('{place}').closest('.scroll')"
+
+    def edge(left):
+        """How light a point at the right edge is, of what is scrolled so far."""
+        chromium.value(f"{box}.scrollIntoView(), {box}.scrollLeft = {left}, 0")
+        chromium.picture(tmp_path / "page.png")
+        bounds = chromium.value(f"{box}.getBoundingClientRect().toJSON()")
+        with Image.open(tmp_path / "page.png") as image:
+            found = image.convert("L").getpixel((int(bounds["right"]) - 2, int(bounds["top"]) + 2))
+        assert isinstance(found, int)
+        return found
+
+    more, end = edge(0), edge(9999)
+    assert more < end - 20 if scheme == "light" else more > end + 20
 
 
 def test_without_its_script_every_number_still_leads_to_its_facts(chromium, file):
