@@ -45,8 +45,12 @@ def training_cost(results: Results) -> Figure:
     """Minutes and peak memory (MiB) as horizontal bars, the mean of the seeds on a device; none where not measured."""
     groups: dict[Group, list[TrainingCost]] = defaultdict(list)
     several = len({training.device for training in results.trainings if training.device}) > 1
-    for training in results.trainings:
-        groups[training.variants, training.trained_on, training.device if several else ""].append(training)
+
+    def device(training: TrainingCost) -> str:
+        return training.device if several else ""
+
+    for training in sorted(results.trainings, key=device):  # what compares stands together
+        groups[training.variants, training.trained_on, device(training)].append(training)
     look = styles([*results.variants, *(name for variants, _, _ in groups for name in variants)])
     colours = [look[variants[0]].colour if variants else FAINT for variants, _, _ in groups]
     quantities = [
