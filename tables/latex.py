@@ -1,5 +1,6 @@
 """The measured table as LaTeX, to paste into a paper. What the notes do not print stands in comments."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -11,6 +12,9 @@ from fewshot_bench.tables.style import COUNTS, Style
 from fewshot_bench.tables.summary import Cell, Row, Table
 from fewshot_bench.tables.wording import percent, reach, shots, span
 
+PAGE = 145  # letters that the text of DOCUMENT is wide, at 10 pt, as TeX sets these tables (with siunitx some fewer)
+_UNSEEN = re.compile(r"\\(scriptsize|textsuperscript|textbf|bfseries|quad|,)|[{}$ ]")
+_SIGN = re.compile(r"\\([a-z]+|.)")
 FITTED = r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi"
 DOCUMENT = r"""\documentclass{article}
 \usepackage{%s}
@@ -28,6 +32,20 @@ def render_latex(table: Table, published: Sequence[PublishedTable] = (), style: 
     blocks += [_published(paper, style) for paper in published]
     text = "\n".join(blocks)
     return DOCUMENT % (",".join(_packages(style)), text) if style.standalone else text
+
+
+def type_size(document: str) -> float:
+    """Points of the type of a standalone document's widest table, once it is shrunk to the page: an estimate."""
+    return min(10, *(10 * PAGE / _letters(table) for table in document.split(r"\begin{tabular}")[1:]))
+
+
+def _letters(tabular: str) -> int:
+    """How many stand in the longest fields of its columns together."""
+    body = tabular.split(r"\end{tabular}")[0]
+    rows = [line[:-2].split(" & ") for line in body.splitlines() if line.endswith(r"\\") and line[0] != "%"]
+    n_columns = max(map(len, rows))  # other rows have a field over several
+    seen = ([len(_SIGN.sub("x", _UNSEEN.sub("", field))) for field in row] for row in rows if len(row) == n_columns)
+    return sum(map(max, zip(*seen, strict=True)))
 
 
 def _packages(style: Style) -> list[str]:

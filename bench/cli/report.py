@@ -77,7 +77,10 @@ def report(
     if output and not format_:
         raise UsageError("-o needs --format: it names one file")
     if format_ == "latex":
-        write_out(output, typeset(selection, style, published=published))
+        text, warning = typeset(selection, style, published=published)
+        write_out(output, text)
+        if warning:
+            click.echo(warning, err=True)
         return
     if published or style != Style():
         raise UsageError("options of the LaTeX table need --format latex")

@@ -11,7 +11,7 @@ from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.files import cache_folder, write_whole
 from fewshot_bench.results.collect import results
 from fewshot_bench.results.reading_back import choose_stored, none_stored
-from fewshot_bench.tables.latex import render_latex
+from fewshot_bench.tables.latex import render_latex, type_size
 from fewshot_bench.tables.papers import load_published
 from fewshot_bench.tables.render import render
 from fewshot_bench.tables.scores import Results
@@ -21,6 +21,7 @@ from fewshot_bench.tables.summary import summarise
 if TYPE_CHECKING:
     from fewshot_bench.reports.contact_sheet import ClassSample
 
+SMALLEST = 6  # points: type that can still be read in print
 SAMPLE_CLASSES, SAMPLE_IMAGES = 8, 10  # of base and of novel classes each; of a class
 
 
@@ -50,8 +51,8 @@ def rendered(selection: Selection, format_: str) -> str:
     return render(summarise(stored, every_pair=format_ == "json"), format_, load_published())
 
 
-def typeset(selection: Selection, style: Style, *, published: bool) -> str:
-    """The table as LaTeX; published ones stand below it where they are asked for."""
+def typeset(selection: Selection, style: Style, *, published: bool) -> tuple[str, str]:
+    """The table as LaTeX, and a warning where its type is too small; published ones stand below it if asked for."""
     table = summarise(_stored(selection)[1])
     known = [*table.variants, *COUNTS]
     for name in style.columns:
@@ -59,7 +60,11 @@ def typeset(selection: Selection, style: Style, *, published: bool) -> str:
             raise UsageError(f"--columns: there is no column {name!r}: {did_you_mean(name, known)}")
     if style.columns and not set(style.columns) & set(table.variants):
         raise UsageError("--columns names no method or variant")
-    return render_latex(table, load_published() if published else (), style)
+    text = render_latex(table, load_published() if published else (), style)
+    size = type_size(text) if style.standalone and not style.bare else SMALLEST
+    narrower = "--transpose, --columns or --method makes it narrower"
+    shrunk = f"the table is shrunk to the page, to type of about {size:.1f} pt: {narrower}"
+    return text, shrunk if size < SMALLEST else ""
 
 
 def _stored(selection: Selection) -> tuple[Chosen, Results]:

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from fewshot_bench.tables.latex import render_latex
+from fewshot_bench.tables.latex import render_latex, type_size
 from fewshot_bench.tables.papers import load_published
 from fewshot_bench.tables.style import Style, style_of
+from fewshot_bench.tables.summary import summarise
 
 STYLES = {
     "usual": Style(),
@@ -128,6 +129,33 @@ def test_every_style_is_set_in_one_column_and_in_two(options, table, hostile, tm
     log = compile_latex("\n\\clearpage\n".join([start, *bodies, r"\end{document}"]), tmp_path)
     wide = re.findall(r"Overfull \\hbox.*", log)
     assert len(wide) <= 1, wide  # the bare one, which nothing shrinks
+
+
+@pytest.fixture
+def wide(make_results):
+    """A table of many methods."""
+    return summarise(make_results(tuple(f"a-method-called-{i}" for i in range(17))))
+
+
+@pytest.mark.parametrize("style", [Style(), Style(interval=False), Style(transpose=True), Style(siunitx=True)])
+def test_the_type_is_small_where_there_are_many_columns(style, table, wide):
+    few, many = (
+        type_size(render_latex(one, load_published(), replace(style, standalone=True))) for one in (table, wide)
+    )
+    assert few > 6
+    assert (many < 6) == (not style.transpose)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_TEX, reason="no pdflatex with siunitx here")
+@pytest.mark.parametrize(
+    "style", [Style(), Style(interval=False), Style(columns=tuple(f"a-method-called-{i}" for i in range(8)))]
+)
+def test_the_type_is_about_as_small_as_tex_makes_it(style, wide, tmp_path):
+    text = render_latex(wide, style=replace(style, standalone=True))
+    log = compile_latex(text.replace(r"\ifdim", r"\typeout{it is \the\wd0{} on \the\linewidth}\ifdim"), tmp_path)
+    width, room = map(float, re.findall(r"it is ([\d.]+)pt.* on ([\d.]+)pt", log)[0])
+    assert type_size(text) == pytest.approx(min(10, 10 * room / width), rel=0.1)
 
 
 @pytest.mark.slow
