@@ -44,6 +44,7 @@ class Cleaned(io.TextIOWrapper):
 @contextmanager
 def clean_streams() -> Iterator[None]:
     """All that is printed inside is cleaned; after an error that nobody expected, its traceback too."""
+    _open_closed_streams()
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (Cleaned(stream) if hasattr(stream, "buffer") else stream for stream in before)
     try:
@@ -55,6 +56,15 @@ def clean_streams() -> Iterator[None]:
                     stream.detach()
         sys.stdout, sys.stderr = before
         raise
+
+
+def _open_closed_streams() -> None:
+    """What the shell closed (>&-) leads nowhere: else the next file would take its number, and what is printed."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # in the order of their numbers
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(number, True)  # to workers
+            setattr(sys, name, os.fdopen(number, mode))
 
 
 def terminal_width(most: int = 110) -> int:

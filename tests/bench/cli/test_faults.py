@@ -311,3 +311,12 @@ def test_an_output_that_cannot_be_written_is_one_line(words, run):
         said = process.communicate()[1]
     assert said == "bench: error: the output cannot be written: No space left on device\n"
     assert process.wait() == 1
+
+
+@pytest.mark.parametrize("name", ["stdin", "stdout", "stderr"])
+def test_a_stream_that_the_shell_closed_leads_nowhere(name, place):
+    number = ("stdin", "stdout", "stderr").index(name)
+    closed = f"import os, sys; os.close({number}); sys.{name} = None"
+    known, wrong = place.in_own_process("list", "methods", before=closed), place.in_own_process("lisp", before=closed)
+    assert (known.code, known.err, "protonet" in known.out) == (0, "", name != "stdout")
+    assert (wrong.code, wrong.out, "No such command 'lisp'" in wrong.err) == (2, "", name != "stderr")
