@@ -28,7 +28,7 @@ from fewshot_bench.data.format import Labels, Progress, Source
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.data.readers.image_decoding import RESAMPLER
 from fewshot_bench.errors import DataError
-from fewshot_bench.files import remove_leftovers, temporary
+from fewshot_bench.files import as_text, remove_leftovers, temporary
 
 LAYOUT = 2  # raise it when what lies in a folder of the cache changes
 BUFFER_BYTES = 1 << 20  # of images that are written together
@@ -105,8 +105,8 @@ def load(folder: Path) -> ImageSet | None:
         images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
         class_ids = np.load(folder / "class_ids.npy", allow_pickle=False)
         found = ImageSet(
-            name=str(meta["name"]),
-            note=str(meta["note"]),
+            name=as_text(str(meta["name"])),
+            note=as_text(str(meta["note"])),
             images=images,
             class_ids=class_ids,
             class_names=tuple(str(name) for name in meta["class_names"]),

@@ -13,7 +13,7 @@ from fewshot_bench.experiment import grid as grids
 from fewshot_bench.experiment.grid import Request
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.experiment.selection import Selection
-from fewshot_bench.files import cache_folder, database
+from fewshot_bench.files import as_text, cache_folder, database
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,11 @@ class Chosen:
         return " ".join([self.data, r.split, r.protocol, budget, cell.name])
 
     def command(self, cell: Cell | None = None) -> str:
-        """The command that repeats this selection, or one cell of it."""
-        if self.instead:
-            return self.instead
+        """The command that repeats this selection, or one cell of it, as a text."""
+        return self.instead or as_text(shlex.join(self.words(cell)))
+
+    def words(self, cell: Cell | None = None) -> list[str]:
+        """The same word by word, as the system has them."""
         r = self.request
         grid = r.config.grids[r.grid]
         words = ["bench", "report", "--measured", self.measured] if self.measured else ["bench", "run"]
@@ -93,7 +95,7 @@ class Chosen:
             words += ["--rules", rules] if rules or r.config.run.rules else []
             words += ["--config", str(self.config)] if self.config not in (None, config_file(None)) else []
             words += ["--out", str(self.out)] if self.out != Path(r.config.run.out) else []
-        return shlex.join(words)
+        return words
 
 
 def data_name(images: str, other: str) -> str:

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fewshot_bench import __version__
+from fewshot_bench.files import as_text
 from fewshot_bench.machine import cores
 from fewshot_bench.results.passwords import command_without_passwords
 
@@ -48,7 +49,7 @@ def collect(command: str, device: str, threads: int, jobs: int, others: Mapping[
         facts["job"] = f"{job} on {platform.node()}"
     facts |= {name: version(name) for name in LIBRARIES}
     facts |= others or {}
-    return Provenance(now(), command_without_passwords(command), commit, dirty, facts)
+    return Provenance(now(), command_without_passwords(as_text(command)), commit, dirty, facts)
 
 
 def now() -> str:

@@ -23,6 +23,7 @@ from fewshot_bench.experiment.grid import fitted_at_test
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.experiment.records import EpisodeResult, StoredCell
 from fewshot_bench.experiment.selection import Selection
+from fewshot_bench.files import as_text
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.later import mentioned
 from fewshot_bench.results.provenance import now
@@ -237,4 +238,4 @@ def _command(selection: Selection) -> str:
     for option, value in given.items():
         if value:
             words += [option, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
-    return shlex.join(words + [word for text in selection.settings for word in ("--set", text)])
+    return as_text(shlex.join(words + [word for text in selection.settings for word in ("--set", text)]))

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.records import n_right, unpack_answers
+from fewshot_bench.files import as_text
 from fewshot_bench.results.exchange.bank_ids import BankIds
 from fewshot_bench.results.exchange.description import Described, describe
 from fewshot_bench.results.exchange.export import words_of
@@ -60,7 +61,7 @@ class _Loader:
         self.bank_ids = bank_ids
         self._path, self._scratch, self._described, self._provenance = path, scratch, described, provenance
         with path.open("rb") as file:
-            self._source = f"{path.name}, SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
+            self._source = f"{as_text(path.name)}, SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
         self._runs: dict[str, int] = {}
         self._trainings = {key: self._training_row(facts) for key, facts in described.trainings.items()}
         self._cells = {key: _Cell(facts, self, path) for key, facts in described.cells.items()}

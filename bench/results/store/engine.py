@@ -5,6 +5,7 @@ synchronous=FULL, and BEGIN IMMEDIATE for writers: a deferred BEGIN that reads a
 with "database is locked" when two runs share a file.
 """
 
+import os
 import shlex
 import sqlite3
 from collections.abc import Iterator
@@ -176,7 +177,7 @@ def _look_at_file(path: Path, write: bool) -> None:
 @lru_cache(KEPT)
 def _sqlite_engine(path: Path, write: bool) -> Engine:
     def opened(mode: str) -> sqlite3.Connection:
-        uri = f"file:{quote(str(path))}?mode={mode}"
+        uri = f"file:{quote(os.fsencode(path))}?mode={mode}"
         return sqlite3.connect(uri, uri=True, timeout=WAIT_SECONDS, isolation_level=None)
 
     def connect() -> sqlite3.Connection:

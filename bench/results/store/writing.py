@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from fewshot_bench.errors import DatabaseError
 from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress
+from fewshot_bench.files import as_text
 from fewshot_bench.results.provenance import Provenance, now
 from fewshot_bench.results.store.checking import LONGEST_BYTES
 from fewshot_bench.results.store.checksums import (
@@ -78,7 +79,7 @@ class Writer(Database):
     @transaction
     def use_data_set(self, c: Connection, fingerprint: str, source: str, outline: dict[str, Any]) -> None:
         """Record what this run's results are of; outline: see `data/outline.py`."""
-        row = {"fingerprint": fingerprint, "source": source, "run_id": self.run_id}
+        row = {"fingerprint": fingerprint, "source": as_text(source), "run_id": self.run_id}
         self._insert_row(c, data_sets, row | {"name": outline["name"], "outline": json.dumps(outline, sort_keys=True)})
         self._change(c, data_sets, fingerprint, row)
 
@@ -143,7 +144,7 @@ class Writer(Database):
     @transaction
     def fail_training(self, c: Connection, training: Training, progress: TrainingProgress, reason: str) -> None:
         """Record that a training diverged or broke, and why."""
-        self._update(c, training, vars(progress) | {"state": "failed", "reason": reason})
+        self._update(c, training, vars(progress) | {"state": "failed", "reason": as_text(reason)})
 
     @transaction
     def record_episodes(
@@ -179,6 +180,7 @@ class Writer(Database):
     @transaction
     def fail_cell(self, c: Connection, cell: Cell, label: str, command: str, reason: str) -> None:
         """Record why a cell has no (more) results."""
+        reason = as_text(reason)
         if self._ensure_cell(c, cell, label, command)["reason"] != reason:  # else it is an earlier run's finding
             self._change(c, cells, cell.key, {"reason": reason, "run_id": self.run_id})
 

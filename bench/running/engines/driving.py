@@ -5,7 +5,6 @@ them by their names.
 """
 
 import math
-import shlex
 import signal
 import time
 from collections import Counter
@@ -188,7 +187,7 @@ class _Driver:
 
     def _words(self, cell: Cell | None, *narrowed: str) -> tuple[str, ...]:
         """The command of one unit, without its program; a training's says which cells fail with it."""
-        words = [*shlex.split(self._chosen.command(cell))[1:], *narrowed, "--engine", HERE]
+        words = [*self._chosen.words(cell)[1:], *narrowed, "--engine", HERE]
         means = self._means
         given = {"--device": means.device, "--threads": means.threads, "--timeout": means.timeout_seconds, "--jobs": 1}
         words += [str(word) for option, value in given.items() if value is not None for word in (option, value)]

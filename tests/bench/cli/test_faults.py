@@ -2,10 +2,12 @@
 
 import fcntl
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import time
+import tomllib
 from contextlib import closing
 from pathlib import Path
 from unittest import mock
@@ -320,3 +322,17 @@ def test_a_stream_that_the_shell_closed_leads_nowhere(name, place):
     known, wrong = place.in_own_process("list", "methods", before=closed), place.in_own_process("lisp", before=closed)
     assert (known.code, known.err, "protonet" in known.out) == (0, "", name != "stdout")
     assert (wrong.code, wrong.out, "No such command 'lisp'" in wrong.err) == (2, "", name != "stderr")
+
+
+def test_names_that_are_not_utf_8_are_names(place, bench):
+    data, out = "photos\udcff", "o\udcff"  # as the system gives these bytes
+    shutil.copytree(tomllib.loads((place.folder / "bench.toml").read_text())["data"]["source"], data)
+    ran = bench("run", "-q", "--data", data, "--out", out)
+    assert (ran.code, ran.err) == (0, "")
+    for words in (("report",), ("status",), ("status", "--json"), ("db", "check"), ("export",)):
+        ran = bench(*words, "--out", out, *["--data", data] * (words == ("report",)))
+        assert ran.code == 0, ran.err
+    assert r"photos\xff" in (Path(out) / "report.html").read_text()
+    assert bench("run", "--data", data, "--out", out).err.startswith("4 cells: 4 done")
+    missing = bench("status", "--out", "p\udcff")
+    assert (missing.code, missing.err.count("\n")) == (6, 1)
