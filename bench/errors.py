@@ -67,4 +67,4 @@ def did_you_mean(name: str, known: list[str]) -> str:
     from difflib import get_close_matches
 
     near = get_close_matches(name[:LONGEST], known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(name or repr(name) for name in sorted(known))}"

@@ -59,6 +59,9 @@ class Tree(Protocol):
         """A folder where the files that hold many images each can be opened; those of an archive are unpacked."""
 
 
+FAMILIES = ("characters",)  # those that a format here declares; photographs have none
+
+
 @dataclass(frozen=True)
 class Labels:
     """What the images are, in the order in which they are stored.
@@ -68,7 +71,7 @@ class Labels:
     class_names: one name a class, those of "train" first, then "val", then "test"
     parts: "train" | "val" | "test" -> indices into class_names
     layout: of an archive the name of its layout, which shows only when it is read
-    family: of [families] in bench.toml, whose settings suit such images; "" for those of photographs
+    family: one of FAMILIES, of [families] in bench.toml, whose settings suit such images; "" for those of photographs
     """
 
     note: str

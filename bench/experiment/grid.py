@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fewshot_bench.config import LONGEST_NAME, AugmentationConfig, Config, choose, overlay, unsayable
+from fewshot_bench.data.format import FAMILIES
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import UsageError, did_you_mean
 from fewshot_bench.experiment.asking import UnusableVariant, asked, training_setting_of, versions_of
@@ -15,7 +16,7 @@ from fewshot_bench.experiment.identity import Cell, Training, by_content
 from fewshot_bench.experiment.network import backbone_of, check_network, check_size, weights_of
 from fewshot_bench.experiment.rules import Rules, read_rules
 from fewshot_bench.experiment.selection import Selection
-from fewshot_bench.experiment.spending import Spent, iterations
+from fewshot_bench.experiment.spending import Spent, iterations, refuse_twice
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.later import mentioned
 from fewshot_bench.methods.registry import UnusableMethod, find_method, ignored, method_names
@@ -62,10 +63,7 @@ def resolve(config: Config, selection: Selection) -> Request:
     name = selection.grid or config.run.grid
     defined = choose(name, config.grids, "unknown grid")
     budget = selection.budget or defined.budget or config.run.budget
-    spent = choose(budget, config.budgets, "unknown budget")
-    known = dict.fromkeys(["other", *method_names()])
-    for method in spent.iterations:
-        choose(method, known, f"[budgets.{budget}] iterations: unknown method")
+    choose(budget, config.budgets, "unknown budget")
     config = _with_plain(config, selection.methods)
     for variant in selection.methods:
         choose(variant, config.methods, "unknown method")
@@ -116,7 +114,11 @@ def variant(config: Config, name: str, family: str = "") -> Variant:
     own = {f.name for f in fields(method.Settings)}
     spent = {f.name: table.pop(f.name) for f in fields(Spent) if f.name in table and f.name not in own}
     settings = asked(f"[methods.{name}] method = {method_name!r}", method_name, answered)
-    return Variant(name, method_name, settings, build(Spent, spent, where))
+    if not family:  # what a family says of it gives way
+        refuse_twice(spent, where)
+    found = Variant(name, method_name, settings, build(Spent, spent, where))
+    build(Adaptation, found.spent.adaptation, f"{where}.adaptation")
+    return found
 
 
 def for_family(config: Config, method: str, family: str) -> dict[str, Any]:
@@ -174,14 +176,21 @@ def adaptation_of(request: Request, chosen: Variant, tested: tuple[int, int]) ->
     Of what sets a key, the last counts: [adaptation], the budget, the variant, the tuned rules. Of a rule with a head
     nothing else counts. Raises UsageError.
     """
-    table = request.config.adaptation | request.config.budgets[request.budget].adaptation | chosen.spent.adaptation
-    where = f"adaptation, budgets.{request.budget}.adaptation, methods.{chosen.name}.adaptation"
-    rule: Adaptation = build(Adaptation, table, where)
+    of_budget = request.config.budgets[request.budget].adaptation
+    for where, stated in (
+        ("adaptation", request.config.adaptation),
+        (f"budgets.{request.budget}.adaptation", of_budget),
+    ):
+        build(Adaptation, stated, where)  # a wrong value is one where another takes its place, too
+    table = request.config.adaptation | of_budget | chosen.spent.adaptation
+    rule: Adaptation = build(Adaptation, table, "adaptation")
     if rule.head:
         return Adaptation(head=rule.head)
     if not find_method(chosen.method).adapts:
         return None
-    return build(Adaptation, table | request.rules.rule_of(chosen.name, *tested), where) if request.rules else rule
+    if not request.rules:
+        return rule
+    return build(Adaptation, table | request.rules.rule_of(chosen.name, *tested), request.rules.file)
 
 
 def fitted_at_test(config: Config, selection: Selection) -> tuple[str, ...]:
@@ -209,19 +218,39 @@ def inherited(config: Config, budget: str, chosen: Variant) -> dict[str, tuple[A
 
 def _iterations(config: Config, budget: str, chosen: Variant, wanted: tuple[int, int], family: str) -> int:
     """Outer updates of a variant that trains on (n_way, n_shot), as the protocol says."""
-    like = variant(config, chosen.spent.cost_of, family) if chosen.spent.cost_of else None
+    like = _like(config, chosen, family)
     return iterations(config.budgets[budget], chosen, like, (*wanted, config.training.query))
+
+
+def _like(config: Config, chosen: Variant, family: str) -> Variant | None:
+    """The variant at whose cost another trains, where it names one. Raises UsageError."""
+    named, where = chosen.spent.cost_of, f"[methods.{chosen.name}] cost_of"
+    if not named:
+        return None
+    if named == chosen.name:
+        raise UsageError(f"{where} = {named!r} names itself: name another variant")
+    choose(named, config.methods, f"{where}: unknown variant")
+    like = variant(config, named, family)
+    if like.spent.cost_of:
+        raise UsageError(f"{where} = {named!r}: that one itself names another, {like.spent.cost_of!r}")
+    return like
 
 
 def check_settings(request: Request) -> None:
     """Raise UsageError for a wrong setting of a variant or of the adaptation; needs no data."""
     backbone_of(request.config)
     check_network(request.config)
+    known = dict.fromkeys(method_names())
+    for method in request.config.budgets[request.budget].iterations:
+        choose(method, known | {"other": None}, f"[budgets.{request.budget}] iterations: unknown method")
     for family, defined in request.config.families.items():
-        for method in defined.methods:
-            choose(method, dict.fromkeys(method_names()), f"[families.{family}.methods]: unknown method")
+        choose(family, dict.fromkeys(FAMILIES), "[families]: unknown family")
+        for method, table in defined.methods.items():
+            choose(method, known, f"[families.{family}.methods]: unknown method")
+            refuse_twice(table, f"families.{family}.methods.{method}")
     for name, family in product(request.methods, ("", *request.config.families)):
         chosen = variant(request.config, name, family)
+        _like(request.config, chosen, family)
         for tested in product(request.ways, request.shots):
             adaptation_of(request, chosen, tested)
 

@@ -1,5 +1,6 @@
 """How long a variant trains: as its budget says, as it says itself, or at the cost of another variant. Pure."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from fewshot_bench.methods.registry import find_method
 if TYPE_CHECKING:
     from fewshot_bench.experiment.grid import Variant
 
+MOST_FACTOR = 1_000_000  # more was mistyped
+
 
 @dataclass(frozen=True)
 class Spent:
@@ -20,13 +23,20 @@ class Spent:
 
     adaptation: dict[str, Any] = field(default_factory=dict)  # in place of [adaptation]'s and the budget's
     iterations: int | None = field(default=None, metadata={"min": 0, "max": MOST_ITERATIONS})  # outer updates
-    iterations_factor: float = 1.0  # times the budget's, where `iterations` is not given
+    iterations_factor: float = field(default=1.0, metadata={"max": MOST_FACTOR})  # times the budget's or `cost_of`'s
     cost_of: str = ""  # a variant: as many images forward and backward in all as its training, in place of the budget's
 
     @property
     def own(self) -> bool:
         """Whether it says itself how long it trains."""
         return self.iterations is not None or self.iterations_factor != 1 or bool(self.cost_of)
+
+
+def refuse_twice(keys: Collection[str], where: str) -> None:
+    """Raise UsageError where a table says in two ways how long a variant trains."""
+    for other in ("iterations_factor", "cost_of"):
+        if "iterations" in keys and other in keys:
+            raise UsageError(f"[{where}] has both iterations and {other}, which contradict each other: leave one out")
 
 
 def iterations(
@@ -40,11 +50,16 @@ def iterations(
     if spent.iterations is not None:
         return spent.iterations
     if like is None:
-        return round(budget.iterations_of(chosen.method) * spent.iterations_factor)
-    if like.spent.cost_of:
-        raise UsageError(f"[methods.{chosen.name}] cost_of = {like.name!r}: that one itself names another")
-    cost = iterations(budget, like) * _passes(like, size)
-    return max(1, round(spent.iterations_factor * cost / _passes(chosen, size)))
+        found = round(budget.iterations_of(chosen.method) * spent.iterations_factor)
+    else:
+        cost = iterations(budget, like) * _passes(like, size)
+        found = max(1, round(spent.iterations_factor * cost / _passes(chosen, size)))
+    if found > MOST_ITERATIONS:
+        raise UsageError(
+            f"[methods.{chosen.name}] would train for {found:,} iterations, more than {MOST_ITERATIONS:,}: give it a "
+            "smaller iterations_factor"
+        )
+    return found
 
 
 def _passes(variant: "Variant", size: tuple[int, int, int]) -> float:

@@ -216,17 +216,49 @@ def test_a_variant_needs_a_known_method(text, said, tmp_path):
     ("text", "said"),
     [
         ("[adaptation]\nstpes = 3", "did you mean 'steps'"),
-        ("[adaptation]\nlr_per_way = -1", "lr_per_way = -1"),
-        ("[budgets.quick]\nadaptation = { steps = 0 }", "steps = 0"),
+        ("[adaptation]\nlr_per_way = -1", r"^\[adaptation\] lr_per_way = -1"),
+        ("[adaptation]\nlr_per_way = nan", r"^\[adaptation\] lr_per_way = nan must be at least 0 and finite"),
+        ("[adaptation]\nsteps = -1\n[budgets.quick]\nadaptation = { steps = 2 }", r"^\[adaptation\] steps = -1"),
+        ('[adaptation]\nhead = "svm"', "known: '', centroid, cosine, logistic"),
+        ("[budgets.quick]\nadaptation = { steps = 0 }", r"^\[budgets.quick.adaptation\] steps = 0"),
+        (
+            '[methods.maml]\nmethod = "maml"\nadaptation = { steps = 0 }',
+            r"^\[methods.maml.adaptation\] steps = 0",
+        ),
         ("[budgets.quick]\niterations = { protonte = 5 }", "did you mean 'protonet'"),
     ],
 )
-def test_adaptation_and_budgets_are_checked_before_anything_trains(text, said, tmp_path, full_size):
+def test_adaptation_and_budgets_are_checked_before_anything_trains(text, said, tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=said) as error:
-        grid.cells(grid.resolve(load(path), Selection(grid="full")), full_size)
+        grid.check_settings(grid.resolve(load(path), Selection(grid="full")))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("iterations = 3\niterations_factor = 2.0", "[methods.mine] has both iterations and iterations_factor"),
+        ('iterations = 3\ncost_of = "maml"', "[methods.mine] has both iterations and cost_of"),
+        ("iterations_factor = 1e300", "[methods.mine] iterations_factor = 1e+300 must be between 0 and 1000000"),
+        ('cost_of = "mamal"', "[methods.mine] cost_of: unknown variant 'mamal': did you mean 'maml'?"),
+        ('cost_of = "mine"', "[methods.mine] cost_of = 'mine' names itself"),
+        ('cost_of = "maml-equal"', "[methods.mine] cost_of = 'maml-equal': that one itself names another, 'maml-mtl'"),
+    ],
+)
+def test_how_long_a_variant_trains_is_said_once(text, said, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(f'[methods.mine]\nmethod = "maml"\n{text}\n', encoding="utf-8")
+    with pytest.raises(UsageError, match=re.escape(said)):
+        grid.check_settings(grid.resolve(load(path), Selection(grid="full", methods=("mine",))))
+
+
+def test_a_factor_makes_no_more_iterations_than_can_be_set(tmp_path, full_size):
+    path = tmp_path / "mine.toml"
+    path.write_text('[methods.mine]\nmethod = "maml"\niterations_factor = 1e5\n', encoding="utf-8")
+    with pytest.raises(UsageError, match=r"\[methods.mine\] would train for 6,000,000,000 iterations, more than"):
+        grid.cells(grid.resolve(load(path), Selection(grid="full", budget="paper", methods=("mine",))), full_size)
 
 
 @pytest.mark.parametrize(
@@ -235,6 +267,14 @@ def test_adaptation_and_budgets_are_checked_before_anything_trains(text, said, t
         ("[families.characters.methods]\nmmal = { lr = 1 }", "[families.characters.methods]: unknown method 'mmal'"),
         ("[families.characters.methods]\nmaml = { inner_stps = 1 }", "[families.characters.methods.maml] has no key"),
         ("[families.characters]\nmaml = { inner_steps = 1 }", "[families.characters] has no key 'maml'"),
+        (
+            "[families.charcters.methods]\nmaml = {}",
+            "[families]: unknown family 'charcters': did you mean 'characters'?",
+        ),
+        (
+            "[families.characters.methods]\nmaml = { iterations = 1, iterations_factor = 2.0 }",
+            "[families.characters.methods.maml] has both",
+        ),
         ("[families]\ncharacters = 1", "[families] characters = 1 must be a table"),
     ],
 )

@@ -105,7 +105,7 @@ def test_a_cost_that_cannot_be_taken_is_one_line(full_size):
     with pytest.raises(UsageError, match=r"\[methods.mine\] cost_of = 'maml-equal': that one itself names another"):
         of(config, full_size, "full", methods=("mine",))
     config.methods["mine"] = {"method": "maml", "cost_of": "mamal"}
-    with pytest.raises(UsageError, match="unknown method 'mamal'"):
+    with pytest.raises(UsageError, match=r"\[methods.mine\] cost_of: unknown variant 'mamal'"):
         of(config, full_size, "full", methods=("mine",))
 
 
