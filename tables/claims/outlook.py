@@ -9,6 +9,8 @@ from fewshot_bench.tables.claims.verdicts import JudgedClaim
 from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate
 from fewshot_bench.tables.statistics.power import POWER, episodes_to_separate, power_of
 
+INCOMPLETE = "first, what is incomplete would have to be measured"
+
 
 @dataclass(frozen=True)
 class Extension:
@@ -33,8 +35,10 @@ def outlook(judged: JudgedClaim, cells: Cells) -> Outlook:
     """Power at the claim's own margin, never at the observed difference, and the way to a verdict."""
     link = judged.link
     power = power_of(link.estimate, judged.claim.margin, two_sided=False) if link and link.estimate else None
-    if judged.verdict != "undecided" or not link:
+    if judged.verdict != "undecided":
         return Outlook(power)
+    if not link:
+        return Outlook(power, never=INCOMPLETE)
     sign = 1 if judged.claim.quantifier == "all" else -1
     measured = [(t, t.estimate) for t in judged.tested if t.estimate]
     against = [(t, estimate) for t, estimate in measured if sign * estimate.mean < 0]
@@ -45,7 +49,7 @@ def outlook(judged: JudgedClaim, cells: Cells) -> Outlook:
         best = min(known, key=lambda route: (_seconds(route, cells) or 0.0, sum(e.more for e in route)), default=None)
     else:  # all of them would have to be shown
         if judged.missing:
-            return Outlook(power, never="first, what is incomplete would have to be measured")
+            return Outlook(power, never=INCOMPLETE)
         open_ones = [(t, e) for t, e in measured if (t.p_true if sign > 0 else t.p_false) > ALPHA]
         # so that all of them are shown with power POWER (Bonferroni)
         alpha, each = ALPHA, 1 - (1 - POWER) / max(1, len(open_ones))

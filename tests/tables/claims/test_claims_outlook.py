@@ -138,3 +138,11 @@ def test_power_with_several_seeds_is_what_simulation_finds(n_seeds, n, seed, epi
     measured = Estimate(difference, (seeds, Source(episode / np.sqrt(n), n - 1)))
     # an approximation: within 5 points and two standard errors
     assert power_of(measured, difference, two_sided=False) == pytest.approx(found / 600, abs=0.05 + 0.04)
+
+
+def test_where_nothing_was_measured_that_comes_first(grid, ahead, change):
+    results = change(grid(CLEAR), "maml", 1, episodes=(), state="missing")
+    results = change(results, "maml", 5, episodes=(), state="missing")
+    one, seen = ahead(results, MAML_WINS)
+    assert (one.verdict, one.link) == ("undecided", None)
+    assert seen.never == "first, what is incomplete would have to be measured"
