@@ -54,6 +54,8 @@ def run(
             )
         if means.detach and engine == HERE:
             raise UsageError("--detach leaves jobs to an engine: name one, --engine slurm or dask")
+        if means.engine_options and engine == HERE:
+            raise UsageError("--engine-option is for an engine: name one, --engine slurm or dask")
         if means.training is not None and engine != HERE:
             raise UsageError(f"--training is one job's own work: --engine {HERE}")
         if means.jobs is not None and engine != HERE and not dry_run:

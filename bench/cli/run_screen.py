@@ -4,7 +4,7 @@ import json
 import os
 import shlex
 import sys
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import click
@@ -19,11 +19,11 @@ from fewshot_bench.experiment.selection import HERE, Means, Selection
 from fewshot_bench.results.collect import results
 from fewshot_bench.results.store import patient, upgrade
 from fewshot_bench.running import events, recording
-from fewshot_bench.running.engines import JOB, open_engine
+from fewshot_bench.running.engines import JOB, Engine, open_engine
 from fewshot_bench.running.engines.driving import drive
 from fewshot_bench.running.looks import Separation
 from fewshot_bench.running.pace import cost_of
-from fewshot_bench.running.planning import memory_of, plan_of, plan_to_run
+from fewshot_bench.running.planning import device_of, memory_of, plan_of, plan_to_run
 from fewshot_bench.running.recording import SOME_FAILED, Outcome
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.summary import accuracy_of, summarise
@@ -49,10 +49,13 @@ class RunScreen(Screen):
 
     def plan(self, chosen: Chosen, means: Means, engine: str = HERE) -> int:
         """Print what would be done; other machines are not judged by this one, which may have no GPU."""
-        plan = plan_of(chosen, retry_failed=means.retry_failed)
         here = engine == HERE
+        if not here:
+            with self._engine(chosen, means, engine):  # which refuses what it would refuse to do
+                pass
+        plan = plan_of(chosen, retry_failed=means.retry_failed)
         cost = cost_of(chosen, plan, means, self.preparing if here else None)
-        memory = memory_of(chosen, plan) if here else dict.fromkeys(cost.expected, 0)
+        memory = memory_of(chosen, plan, means) if here else dict.fromkeys(cost.expected, 0)
         print_plan(plan, cost, memory, self._as_json)
         return 0
 
@@ -65,8 +68,7 @@ class RunScreen(Screen):
             return self._run(chosen, means)
 
     def _run(self, chosen: Chosen, means: Means) -> int:
-        plan = plan_to_run(chosen, retry_failed=means.retry_failed, training=means.training)
-        self.line(str(plan))
+        plan = self._planned(chosen, means)
         code = SOME_FAILED if plan.count("failed") or chosen.unusable else 0
         if not plan.todo:
             return code
@@ -76,10 +78,17 @@ class RunScreen(Screen):
             self._results(chosen)
         return outcome.code or code
 
+    def _planned(self, chosen: Chosen, means: Means) -> Plan:
+        """What is to do here, and a line that says so; a device that is not there is refused before."""
+        plan = plan_to_run(chosen, retry_failed=means.retry_failed, training=means.training)
+        if plan.todo:
+            device_of(chosen, means)
+        self.line(str(plan))
+        return plan
+
     def drive(self, chosen: Chosen, means: Means, name: str) -> int:
         """Have other machines do what is to do; returns the exit code."""
-        options = chosen.request.config.engine.options | dict(means.engine_options)
-        with open_engine(name, options, chosen.out, chosen.database) as engine:
+        with self._engine(chosen, means, name) as engine:
             plan = plan_to_run(chosen, retry_failed=means.retry_failed)
             self.line(str(plan))
             shown = _Shown(self, plan, self._as_json)
@@ -92,6 +101,10 @@ class RunScreen(Screen):
             if not outcome.stopped:
                 self._results(chosen)
         return outcome.code or (SOME_FAILED if chosen.unusable else 0)
+
+    def _engine(self, chosen: Chosen, means: Means, name: str) -> AbstractContextManager[Engine]:
+        options = chosen.request.config.engine.options | dict(means.engine_options)
+        return open_engine(name, options, chosen.out, chosen.database)
 
     def _leave(self, n_jobs: int) -> bool:
         """Whether jobs go on without us: as a person says, else yes."""

@@ -9,7 +9,7 @@ from fewshot_bench.cli.output import written
 from fewshot_bench.cli.run_screen import RunScreen
 from fewshot_bench.experiment.selection import Means, Selection
 from fewshot_bench.running.pace import cost_of
-from fewshot_bench.running.planning import plan_of, plan_to_run
+from fewshot_bench.running.planning import plan_of
 from fewshot_bench.running.tuning import Score, Tuning, best_of, document, tuning_of
 from fewshot_bench.tables.wording import accuracy, padded
 
@@ -24,8 +24,7 @@ class TuneScreen(RunScreen):
             plan = plan_of(tuning.chosen, retry_failed=means.retry_failed)
             click.echo(f"{_extent(tuning)}\n{cost_text(cost_of(tuning.chosen, plan, means, self.preparing))}")
             return 0
-        plan = plan_to_run(tuning.chosen, retry_failed=means.retry_failed)
-        self.line(str(plan))
+        plan = self._planned(tuning.chosen, means)
         if plan.todo:
             outcome = self._do(tuning.chosen, plan, means)
             self.line(self._ending(outcome))

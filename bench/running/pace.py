@@ -17,7 +17,7 @@ from fewshot_bench.methods.interface import Method
 from fewshot_bench.methods.strangers import contained
 from fewshot_bench.running import device as machine
 from fewshot_bench.running import runner
-from fewshot_bench.running.planning import seconds_of
+from fewshot_bench.running.planning import device_of, seconds_of
 from fewshot_bench.running.recording import workplace
 from fewshot_bench.running.runner import Laboratory
 from fewshot_bench.running.tasks import BaseClasses, Features
@@ -57,14 +57,14 @@ class Cost:
 def cost_of(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[str, int, int], None] | None) -> Cost:
     """How long the rest of a plan takes: from the database's history, else from a trial of each method.
 
-    means: the jobs and threads that a run would have
+    means: the device, jobs and threads that a run would have
     tell: what is being timed, how many were, of how many; None: for other machines, and nothing is timed on this one
     """
     config, expected = chosen.request.config, seconds_of(plan, chosen.database)
     n_cells_of = {todo.training.key: len(todo.cells) for todo in plan.todo}
     if tell is None:
         return Cost(expected, frozenset(), means.jobs or 1, n_cells_of)
-    device = machine.choose_device(config.run.device, config.model.numerics)
+    device = device_of(chosen, means)
     wanted, threads = config.run.jobs if means.jobs is None else means.jobs, means.threads or config.run.threads
     jobs = machine.choose_jobs(device, wanted, threads, sum(n_cells_of.values()))
     unknown = [todo for todo in plan.todo if None in expected[todo.training.key]]

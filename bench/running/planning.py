@@ -1,8 +1,11 @@
 """What of a selection is stored and what is to do, and what that may take."""
 
+import torch
+
 from fewshot_bench.errors import NoResultsYet
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.plan import Expected, History, Plan, expected, make_plan
+from fewshot_bench.experiment.selection import Means
 from fewshot_bench.results.store import Reader, upgrade
 from fewshot_bench.running.device import choose_device, prepare
 from fewshot_bench.running.memory import predicted_bytes
@@ -37,10 +40,15 @@ def history_of(database: str) -> History:
     return History(reader.cells(), reader.trainings()) if reader else History({}, {})
 
 
-def memory_of(chosen: Chosen, plan: Plan) -> dict[str, int]:
-    """Training key -> the bytes that it will take, about."""
+def device_of(chosen: Chosen, means: Means) -> torch.device:
+    """Where a run here computes. Raises UsageError, see `choose_device`."""
     config = chosen.request.config
-    device = choose_device(config.run.device, config.model.numerics)
+    return choose_device(means.device or config.run.device, config.model.numerics)
+
+
+def memory_of(chosen: Chosen, plan: Plan, means: Means) -> dict[str, int]:
+    """Training key -> the bytes that it will take, about."""
+    config, device = chosen.request.config, device_of(chosen, means)
     prepare(device, threads=1)
     return {
         t.key: predicted_bytes(t, device, execution_of(t, device, config.run.recompute))

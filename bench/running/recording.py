@@ -21,7 +21,7 @@ from fewshot_bench.running import events
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.engines import begin_job
 from fewshot_bench.running.events import Event, TrainingEvent
-from fewshot_bench.running.planning import history_of
+from fewshot_bench.running.planning import device_of, history_of
 from fewshot_bench.running.queue import Queue
 from fewshot_bench.running.runner import Stopped
 from fewshot_bench.running.signals import StopOnSignal
@@ -71,8 +71,7 @@ def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None],
     command: what the user typed, for the record
     """
     begin_job()
-    settings, numerics = chosen.request.config.run, chosen.request.config.model.numerics
-    device = machine.choose_device(means.device or settings.device, numerics)
+    settings, device = chosen.request.config.run, device_of(chosen, means)
     threads = means.threads or settings.threads
     n_units = sum(len(todo.cells) if plan.with_cells else 1 for todo in plan.todo)
     jobs = machine.choose_jobs(device, settings.jobs if means.jobs is None else means.jobs, threads, n_units)

@@ -24,6 +24,8 @@ def jobs_at(out: Path | None, name: str | None, options: Mapping[str, str], *, c
     """
     config = load(config_file(None))
     name = name or config.engine.name
+    if name == HERE and options:
+        raise UsageError("--engine-option is for an engine: name one, --engine slurm or dask")
     if name == HERE and cancel:
         raise UsageError("nothing runs elsewhere: name an engine, --engine slurm or dask")
     if name == HERE:

@@ -215,9 +215,25 @@ def test_the_machine_that_submits_needs_no_gpu(chosen, place, bench, monkeypatch
     engine = Idle()
     assert drive(choose(Selection()), Means(), engine, print, leave=None).n_left == 6
     assert bench("run", "-n").code == 2
+    monkeypatch.setattr(run_screen, "open_engine", lambda *_: nullcontext(engine))
     planned = bench("run", "-n", "--engine", "slurm", "--jobs", "3")
     assert planned.code == 0, planned.err
-    assert planned.out.splitlines()[-1] == (
-        "To do: 0 s of training and 0 s of testing with one job, about 0 s with 3, without those marked ? "
-        "(this database's history)."
-    )
+    assert planned.out.splitlines()[-1] == "How long it takes is not known: this database has no history of it."
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--engine", "pbs"), "unknown engine 'pbs': known: dask, here, slurm"),
+        (("--set", "engine.name=pbs"), "unknown engine 'pbs': known: dask, here, slurm"),
+        (("--engine", "slurm"), "--engine slurm needs a database that several machines can write"),
+        (("--engine-option", "foo=1"), "--engine-option is for an engine: name one, --engine slurm or dask"),
+        (("--device", "cuda"), "--device cuda: there is no CUDA GPU that this torch can use"),
+    ],
+)
+@pytest.mark.parametrize("dry", [(), ("-n",)])
+def test_a_dry_run_refuses_what_a_run_does_and_both_say_nothing_before(words, said, dry, place, bench, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    ran = bench("run", *dry, *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"bench: error: {said}")
