@@ -6,6 +6,7 @@ what it changes. Nothing below the command line sees a dict of it or a path to i
 
 import dataclasses
 import json
+import os
 import re
 import typing
 import unicodedata
@@ -232,7 +233,7 @@ def _packaged() -> dict[str, Any]:
 def config_file(named: Path | None) -> Path | None:
     """The configuration file to lay over the packaged one: the one named, else bench.toml here if there is one."""
     here = Path("bench.toml")
-    return named or (here if here.exists() else None)
+    return named or (here if os.path.lexists(here) else None)  # a link to nothing is an error, not no file
 
 
 def load(path: Path | None = None, settings: Sequence[str] = ()) -> Config:

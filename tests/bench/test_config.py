@@ -4,10 +4,11 @@ import dataclasses
 import re
 import tomllib
 import typing
+from pathlib import Path
 
 import pytest
 
-from fewshot_bench.config import AugmentationConfig, Budget, Config, GridConfig, load, packaged_text
+from fewshot_bench.config import AugmentationConfig, Budget, Config, GridConfig, config_file, load, packaged_text
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.grid import variant
 from fewshot_bench.methods.adaptation import Adaptation
@@ -150,6 +151,14 @@ def test_whole_numbers_serve_as_numbers(tmp_path):
 def test_errors_name_the_file(tmp_path):
     with pytest.raises(UsageError, match=re.escape(f"{tmp_path / 'bench.toml'}: ")):
         written("[run]\nthreads = -1\n", tmp_path)
+
+
+def test_a_link_to_nothing_is_not_taken_for_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert config_file(None) is None
+    Path("bench.toml").symlink_to("nowhere")
+    with pytest.raises(UsageError, match=r"^bench\.toml: cannot be read: No such file or directory"):
+        load(config_file(None))
 
 
 def test_settings_of_the_command_line_lie_over_the_file(tmp_path):
