@@ -12,6 +12,7 @@ from fewshot_bench.files import cache_folder, checkpoints, database
 from fewshot_bench.replay.discordance import EpisodeReplay, Replay
 from fewshot_bench.replay.rebuild import data_at_hand, find_stored, open_data, rebuild, wanted_episodes
 from fewshot_bench.replay.repeat import replay, retrain
+from fewshot_bench.results.reading_back import images_named
 from fewshot_bench.results.store import Reader
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.tables.wording import counted, duration
@@ -32,7 +33,8 @@ def replayed(
     with Screen(-1 if as_json else 0) as screen:
         opened = open_data if data else data_at_hand
         size = config.data.image_size or None
-        images = opened(stored, data or config.data.source, cache_folder(), size, screen.preparing)
+        with images_named(selection, data):
+            images = opened(stored, data or config.data.source, cache_folder(), size, screen.preparing)
         took = duration(stored.expected_seconds(len(episodes), again))
         what = "training and " if again else ""
         what += f"{counted(len(episodes), 'episode')}; when it was made, that took {took}"

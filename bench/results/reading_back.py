@@ -1,6 +1,8 @@
 """Cells that are only read, where their images need not be; and the results that come with the package."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -10,7 +12,7 @@ from fewshot_bench.config import config_file, load
 from fewshot_bench.data import NAMED, ImageSet
 from fewshot_bench.data.cache import find
 from fewshot_bench.data.outline import without_pixels
-from fewshot_bench.errors import NoResultsYet, NothingSelected, OldSchema, UsageError, did_you_mean
+from fewshot_bench.errors import DataError, NoResultsYet, NothingSelected, OldSchema, UsageError, did_you_mean
 from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.files import DATABASE, cache_folder, content_of, database
@@ -25,7 +27,7 @@ FOLDER = Path(str(files("fewshot_bench.tables"))) / "measured"
 def choose_stored(selection: Selection) -> Chosen:
     """As `choose`; a data set that the database does not know is opened."""
     out = selection.out or Path(load(config_file(selection.config), selection.settings).run.out)
-    name = selection.config.stem if selection.config and selection.config.parent == FOLDER else ""
+    name = _shipped_name(selection)
     try:
         chosen = choose(selection, known=lambda source, size: _known(database(out), source, size))
     except UsageError as error:  # whose files are none of the user's
@@ -36,7 +38,8 @@ def choose_stored(selection: Selection) -> Chosen:
 def choose_prepared(selection: Selection) -> Chosen:
     """As `choose`; where a database says what the last run was, its data are those of them that are prepared here."""
     if not selection.recalled:
-        return choose(selection)
+        with images_named(selection, selection.data):
+            return choose(selection)
     out = selection.out or Path(load(config_file(selection.config), selection.settings).run.out)
 
     def prepared(source: str, size: int) -> ImageSet | None:
@@ -44,6 +47,29 @@ def choose_prepared(selection: Selection) -> Chosen:
         return known and find(cache_folder(), known.fingerprint)
 
     return choose(selection, known=prepared)
+
+
+@contextmanager
+def images_named(selection: Selection, data: str | None) -> Iterator[None]:
+    """Where the images of results that come with the package are needed, and a user named none: say so.
+
+    data: what the user named
+    """
+    try:
+        yield
+    except DataError:
+        name = _shipped_name(selection)
+        source = load(selection.config).data.source if name and not data else ""
+        if not source or os.path.lexists(source):
+            raise
+        raise DataError(
+            f"this command needs the images of {name}, which do not come with its results: name them with --data FOLDER"
+        ) from None
+
+
+def _shipped_name(selection: Selection) -> str:
+    """What --measured named; empty without it."""
+    return selection.config.stem if selection.config and selection.config.parent == FOLDER else ""
 
 
 def _known(where: str, source: str, size: int) -> ImageSet | None:

@@ -308,3 +308,13 @@ def test_an_export_to_a_terminal_is_cleaned(run, bench, reseal, monkeypatch):
     assert ran.code == 0
     assert "\x1b" not in ran.out
     assert "\\x1b[2J" in ran.out
+
+
+@pytest.mark.parametrize("words", [("doctor",), ("replay", "protonet-5w1s-s0"), ("check", "--against", "smoke")])
+def test_images_that_do_not_come_with_the_results_are_asked_for(words, place, bench, photos, monkeypatch):
+    ran = bench(*words, "--measured", "miniimagenet-32")
+    said = "this command needs the images of miniimagenet-32, which do not come with its results: name them with --data"
+    assert (ran.code, ran.err) == (2, f"bench: error: {said} FOLDER\n")
+    named = bench(*words, "--measured", "miniimagenet-32", "--data", str(photos))  # it is these that are then judged
+    assert named.code == 2
+    assert "needs the images" not in named.err
