@@ -99,7 +99,7 @@ def _print_tables(plan: Plan, cost: Cost, memory: dict[str, int]) -> None:
 
 def cost_text(cost: Cost) -> str:
     """What all of it takes, and how that is known."""
-    if all(seconds == (None, None) for seconds in cost.expected.values()):
+    if cost.expected and all(seconds == (None, None) for seconds in cost.expected.values()):
         return "How long it takes is not known: this database has no history of it."
     training, testing = cost.seconds
     told = f"To do: {duration(training)} of training and {duration(testing)} of testing with one job"
