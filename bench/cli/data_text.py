@@ -18,14 +18,14 @@ from fewshot_bench.data.describing import Prepared, describe, prepared, prepared
 from fewshot_bench.data.format import Source
 from fewshot_bench.data.image_files import files_of
 from fewshot_bench.data.images import SPLITS, ImageSet, check_split
-from fewshot_bench.doctor.copies import copies, equal_images
+from fewshot_bench.doctor.copies import copies
 from fewshot_bench.doctor.images import (
     blank_images,
     class_sizes,
+    first_notes,
     picture,
     published_classes,
     turned_images,
-    turned_text,
 )
 from fewshot_bench.errors import DataError
 from fewshot_bench.experiment.episodes import Setting
@@ -85,11 +85,10 @@ def prepare(source: str, image_size: int | None, settings: Sequence[str], *, as_
     """Decode a data set into the cache."""
     opened = _open(source, image_size, load(config_file(None), settings), quiet)
     rate = opened.n_decoded / opened.seconds
-    files = files_of(opened.source)
-    found = [("copies", equal_images(opened.images, files.names)), ("EXIF", turned_text(files))]
+    found = first_notes(opened.images, files_of(opened.source))
     if as_json:
         facts = {
-            "notes": [note for _, note in found if note],
+            "notes": [note for _, note in found],
             "format": opened.format,
             "n_decoded": opened.n_decoded,
             "seconds": opened.seconds,
@@ -104,7 +103,7 @@ def prepare(source: str, image_size: int | None, settings: Sequence[str], *, as_
         ("prepared", opened.prepared.folder),
         ("fingerprint", opened.prepared.fingerprint),
         ("took", took),
-        *((what, note) for what, note in found if note),
+        *found,
     ]
     return _fact_table(lines)
 
@@ -116,14 +115,14 @@ def checked(
     config = load(config_file(None), settings)
     name = _checked_split(split, config)
     opened = _open(source, image_size, config, quiet)
-    images, files = opened.images, files_of(opened.source)
+    images, names = opened.images, files_of(opened.source)
     grid, training, n_query = config.grids[config.run.grid], config.training, config.episodes.n_query
     wanted = [Setting(way, shot, n_query) for way in grid.ways for shot in grid.shots]
     found = [
         published_classes(images),
-        *copies(images, images.split(name), files.names),
-        blank_images(images, files.names),
-        *([turned_images(files)] if files.names else []),
+        *copies(images, images.split(name), names),
+        blank_images(images, names),
+        *([turned_images(images, names)] if names or images.turned else []),
         class_sizes(images, name, config.run.grid, wanted, Setting(training.way, training.shot, training.query)),
     ]
     said = checks_document(found) if as_json else checks_text(found)

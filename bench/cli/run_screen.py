@@ -12,6 +12,10 @@ import click
 from fewshot_bench.cli import until_text as text
 from fewshot_bench.cli.dry_run import print_plan
 from fewshot_bench.cli.screen import Screen
+from fewshot_bench.data.format import Source
+from fewshot_bench.data.image_files import files_of
+from fewshot_bench.data.images import ImageSet
+from fewshot_bench.doctor.images import first_notes
 from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.plan import Plan, PlannedCell
 from fewshot_bench.experiment.records import EpisodeResult
@@ -42,10 +46,15 @@ class RunScreen(Screen):
 
     def choose(self, selection: Selection) -> Chosen:
         """Resolve a selection; data that is prepared now shows how far it is."""
-        chosen = choose(selection, self.preparing, skip_unusable=True)
+        chosen = choose(selection, self.preparing, skip_unusable=True, decoded=self.decoded)
         for problem in chosen.unusable:
             self.warn(f"left out: {problem}")
         return chosen
+
+    def decoded(self, source: Source, images: ImageSet) -> None:
+        """What to know of data that were decoded just now, as `bench data prepare` says it."""
+        for kind, note in first_notes(images, files_of(source)):
+            self.line(f"{images.name}, {kind}: {note}")
 
     def plan(self, chosen: Chosen, means: Means, engine: str = HERE) -> int:
         """Print what would be done; other machines are not judged by this one, which may have no GPU."""

@@ -19,7 +19,7 @@ class TuneScreen(RunScreen):
 
     def tune(self, selection: Selection, means: Means, output: Path, *, dry_run: bool) -> int:
         """Try what was not tried yet, and write the rules chosen; returns the exit code."""
-        tuning = tuning_of(selection, self.preparing)
+        tuning = tuning_of(selection, self.preparing, self.decoded)
         if dry_run:
             plan = plan_of(tuning.chosen, retry_failed=means.retry_failed)
             click.echo(f"{_extent(tuning)}\n{cost_text(cost_of(tuning.chosen, plan, means, self.preparing))}")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from fewshot_bench.data.cache import open_cached
+from fewshot_bench.data.cache import Decoded, open_cached
 from fewshot_bench.data.format import Format, Layout, Source, Tree
 from fewshot_bench.data.formats import (
     array_pickles,
@@ -79,6 +79,7 @@ def open_images(
     cache: Path,
     image_size: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    decoded: Decoded | None = None,
 ) -> ImageSet:
     """Open a data set; the first time it is decoded into the cache, later it is mapped from there.
 
@@ -87,6 +88,7 @@ def open_images(
     image_size: side in pixels of the square that all images are resized to (Lanczos); None keeps them as
         stored, and they must all have one size then
     progress: called with (what is being done, how many are done, of how many) while images are prepared
+    decoded: called with the source and the images where they are prepared now
     Raises DataError, in one line that names the file.
     """
     if image_size is not None and not 1 <= image_size <= MAX_IMAGE_SIZE:
@@ -94,7 +96,7 @@ def open_images(
     found = find_source(source) if isinstance(source, str) else source
     if isinstance(found, Downloaded):  # what is fetched is kept beside what is prepared
         found = replace(found, downloads=cache / DOWNLOADS)
-    return open_cached(cache, found, image_size, progress or _silent)
+    return open_cached(cache, found, image_size, progress or _silent, decoded)
 
 
 def find_source(source: str) -> Source:

@@ -15,7 +15,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -32,13 +32,17 @@ from fewshot_bench.files import as_text, remove_leftovers, temporary
 
 LAYOUT = 2  # raise it when what lies in a folder of the cache changes
 BUFFER_BYTES = 1 << 20  # of images that are written together
+Decoded = Callable[[Source, ImageSet], None]  # told of a data set that was decoded just now
 HEADER_BYTES = 128  # what numpy pads the header of any four-dimensional uint8 array to
 
 
-def open_cached(cache: Path, source: Source, image_size: int | None, progress: Progress) -> ImageSet:
+def open_cached(
+    cache: Path, source: Source, image_size: int | None, progress: Progress, decoded: Decoded | None = None
+) -> ImageSet:
     """The decoded data set, from the cache if it is there and intact, otherwise prepared now.
 
     cache: a folder, created when missing; image_size: side in pixels to resize to, None for as stored
+    decoded: told of what is prepared now
     Raises DataError for data that cannot be used, and when the cache cannot be written.
     """
     state = source.state()
@@ -49,10 +53,15 @@ def open_cached(cache: Path, source: Source, image_size: int | None, progress: P
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with _alone(cache / f".{folder.name}.lock"):
-            return load(folder) or _prepared(folder, source, state, image_size, progress)
+            if (found := load(folder)) is not None:
+                return found
+            found = _prepared(folder, source, state, image_size, progress)
     except OSError as error:
         advice = "make room, or set BENCH_CACHE to a folder that can be written"
         raise DataError(f"cannot prepare the data set in {cache}: {error.strerror or error}; {advice}") from None
+    if decoded:
+        decoded(source, found)
+    return found
 
 
 @contextmanager
@@ -113,6 +122,8 @@ def load(folder: Path) -> ImageSet | None:
             parts={str(part): tuple(int(c) for c in classes) for part, classes in meta["parts"].items()},
             fingerprint=str(meta["fingerprint"]),
             family=str(meta["family"]),
+            left_out=str(meta.get("left_out", "")),
+            turned=meta.get("turned"),
         )
         intact = (
             meta["layout"] == LAYOUT
@@ -158,6 +169,8 @@ def _describe(folder: Path, source: Source, labels: Labels, image_size: int | No
         "note": labels.note,
         "archive_layout": labels.layout,
         "family": labels.family,
+        "left_out": labels.left_out,
+        "turned": labels.turned,
         "class_names": labels.class_names,
         "parts": labels.parts,
         "fingerprint": content_fingerprint(images, labels),

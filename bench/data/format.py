@@ -72,6 +72,8 @@ class Labels:
     parts: "train" | "val" | "test" -> indices into class_names
     layout: of an archive the name of its layout, which shows only when it is read
     family: one of FAMILIES, of [families] in bench.toml, whose settings suit such images; "" for those of photographs
+    left_out: what lies with the images and is not read, in words that are in the note too; "" for nothing
+    turned: see `image_decoding.turned_text`
     """
 
     note: str
@@ -80,6 +82,8 @@ class Labels:
     parts: dict[str, tuple[int, ...]]
     layout: str = ""
     family: str = ""
+    left_out: str = ""
+    turned: str = ""
 
 
 class ImageSink(Protocol):

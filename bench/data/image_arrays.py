@@ -6,7 +6,7 @@ files hold them.
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -26,6 +26,7 @@ from fewshot_bench.data.readers.image_decoding import (
     decode_into,
     put_all,
     resized_pixels,
+    turned_text,
 )
 from fewshot_bench.errors import DataError
 
@@ -57,13 +58,14 @@ class Content:
 
     classes: "train" | "val" | "test" -> its classes, in the order in which they are kept
     shelves: all images; encoded: whether they are image files, and not pixels
-    remark: sentences about the data, or nothing
+    remark: sentences about the data, or nothing; left_out: see `Labels`
     """
 
     classes: dict[str, tuple[str, ...]]
     shelves: tuple[Shelf, ...]
     encoded: bool
     remark: str = ""
+    left_out: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,12 +113,13 @@ class ImageArrays:
         images = ((place, *image) for place, image in zip(places, _stored(content.shelves), strict=True))
         if content.encoded:
             files = (Encoded(place, where, bytes(data)) for place, where, data in images)
-            decode_into(sink, files, len(places), image_size, progress)
+            turned = decode_into(sink, files, len(places), image_size, progress)
         else:
             decoded = (Decoded(place, where, _pixels(data, image_size)) for place, where, data in images)
             chunks = iter(lambda: list(islice(decoded, CHUNK)), [])
-            put_all(sink, chunks, len(places), partial(progress, "reading images"))
-        return labels_of(content.classes, class_ids, self.name, content.remark)
+            turned = put_all(sink, chunks, len(places), partial(progress, "reading images"))
+        labels = labels_of(content.classes, class_ids, self.name, content.remark, content.left_out)
+        return replace(labels, turned=turned_text([where.removeprefix(f"{self.folder}/") for _, where in turned]))
 
 
 def check_shape(shape: tuple[int, ...], where: str) -> None:

@@ -14,25 +14,13 @@ from fewshot_bench.data.format import Format, ImageStore, Labels, Progress, Sour
 from fewshot_bench.data.labels import Listing, Row
 from fewshot_bench.data.readers.archive_trees import Archive
 from fewshot_bench.data.readers.archives import SUFFIXES
-from fewshot_bench.data.readers.image_decoding import decode_into, is_turned
+from fewshot_bench.data.readers.image_decoding import decode_into, turned_text
 from fewshot_bench.data.readers.trees import unknown_layout
 from fewshot_bench.errors import DataError
 
 IMAGES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif"})
 UNREAD = frozenset({".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".heic", ".avif", ".jp2", ".jxl", ".tga", ".svg"})
 SEE_LIST = "`bench data list` shows what can be read"
-
-
-@dataclass(frozen=True)
-class Files:
-    """The image files that a data set was made from.
-
-    names: in the order in which the images are stored, relative to the data set's top
-    turned: those whose EXIF orientation, which is ignored, says that they lie on their side or head
-    """
-
-    names: tuple[str, ...] = ()
-    turned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,7 +34,6 @@ class ImageFiles:
     tree: Tree
     format: str
     listing: Callable[[Tree], Listing]
-    seen: list[Files] = field(default_factory=list, init=False, compare=False, repr=False)  # when it was decoded
 
     @property
     def name(self) -> str:
@@ -74,25 +61,24 @@ class ImageFiles:
         listing = self.listing(self.tree)
         labels = listing.labels(self.name)
         turned = decode_into(sink, self.tree.encoded(listing), len(listing.rows), image_size, progress)
-        self.seen[:] = [_files(listing, turned)]
-        return labels
+        names = _names(listing)
+        return replace(labels, turned=turned_text([names[place] for place, _ in turned]))
 
-    def files(self) -> Files:
-        """See `Files`; reads the head of every image file unless it was decoded just now."""
-        if self.seen:
-            return self.seen[0]
-        listing = self.listing(self.tree)
-        return _files(listing, [image.place for image in self.tree.encoded(listing) if is_turned(image.content)])
+    def files(self) -> tuple[str, ...]:
+        """See `files_of`."""
+        return _names(self.listing(self.tree))
 
 
-def _files(listing: Listing, turned: list[int]) -> Files:
-    names = tuple(f"{listing.folder}/{row.file}" if listing.folder else row.file for row in listing.rows)
-    return Files(names, tuple(names[place] for place in sorted(turned)))
+def _names(listing: Listing) -> tuple[str, ...]:
+    return tuple(f"{listing.folder}/{row.file}" if listing.folder else row.file for row in listing.rows)
 
 
-def files_of(source: Source) -> Files:
-    """The image files of a data set; none for one that holds its images otherwise."""
-    return source.files() if isinstance(source, ImageFiles | ArchiveSource) else Files()
+def files_of(source: Source) -> tuple[str, ...]:
+    """The image files of a data set in the order in which the images are stored, relative to its top.
+
+    None for one that holds its images otherwise.
+    """
+    return source.files() if isinstance(source, ImageFiles | ArchiveSource) else ()
 
 
 class ArchiveFormat:
@@ -119,7 +105,7 @@ class ArchiveSource:
 
     path: Path
     formats: Mapping[str, Format]
-    seen: list[Files] = field(default_factory=list, init=False, compare=False, repr=False)  # when it was decoded
+    seen: list[tuple[str, ...]] = field(default_factory=list, init=False, compare=False, repr=False)  # when decoded
 
     @property
     def name(self) -> str:
@@ -146,12 +132,11 @@ class ArchiveSource:
             name = self._format(tree)
             found = self.formats[name].find(tree)
             labels = found.decode(sink, image_size, progress)
-            if isinstance(found, ImageFiles):
-                self.seen[:] = found.seen
+            self.seen[:] = [files_of(found)]
         return replace(labels, layout=name)
 
-    def files(self) -> Files:
-        """See `Files`; reads the archive unless it was decoded just now."""
+    def files(self) -> tuple[str, ...]:
+        """See `files_of`; reads the archive unless it was decoded just now."""
         if self.seen:
             return self.seen[0]
         with Archive(self.path) as tree:

@@ -53,6 +53,7 @@ class ImageSet:
     class_ids: (n,) int64, indices into class_names
     parts: "train" | "val" | "test" -> the classes in it
     fingerprint: SHA-256 over pixels, class names and parts: the data's identity
+    left_out, turned: see `Labels`; turned is None where an earlier version decoded it, which did not keep it
     """
 
     name: str
@@ -63,6 +64,8 @@ class ImageSet:
     parts: dict[str, tuple[int, ...]]
     fingerprint: str
     family: str = ""  # of settings, see `Labels`; no part of the data's identity
+    left_out: str = ""
+    turned: str | None = ""
 
     def split(self, name: str) -> ClassSplit:
         """The base and novel classes of a split of SPLITS or STANDARD_SPLITS; it is called as in SPLITS.

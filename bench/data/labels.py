@@ -62,26 +62,38 @@ class Listing:
     classes: part -> the labels in it, sorted
     folder: the folder of the data set that the rows' files are relative to, "" for its top
     remark: a sentence about the split, if there is something to say
+    left_out: see `Labels`
     """
 
     rows: tuple[Row, ...]
     classes: dict[str, tuple[str, ...]]
     folder: str = ""
     remark: str = ""
+    left_out: str = ""
+
+    @property
+    def said(self) -> str:
+        """Both sentences."""
+        return f"{self.remark} {self.left_out}".strip()
 
     def labels(self, name: str) -> Labels:
         """What the images are, for the cache."""
         index = {label: i for i, label in enumerate(label for part in PARTS for label in self.classes[part])}
         class_ids = np.array([index[row.label] for row in self.rows], np.int64)
-        return labels_of(self.classes, class_ids, name, self.remark)
+        return labels_of(self.classes, class_ids, name, self.remark, self.left_out)
 
 
 def labels_of(
-    classes: Mapping[str, Sequence[str]], class_ids: NDArray[np.int64], read_from: str, remark: str = ""
+    classes: Mapping[str, Sequence[str]],
+    class_ids: NDArray[np.int64],
+    read_from: str,
+    remark: str = "",
+    left_out: str = "",
 ) -> Labels:
     """What images are whose classes are numbered part by part, with the note that says where they come from.
 
     classes: part -> its classes; class_ids: (n,), ascending; remark: a sentence more, or nothing
+    left_out: see `Labels`
     Raises DataError for two classes whose names differ only in what a person overlooks.
     """
     if alike := twins(name for part in PARTS for name in classes[part]):
@@ -91,10 +103,11 @@ def labels_of(
     counted = "/".join(map(str, counts))
     note = f"{len(class_ids):,} images in {sum(counts):,} classes ({counted}), read from {read_from}."
     return Labels(
-        note=f"{note} {remark}".rstrip(),
+        note=" ".join(said for said in (note, remark, left_out) if said),
         class_ids=class_ids,
         class_names=tuple(name for part in PARTS for name in classes[part]),
         parts={part: tuple(range(*bounds[i : i + 2])) for i, part in enumerate(PARTS)},
+        left_out=left_out,
     )
 
 
@@ -234,7 +247,7 @@ def inner_path(file: str, where: str, folder: str) -> str:
     return "/".join(piece for piece in pieces if piece not in ("", ".")) or "."
 
 
-def list_images(rows_of_part: dict[str, list[Row]], folder: str = "", remark: str = "") -> Listing:
+def list_images(rows_of_part: dict[str, list[Row]], folder: str = "", remark: str = "", left_out: str = "") -> Listing:
     """Put images in their order: train, val, test; classes sorted within a part, files within a class.
 
     Raises DataError for a file that is listed twice, a class in two parts, a class with too few images, or one with a
@@ -270,4 +283,4 @@ def list_images(rows_of_part: dict[str, list[Row]], folder: str = "", remark: st
         # macOS takes accents off their letters in file names: both spellings must give one order
         return rank[row.label], normalize("NFC", row.file), row.file
 
-    return Listing(tuple(sorted(file_rows.values(), key=place)), classes, folder, remark)
+    return Listing(tuple(sorted(file_rows.values(), key=place)), classes, folder, remark, left_out)

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_bench.data.describing import chunks, class_samples
-from fewshot_bench.data.image_files import Files
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.doctor.copies import EXAMPLES, TOLD, place
+from fewshot_bench.doctor.copies import EXAMPLES, equal_images, place
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.episodes import Setting, check_setting
 from fewshot_bench.tables.alarms.alarm import Alarm, Check
@@ -18,18 +17,27 @@ NEARLY_BLANK = 2.0  # of 255: standard deviation of the pixels, in every channel
 UNEVEN = 2  # times as many images in the largest class as in the smallest
 
 
-def turned_images(files: Files) -> Check:
+def first_notes(images: ImageSet, names: Sequence[str]) -> list[tuple[str, str]]:
+    """(kind, a line) of what to know of images before training on them, as their files show it.
+
+    names: of the image files, where there are such
+    """
+    found = [("left out", images.left_out), ("copies", equal_images(images, names)), ("EXIF", _turned(images, names))]
+    return [(kind, note) for kind, note in found if note]
+
+
+def turned_images(images: ImageSet, names: Sequence[str]) -> Check:
     """Photographs that a viewer turns and this program does not (a note); see docs/data.md."""
-    kind, looked_at = "EXIF orientation", f"{counted(files.names, 'image file')}"
-    return Check(kind, looked_at, notes=(turned_text(files),) if files.turned else ())
+    turned = _turned(images, names)
+    return Check("EXIF orientation", f"{len(images.images):,} image files", notes=(turned,) if turned else ())
 
 
-def turned_text(files: Files) -> str:
-    """ "2 photographs are read as they are stored, which EXIF would turn: a.jpg, b.jpg", or nothing."""
-    told = ", ".join(name if name.isprintable() else repr(name) for name in files.turned[:TOLD])
-    more = f", and {len(files.turned) - TOLD:,} more" if len(files.turned) > TOLD else ""
-    read = f"{counted(files.turned, 'photograph')} read as stored, which EXIF would turn"
-    return f"{read}: {told}{more}" if told else ""
+def _turned(images: ImageSet, names: Sequence[str]) -> str:
+    if images.turned is not None or not names:
+        return images.turned or ""
+    return (
+        "not known, as an earlier version decoded them: remove the folder that they are prepared in, and prepare again"
+    )
 
 
 def blank_images(images: ImageSet, names: Sequence[str] = ()) -> Check:

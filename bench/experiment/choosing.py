@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fewshot_bench.config import called, config_file, load
 from fewshot_bench.data import open_images
+from fewshot_bench.data.cache import Decoded
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import DataError, NothingSelected, UsageError
 from fewshot_bench.experiment import grid as grids
@@ -114,11 +115,13 @@ def choose(
     *,
     skip_unusable: bool = False,
     known: Callable[[str, int], ImageSet | None] | None = None,
+    decoded: Decoded | None = None,
 ) -> Chosen:
     """Resolve a selection; opens (and the first time prepares) the data set.
 
     progress: told what is being prepared, how much is done, of how much
     known: from a data set as it is named and the side of its images (0: as stored) to what need not be opened
+    decoded: told of a data set that is prepared now
     skip_unusable: leave out variants whose packages are broken, as long as there are others
     Raises UsageError for an invalid selection, NothingSelected where no cell matches.
     """
@@ -142,7 +145,7 @@ def choose(
             own = load(config_file(None)).data
             if source not in (own.source, own.novel_source):
                 raise DataError(f"the data of the last run, {source}, are not known here: name them with --data")
-        return open_images(source, cache_folder(), size or None, progress)
+        return open_images(source, cache_folder(), size or None, progress, decoded)
 
     images = opened(source)
     novel_source = config.data.novel_source if selection.novel_data is None else selection.novel_data

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from fewshot_bench.config import TuningGroup, config_file, load
+from fewshot_bench.data.cache import Decoded
 from fewshot_bench.errors import NothingSelected, UsageError
 from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.grid import fitted_at_test
@@ -119,10 +120,14 @@ def best_of(scores: list[Score]) -> list[Score]:
     return list({_place(s.candidate): s for s in reversed(scores)}.values())[::-1]
 
 
-def tuning_of(selection: Selection, progress: Callable[[str, int, int], None] | None = None) -> Tuning:
+def tuning_of(
+    selection: Selection,
+    progress: Callable[[str, int, int], None] | None = None,
+    decoded: Decoded | None = None,
+) -> Tuning:
     """What is to be tried for the chosen variants. Raises UsageError for invalid words, NothingSelected for none.
 
-    selection: its ways and shots narrow [tuning]'s
+    selection: its ways and shots narrow [tuning]'s; progress, decoded: see `choose`
     """
     for name in ("split", "rules", "episodes", "novel_data"):
         if getattr(selection, name) is not None:
@@ -144,7 +149,7 @@ def tuning_of(selection: Selection, progress: Callable[[str, int, int], None] | 
         raise NothingSelected(
             "there is nothing to tune: [tuning] has no such ways or shots, or no such method is fitted"
         )
-    chosen = choose(inner, progress, skip_unusable=True)
+    chosen = choose(inner, progress, skip_unusable=True, decoded=decoded)
     candidates = tuple(c for name, group in groups.items() for c in _candidates(chosen, name, group))
     cells = [cell for candidate in candidates for cell in candidate.cells]
     return Tuning(replace(chosen, cells=cells, instead=_command(selection)), candidates, groups)

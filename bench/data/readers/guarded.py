@@ -168,7 +168,8 @@ def _labels(said: Any, where: str) -> Labels:
         if len(counts) != len(names) or min(counts) < 1:
             raise ValueError
         class_ids = np.repeat(np.arange(len(names), dtype=np.int64), counts)
-        return Labels(str(said["note"]), class_ids, names, parts)
+        left_out, turned = str(said["left_out"]), str(said["turned"])
+        return Labels(str(said["note"]), class_ids, names, parts, left_out=left_out, turned=turned)
     except (KeyError, TypeError, ValueError, AttributeError, MemoryError):
         raise DataError(f"{where}: its reader gave an invalid answer") from None
 
@@ -225,7 +226,7 @@ def serve() -> None:
             labels = source.fill(sink, image_size, lambda *said: _say(out, {"progress": said}))
             sink.finish()
         counts = np.bincount(labels.class_ids, minlength=len(labels.class_names)).tolist()
-        named = {"note": labels.note, "class_names": labels.class_names, "parts": labels.parts}
+        named = {name: getattr(labels, name) for name in ("note", "class_names", "parts", "left_out", "turned")}
         _say(out, {"labels": named | {"counts": counts}})
     except (BenchError, MemoryError, OSError) as error:
         kind = type(error).__name__ if isinstance(error, BenchError) else "DataError"

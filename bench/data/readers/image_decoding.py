@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from fewshot_bench.data.format import ImageSink, Progress
-from fewshot_bench.data.readers.faults import TOLD, impostor, read_bounded, reason, told
+from fewshot_bench.data.readers.faults import TOLD, impostor, read_bounded, reason, shown, told
 from fewshot_bench.errors import DataError
 from fewshot_bench.machine import cores
+from fewshot_bench.tables.wording import counted
 
 # What the scripts use that made the published miniImageNet files: resize((84, 84), resample=Image.LANCZOS)
 RESAMPLER = "lanczos"
@@ -52,12 +53,19 @@ class Encoded(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """The same file decoded; pixels: (C, H, W) uint8; turned: see `is_turned`."""
+    """The same file decoded; pixels: (C, H, W) uint8; turned: whether EXIF says that it lies on its side or head."""
 
     place: int
     where: str
     pixels: NDArray[np.uint8]
     turned: bool = False
+
+
+class Turned(NamedTuple):
+    """An image file that EXIF would turn: its place in the array, its name in messages."""
+
+    place: int
+    where: str
 
 
 def read_image(data: bytes, where: str, image_size: int | None = None) -> NDArray[np.uint8]:
@@ -102,7 +110,7 @@ def _channels_first(image: Image.Image) -> NDArray[np.uint8]:
 
 def decode_into(
     sink: ImageSink, files: Iterable[Encoded], total: int, image_size: int | None, progress: Progress
-) -> list[int]:
+) -> list[Turned]:
     """Decode image files into a sink, in parallel, holding only a few chunks of them in memory.
 
     total: how many files there are, for the progress report. Raises DataError when sizes differ although image_size is
@@ -123,14 +131,14 @@ def decode_into(
 
 def put_all(
     sink: ImageSink, chunks: Iterable[Sequence[Decoded | DataError]], total: int, progress: Callable[[int, int], None]
-) -> list[int]:
+) -> list[Turned]:
     """Put images into a sink until one cannot be used; the others are then only looked at. Raises as `decode_into`.
 
-    Returns the places of those that are turned.
+    Returns those that EXIF would turn, in the order of their places.
     """
     first: Decoded | None = None
     faults: list[str] = []
-    turned: list[int] = []
+    turned: list[Turned] = []
     done = n_faults = 0
     for chunk in chunks:
         for image in chunk:
@@ -145,25 +153,25 @@ def put_all(
                         "set `image_size` to bring all images to one size"
                     )
                 sink.put(image.place, image.pixels)
-                turned += [image.place] if image.turned else []
+                turned += [Turned(image.place, image.where)] if image.turned else []
         done += len(chunk)
         progress(done, total)
     if n_faults:
         raise DataError(told(faults, n_faults, "images cannot be used"))
-    return turned
+    return sorted(turned)
 
 
-def is_turned(content: bytes | Path) -> bool:
+def turned_text(names: Sequence[str]) -> str:
+    """ "2 photographs read as stored, which EXIF would turn: a.jpg, b.jpg", or nothing."""
+    told = ", ".join(map(shown, names[:TOLD]))
+    more = f", and {len(names) - TOLD:,} more" if len(names) > TOLD else ""
+    return f"{counted(names, 'photograph')} read as stored, which EXIF would turn: {told}{more}" if names else ""
+
+
+def _is_turned(data: bytes) -> bool:
     """Whether EXIF says that the image in a file lies on its side or head; False for what is damaged."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # broken EXIF blocks
-        return _is_turned(content)
-
-
-def _is_turned(content: bytes | Path) -> bool:
-    """The same in a thread, where filters of warnings belong to whoever started it."""
     try:
-        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             return "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
     except Exception:  # noqa: BLE001  # of damaged EXIF blocks Pillow raises nearly anything
         return False

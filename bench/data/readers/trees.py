@@ -70,7 +70,7 @@ class Folder:
         """See `Tree`."""
         self._seen.clear()
         listing = read_listing()
-        yield json.dumps([listing.classes, listing.remark])
+        yield json.dumps([listing.classes, listing.said])
         yield "".join(f"{row.label}\0{row.file}\0" for row in listing.rows)
         yield from self.stamps(listing)
 
