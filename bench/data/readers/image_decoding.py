@@ -41,6 +41,8 @@ AHEAD_BYTES = 128 << 20  # of files in memory, decoded or about to be
 WORKERS = min(8, cores())  # threads
 _GREY_MODES = ("1", "L", "LA")
 _COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_MARKER, _SCAN = 0xFF, 0xDA
 _one_large = Lock()
 
 
@@ -81,7 +83,7 @@ def read_image(data: bytes, where: str, image_size: int | None = None) -> NDArra
         raise DataError(f"{where} is larger than {MAX_IMAGE_BYTES >> 20} MiB")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return pixels_of(image, where, image_size)
+            pixels = pixels_of(image, where, image_size)
     except DataError:
         raise
     except UnidentifiedImageError:
@@ -90,6 +92,22 @@ def read_image(data: bytes, where: str, image_size: int | None = None) -> NDArra
         raise DataError(f"{where} has more than {MAX_PIXELS:,} pixels") from None
     except Exception as error:  # noqa: BLE001  # of damaged images Pillow raises nearly anything
         raise DataError(f"{where} is damaged or truncated ({reason(error)})") from None
+    if not _ends(data):
+        raise DataError(f"{where} is damaged or truncated (its end is zeros or something else, not that of a JPEG)")
+    return pixels
+
+
+def _ends(data: bytes) -> bool:
+    """Whether a JPEG's image has an end, of which Pillow says nothing where bytes follow; True for other formats.
+
+    A download that was broken off may have its size already, and zeros in it. Cameras write more behind the end.
+    """
+    at = len(_JPEG_START)
+    while data.startswith(_JPEG_START) and at + 4 <= len(data) and data[at] == _MARKER:
+        if data[at + 1] == _SCAN:  # in what follows the end's mark stands for nothing else
+            return data.find(_JPEG_END, at) >= 0
+        at += 2 + int.from_bytes(data[at + 2 : at + 4])  # also past a preview, which has an end of its own
+    return True
 
 
 def resized(image: Image.Image, image_size: int) -> Image.Image:

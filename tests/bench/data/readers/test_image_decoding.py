@@ -130,10 +130,10 @@ def test_what_exif_would_turn(kind):
         if orientation is not None:
             exif[ExifTags.Base.Orientation] = orientation
         Image.new("RGB", (4, 4)).save(out, kind, exif=exif)
-        assert image_decoding.is_turned(out.getvalue()) == (orientation in (2, 3, 6, 8))
+        assert image_decoding._is_turned(out.getvalue()) == (orientation in (2, 3, 6, 8))
     damaged = out.getvalue().replace(b"MM\0*", b"MM\xff*")
-    assert not image_decoding.is_turned(damaged)
-    assert not image_decoding.is_turned(b"no image")
+    assert not image_decoding._is_turned(damaged)
+    assert not image_decoding._is_turned(b"no image")
 
 
 def test_missing_files_are_named_together(photos, tmp_path, cache):
@@ -143,3 +143,25 @@ def test_missing_files_are_named_together(photos, tmp_path, cache):
     with pytest.raises(DataError, match="3 listed files are missing: ") as error:
         open_images(str(folder), cache)
     assert str(error.value).count("there is no file") == 3
+
+
+def _jpeg(**options):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    return _encoded(Image.fromarray(pixels), "JPEG", **options)
+
+
+def test_a_jpeg_that_ends_in_zeros_is_truncated():
+    preview = _jpeg()
+    app1 = b"\xff\xe1" + (len(preview) + 2).to_bytes(2) + preview  # with an end of its own
+    whole = preview[:2] + app1 + preview[2:]
+    third = 2 + len(app1) + len(preview) // 3
+    for data in (preview[: len(preview) // 3] + bytes(5000), whole[:third] + bytes(5000), preview[:-2] + bytes(3)):
+        with pytest.raises(DataError, match=r"^x is damaged or truncated"):
+            read_image(data, "x")
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"comment": b"\xff\xda" * 20}])
+@pytest.mark.parametrize("behind", [b"", bytes(100), b"\xff\xda\xff\xe1 a film"])
+def test_what_follows_a_jpegs_end_does_no_harm(options, behind):
+    data = _jpeg(**options)
+    np.testing.assert_array_equal(read_image(data + behind, "x"), read_image(data, "x"))
