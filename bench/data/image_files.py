@@ -11,7 +11,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 from fewshot_bench.data.format import Format, ImageStore, Labels, Progress, Source, Tree, stamp
-from fewshot_bench.data.labels import Listing, Row
+from fewshot_bench.data.labels import Listing, Row, told_left_out
 from fewshot_bench.data.readers.archive_trees import Archive
 from fewshot_bench.data.readers.archives import SUFFIXES
 from fewshot_bench.data.readers.image_decoding import decode_into, turned_text
@@ -19,7 +19,12 @@ from fewshot_bench.data.readers.trees import unknown_layout
 from fewshot_bench.errors import DataError
 
 IMAGES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif"})
-UNREAD = frozenset({".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".heic", ".avif", ".jp2", ".jxl", ".tga", ".svg"})
+UNREAD = frozenset({
+    ".apng", ".avif", ".heic", ".heif", ".j2c", ".j2k", ".jp2", ".jpe", ".jpf", ".jpx", ".jxl", ".mpo",
+    ".pbm", ".pgm", ".pnm", ".ppm", ".qoi", ".svg", ".tga", ".tif", ".tiff",
+})  # fmt: skip
+COMPANIONS = frozenset({".csv", ".db", ".htm", ".html", ".ini", ".json", ".md", ".txt", ".xml"})  # no images
+AS_CLASSES = "class-folders:"  # before a path: read it so, whatever it looks like
 SEE_LIST = "`bench data list` shows what can be read"
 
 
@@ -174,6 +179,24 @@ def class_folders(tree: Tree, at: str = "") -> dict[str, str]:
     return found
 
 
+def left_out(tree: Tree, classes: Iterable[str], above: Iterable[str] = ()) -> str:
+    """A sentence about files that may be images and are not read, or nothing.
+
+    classes: the folders of the classes, in which all but companions are told; above: folders above them, in which
+    what is called like an image is
+    """
+    known = IMAGES | COMPANIONS
+    found = [f"{at}/{file}" for at in classes for file in tree.entries(at).files if _ending(file) not in known]
+    stray = [(at, file) for at in above for file in tree.entries(at).files if _ending(file) in IMAGES | UNREAD]
+    said = (
+        told_left_out("Files", "as they are not called like images", found),
+        told_left_out(
+            "Images", "as they lie in no class folder", [f"{at}/{file}" if at else file for at, file in stray]
+        ),
+    )
+    return " ".join(sentence for sentence in said if sentence)
+
+
 def rows_of_classes(tree: Tree, classes: dict[str, str]) -> list[Row]:
     """The images in some class folders. classes: class -> its folder"""
     return [row for label, folder in classes.items() for row in class_rows(tree, folder, label, tree.show(folder))]
@@ -200,12 +223,6 @@ def class_rows(tree: Tree, folder: str, label: str, where: str) -> list[Row]:
         file = next(file for file in files if not _is_unicode(file))
         raise DataError(f"the name of the file {tree.show(f'{folder}/{file}')} is not UTF-8: rename it")
     return [Row(f"{folder}/{file}", label, where) for file in files]
-
-
-def quoted(names: Iterable[str]) -> str:
-    """Names for a message, at most five."""
-    first, rest = sorted(names)[:5], len(set(names)) - 5
-    return ", ".join(map(repr, first)) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _ending(file: str) -> str:

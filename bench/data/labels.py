@@ -222,6 +222,17 @@ def twins(names: Iterable[str]) -> tuple[str, str] | None:
     return None
 
 
+def told_left_out(what: str, why: str, names: Sequence[str]) -> str:
+    """ "Folders left out, as they are no part: 2 ('dog', 'eval')." for `Labels.left_out`, or nothing."""
+    return f"{what} left out, {why}: {len(names):,} ({quoted(names)})." if names else ""
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Names for a message, at most five."""
+    first, rest = sorted(names)[:5], len(set(names)) - 5
+    return ", ".join(map(repr, first)) + (f" and {rest} more" if rest > 0 else "")
+
+
 def hidden(name: str) -> bool:
     """Whether a file was not put there by whoever made the set."""
     return name.startswith(".") or name in IGNORED

@@ -13,12 +13,13 @@ Classes are sorted by name within their part, images keep the order of the files
 
 import re
 from collections import Counter, defaultdict
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from fewshot_bench.data.format import Tree
 from fewshot_bench.data.image_arrays import Content, ImageArrays, Shelf
-from fewshot_bench.data.labels import PART_OF, PARTS
+from fewshot_bench.data.labels import PART_OF, PARTS, told_left_out
 from fewshot_bench.data.readers.parquet_file import parquet_images, parquet_labels
 from fewshot_bench.data.splits import Standard, of_classes
 from fewshot_bench.errors import DataError
@@ -28,7 +29,7 @@ EXPECTS = "a folder with data/{train,validation,test}-*.parquet (columns image a
 
 _SUFFIX = ".parquet"
 _NUMBERED = re.compile(r"-(\d{5})-of-(\d{5})(-|$)")  # one of several files of a split
-
+_PLACES = ("", "data", *PART_OF, *(f"data/{name}" for name in PART_OF))  # folders that files of a split may lie in
 
 Splits = dict[str, tuple[Shelf, ...]]  # part -> its files, as they are labelled
 
@@ -47,19 +48,27 @@ def find(tree: Tree) -> ImageArrays:
     paths = tuple(path for part in PARTS for path in files.get(part, ()))
     for part in files:
         _check_whole(files[part])
-    return ImageArrays(folder, paths, partial(_read, folder, files))
+    others = _others(tree, paths)
+    left_out = told_left_out("Parquet files", "as their names are of no split", others)
+    return ImageArrays(folder, (*paths, *map(folder.joinpath, others)), partial(_read, folder, files, left_out))
 
 
 def _files(tree: Tree) -> dict[str, list[str]]:
     """part -> the files of the split that is called so, by name."""
     found: dict[str, list[str]] = defaultdict(list)
-    for at in ("", "data", *PART_OF, *(f"data/{name}" for name in PART_OF)):
+    for at in _PLACES:
         folder = (at or tree.name).rpartition("/")[2]
         for file in tree.entries(at).files:
             split = folder if folder in PART_OF else file.removesuffix(_SUFFIX).partition("-")[0]
             if split in PART_OF and file.endswith(_SUFFIX):
                 found[PART_OF[split]].append(f"{at}/{file}" if at else file)
     return found
+
+
+def _others(tree: Tree, read: tuple[Path, ...]) -> list[str]:
+    """Parquet files of no split that lie beside those that are read."""
+    found = [f"{at}/{file}" if at else file for at in _PLACES for file in tree.entries(at).files]
+    return [file for file in found if file.endswith(_SUFFIX) and tree.on_disk() / file not in read]
 
 
 def _check_whole(paths: tuple[Path, ...]) -> None:
@@ -76,7 +85,7 @@ def _check_whole(paths: tuple[Path, ...]) -> None:
             )
 
 
-def _read(folder: Path, files: dict[str, tuple[Path, ...]]) -> Content:
+def _read(folder: Path, files: dict[str, tuple[Path, ...]], left_out: str) -> Content:
     splits: Splits = {part: tuple(map(_shelf, files[part])) for part in PARTS if part in files}
     classes = {part: {name for shelf in shelves for name in shelf.class_names} for part, shelves in splits.items()}
     homes = Counter(name for names in classes.values() for name in names)
@@ -85,9 +94,10 @@ def _read(folder: Path, files: dict[str, tuple[Path, ...]]) -> Content:
         if missing := [part for part in PARTS if part not in splits]:
             raise DataError(f"{folder} has no Parquet files of {' and '.join(missing)}: expected {EXPECTS}")
         kept = tuple(shelf for shelves in splits.values() for shelf in shelves)
-        return Content({part: tuple(sorted(names)) for part, names in classes.items()}, kept, encoded=True)
+        sorted_classes = {part: tuple(sorted(names)) for part, names in classes.items()}
+        return Content(sorted_classes, kept, encoded=True, left_out=left_out)
     if published := of_classes(set(homes)):
-        return _anew(splits, published)
+        return replace(_anew(splits, published), left_out=left_out)
     others = f" and {len(shared) - 1:,} more" if len(shared) > 1 else ""
     raise DataError(
         f"{folder}: its splits share classes ({shared[0]!r}{others}), so test classes would have "

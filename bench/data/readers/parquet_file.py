@@ -1,6 +1,7 @@
 """Images and labels in a Parquet file as Hugging Face's `datasets` writes them, a few rows at a time."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,9 +26,10 @@ def parquet_labels(path: Path) -> Iterator[str]:
     """The class of each row. Raises DataError naming the row, UsageError without pyarrow."""
     pyarrow = library("pyarrow", path, "Parquet")
     with _opened(path, "label") as file:
-        as_texts = pyarrow.types.is_string(file.schema_arrow.field("label").type)
+        as_texts = _is_text(pyarrow, file.schema_arrow.field("label").type)
     with _opened(path, "label", as_texts) as file:
         names = _label_names(file)
+        repeated = {name for name, count in Counter(names).items() if count > 1}
         row = 0
         for batch in file.iter_batches(LABEL_ROWS, columns=["label"], use_threads=False):
             labels = batch.column(0)
@@ -39,16 +41,17 @@ def parquet_labels(path: Path) -> Iterator[str]:
             else:
                 found = labels.to_pylist()
             for label in found:
-                yield _label(label, names, f"{path}, row {row}")
+                yield _label(label, names, repeated, f"{path}, row {row}")
                 row += 1
 
 
 def parquet_images(path: Path) -> Iterator[Stored]:
     """The image file in each row. Raises DataError naming the row, UsageError without pyarrow."""
+    pyarrow = library("pyarrow", path, "Parquet")
     with _opened(path, "image") as file:
-        row = 0
-        for batch in file.iter_batches(ROWS, columns=["image.bytes"], use_threads=False):
-            for image in batch.column(0).field("bytes"):
+        row, plain = 0, not pyarrow.types.is_struct(file.schema_arrow.field("image").type)
+        for batch in file.iter_batches(ROWS, columns=["image" if plain else "image.bytes"], use_threads=False):
+            for image in batch.column(0) if plain else batch.column(0).field("bytes"):
                 where = f"{path}, row {row}"
                 if not image.is_valid:
                     raise DataError(
@@ -80,15 +83,15 @@ def _check(file: Any, column: str, path: Path) -> None:
         columns = ", ".join(repr(name[:30]) for name in schema.names[:5]) or "nothing"
         raise DataError(f"{path} has no column {column!r}, only {columns}")
     kind = schema.field(column).type
-    binary = (pyarrow.types.is_binary, pyarrow.types.is_large_binary)
     if column == "image":
         fields = {kind.field(i).name: kind.field(i).type for i in range(kind.num_fields)}
-        right = pyarrow.types.is_struct(kind) and any(is_type(fields.get("bytes")) for is_type in binary)
+        stored = fields.get("bytes") if pyarrow.types.is_struct(kind) else kind
+        right, wanted = pyarrow.types.is_binary(stored) or pyarrow.types.is_large_binary(stored), "image files"
     else:
-        texts = pyarrow.types.is_dictionary(kind) and pyarrow.types.is_string(kind.value_type)
-        right = pyarrow.types.is_integer(kind) or pyarrow.types.is_string(kind) or texts
+        texts = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
+        right, wanted = pyarrow.types.is_integer(kind) or _is_text(pyarrow, texts), "integers or texts"
     if not right:
-        raise DataError(f"{path}: the column {column!r} has the type {str(kind)[:60]}, not that of images and labels")
+        raise DataError(f"{path}: the column {column!r} has the type {str(kind)[:60]}, not that of {wanted}")
     if rows > MAX_ROWS:
         raise DataError(f"{path} declares {rows:,} rows, more than {MAX_ROWS:,}")
     # of whole row groups, not of the column: pyarrow (26) ends the process where a column's statistics are damaged
@@ -101,6 +104,11 @@ def _check(file: Any, column: str, path: Path) -> None:
         raise DataError(f"{path} unpacks to more than {MAX_RATIO} times its size")
 
 
+def _is_text(pyarrow: Any, kind: Any) -> bool:
+    types = pyarrow.types
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
 def _label_names(file: Any) -> list[str] | None:
     """The names of the labels 0, 1, ..., which `datasets` keeps in the schema's metadata; None where there are none."""
     metadata = file.schema_arrow.metadata or {}
@@ -111,8 +119,8 @@ def _label_names(file: Any) -> list[str] | None:
     return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
 
 
-def _label(label: Any, names: list[str] | None, where: str) -> str:
-    """The name of the class of one row."""
+def _label(label: Any, names: list[str] | None, repeated: set[str], where: str) -> str:
+    """The name of the class of one row; repeated: names that two numbers have."""
     if isinstance(label, str):
         return label
     if label is None:
@@ -122,4 +130,9 @@ def _label(label: Any, names: list[str] | None, where: str) -> str:
     if not 0 <= label < len(names):
         raise DataError(f"{where} has the label {label}, but there are {len(names):,} names")
     name: str = names[label]
+    if name in repeated:
+        raise DataError(
+            f"{where} has the label {label}, whose name {name[:50]!r} another label has too: give each a name of its "
+            "own by `cast_column` of `datasets`, and write the files again"
+        )
     return name

@@ -123,6 +123,54 @@ def test_labels_that_are_text(tmp_path, cache, names):
     check(open_images(str(folder), cache), data)
 
 
+@pytest.mark.parametrize(
+    "kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())], ids=["large", "view", "once"]
+)
+def test_labels_in_other_types_of_text_and_images_in_a_plain_column(tmp_path, cache, kind):
+    data = Set()
+    folder = data.write(tmp_path / "set")
+    for path in (folder / "data").iterdir():
+        old = pq.read_table(path)
+        texts = pa.array([NAMES[label] for label in old["label"].to_pylist()])
+        labels = texts.dictionary_encode().cast(kind) if pa.types.is_dictionary(kind) else texts.cast(kind)
+        images = pa.array([image["bytes"] for image in old["image"].to_pylist()], pa.large_binary())
+        pq.write_table(pa.table({"image": images, "label": labels}), path)
+    check(open_images(str(folder), cache), data)
+
+
+def test_a_name_that_two_labels_share_does_no_harm_where_they_do_not_occur(tmp_path, cache):
+    data = Set()
+    folder = data.write(tmp_path / "set")
+    for path in (folder / "data").iterdir():
+        old = pq.read_table(path)
+        names = (*NAMES, "crane", "crane")  # as in ImageNet's
+        pq.write_table(table(old["image"].to_pylist(), old["label"].to_pylist(), names), path)
+    check(open_images(str(folder), cache), data)
+
+
+def test_files_of_no_split_are_told(tmp_path, cache):
+    data = Set()
+    folder = data.write(tmp_path / "set")
+    pq.write_table(pq.read_table(first_file(folder)), folder / "data" / "extra-00000-of-00001.parquet")
+    found = open_images(str(folder), cache)
+    check(found, data)
+    told = "Parquet files left out, as their names are of no split: 1 ('data/extra-00000-of-00001.parquet')."
+    assert (found.left_out, found.note.endswith(told)) == (told, True)
+
+
+def test_photographs_that_exif_would_turn_are_told_by_row(tmp_path, cache):
+    data, exif = Set(), Image.Exif()
+    exif[0x112] = 6
+    turned = io.BytesIO()
+    Image.fromarray(data.images["test"][1]).save(turned, "JPEG", exif=exif)
+    data.rows["test"][1]["bytes"] = turned.getvalue()
+    folder = data.write(tmp_path / "set")
+    where = f"data/{first_file(folder).name}, row 1"
+    for _ in range(2):  # decoded, and from the cache
+        found = open_images(str(folder), cache)
+        assert found.turned == f"1 photograph read as stored, which EXIF would turn: {where}"
+
+
 def test_labels_without_names_are_called_by_their_number(tmp_path, cache):
     data = Set()
     folder = data.write(tmp_path / "set")
@@ -220,7 +268,6 @@ FAULTS = {
     "label missing": (lambda: table(GOOD, [3, None]), "row 1 has no label"),
     "label a fraction": (lambda: table(GOOD, [3.0, 4.0]), "the column 'label' has the type double"),
     "labels in lists": (lambda: table(GOOD, [[3], [4]]), "the column 'label' has the type list"),
-    "image of bytes": (lambda: table([b"a", b"b"], [3, 4], image_type=pa.binary()), "'image' has the type binary"),
     "image of numbers": (
         lambda: table([{"bytes": 1}, {"bytes": 2}], [3, 4], image_type=pa.struct([("bytes", pa.int64())])),
         "'image' has the type struct<bytes: int64>",
@@ -231,6 +278,10 @@ FAULTS = {
     "half an image": (
         lambda: table([GOOD[0], {"bytes": GOOD[1]["bytes"][:-30]}], [3, 4]),
         "row 1 is damaged or truncated",
+    ),
+    "name of two labels": (
+        lambda: table(GOOD, [3, 4], (*NAMES[:3], "h", "h")),
+        "row 0 has the label 3, whose name 'h' another label has too: give each a name of its own",
     ),
     "odd name": (lambda: table(GOOD, [3, 4], (*NAMES[:4], "a\nb")), "'a\\nb' cannot be the name of a class"),
 }
