@@ -1,6 +1,7 @@
 """Data sets: one small file a format, all opened by `open_images`."""
 
 import os
+import re
 import stat
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,6 +29,7 @@ from fewshot_bench.data.formats.cifar100 import Cifar100Format, Cifar100Source, 
 from fewshot_bench.data.image_files import SEE_LIST, ArchiveFormat, ArchiveSource
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.data.readers.archive_trees import Archive
+from fewshot_bench.data.readers.archives import UNREAD_SUFFIXES
 from fewshot_bench.data.readers.downloads import FOLDER as DOWNLOADS
 from fewshot_bench.data.readers.downloads import Downloaded
 from fewshot_bench.data.readers.trees import LINKED, open_tree, unknown_layout
@@ -72,6 +74,7 @@ FORMATS: dict[str, Format] = {
 }
 
 MAX_IMAGE_SIZE = 1024
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)  # https, s3, file
 
 
 def open_images(
@@ -139,6 +142,8 @@ def _at_home(path: str) -> str:
 def _forced(source: str, follow_links: bool) -> tuple[str, Source]:
     """What FORMAT:PATH stands for. Raises DataError for anything else that does not exist."""
     name, colon, path = source.partition(":")
+    if _ADDRESS.match(address := path if name in FORMATS else source):
+        raise DataError(f"{address} is an address: download what is there, and name the file or folder by its path")
     path = _at_home(path)
     if colon and os.sep not in name:
         if name not in FORMATS:
@@ -161,6 +166,8 @@ def _strange(tree: Tree) -> str:
     if tree.path.is_dir():
         return unknown_layout(tree)
     if stat.S_ISREG(tree.path.stat().st_mode):
+        if tree.path.name.lower().endswith(UNREAD_SUFFIXES):
+            return "is packed in a way that is not read: unpack it and name its folder, or pack it as .zip or .tar.gz"
         return "is a file in no known format (of several files, name their folder)"
     return "is neither a folder nor a file"
 

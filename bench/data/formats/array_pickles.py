@@ -168,5 +168,7 @@ def _cached(path: Path, _part: str) -> Part:
     if (uses == 0).any():
         raise DataError(f"{path}: image {int(uses.argmin())} is in no class of 'class_dict'")
     known = [str(name) for name in listed]
+    if len(set(known)) < len(known):  # a number, and the text of it
+        raise DataError(f"{path}: two classes in 'class_dict' have one name")
     class_names = tuple(known[number] for number in numbers.tolist())
     return tuple(sorted(set(class_names))), Shelf(str(path), class_names, partial(pixels_of, images, path))

@@ -11,9 +11,10 @@ from pathlib import Path
 from unicodedata import normalize
 
 from fewshot_bench.data.format import Tree
-from fewshot_bench.data.image_files import ImageFiles, class_folders, class_rows, quoted
-from fewshot_bench.data.labels import PARTS, Listing, Row, decode_text, is_class_name, list_images
+from fewshot_bench.data.image_files import AS_CLASSES, ImageFiles, class_folders, class_rows, left_out
+from fewshot_bench.data.labels import PARTS, Listing, Row, decode_text, is_class_name, list_images, quoted
 from fewshot_bench.data.readers.archive_trees import Archive
+from fewshot_bench.data.readers.faults import shown
 from fewshot_bench.data.readers.trees import Folder, open_tree
 from fewshot_bench.errors import DataError
 
@@ -42,7 +43,10 @@ def listing(tree: Tree) -> Listing:
     if len(splits) == 1:
         return _listing(tree, splits[0])
     if not splits:
-        raise DataError(f"{tree.show('splits')} holds no folder with train.txt, val.txt, test.txt: expected {EXPECTS}")
+        raise DataError(
+            f"{tree.show('splits')} holds no folder with train.txt, val.txt, test.txt: expected {EXPECTS}; "
+            f"if 'data' and 'splits' are classes, name {AS_CLASSES}{shown(tree.path)}"
+        )
     raise DataError(
         f"{tree.show('splits')} holds several splits ({quoted(splits)}): "
         f"{'unpack the archive, and ' if isinstance(tree, Archive) else ''}name the folder of one as the data"
@@ -70,9 +74,11 @@ def _listing(tree: Tree, split: str) -> Listing:
             for label, where in _class_lines(tree, file)
             for row in class_rows(tree, _folder(folders, label, where), label, where)
         ]
-    n_left_out = len(folders) - len({row.label for rows in rows_of_part.values() for row in rows})
-    left_out = f" Class folders left out, as it does not list them: {n_left_out:,}." if n_left_out else ""
-    return list_images(rows_of_part, remark=f"The split is splits/{split}.{left_out}")
+    listed = {row.label for rows in rows_of_part.values() for row in rows}
+    n_unlisted = len(folders) - len(listed)
+    unlisted = f"Class folders left out, as it does not list them: {n_unlisted:,}." if n_unlisted else ""
+    files = left_out(tree, [folders[label] for label in sorted(listed)], ["data"])
+    return list_images(rows_of_part, remark=f"The split is splits/{split}.", left_out=f"{unlisted} {files}".strip())
 
 
 def _class_lines(tree: Tree, file: str) -> list[tuple[str, str]]:

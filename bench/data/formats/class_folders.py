@@ -10,8 +10,8 @@ from unicodedata import normalize
 
 from fewshot_bench.data import splits
 from fewshot_bench.data.format import Tree
-from fewshot_bench.data.image_files import ImageFiles, class_folders, is_image, quoted, rows_of_classes
-from fewshot_bench.data.labels import LISTS, PART_OF, PARTS, Listing, list_images, read_table
+from fewshot_bench.data.image_files import ImageFiles, class_folders, is_image, left_out, rows_of_classes
+from fewshot_bench.data.labels import LISTS, PART_OF, PARTS, Listing, list_images, quoted, read_table
 from fewshot_bench.errors import DataError
 from fewshot_bench.seeding import Stream, shuffled
 
@@ -55,7 +55,8 @@ def listing(tree: Tree) -> Listing:
             "not a published split, so its numbers are not comparable with published ones."
         )
     classes_of_part = {part: {c: folders[c] for c in folders if part_of[c] == part} for part in PARTS}
-    return list_images({part: rows_of_classes(tree, classes_of_part[part]) for part in PARTS}, remark=remark)
+    rows = {part: rows_of_classes(tree, classes_of_part[part]) for part in PARTS}
+    return list_images(rows, remark=remark, left_out=left_out(tree, folders.values(), [""]))
 
 
 def random_parts(classes: list[str], where: str = "") -> dict[str, str]:

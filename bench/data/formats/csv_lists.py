@@ -13,8 +13,9 @@ no CSV names are ignored.
 """
 
 from fewshot_bench.data.format import Tree
-from fewshot_bench.data.image_files import ImageFiles
+from fewshot_bench.data.image_files import AS_CLASSES, ImageFiles
 from fewshot_bench.data.labels import PARTS, Listing, Row, has_header, inner_path, list_images, read_table
+from fewshot_bench.data.readers.faults import shown
 from fewshot_bench.data.readers.trees import Folder
 from fewshot_bench.errors import DataError
 
@@ -36,15 +37,19 @@ class RaviCsv:
         """The data set."""
         return ImageFiles(tree, self.NAME, self._listing)
 
+    def _lists(self, tree: Tree) -> set[str]:
+        return set(CSV_NAMES).intersection(tree.entries().files)
+
     def _listing(self, tree: Tree) -> Listing:
         """The images that the CSV files name. Raises DataError naming file and row."""
-        if set(CSV_NAMES).isdisjoint(tree.entries().files) and tree.entries("images").folders:
+        if not self._lists(tree) and tree.entries("images").folders:
             raise DataError(
                 f"{tree.path} has images/ but none of {', '.join(CSV_NAMES)}: for the class folders in images/ "
                 f"{'name' if isinstance(tree, Folder) else 'unpack it and name'} {tree.path / 'images'} as the data, "
                 "with split.csv (header class,part) in it unless they are to be split at random"
             )
-        rows = _rows(tree, ["filename", "label"], self.EXPECTS)
+        way = "" if self._lists(tree) else f"; if 'images' is a class, name {AS_CLASSES}{shown(tree.path)}"
+        rows = _rows(tree, ["filename", "label"], self.EXPECTS + way)
         images = "images" in tree.entries().folders
         if not images and isinstance(tree, Folder):  # an archive may hold its images at its top
             raise DataError(f"{tree.path} has no images/ folder and no images.tar(.xz|.gz): expected {self.EXPECTS}")

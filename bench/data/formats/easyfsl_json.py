@@ -8,8 +8,8 @@ machine that wrote it. The longest end of that path which is a folder of the dat
 from unicodedata import normalize
 
 from fewshot_bench.data.format import Tree
-from fewshot_bench.data.image_files import ImageFiles, class_rows
-from fewshot_bench.data.labels import PARTS, Listing, Row, check_text, list_images, read_json
+from fewshot_bench.data.image_files import ImageFiles, class_rows, left_out
+from fewshot_bench.data.labels import PARTS, Listing, Row, check_text, list_images, read_json, told_left_out
 from fewshot_bench.errors import DataError
 
 NAME = "easyfsl-json"
@@ -36,7 +36,14 @@ def listing(tree: Tree) -> Listing:
         if file not in tree.entries().files:
             raise DataError(f"{tree.show(file)} is missing: expected {EXPECTS}")
     rows = {part: _rows(tree, file) for part, file in zip(PARTS, _FILES, strict=True)}
-    return list_images(rows, remark="Split by train.json, val.json and test.json.")
+    listed = {row.file.rpartition("/")[0] for part in PARTS for row in rows[part]}
+    homes = {folder.rpartition("/")[0] for folder in listed}
+    beside = {f"{home}/{name}" if home else name for home in homes for name in tree.entries(home).folders}
+    unlisted = told_left_out("Folders", "as no list names them", sorted(beside - listed))
+    files = left_out(tree, sorted(listed))
+    return list_images(
+        rows, remark="Split by train.json, val.json and test.json.", left_out=f"{unlisted} {files}".strip()
+    )
 
 
 def _rows(tree: Tree, file: str) -> list[Row]:

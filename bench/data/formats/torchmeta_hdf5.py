@@ -9,6 +9,7 @@
 Classes are sorted by name within their part, images keep their order within their class.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from fewshot_bench.data.format import Tree
 from fewshot_bench.data.image_arrays import Content, ImageArrays, Shelf
 from fewshot_bench.data.labels import MAX_LIST_BYTES, PARTS, read_json
 from fewshot_bench.data.readers.faults import read_bounded
-from fewshot_bench.data.readers.hdf5_file import class_images, stored_images
+from fewshot_bench.data.readers.hdf5_file import class_images, count_members, stored_images
 from fewshot_bench.errors import DataError
 
 NAME = "torchmeta-hdf5"
@@ -77,7 +78,17 @@ def _read(data: dict[str, Path], labels: dict[str, Path], read_classes: Callable
         shelves.append(Shelf(str(data[part]), names, partial(stored_images, data[part], found)))
     if len(kinds) > 1:
         raise DataError(f"{data['test']}: some classes are pixels and others are image files")
-    return Content({part: tuple(classes[part]) for part in PARTS}, tuple(shelves), kinds == {True})
+    left_out = _left_out(data, classes)
+    return Content({part: tuple(classes[part]) for part in PARTS}, tuple(shelves), kinds == {True}, left_out=left_out)
+
+
+def _left_out(data: dict[str, Path], classes: dict[str, Classes]) -> str:
+    """A sentence about classes in the files that no list names, or nothing."""
+    places: dict[Path, set[str]] = defaultdict(set)  # all parts may be in one file
+    for part in PARTS:
+        places[data[part]].update(classes[part].values())
+    count = sum(count_members(path, listed) - len(listed) for path, listed in places.items())
+    return f"Classes left out, as no list names them: {count:,}." if count else ""
 
 
 def _names(listed: Any, path: Path) -> Classes:

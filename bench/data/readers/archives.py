@@ -24,6 +24,7 @@ from fewshot_bench.data.readers.image_decoding import MAX_IMAGE_BYTES
 from fewshot_bench.errors import DataError
 
 SUFFIXES = (".tar", ".tar.xz", ".txz", ".tar.gz", ".tgz", ".zip")
+UNREAD_SUFFIXES = (".7z", ".bz2", ".gz", ".lz4", ".rar", ".tbz", ".tbz2", ".xz", ".zst")
 MAX_MEMBER_BYTES = MAX_IMAGE_BYTES
 MAX_MEMBERS = 1_000_000
 COPIED_BYTES = 1 << 20  # at once, of what is written to a disk

@@ -6,7 +6,7 @@ anything is read. On damaged files the library may crash or never end, which is 
 
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,13 @@ def class_images(path: Path, places: Mapping[str, str]) -> dict[str, ClassImages
     """Class -> the images in the array at its place, which is checked and not read yet. Raises DataError."""
     with _opened(path) as file:
         return {name: _images(file, path, place) for name, place in places.items()}
+
+
+def count_members(path: Path, places: Iterable[str]) -> int:
+    """How much lies in the groups that some arrays are in. Raises DataError."""
+    groups = {place.rpartition("/")[0] for place in places}
+    with _opened(path) as file:
+        return sum(len(_at(file, path, group)) for group in groups)
 
 
 def stored_images(path: Path, classes: Mapping[str, ClassImages]) -> Iterator[Stored]:

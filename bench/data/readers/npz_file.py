@@ -65,7 +65,9 @@ def _shape(stream: IO[bytes], where: str) -> tuple[int, ...]:
             shape, fortran_order, dtype = read(stream, max_header_size=MAX_HEADER)
     except Exception as error:  # noqa: BLE001  # numpy reads it as Python: SyntaxError, TokenError, RecursionError
         raise DataError(f"{where} has a damaged header ({reason(error)})") from None
-    if dtype != np.uint8 or len(shape) != 4 or fortran_order or any(type(n) is not int or n < 1 for n in shape):
+    if fortran_order:  # an image's pixels are then strewn over the whole array
+        raise DataError(f"{where} is stored in Fortran order: save np.ascontiguousarray of it")
+    if dtype != np.uint8 or len(shape) != 4 or any(type(n) is not int or n < 1 for n in shape):
         raise DataError(f"{where} has the type {dtype} and shape {shape}, not uint8 and (images, height, width, 3)")
     check_shape(shape[1:], where)
     return shape
