@@ -43,9 +43,10 @@ def listing(tree: Tree) -> Listing:
     if len(splits) == 1:
         return _listing(tree, splits[0])
     if not splits:
+        there = {"data", "splits"} <= set(tree.entries().folders)
+        way = f"; if these are classes, name {AS_CLASSES}{shown(tree.path)}" if there else ""
         raise DataError(
-            f"{tree.show('splits')} holds no folder with train.txt, val.txt, test.txt: expected {EXPECTS}; "
-            f"if 'data' and 'splits' are classes, name {AS_CLASSES}{shown(tree.path)}"
+            f"{tree.show('splits')} holds no folder with train.txt, val.txt, test.txt: expected {EXPECTS}{way}"
         )
     raise DataError(
         f"{tree.show('splits')} holds several splits ({quoted(splits)}): "

@@ -48,7 +48,8 @@ class RaviCsv:
                 f"{'name' if isinstance(tree, Folder) else 'unpack it and name'} {tree.path / 'images'} as the data, "
                 "with split.csv (header class,part) in it unless they are to be split at random"
             )
-        way = "" if self._lists(tree) else f"; if 'images' is a class, name {AS_CLASSES}{shown(tree.path)}"
+        beside = {"images"} < set(tree.entries().folders) and not self._lists(tree)
+        way = f"; if 'images' is a class, name {AS_CLASSES}{shown(tree.path)}" if beside else ""
         rows = _rows(tree, ["filename", "label"], self.EXPECTS + way)
         images = "images" in tree.entries().folders
         if not images and isinstance(tree, Folder):  # an archive may hold its images at its top

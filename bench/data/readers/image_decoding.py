@@ -102,8 +102,10 @@ def _ends(data: bytes) -> bool:
 
     A download that was broken off may have its size already, and zeros in it. Cameras write more behind the end.
     """
+    if not data.startswith(_JPEG_START) or data.endswith(_JPEG_END):
+        return True
     at = len(_JPEG_START)
-    while data.startswith(_JPEG_START) and at + 4 <= len(data) and data[at] == _MARKER:
+    while at + 4 <= len(data) and data[at] == _MARKER:
         if data[at + 1] == _SCAN:  # in what follows the end's mark stands for nothing else
             return data.find(_JPEG_END, at) >= 0
         at += 2 + int.from_bytes(data[at + 2 : at + 4])  # also past a preview, which has an end of its own

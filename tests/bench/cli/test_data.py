@@ -237,6 +237,36 @@ def test_copies_and_turned_photographs_are_named_by_file(own, bench, tmp_path, a
     assert checked.code == 0
 
 
+def test_the_first_run_says_of_the_data_what_prepare_says(own, place, bench):
+    shutil.copy(own / "c00" / "004.png", own / "c10" / "007.png")
+    shutil.copy(own / "c00" / "005.png", own / "stray.png")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.open(own / "c01" / "000.png").save(own / "c01" / "000.jpg", exif=exif)
+    (place.folder / "bench.toml").write_text(GRID)
+    ran = bench("run", "-n", "--data", str(own))
+    assert ran.code == 0
+    assert ran.err.splitlines() == [
+        "set, left out: Images left out, as they lie in no class folder: 1 ('stray.png').",
+        "set, copies: 1 image equal to the byte to another: c10/007.png = c00/004.png",
+        "set, EXIF: 1 photograph read as stored, which EXIF would turn: c01/000.jpg",
+    ]
+    again = bench("run", "-n", "--data", str(own))  # which decodes nothing
+    assert (again.code, again.err) == (0, "")
+    prepared = json.loads(bench("data", "prepare", str(own), "--json").out)
+    assert [line.partition(": ")[2] for line in ran.err.splitlines()] == prepared["notes"]
+
+
+def test_what_an_earlier_version_did_not_keep_is_not_taken_for_nothing(own, bench, tmp_path):
+    folder = Path(json.loads(bench("data", "prepare", str(own), "--json").out)["folder"])
+    meta = json.loads((folder / "meta.json").read_text())
+    del meta["turned"], meta["left_out"]
+    (folder / "meta.json").write_text(json.dumps(meta))
+    assert notes(bench("data", "check", str(own), "--json"))["EXIF orientation"].startswith("not known, as an earlier")
+    shutil.rmtree(folder)
+    assert "EXIF orientation" not in notes(bench("data", "check", str(own), "--json"))
+
+
 @pytest.mark.parametrize("suffix", ["tar", "zip"])
 def test_preparing_an_archive_reads_it_twice(own, bench, tmp_path, suffix, monkeypatch):
     """Once for the names and once for the images: what is told of their EXIF is seen while they are decoded."""
@@ -342,6 +372,11 @@ WRONG = {
     ("describe", "nowhere"): "there is no folder or file nowhere here, and no data set of that name",
     ("describe", "/nowhere/at/all"): "there is no /nowhere/at/all; `bench data list` shows",
     ("prepare", "clas-folders:set"): "no format 'clas-folders': did you mean 'class-folders'",
+    ("prepare", "https://host/set.zip"): "https://host/set.zip is an address: download what is there, and name the",
+    ("prepare", "class-folders:s3://bucket/set"): "s3://bucket/set is an address: download",
+    ("prepare", "FILE:///home/me/set"): "name the file or folder by its path",
+    ("prepare", "set.tar.bz2"): "is packed in a way that is not read: unpack it and name its folder",
+    ("prepare", "set.rar"): "or pack it as .zip or .tar.gz",
     ("prepare", "class-folders:nowhere"): "there is no nowhere",
     ("prepare", "class-folders:"): "there is no path after class-folders:",
     ("prepare", "strokes:set"): "'strokes' takes no path",
@@ -371,6 +406,8 @@ WRONG = {
 @pytest.mark.parametrize("words", WRONG, ids=" ".join)
 @pytest.mark.usefixtures("own")
 def test_a_wrong_command_is_one_line(bench, words):
+    for name in ("set.tar.bz2", "set.rar"):
+        Path(name).write_bytes(b"packed")
     ran = bench("data", *words)
     assert ran.code == 2, ran
     assert len(ran.err.splitlines()) == 1, ran.err

@@ -165,6 +165,16 @@ def test_class_lists_of_easyfsl_are_read(photos, layouts, tmp_path, cache, root)
         found = open_images(str(source), cache)
         assert found.fingerprint == expected.fingerprint
         assert "at random" not in found.note
+        assert found.left_out == ""
+
+
+def test_folders_that_no_class_list_of_easyfsl_names_are_told(photos, layouts, tmp_path, cache):
+    files = easyfsl_json(photos.files) | {"images/yak/a.png": b"-", "images/cow/a": b"-"}
+    found = open_images(str(layouts.write(tmp_path / "set", files)), cache)
+    assert found.left_out == (
+        "Folders left out, as no list names them: 1 ('images/yak'). "
+        "Files left out, as they are not called like images: 1 ('images/cow/a')."
+    )
 
 
 JSON_FAULTS = {

@@ -85,6 +85,22 @@ FAULTS = {
     "class of one": ("split-folders", _put("val/one/1.jpg", b"-"), ["val/one: ", "'one' has only 1 image"]),
     "folder in class": ("split-folders", _put("val/cow/a/1.jpg", b"-"), ["val/cow/a is a folder in a class folder"]),
     "unread kind": ("split-folders", _put("val/cow/1.TIF", _tiff()), ["val/cow/1.TIF", "not read", "PNG"]),
+    "other unread kinds": ("split-folders", _put("val/cow/1.Jpe", b"-"), ["val/cow/1.Jpe", "not read", "PNG"]),
+    "dev for val": (
+        "split-folders",
+        _rename("val/", "dev/"),
+        ["val is missing", "; if it is 'dev', call that val; ", "move some classes"],
+    ),
+    "class called images": (
+        "class-folders, split.csv",
+        lambda f: (_rename("cow/", "images/")(f), _remove("split")(f)),
+        ["train.csv is missing", "; if 'images' is a class, name class-folders:"],
+    ),
+    "classes called data and splits": (
+        "class-folders, split.csv",
+        lambda f: (_rename("cow/", "data/")(f), _rename("elk/", "splits/")(f), _remove("split.csv")(f)),
+        ["splits holds no folder", "; if these are classes, name class-folders:"],
+    ),
     "tiff called jpg": ("split-folders", _put("val/cow/1.jpg", _tiff()), ["val/cow/1.jpg", "is not a JPEG, PNG"]),
     "text called png": ("split-folders", _put("val/cow/1.png", b"text"), ["val/cow/1.png", "is not a JPEG, PNG"]),
     "html called png": ("split-folders", _put("val/cow/1.png", HTML), ["val/cow/1.png", "web page"]),

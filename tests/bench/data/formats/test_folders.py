@@ -80,6 +80,39 @@ def test_what_is_no_image_or_hidden_is_ignored(photos, layouts, layout, tmp_path
     assert open_images(str(layouts.write(tmp_path / "b.zip", files)), cache).fingerprint == before
 
 
+STRAYS = {  # layout -> what lies with the images, and what is told of it
+    "split-folders": (
+        ["train/dog/a.jpeg.bak", "train/a.png", "b.tif", "eval/ox/a.png", "README", "lists.json", "train/notes.pdf"],
+        "Folders left out, as they are called like no part: 1 ('eval'). "
+        "Files left out, as they are not called like images: 1 ('train/dog/a.jpeg.bak'). "
+        "Images left out, as they lie in no class folder: 2 ('b.tif', 'train/a.png').",
+    ),
+    "class-folders, split.csv": (
+        ["dog/image", "cow/a.dng", "a.png", "LICENSE"],
+        "Files left out, as they are not called like images: 2 ('cow/a.dng', 'dog/image'). "
+        "Images left out, as they lie in no class folder: 1 ('a.png').",
+    ),
+    "bertinetto": (
+        ["data/ox/a.png", "data/a.png", "data/dog/image"],
+        "Class folders left out, as it does not list them: 1. "
+        "Files left out, as they are not called like images: 1 ('data/dog/image'). "
+        "Images left out, as they lie in no class folder: 1 ('data/a.png').",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STRAYS)
+@pytest.mark.parametrize("shape", ["set", "set.zip"])
+def test_what_lies_with_the_images_and_is_not_read_is_told(photos, layouts, tmp_path, cache, name, shape):
+    files, (strays, told) = layouts.files(name, photos), STRAYS[name]
+    sound = open_images(str(layouts.write(tmp_path / f"sound-{shape}", files)), cache)
+    assert sound.left_out == ""
+    found = open_images(str(layouts.write(tmp_path / shape, files | dict.fromkeys(strays, b"-"))), cache)
+    assert found.fingerprint == sound.fingerprint
+    assert found.left_out == told
+    assert found.note.endswith(told)
+
+
 def test_grey_and_colour_and_several_kinds_of_file(layouts, tmp_path, cache):
     grey, colour = (Image.fromarray(np.arange(108, dtype=np.uint8).reshape(6, 6, 3)).convert(m) for m in ("L", "RGB"))
     kinds = [("a.PNG", "PNG"), ("b.webp", "WEBP"), ("c.bmp", "BMP"), ("d.Gif", "GIF"), ("e.JPEG", "JPEG")]

@@ -286,6 +286,7 @@ CACHE_FAULTS = {
     "truth as index": (with_classes(n09=[True, False]), "class 'n09' is not a list of integers"),
     "array of fractions": (with_classes(n09=np.array([1.0])), "type float64, not a list of integers"),
     "huge index": (with_classes(n09=[2**63, 1]), "beyond 64 bits"),
+    "number and its text": (changed(class_dict={7: [0, 1, 2], "7": [3, 4, 5]}), "two classes in 'class_dict' have one"),
     "class of another part": (with_classes(n01=[0, 1], n07=[2, 3], n09=[4, 5]), "class 'n01' is in"),
     "control characters": (with_classes(**{"a\x1b[2J": [0, 1]}), "cannot be the name of a class"),
 }

@@ -257,7 +257,7 @@ NPZ_FAULTS = {
     "fractions": ({"images.npy": header(SHAPE, "<f4") + bytes(1440)}, "has the type float32 and shape (6, 5, 4, 3)"),
     "column-major": (
         {"images.npy": header(SHAPE, order=True) + bytes(360)},
-        "not uint8 and (images, height, width, 3)",
+        "'images' is stored in Fortran order: save np.ascontiguousarray of it",
     ),
     "channels first": ({"images.npy": header((6, 3, 5, 4)) + bytes(360)}, "images of the shape (3, 5, 4)"),
     "flat": ({"images.npy": header((6, 60)) + bytes(360)}, "shape (6, 60)"),

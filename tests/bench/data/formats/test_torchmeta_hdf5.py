@@ -105,6 +105,17 @@ def test_the_pixels_come_back(tmp_path, cache, images, writer):
     assert found.note == "15 images in 5 classes (2/1/2), read from set."
 
 
+def test_classes_that_no_list_names_are_told(tmp_path, cache, images):
+    folder = write(tmp_path / "set", images)
+    with h5py.File(folder / "val_data.hdf5", "a") as file:
+        add_pixels(file["datasets"], "n04", images["n01"])
+    found = open_images(str(folder), cache)
+    check(found, images)
+    assert found.note.endswith("read from set. Classes left out, as no list names them: 1.")
+    together = open_images(str(write_cifar(tmp_path / "cifar", images)), cache)
+    assert together.left_out == "Classes left out, as no list names them: 1."
+
+
 def test_pixels_and_png_files_of_the_same_images_have_one_fingerprint(tmp_path, cache, images):
     one, two = write(tmp_path / "one", images), write(tmp_path / "two", images, add_pngs)
     assert open_images(str(one), cache).fingerprint == open_images(str(two), cache).fingerprint

@@ -4,7 +4,7 @@ import os
 import pickle
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +57,8 @@ class Reader:
         progress("reading images", 2, 2)
         for index in range(2):
             sink.put(index, np.full((3, 4, 4), index, np.uint8))
-        return Labels("A note.", np.array([0, 0]), ("a",), {"train": (0,), "val": (), "test": ()})
+        labels = Labels("A note.", np.array([0, 0]), ("a",), {"train": (0,), "val": (), "test": ()})
+        return replace(labels, left_out="A file.", turned="An image.")
 
 
 def read(reader, tmp_path, told=None):
@@ -71,6 +72,7 @@ def test_what_is_read_comes_back_with_its_progress(tmp_path):
     told: list[tuple[str, int, int]] = []
     labels, images = read(Reader("well"), tmp_path, told)
     assert (labels.note, labels.class_names, labels.class_ids.tolist()) == ("A note.", ("a",), [0, 0])
+    assert (labels.left_out, labels.turned) == ("A file.", "An image.")
     assert images.shape == (2, 3, 4, 4)
     assert images[1].max() == 1
     assert told == [("reading images", 2, 2)]
