@@ -184,6 +184,21 @@ def sees_queries_one_by_one(subject: Subject) -> None:
     _require(same, "logits depend on the labels of the queries")
 
 
+def sees_no_order(subject: Subject) -> None:
+    """A query's logits do not depend on where it stands: queries that come class by class tell their labels by it."""
+    method, episodes = subject.trained().double(), EasyImages(dtype=torch.float64).novel(1)  # as above
+    by_class = episodes.query_labels[0].argsort(stable=True)  # as queries come in a run
+    shuffled = by_class[torch.randperm(len(by_class), generator=torch.Generator().manual_seed(0))]
+
+    def logits(order: Tensor) -> Tensor:
+        reordered = episodes._replace(
+            query_images=episodes.query_images[:, order], query_labels=episodes.query_labels[:, order]
+        )
+        return method.predict(reordered, RULE)[:, order.argsort()]
+
+    _close(logits(by_class), logits(shuffled), "predict depends on the order of the queries: logits differ", 1e-9)
+
+
 def follows_its_seed(subject: Subject) -> None:
     """The same seed gives the same weights, and another seed others."""
     state = subject.trained().training_state()
@@ -243,7 +258,7 @@ def beats_chance(subject: Subject) -> None:
 
 
 EVERY_NORM = (
-    leaves_itself_alone, takes_episodes_together, sees_queries_one_by_one, goes_on_where_it_stopped,
+    leaves_itself_alone, takes_episodes_together, sees_queries_one_by_one, sees_no_order, goes_on_where_it_stopped,
     classifies_what_it_embeds,
 )  # fmt: skip
 ONCE = (says_what_it_is, steps, answers, follows_its_seed, folds_tasks, beats_chance)

@@ -91,6 +91,30 @@ class Cheating(Small):
         return super().predict(episodes, adaptation) + nn.functional.one_hot(episodes.query_labels, episodes.n_way)
 
 
+def position(episodes):
+    """Where each query stands, (T, n_way*n_query)."""
+    return torch.arange(episodes.query_labels.shape[1]).expand(episodes.query_labels.shape)
+
+
+class ByBlock(Small):
+    """Knows that queries come class by class."""
+
+    def predict(self, episodes, adaptation):
+        n_query = episodes.query_labels.shape[1] // episodes.n_way
+        guessed = nn.functional.one_hot(position(episodes) // n_query, episodes.n_way)
+        return super().predict(episodes, adaptation) + 0.05 * guessed
+
+
+class ByTurn(Small):
+    """Believes that queries come in turns."""
+
+    trials = ({"train_way": 6, "norm": "transductive"},)
+
+    def predict(self, episodes, adaptation):
+        guessed = nn.functional.one_hot(position(episodes) % episodes.n_way, episodes.n_way)
+        return super().predict(episodes, adaptation) + 0.05 * guessed
+
+
 class Seedless(Small):
     def generator(self):
         return torch.Generator().manual_seed(3)
@@ -191,6 +215,8 @@ PLANTED: list[tuple[type[Method], Callable[[Subject], None], str]] = [
     (Transductive, contract.sees_queries_one_by_one, "a query's logits depend on other queries"),
     (Blind, contract.sees_queries_one_by_one, "a query's logits do not depend on it"),
     (Cheating, contract.sees_queries_one_by_one, "logits depend on the labels of the queries"),
+    (ByBlock, contract.sees_no_order, "predict depends on the order of the queries"),
+    (ByTurn, contract.sees_no_order, "predict depends on the order of the queries"),
     (Mixing, contract.takes_episodes_together, "logits of 3 episodes at once differ from one by one"),
     (Seedless, contract.follows_its_seed, "two seeds gave the same weights"),
     (Unseeded, contract.follows_its_seed, "trained twice with one seed, trunk."),
@@ -275,4 +301,4 @@ def test_the_tests_run_over_whatever_is_declared(mean, install, processes):
     if mean:
         assert "ContractBroken: 4-way 1-shot logits have the shape (2, 20, 1), not (2, 20, 4)" in out
     else:
-        assert "12 passed" in out
+        assert "13 passed" in out
