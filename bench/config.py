@@ -363,8 +363,8 @@ def unsayable(name: str) -> str:
     return "" if unicodedata.category(name[0])[0] in "LN" else "it must begin with a letter or a digit"
 
 
-def choose(name: str, known: Mapping[str, T], what: str) -> T:
+def choose(name: Any, known: Mapping[str, T], what: str) -> T:
     """known[name], or a UsageError with the nearest name."""
-    if name not in known:
-        raise UsageError(f"{what} {shown(name)}: {did_you_mean(name, list(known))}")
+    if not isinstance(name, str) or name not in known:
+        raise UsageError(f"{what} {shown(name)}: {did_you_mean(str(name), list(known))}")
     return known[name]

@@ -1,8 +1,9 @@
 """A stored model for images of the user's own: fitted to a few labelled ones, it names others."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fewshot_bench.config import Device
+from fewshot_bench.config import MOST_EPISODES, Device
 from fewshot_bench.data.cache import find
 from fewshot_bench.data.formats import omniglot
 from fewshot_bench.data.images import INNER
@@ -50,9 +51,12 @@ def load(
         device: cpu or cuda; auto takes a GPU if there is one
 
     Raises:
+        UsageError: for an unknown device, or what is no cell's name
         DatabaseError: where there is no database, or the weights are missing
         NothingSelected: for a cell that is not stored, or of other code
     """
+    if not isinstance(cell, str):
+        raise UsageError(f"cell = {cell!r} must be a text: a cell's name (maml-5w1s-s0) or key")
     stored = find_stored(Reader(database_at(str(where))), cell)
     beside = Path(where) if Path(where).is_dir() else Path(where).parent
     if weights is None and "://" in str(where):
@@ -103,14 +107,15 @@ class TrainedModel:
         """
         names = _labels(labels)
         found = list(self._read(images))
-        self.classes, numbers = np.unique(names, return_inverse=True)
-        if len(found) != len(names) or len(self.classes) < 2:
+        classes, numbers = np.unique(names, return_inverse=True)
+        if len(found) != len(names) or len(classes) < 2:
             raise UsageError(
-                f"{len(found)} images and {len(names)} labels of {len(self.classes)} classes do not make a task"
+                f"{len(found)} images and {len(names)} labels of {len(classes)} classes do not make a task"
             )
         order = _order(numbers)
         given = torch.stack(found)[order].to(self._device)
-        self._support = self._seen(given)[None], torch.from_numpy(numbers[order])[None].to(self._device)
+        support = self._seen(given)[None], torch.from_numpy(numbers[order])[None].to(self._device)
+        self.classes, self._support = classes, support  # together, so that a failed fit leaves the one before it
         return self
 
     def predict(self, images: Any) -> NDArray[Any]:
@@ -140,7 +145,9 @@ class TrainedModel:
         """
         if not self._method.embeds:
             raise UsageError(f"{self.name} has no features that depend on one image alone")
-        found = self._seen(torch.stack(list(self._read(images))).to(self._device))
+        training, pixels = self.cell.training, list(self._read(images))
+        blank = torch.zeros(training.in_channels, training.image_size, training.image_size)  # of which F is known
+        found = self._seen(torch.stack(pixels or [blank]).to(self._device))[: len(pixels)]
         return found.float().cpu().numpy()
 
     def episode(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
@@ -150,11 +157,12 @@ class TrainedModel:
             support images (N, C, H, W), their labels (N,), query images (Q, C, H, W), their labels (Q,)
 
         Raises:
-            UsageError: for a negative number
+            UsageError: for what is no whole number, or too large a one
             NothingSelected: where its images are not prepared here
         """
-        if number < 0:
-            raise UsageError(f"episode {number}: they are counted from 0")
+        if not isinstance(number, Integral) or not 0 <= number < MOST_EPISODES:
+            raise UsageError(f"episode {number!r}: they are counted in whole numbers, from 0 to {MOST_EPISODES - 1}")
+        number = int(number)
         fingerprint = self.cell.novel or self.cell.training.fingerprint
         images = find(cache_folder(), fingerprint)
         if images is None:
@@ -229,12 +237,22 @@ def _laboratory(stored: Stored, weights: Path, device: torch.device) -> Laborato
 
 def _labels(labels: Any) -> NDArray[Any]:
     """(n,) whole numbers or texts. Raises UsageError."""
-    array = np.asarray(labels.detach().cpu() if hasattr(labels, "detach") else labels)
+    wrong = UsageError("labels must be one whole number or text per image, all of one kind")
+    if isinstance(labels, Sequence) and len(set(map(_kind, labels))) > 1:  # which numpy would turn into texts
+        raise wrong
+    try:
+        array = np.asarray(labels.detach().cpu() if hasattr(labels, "detach") else labels)
+    except (TypeError, ValueError):  # a tensor of bfloat16, lists in a list
+        raise wrong from None
     if array.dtype == object and all(isinstance(label, str) for label in array.flat):
         array = array.astype(str)
     if array.ndim != 1 or array.dtype.kind not in "iubU":
-        raise UsageError("labels must be one whole number or text per image")
+        raise wrong
     return array
+
+
+def _kind(label: Any) -> type:
+    return str if isinstance(label, str) else bool if isinstance(label, bool | np.bool) else object
 
 
 def _order(numbers: NDArray[np.int64]) -> NDArray[np.int64]:

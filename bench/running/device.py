@@ -6,16 +6,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import get_args
 
 import torch
 
-from fewshot_bench.config import MOST_PROCESSES, Numerics
+from fewshot_bench.config import MOST_PROCESSES, Device, Numerics, choose
 from fewshot_bench.errors import UsageError
 from fewshot_bench.machine import cores
 
 
 def choose_device(name: str, numerics: Numerics) -> torch.device:
-    """auto, cpu or cuda as a device. Raises UsageError for a GPU that is not there, or numbers that it alone has."""
+    """auto, cpu or cuda as a device. Raises UsageError for another, a GPU that is not there, or numbers that it alone has."""
+    choose(name, dict.fromkeys(get_args(Device)), "unknown device")
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise UsageError("--device cuda: there is no CUDA GPU that this torch can use; use --device auto or cpu")

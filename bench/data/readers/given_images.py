@@ -26,7 +26,11 @@ def given_images(images: Any, shape: tuple[int, int], *, inverted: bool = False)
     inverted: whether the data set's files were (Omniglot's ink is bright); arrays are taken as they are
     """
     one = isinstance(images, str | PathLike | Image.Image)
-    for number, image in enumerate([images] if one else images):
+    try:
+        several = iter([images] if one else images)
+    except TypeError:  # an array without dimensions, too
+        raise DataError(f"images are a {type(images).__name__}: give files, PIL images, or arrays of them") from None
+    for number, image in enumerate(several):
         yield _given(image, f"image {number}", shape, inverted=inverted)
 
 
@@ -49,7 +53,13 @@ def _given(image: Any, where: str, shape: tuple[int, int], *, inverted: bool) ->
 
 def _of_array(image: Any, where: str, side: int) -> Pixels:
     """An array or tensor (H, W), (C, H, W) or (H, W, C)."""
-    array = np.asarray(image.detach().cpu() if hasattr(image, "detach") else image)
+    if hasattr(image, "detach"):  # of its floats, bfloat16 is none of numpy's
+        image = image.detach().cpu()
+        image = image.float() if image.is_floating_point() else image
+    try:
+        array = np.asarray(image)
+    except (TypeError, ValueError, RuntimeError) as error:  # lists of several lengths, a sparse tensor
+        raise DataError(f"{where} is no image: {reason(error)}") from None
     if array.ndim == 2:
         array = array[None]
     elif array.ndim == 3 and array.shape[0] not in GREY_OR_COLOUR and array.shape[2] in GREY_OR_COLOUR:

@@ -252,6 +252,8 @@ def pixels_of(image: Image.Image, where: str, image_size: int | None) -> NDArray
     if image.width * image.height > limit:
         hint = "" if image_size else ": set `image_size` to resize the images"
         raise DataError(f"{where} has {image.width}×{image.height} pixels, more than {limit:,}{hint}")
+    if 0 in image.size:
+        raise DataError(f"{where} has no pixels: it is {image.width}×{image.height}")
     if image.mode not in _GREY_MODES + _COLOUR_MODES:
         raise DataError(f"{where} has pixels of mode {image.mode}: convert it to 8 bits a channel")
     with _one_large if image.width * image.height > LARGE_PIXELS else nullcontext():

@@ -138,6 +138,10 @@ NO_IMAGES = {
     "no file": ("absent.png", "absent.png is not a file"),
     "folder": (".", ". is not a file"),
     "no image": ("bench.toml", "bench.toml is not a JPEG"),
+    "nothing": (None, "images are a NoneType: give files, PIL images, or arrays of them"),
+    "number": (3, "images are a int: give files"),
+    "no pixels": (Image.new("L", (0, 5)), "image 0 has no pixels: it is 0×5"),
+    "ragged": ([[[0], [0, 0]]], "image 0 is no image"),
 }
 
 
@@ -148,13 +152,40 @@ def test_what_is_no_image_is_one_line(kind, model):
         model.predict(given)
 
 
-@pytest.mark.parametrize("labels", [["a", "a"], ["a"], [0.5, 1.5], [["a", "b"]], [None, "a"]])
+@pytest.mark.parametrize("labels", [["a", "a"], ["a"], [0.5, 1.5], [["a", "b"]], [None, "a"], ["a", 1], [True, 2]])
 def test_labels_that_make_no_task_are_one_line(labels, model):
     with pytest.raises(UsageError, match=r"do not make a task|one whole number or text per image"):
         model.fit(np.zeros((2, 16, 16), np.uint8), labels)
 
 
+def test_a_fit_that_fails_leaves_the_one_before_it(model):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 16)).astype(np.uint8)
+    expected = model.predict(pixels).tolist()
+    for images, labels in ((pixels, ["x", "y"]), (pixels, ["x", "x", "x"]), (pixels.astype(int), [3, 4, 5])):
+        with pytest.raises(UsageError):
+            model.fit(images, labels)
+        assert model.classes.tolist() == ["a", "b"]
+        assert model.predict(pixels).tolist() == expected
+
+
+def test_no_images_have_features_and_labels_too(model):
+    some = model.features(torch.zeros(2, 16, 16, dtype=torch.bfloat16))
+    assert model.features([]).shape == (0, some.shape[1])
+    assert len(model.predict([])) == 0
+
+
+@pytest.mark.parametrize("number", [-1, 2**70, "1", 1.0, None])
+def test_an_episode_has_a_whole_number(number, model):
+    with pytest.raises(UsageError, match="they are counted in whole numbers, from 0 to "):
+        model.episode(number)
+
+
 def test_what_cannot_be_loaded_is_one_line(run):
+    for cell in (None, 3):
+        with pytest.raises(UsageError, match=f"cell = {cell} must be a text"):
+            fewshot_bench.load("out", cell)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="unknown device 'x'"):
+        fewshot_bench.load("out", "protonet-4w1s-s0", device="x")  # type: ignore[arg-type]
     with pytest.raises(NothingSelected, match="mamal-4w1s-s0 is not stored"):
         fewshot_bench.load("out", "mamal-4w1s-s0")
     with pytest.raises(NothingSelected, match="no cell's key starts with 'ffffffff'"):
