@@ -1,9 +1,11 @@
-"""What is known of methods before one is imported: the papers of the built-in ones, what other packages declare."""
+"""What is known of methods before one is imported: papers and variants of the built-in ones, what others declare."""
 
 import functools
 import sys
+import tomllib
 from contextlib import suppress
 from importlib.metadata import EntryPoint, distributions, entry_points
+from importlib.resources import files
 from pathlib import Path
 
 GROUP = "fewshot_bench.methods"
@@ -22,6 +24,13 @@ PAPERS = {
     "pretrained-reptile": "a control",
 }
 HEADS = {"centroid": "Wang+ 2019", "logistic": "Tian+ 2020", "cosine": "Chen+ 2019"}  # on frozen features
+
+
+@functools.cache
+def packaged_variants() -> frozenset[str]:
+    """The names that the packaged bench.toml gives to variants of the built-in methods."""
+    text = files("fewshot_bench").joinpath("bench.toml").read_text(encoding="utf-8")
+    return frozenset(tomllib.loads(text)["methods"])
 
 
 def declared() -> dict[str, list[EntryPoint]]:

@@ -17,7 +17,7 @@ from fewshot_bench.methods.interface import Method
 from fewshot_bench.methods.maml import Maml
 from fewshot_bench.methods.meta_baseline import MetaBaseline
 from fewshot_bench.methods.meta_transfer import MamlMetaTransfer, ReptileMetaTransfer
-from fewshot_bench.methods.names import declared
+from fewshot_bench.methods.names import declared, packaged_variants
 from fewshot_bench.methods.protomaml import ProtoMaml
 from fewshot_bench.methods.protonet import ProtoNet
 from fewshot_bench.methods.r2d2 import R2D2
@@ -85,7 +85,7 @@ def register(name: str, method: type[Method]) -> None:
     Raises:
         UnusableMethod: for what is no method, or a name that is taken
     """
-    if name in METHODS or name in declared():
+    if name in METHODS or name in declared() or name in packaged_variants():  # whose name would mean the variant
         raise UnusableMethod(f"the name {name!r} is taken: choose another")
     if problem := _problem(method):
         raise UnusableMethod(f"{name!r} is no method: {problem}")

@@ -19,7 +19,7 @@ from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.experiment.spending import Spent, iterations, refuse_twice
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.later import mentioned
-from fewshot_bench.methods.registry import UnusableMethod, find_method, ignored, method_names
+from fewshot_bench.methods.registry import METHODS, UnusableMethod, find_method, ignored, method_names, whose
 from fewshot_bench.seeding import digest
 from fewshot_bench.settings import build
 
@@ -66,7 +66,11 @@ def resolve(config: Config, selection: Selection) -> Request:
     choose(budget, config.budgets, "unknown budget")
     config = _with_plain(config, selection.methods)
     for variant in selection.methods:
-        choose(variant, config.methods, "unknown method")
+        of = choose(variant, config.methods, "unknown method").get("method")
+        if of != variant and variant in method_names() and variant not in METHODS:
+            raise UsageError(
+                f"{variant!r} is a variant of {of} in bench.toml and {whose(variant)}: choose another name for one"
+            )
     ways, split = selection.ways or defined.ways, selection.split or config.data.split
     rules = config.run.rules if selection.rules is None else selection.rules
     return Request(

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -160,9 +159,8 @@ class TrainedModel:
             UsageError: for what is no whole number, or too large a one
             NothingSelected: where its images are not prepared here
         """
-        if not isinstance(number, Integral) or not 0 <= number < MOST_EPISODES:
+        if not hasattr(number, "__index__") or not 0 <= number < MOST_EPISODES:
             raise UsageError(f"episode {number!r}: they are counted in whole numbers, from 0 to {MOST_EPISODES - 1}")
-        number = int(number)
         fingerprint = self.cell.novel or self.cell.training.fingerprint
         images = find(cache_folder(), fingerprint)
         if images is None:

@@ -16,7 +16,7 @@ from fewshot_bench.machine import cores
 
 
 def choose_device(name: str, numerics: Numerics) -> torch.device:
-    """auto, cpu or cuda as a device. Raises UsageError for another, a GPU that is not there, or numbers that it alone has."""
+    """auto, cpu or cuda as a device. Raises UsageError for another, or what needs a GPU that is not there."""
     choose(name, dict.fromkeys(get_args(Device)), "unknown device")
     available = torch.cuda.is_available()
     if name == "cuda" and not available:

@@ -143,7 +143,7 @@ def test_a_script_may_register_its_own_and_again(install):
     )
 
 
-@pytest.mark.parametrize("name", ["maml", "nearest"])
+@pytest.mark.parametrize("name", ["maml", "nearest", "fomaml", "transfer-logistic"])
 def test_a_name_that_is_taken_is_not_registered(name, install):
     install("neighbours", GOOD, nearest="neighbours:Nearest")
     with pytest.raises(UnusableMethod, match=f"the name '{name}' is taken"):

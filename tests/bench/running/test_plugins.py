@@ -53,6 +53,13 @@ def test_a_method_without_a_variant_is_one_by_its_own_name(place, bench, install
     assert "method protonet" not in run["facts"]
 
 
+def test_a_name_that_means_a_variant_and_a_method_is_refused(place, bench, install):
+    install("neighbours", CODE, untrained="neighbours:Nearest")
+    said = bench("run", "-q", "--method", "untrained", "--shot", "1")
+    assert said.code == 2
+    assert "'untrained' is a variant of transfer in bench.toml and the entry point 'untrained = n" in said.err
+
+
 @pytest.fixture
 def apart(place):
     """As `bench`, in a process of its own, whose workers have what torch takes seconds to import."""
