@@ -7,6 +7,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,8 +16,16 @@ from torch import Tensor
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.execution import Execution
 from fewshot_bench.methods.interface import Episodes, Method, Problem
+from fewshot_bench.methods.later import mentioned
 from fewshot_bench.methods.registry import find_method
-from fewshot_bench.methods.strangers import contained, in_one_line
+from fewshot_bench.methods.returned import (
+    left_behind,
+    wrong_logits,
+    wrong_losses,
+    wrong_training_setting,
+    wrong_versions,
+)
+from fewshot_bench.methods.strangers import contained, in_one_line, modes
 
 WAY, SHOT, QUERY = 4, 3, 5
 N_BASE, N_NOVEL, SIDE, BLOCK = 24, 12, 16, 4  # classes; pixels of an image, and of a block of its pattern
@@ -106,25 +115,25 @@ class Subject:
 def says_what_it_is(subject: Subject) -> None:
     """Settings, versions and training setting are what an identity can hold."""
     settings = subject.method.Settings(**subject.settings)
-    json.dumps(dataclasses.asdict(settings), default=str)
-    versions, sizes = subject.method.versions(), subject.method.training_setting(settings, WAY, SHOT)
-    _require(all(type(v) is int for v in versions), f"versions() is {versions!r}, not a list of whole numbers")
-    _require(len(sizes) == 2 and all(type(n) is int and n >= 0 for n in sizes), f"training_setting gave {sizes!r}")
+    for name, value in mentioned(settings).items():
+        try:
+            json.dumps(value, allow_nan=False, default=_file_name)
+        except (TypeError, ValueError) as error:
+            raise ContractBroken(f"the setting {name} can be in no identity: {in_one_line(error)}") from None
+    _refuse(wrong_versions(subject.method.versions()))
+    _refuse(wrong_training_setting(subject.method.training_setting(settings, WAY, SHOT)))
 
 
 def steps(subject: Subject) -> None:
     """A step moves weights, counts itself and tells a finite loss."""
     method = subject.make()
     before = {name: p.detach().clone() for name, p in method.named_parameters()}
-    losses = method.step(EasyImages())
+    losses = _step(method, EasyImages())
     _require("loss" in losses, f"step returned {sorted(losses)}, no 'loss'")
     for name, value in losses.items():
-        _require(isinstance(value, Tensor) and value.shape == (), f"{name!r} of step is no 0-dim tensor")
         _require(bool(value.isfinite()), f"{name!r} of the first step is {value}")
-        _require(not value.requires_grad, f"{name!r} of step has its graph: detach() it")
     moved = any(not torch.equal(before[name], p) for name, p in method.named_parameters())
     _require(moved, "a step moved no parameter")
-    _require(method.iteration == 1, f"a step took self.iteration from 0 to {method.iteration}, not to 1")
 
 
 def answers(subject: Subject) -> None:
@@ -132,9 +141,8 @@ def answers(subject: Subject) -> None:
     method = subject.trained()
     for n_way in (WAY, 7):
         for n_shot in (1, SHOT, 9):  # 9 is beyond `full_batch`: mini-batches
-            logits = method.predict(EasyImages().novel(2, n_way, n_shot), RULE)
-            where, expected = f"{n_way}-way {n_shot}-shot logits", (2, n_way * QUERY, n_way)
-            _require(logits.shape == expected, f"{where} have the shape {tuple(logits.shape)}, not {expected}")
+            logits = _predict(method, EasyImages().novel(2, n_way, n_shot))
+            where = f"{n_way}-way {n_shot}-shot logits"
             _require(bool(logits.isfinite().all()), f"{where} are not finite")
             _require(not logits.requires_grad, f"{where} have their graph")
 
@@ -143,22 +151,22 @@ def leaves_itself_alone(subject: Subject) -> None:
     """Predicting changes neither the method nor the episodes, and repeats."""
     method, episodes, others = subject.trained(), EasyImages(1).novel(2), EasyImages(2).novel(2)
     before, given = method.training_state(), [field.clone() for field in episodes]
-    first = method.predict(episodes, RULE)
+    first = _predict(method, episodes)
     if changed := _differing(before, method.training_state()):
         raise ContractBroken(f"predict changed {changed}")
     _require(not method.training, "predict left the method in training mode")
     _require(all(map(torch.equal, given, episodes)), "predict changed the episodes that it was given")
-    _require(torch.equal(first, method.predict(episodes, RULE)), "predict says something else the second time")
-    method.predict(others, RULE)
-    _require(torch.equal(first, method.predict(episodes, RULE)), "what predict says depends on the episodes before")
+    _require(torch.equal(first, _predict(method, episodes)), "predict says something else the second time")
+    _predict(method, others)
+    _require(torch.equal(first, _predict(method, episodes)), "what predict says depends on the episodes before")
 
 
 def takes_episodes_together(subject: Subject) -> None:
     """Many episodes at once equal one by one."""
     # in float64, where the order of summation hides: in float32 adaptation magnifies it, by how much depends on the CPU
     method, episodes = subject.trained().double(), EasyImages(dtype=torch.float64).novel(3)
-    alone = torch.cat([method.predict(one, RULE) for one in episodes.split(1)])
-    _close(method.predict(episodes, RULE), alone, "logits of 3 episodes at once differ from one by one", 1e-9)
+    alone = torch.cat([_predict(method, one) for one in episodes.split(1)])
+    _close(_predict(method, episodes), alone, "logits of 3 episodes at once differ from one by one", 1e-9)
 
 
 def sees_queries_one_by_one(subject: Subject) -> None:
@@ -169,7 +177,7 @@ def sees_queries_one_by_one(subject: Subject) -> None:
     others_changed = torch.cat([queries[:, :1], 0.5 * queries[:, 1:].flip(1)], 1)
 
     def first_logits(images: Tensor) -> Tensor:
-        return method.predict(episodes._replace(query_images=images), RULE)[:, 0]
+        return _predict(method, episodes._replace(query_images=images))[:, 0]
 
     logits = first_logits(queries)
     depends = not torch.allclose(logits, first_logits(itself_changed), atol=1e-4)
@@ -180,7 +188,7 @@ def sees_queries_one_by_one(subject: Subject) -> None:
     else:
         _require(free, "a query's logits depend on other queries, and it does not say that it is transductive")
     relabelled = episodes._replace(query_labels=episodes.query_labels.flip(1))
-    same = torch.equal(method.predict(episodes, RULE), method.predict(relabelled, RULE))
+    same = torch.equal(_predict(method, episodes), _predict(method, relabelled))
     _require(same, "logits depend on the labels of the queries")
 
 
@@ -194,7 +202,7 @@ def sees_no_order(subject: Subject) -> None:
         reordered = episodes._replace(
             query_images=episodes.query_images[:, order], query_labels=episodes.query_labels[:, order]
         )
-        return method.predict(reordered, RULE)[:, order.argsort()]
+        return _predict(method, reordered)[:, order.argsort()]
 
     _close(logits(by_class), logits(shuffled), "predict depends on the order of the queries: logits differ", 1e-9)
 
@@ -220,7 +228,7 @@ def goes_on_where_it_stopped(subject: Subject) -> None:
     if differs := _differing(whole.training_state(), second.eval().training_state()):
         raise ContractBroken(f"stopped after 2 of 4 steps and restored, {differs} differs: register what a step needs")
     episodes = EasyImages().novel(1)
-    same = torch.equal(whole.predict(episodes, RULE), second.predict(episodes, RULE))
+    same = torch.equal(_predict(whole, episodes), _predict(second, episodes))
     _require(same, "stopped after 2 of 4 steps and restored, it predicts something else")
 
 
@@ -233,7 +241,7 @@ def classifies_what_it_embeds(subject: Subject) -> None:
             for images in (episodes.support_images, episodes.query_images)
         )
         logits = method.classify(episodes._replace(support_images=support, query_images=queries), RULE)
-        _close(logits, method.predict(episodes, RULE), "classify differs from predict", 1e-4)
+        _close(logits, _predict(method, episodes), "classify differs from predict", 1e-4)
 
 
 def folds_tasks(subject: Subject) -> None:
@@ -249,7 +257,7 @@ def folds_tasks(subject: Subject) -> None:
 def beats_chance(subject: Subject) -> None:
     """After 60 steps it is better than chance on easy images."""
     method, episodes = subject.trained(60, tasks_at_once=TOGETHER), EasyImages(1).novel(20)
-    right = float((method.predict(episodes, RULE).argmax(-1) == episodes.query_labels).float().mean())
+    right = float((_predict(method, episodes).argmax(-1) == episodes.query_labels).float().mean())
     _require(
         right > LEAST_ACCURACY,
         f"60 steps make {right:.0%} right, and not {LEAST_ACCURACY:.0%} (chance is {1 / WAY:.0%}); if it learns faster "
@@ -261,7 +269,8 @@ EVERY_NORM = (
     leaves_itself_alone, takes_episodes_together, sees_queries_one_by_one, sees_no_order, goes_on_where_it_stopped,
     classifies_what_it_embeds,
 )  # fmt: skip
-ONCE = (says_what_it_is, steps, answers, follows_its_seed, folds_tasks, beats_chance)
+FIRST = (says_what_it_is, steps, answers)  # whose failure is that of all the others
+ONCE = (*FIRST, follows_its_seed, folds_tasks, beats_chance)
 Check = Callable[[Subject], None]
 
 
@@ -286,7 +295,7 @@ def cases(name: str) -> Iterator[tuple[Check, Subject]]:
 
 
 def findings(name: str) -> Iterator[Finding]:
-    """What came of each check of a registered method. Raises UnusableMethod."""
+    """What came of each check of a registered method, up to a first one that fails. Raises UnusableMethod."""
     for check, subject in cases(name):
         problem = ""
         try:
@@ -297,6 +306,8 @@ def findings(name: str) -> Iterator[Finding]:
         except Exception as error:  # noqa: BLE001  # of the method itself
             problem = in_one_line(error)
         yield Finding((check.__doc__ or "").rstrip("."), subject, problem)
+        if problem and check in FIRST:
+            return
 
 
 def check_method(name: str) -> None:
@@ -309,6 +320,33 @@ def check_method(name: str) -> None:
     broken = [f"{finding.subject}: {finding.problem}" for finding in findings(name) if finding.problem]
     if broken:
         raise ContractBroken("\n".join(broken))
+
+
+def _predict(method: Method, episodes: Episodes) -> Tensor:
+    """Its logits. Raises ContractBroken for what are none."""
+    before = modes()
+    logits = method.predict(episodes, RULE)
+    _refuse(left_behind("predict", before) or wrong_logits(logits, episodes))
+    return logits
+
+
+def _step(method: Method, source: EasyImages) -> dict[str, Tensor]:
+    """Its losses. Raises ContractBroken for what are none."""
+    before, iteration = modes(), method.iteration
+    losses = method.step(source)
+    _refuse(left_behind("step", before) or wrong_losses(losses, method.iteration - iteration))
+    return losses
+
+
+def _file_name(value: Any) -> str:
+    """A file that a setting names. Raises TypeError for another object."""
+    if not isinstance(value, Path):
+        raise TypeError(f"a {type(value).__name__} is no number, text, list or table")
+    return str(value)
+
+
+def _refuse(wrong: str) -> None:
+    _require(not wrong, wrong)
 
 
 def _require(holds: bool, otherwise: str) -> None:

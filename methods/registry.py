@@ -154,6 +154,8 @@ def _problem(found: Any) -> str:
         return f"{found.__name__}.version is no whole number"
     if not isinstance(found.trials, tuple | list) or not all(isinstance(trial, Mapping) for trial in found.trials):
         return f"{found.__name__}.trials are no tuple of settings"
+    if not found.trials:
+        return f"{found.__name__}.trials are none: nothing would be checked; {{}} is the defaults"
     return ""
 
 

@@ -3,6 +3,9 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from typing import NamedTuple
+
+import torch
 
 LONGEST = 300  # letters of what an error says
 
@@ -11,14 +14,27 @@ class Escape(Exception):
     """What such code raised that is no `Exception`, in one line."""
 
 
+class Modes(NamedTuple):
+    """What torch does by default, which any code of a process may change for all code after it."""
+
+    gradients: bool
+    dtype: torch.dtype
+
+
+def modes() -> Modes:
+    """Those of now."""
+    return Modes(torch.is_grad_enabled(), torch.get_default_dtype())
+
+
 @contextmanager
 def contained(interrupt: type[KeyboardInterrupt] = KeyboardInterrupt) -> Iterator[None]:
     """Whatever is raised inside is an `Exception`: an Escape where it was SystemExit, GeneratorExit or another.
 
-    What is printed inside is no part of a command's answer and goes to standard error.
+    What is printed inside is no part of a command's answer and goes to standard error; torch's modes are set back.
 
     interrupt: what a person raises by Ctrl-C, which ends the program
     """
+    before = modes()
     try:
         with redirect_stdout(sys.stderr):
             yield
@@ -26,6 +42,9 @@ def contained(interrupt: type[KeyboardInterrupt] = KeyboardInterrupt) -> Iterato
         raise
     except BaseException as error:
         raise Escape(in_one_line(error)) from error
+    finally:
+        torch.set_grad_enabled(before.gradients)
+        torch.set_default_dtype(before.dtype)
 
 
 def in_one_line(error: BaseException) -> str:

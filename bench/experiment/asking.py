@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from fewshot_bench.config import MOST_WAYS
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.episodes import BANK_VERSION
 from fewshot_bench.methods.interface import CORE_VERSION, Method
 from fewshot_bench.methods.registry import whose
+from fewshot_bench.methods.returned import wrong_training_setting, wrong_versions
 from fewshot_bench.methods.strangers import contained, in_one_line
-from fewshot_bench.settings import MOST
 
 T = TypeVar("T")
 
@@ -31,15 +30,16 @@ def asked(where: str, method: str, ask: Callable[[], T]) -> T:
 
 def versions_of(method: type[Method]) -> tuple[int, ...]:
     """What an identity carries: those of the method, of the shared core and of the bank."""
-    versions = tuple(method.versions())
-    if not all(type(version) is int and 0 <= version <= MOST for version in versions):
-        raise TypeError(f"its versions are {versions!r}, not whole numbers from 0 to {MOST}")
+    versions = method.versions()
+    if wrong := wrong_versions(versions):
+        raise TypeError(wrong)
     return (*versions, CORE_VERSION, BANK_VERSION)
 
 
 def training_setting_of(method: type[Method], settings: Any, wanted: tuple[int, int]) -> tuple[int, int]:
     """The (n_way, n_shot) that it trains on where the protocol says `wanted`."""
-    n_way, n_shot = method.training_setting(settings, *wanted)
-    if not all(type(n) is int and 0 <= n <= MOST_WAYS for n in (n_way, n_shot)):
-        raise TypeError(f"its training setting is ({n_way!r}, {n_shot!r}), not two whole numbers up to {MOST_WAYS}")
+    sizes = method.training_setting(settings, *wanted)
+    if wrong := wrong_training_setting(sizes):
+        raise TypeError(wrong)
+    n_way, n_shot = sizes
     return n_way, n_shot

@@ -24,12 +24,13 @@ from fewshot_bench.files import cache_folder, checkpoints, database_at
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Episodes, Method
 from fewshot_bench.methods.registry import find_method
+from fewshot_bench.methods.returned import wrong_features
 from fewshot_bench.replay.rebuild import Stored, find_stored, rebuild
 from fewshot_bench.results.store import Reader
 from fewshot_bench.running import runner
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.device import arithmetic, choose_device
-from fewshot_bench.running.returned import BrokenMethod, blaming, check_features
+from fewshot_bench.running.returned import BrokenMethod, blaming, require
 from fewshot_bench.running.runner import Laboratory, answer
 from fewshot_bench.running.tasks import EMBEDDED_AT_ONCE, Gallery, as_floats
 from fewshot_bench.seeding import Stream, shuffled
@@ -193,7 +194,7 @@ class TrainedModel:
         with _asking(training.method), arithmetic(training.numerics, self._device):
             for some in torch.split(images, EMBEDDED_AT_ONCE):
                 features.append(self._method.embed(some))
-                check_features(training.method, features[-1], some)
+                require(training.method, wrong_features(features[-1], some))
         return torch.cat(features)
 
     def _read(self, images: Any) -> Iterator[Tensor]:

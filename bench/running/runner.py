@@ -22,11 +22,12 @@ from fewshot_bench.methods.execution import Execution
 from fewshot_bench.methods.frozen import Frozen
 from fewshot_bench.methods.interface import Episodes, Method
 from fewshot_bench.methods.registry import find_method
+from fewshot_bench.methods.returned import wrong_features, wrong_logits, wrong_losses
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.curves import Clock, Losses
 from fewshot_bench.running.device import arithmetic, describe
 from fewshot_bench.running.events import Progressed, Saved, Trained, TrainingEvent, TrainingFailed
-from fewshot_bench.running.returned import BrokenMethod, check_features, check_logits, check_step
+from fewshot_bench.running.returned import BrokenMethod, leaving_nothing, require
 from fewshot_bench.running.tasks import BaseClasses, Features, Gallery, class_index
 from fewshot_bench.seeding import derive_seed
 
@@ -185,14 +186,14 @@ def _go_on(
 def _step(method: Method, source: BaseClasses, training: Training, device: torch.device) -> dict[str, Tensor]:
     """One step; what DropBlock draws in it depends on its number alone, so that training can go on anywhere."""
     before = method.iteration
-    with arithmetic(training.numerics, device):
+    with arithmetic(training.numerics, device), leaving_nothing(training.method, "step"):
         if not training.drop_block:
             losses = method.step(source)
         else:
             with torch.random.fork_rng([device] if device.type == "cuda" else []):
                 torch.manual_seed(derive_seed("drop block", *training.data_identity, before))
                 losses = method.step(source)
-    check_step(training.method, losses, method.iteration - before)
+    require(training.method, wrong_losses(losses, method.iteration - before))
     return losses
 
 
@@ -261,8 +262,9 @@ def answer(name: str, method: Method, episodes: Episodes, adaptation: Adaptation
     Raises BrokenMethod, which names it, for what are no logits.
     """
     unlabelled = episodes._replace(query_labels=torch.full_like(episodes.query_labels, -1))
-    logits = (method.classify if method.embeds else method.predict)(unlabelled, adaptation)
-    check_logits(name, logits, episodes)
+    with leaving_nothing(name, "predict"):
+        logits = (method.classify if method.embeds else method.predict)(unlabelled, adaptation)
+    require(name, wrong_logits(logits, episodes))
     return logits
 
 
@@ -272,8 +274,9 @@ def embed(cell: Cell, method: Method, lab: Laboratory) -> Features | None:
         return None
 
     def features(images: Tensor) -> Tensor:
-        found = method.embed(images)
-        check_features(cell.training.method, found, images)
+        with leaving_nothing(cell.training.method, "embed"):
+            found = method.embed(images)
+        require(cell.training.method, wrong_features(found, images))
         return found
 
     known = lab.embedded.setdefault(method, {})

@@ -1,6 +1,7 @@
 """The contract catches what it is there to catch: one broken promise of each kind, planted."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from torch import nn
 from fewshot_bench.methods import contract, registry
 from fewshot_bench.methods.contract import ContractBroken, EasyImages, Subject, check_method
 from fewshot_bench.methods.interface import Method
-from fewshot_bench.methods.protonet import ProtoNet
+from fewshot_bench.methods.protonet import ProtoNet, ProtoNetSettings
+from fewshot_bench.methods.strangers import contained
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,6 +59,53 @@ class Remembering(Small):
 class Flat(Small):
     def predict(self, episodes, adaptation):
         return super().predict(episodes, adaptation)[..., :1]
+
+
+class Whole(Small):
+    def predict(self, episodes, adaptation):
+        return super().predict(episodes, adaptation).long()
+
+
+class Nothing(Small):
+    def predict(self, episodes, adaptation):
+        return None
+
+
+class WithoutGradients(Small):
+    def predict(self, episodes, adaptation):
+        torch.set_grad_enabled(False)
+        return super().predict(episodes, adaptation)
+
+
+class Double(Small):
+    def step(self, source):
+        losses = super().step(source)
+        torch.set_default_dtype(torch.float64)
+        return losses
+
+
+class Named(Small):
+    def step(self, source):
+        return {"l" * 100: super().step(source)["loss"]}
+
+
+class Late(Small):
+    version = 2**80
+
+
+@dataclass(frozen=True, kw_only=True)
+class OddSettings(ProtoNetSettings):
+    more: object = object()
+
+
+class Odd(Small):
+    Settings = OddSettings
+
+
+class Sizeless(Small):
+    @classmethod
+    def training_setting(cls, settings, n_way, n_shot):
+        return 5
 
 
 class Graph(Small):
@@ -209,7 +258,15 @@ PLANTED: list[tuple[type[Method], Callable[[Subject], None], str]] = [
     (Rewriting, contract.leaves_itself_alone, "predict changed the episodes that it was given"),
     (Random, contract.leaves_itself_alone, "predict says something else the second time"),
     (Remembering, contract.leaves_itself_alone, "predict says something else the second time"),
-    (Flat, contract.answers, "4-way 1-shot logits have the shape (2, 20, 1), not (2, 20, 4)"),
+    (Flat, contract.answers, "predict returned logits of shape (2, 20, 1), not (2, 20, 4)"),
+    (Whole, contract.answers, "predict returned numbers of torch.int64, not floating point"),
+    (Nothing, contract.answers, "predict returned a NoneType, not a tensor"),
+    (WithoutGradients, contract.answers, "predict left gradients switched off"),
+    (Double, contract.steps, "step left torch's default dtype at torch.float64"),
+    (Named, contract.steps, "step named a loss 'llll"),
+    (Late, contract.says_what_it_is, "its versions are [1208925819614629174706176], not whole numbers from 0 to "),
+    (Odd, contract.says_what_it_is, "the setting more can be in no identity: TypeError: a object is no number"),
+    (Sizeless, contract.says_what_it_is, "its training setting is 5, not two whole numbers"),
     (Graph, contract.answers, "4-way 1-shot logits have their graph"),
     (Infinite, contract.answers, "4-way 1-shot logits are not finite"),
     (Transductive, contract.sees_queries_one_by_one, "a query's logits depend on other queries"),
@@ -221,14 +278,14 @@ PLANTED: list[tuple[type[Method], Callable[[Subject], None], str]] = [
     (Seedless, contract.follows_its_seed, "two seeds gave the same weights"),
     (Unseeded, contract.follows_its_seed, "trained twice with one seed, trunk."),
     (Forgetful, contract.goes_on_where_it_stopped, "stopped after 2 of 4 steps and restored, trunk."),
-    (Uncounted, contract.steps, "a step took self.iteration from 0 to 0, not to 1"),
+    (Uncounted, contract.steps, "step must add 1 to self.iteration, a whole number; it added 0"),
     (Still, contract.steps, "a step moved no parameter"),
     (Silent, contract.steps, "step returned ['accuracy'], no 'loss'"),
-    (Attached, contract.steps, "'loss' of step has its graph: detach() it"),
+    (Attached, contract.steps, "step returned 'loss' with its graph"),
     (Other, contract.classifies_what_it_embeds, "classify differs from predict"),
     (Folding, contract.folds_tasks, "with 8 tasks at once, a step gives another trunk."),
     (Guessing, contract.beats_chance, "60 steps make "),
-    (Versions, contract.says_what_it_is, "versions() is ['1.2'], not a list of whole numbers"),
+    (Versions, contract.says_what_it_is, "its versions are ['1.2'], not whole numbers"),
 ]
 
 
@@ -240,7 +297,7 @@ def _nothing_stays_registered(monkeypatch):
 @pytest.mark.parametrize(("method", "check", "said"), PLANTED, ids=[method.__name__ for method, *_ in PLANTED])
 def test_a_broken_promise_is_caught_in_one_line(method, check, said):
     subject = Subject("planted", method, method.trials[0])
-    with pytest.raises(ContractBroken) as broken:
+    with pytest.raises(ContractBroken) as broken, contained():
         check(subject)
     assert str(broken.value).startswith(said)
     assert "\n" not in str(broken.value)
@@ -267,6 +324,21 @@ def test_what_breaks_in_a_check_is_a_finding(method, said):
     problems = [finding.problem for finding in contract.findings("planted") if finding.problem]
     assert problems
     assert all(problem.startswith(said) and "\n" not in problem for problem in problems)
+
+
+@pytest.mark.parametrize("method", [Nothing, WithoutGradients, Double, Sizeless])
+def test_what_would_fail_every_check_is_one_line_and_changes_nothing_here(method):
+    registry.register("planted", method)
+    with pytest.raises(ContractBroken) as broken:
+        check_method("planted")
+    assert "\n" not in str(broken.value)
+    assert torch.is_grad_enabled()
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_method_without_trials_is_none():
+    with pytest.raises(registry.UnusableMethod, match=r"Small\.trials are none: nothing would be checked"):
+        registry.register("small", type("Small", (ProtoNet,), {"trials": ()}))
 
 
 def test_easy_images_are_the_same_for_the_same_seed():
@@ -299,6 +371,6 @@ def test_the_tests_run_over_whatever_is_declared(mean, install, processes):
     out, err = done.communicate()
     assert done.wait() == (1 if mean else 0), out + err
     if mean:
-        assert "ContractBroken: 4-way 1-shot logits have the shape (2, 20, 1), not (2, 20, 4)" in out
+        assert "ContractBroken: predict returned logits of shape (2, 20, 1), not (2, 20, 4)" in out
     else:
         assert "13 passed" in out

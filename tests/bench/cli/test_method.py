@@ -28,7 +28,7 @@ def test_check_tells_each_promise_and_whether_all_hold(method, code, bench, monk
     broken = [line for line in lines if line.startswith("BROKEN ")]
     assert last == f"mine: {len(lines) - len(broken)} checks hold, {len(broken)} do not"
     assert bool(broken) == bool(code)
-    said = "4-way 1-shot logits have the shape (2, 20, 3), not (2, 20, 4)"
+    said = "predict returned logits of shape (2, 20, 3), not (2, 20, 4): episodes, queries, classes"
     assert any(line.endswith(f"(mine, train_way = 6, norm = support): {said}") for line in lines) == bool(code)
 
 

@@ -221,19 +221,19 @@ ODD = {
     ),
     "its answer": (
         "    @classmethod\n    def training_setting(cls, *words):\n        return 5\n",
-        "raises TypeError: cannot unpack",
+        "its training setting is 5, not two whole numbers",
     ),
     "sizes": (
         "    @classmethod\n    def training_setting(cls, *words):\n        return -1, 2.5\n",
         "its training setting is (-1, 2.5)",
     ),
-    "a version": ("    version = -5\n", "its versions are (-5,), not whole numbers from 0 to 1000000"),
+    "a version": ("    version = -5\n", "its versions are [-5], not whole numbers from 0 to 1000000"),
     "huge sizes": (
         "    @classmethod\n    def training_setting(cls, *words):\n        return 0, 10**9\n",
         "its training setting is (0, 1000000000), not two whole numbers up to 10000",
     ),
     "an end": ("    @classmethod\n    def versions(cls):\n        raise GeneratorExit\n", "raises GeneratorExit"),
-    "versions": ("    @classmethod\n    def versions(cls):\n        return ['1']\n", "its versions are ('1',)"),
+    "versions": ("    @classmethod\n    def versions(cls):\n        return ['1']\n", "its versions are ['1']"),
     "settings": (
         "    from dataclasses import dataclass\n    @dataclass(frozen=True)\n    class Settings:\n        a: set = ()\n"
         "        def __post_init__(self):\n            raise OSError('no\\nway')\n",

@@ -67,6 +67,17 @@ def test_what_is_no_logits_fails_the_cell_in_one_line(answering, answer, said):
     assert failed.details == ""
 
 
+def test_what_a_method_leaves_changed_is_its_own_failure_and_set_back(answering):
+    def predict(self, episodes, adaptation):
+        torch.set_grad_enabled(False)
+        return torch.zeros(RIGHT)
+
+    (failed,) = answering(predict)
+    assert isinstance(failed, CellFailed)
+    assert failed.reason == "protonet: predict left gradients switched off"
+    assert torch.is_grad_enabled()
+
+
 @pytest.mark.parametrize("number", [0, 2])
 def test_logits_that_are_none_fail_the_cell_after_whole_chunks(answering, number, monkeypatch):
     monkeypatch.setattr(runner, "CHUNK_SECONDS", 1e9)
