@@ -9,6 +9,7 @@ import re
 import stat
 import tomllib
 from collections.abc import Callable, Mapping
+from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,10 @@ def toml_line(value: Any) -> str:
         return "[" + ", ".join(map(toml_line, value)) + "]"
     if isinstance(value, str | PathLike):
         return json.dumps(str(value), ensure_ascii=False)
-    if isinstance(value, bool | int | float):
+    if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Integral | Real):  # numpy's, too
+        return str(int(value) if isinstance(value, Integral) else float(value))
     raise ParseError(f"{value!r}, which TOML cannot")
 
 

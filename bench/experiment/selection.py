@@ -1,15 +1,16 @@
 """The cells that a command works on: the words that choose them, their names, and `-k EXPR`. Pure."""
 
+import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from fewshot_bench.errors import UsageError
+from fewshot_bench.settings import shown
 
 Predicate = Callable[[str], bool]
-T = TypeVar("T", str, int)
 DEEPEST = 50  # of brackets and "not" in an expression
 HERE = "here"  # the engine that is this machine
 NAME = re.compile(r"(?P<variant>.+)-(?P<n_way>\d{1,9})w(?P<n_shot>\d{1,9})s-s(?P<seed>\d{1,9})")
@@ -51,9 +52,39 @@ class Selection:
         )
 
 
-def as_tuple(words: T | Sequence[T]) -> tuple[T, ...]:
-    """One word, or several, as a selection holds them."""
-    return tuple(words) if isinstance(words, Sequence) and not isinstance(words, str) else (words,)
+def names(word: str, given: Any) -> tuple[str, ...]:
+    """The names that a word of Python's interface has: one, or any iterable of them. Raises UsageError."""
+    found = tuple(dict.fromkeys(text(word, name) for name in _several(given)))
+    if joined := next((name for name in found if "," in name), None):
+        raise UsageError(f"{word} = {joined!r} is no name: several are a list, {joined.split(',')!r}")
+    return found
+
+
+def numbers(word: str, given: Any) -> tuple[int, ...]:
+    """The whole numbers that a word has, likewise. Raises UsageError."""
+    return tuple(dict.fromkeys(number(word, one) for one in _several(given)))
+
+
+def number(word: str, given: Any) -> int:
+    """The whole number that a word has, numpy's too. Raises UsageError."""
+    try:
+        return operator.index(given)
+    except TypeError:
+        raise UsageError(f"{word} = {shown(given)} must be a whole number") from None
+
+
+def text(word: str, given: Any) -> str:
+    """The text that a word has. Raises UsageError."""
+    if not isinstance(given, str):
+        raise UsageError(f"{word} = {shown(given)} must be a text")
+    return str(given)  # numpy's, too
+
+
+def _several(given: Any) -> Iterable[Any]:
+    """One word, or several; those of a set in an order that is the same in each process."""
+    if isinstance(given, str) or not isinstance(given, Iterable) or getattr(given, "ndim", 1) == 0:
+        return (given,)
+    return sorted(given, key=str) if isinstance(given, set | frozenset) else given
 
 
 @dataclass(frozen=True)

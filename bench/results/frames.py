@@ -1,12 +1,12 @@
 """What a database holds as pandas tables: a row a cell, a row an episode, a row a point of a training's curve."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from typing import Any
 
 import pandas as pd
 
-from fewshot_bench.experiment.selection import Selection, as_tuple, place_of
+from fewshot_bench.experiment.selection import Selection, names, numbers, place_of, text
 from fewshot_bench.files import database_at
 from fewshot_bench.results.exchange.export import words_of
 from fewshot_bench.results.store.snapshot import Snapshot, snapshot
@@ -29,8 +29,8 @@ CURVES = {
     "training_key": "str", "method": "str", "seed": "int64", "iteration": "int64", "name": "str", "value": "float64",
 }  # fmt: skip
 Where = str | PathLike[str]  # a database's file or URL, or the folder that it is in
-Words = str | Sequence[str]
-Numbers = int | Sequence[int]
+Words = str | Iterable[str]
+Numbers = int | Iterable[int]
 
 
 def results(
@@ -66,6 +66,7 @@ def results(
 
     Raises:
         DatabaseError: where there is no database, or a damaged one
+        UsageError: for what is no name or whole number
     """
     selection = _selection(methods, ways, shots, seeds, matching)
     rows = []
@@ -93,10 +94,10 @@ def episodes(
         - `accuracy` (float64): their quotient
     """
     selection = _selection(methods, ways, shots, seeds, matching)
-    names = ("number", "episode_id", "n_correct", "n_queries")
+    facts = ("number", "episode_id", "n_correct", "n_queries")
     return _frame(
         (
-            words | {name: getattr(e, name) for name in names} | {"accuracy": e.n_correct / e.n_queries}
+            words | {name: getattr(e, name) for name in facts} | {"accuracy": e.n_correct / e.n_queries}
             for stored, cell, words in _cells(where, selection)
             for e in stored.episodes(cell)
         ),
@@ -129,8 +130,8 @@ def curves(
 
 def _selection(methods: Words, ways: Numbers, shots: Numbers, seeds: Numbers, matching: str | None) -> Selection:
     return Selection(
-        methods=as_tuple(methods), ways=as_tuple(ways), shots=as_tuple(shots), seeds=as_tuple(seeds),
-        expression=matching,
+        methods=names("methods", methods), ways=numbers("ways", ways), shots=numbers("shots", shots),
+        seeds=numbers("seeds", seeds), expression=None if matching is None else text("matching", matching),
     )  # fmt: skip
 
 

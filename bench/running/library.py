@@ -1,14 +1,14 @@
 """The benchmark from Python: `plan`, `run` and `tune`, with the command line's words. See also results/frames.py."""
 
 import json
-import operator
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from hashlib import sha256
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, TypedDict, Unpack, get_args
+from typing import Any, Literal, TypedDict, TypeVar, Unpack, get_args
 
 import pandas as pd
 
@@ -16,14 +16,17 @@ from fewshot_bench import config as configuration
 from fewshot_bench.errors import BenchError, UsageError
 from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.plan import Plan
-from fewshot_bench.experiment.selection import Means, Selection, as_tuple
+from fewshot_bench.experiment.selection import Means, Selection, names, number, numbers, text
 from fewshot_bench.files import write_whole
 from fewshot_bench.results.frames import results
 from fewshot_bench.running import recording
 from fewshot_bench.running.events import Event
 from fewshot_bench.running.planning import plan_of, plan_to_run
 from fewshot_bench.running.tuning import best_of, document, tuning_of
+from fewshot_bench.settings import shown
 from fewshot_bench.tables.parsing import ParseError, toml_line
+
+T = TypeVar("T")
 
 
 class Words(TypedDict, total=False):
@@ -36,10 +39,10 @@ class Words(TypedDict, total=False):
     split: str  # whose novel classes are tested on: paper, ravi, ravi-val, or a published one
     budget: str  # smoke, quick, standard, paper, or one of the configuration's own
     protocol: Literal["single", "matched"]  # one model for all settings, or one for each
-    methods: str | Sequence[str]  # variants, or registered methods with their default settings
-    ways: int | Sequence[int]  # classes of an episode
-    shots: int | Sequence[int]  # support images a class
-    seeds: int | Sequence[int]  # of trainings
+    methods: str | Iterable[str]  # variants, or registered methods with their default settings
+    ways: int | Iterable[int]  # classes of an episode
+    shots: int | Iterable[int]  # support images a class
+    seeds: int | Iterable[int]  # of trainings
     episodes: int  # test episodes of every cell
     rules: str | PathLike[str]  # tuned ones, a file that `tune` wrote; "": none
     matching: str  # only cells whose name (maml-5w1s-s0) matches, in the words of -k
@@ -73,8 +76,8 @@ def plan(**words: Unpack[Words]) -> Plan:
         NothingSelected: where no cell matches
     """
     with TemporaryDirectory() as folder:
-        selection, means = _read(words, Path(folder))
-        return plan_of(choose(selection), retry_failed=means.retry_failed)
+        chosen, means = _resolved(words, Path(folder), choose)
+        return plan_of(chosen, retry_failed=means.retry_failed)
 
 
 def run(*, progress: Callable[[Event], None] | None = None, **words: Unpack[RunWords]) -> pd.DataFrame:
@@ -95,8 +98,8 @@ def run(*, progress: Callable[[Event], None] | None = None, **words: Unpack[RunW
         NothingSelected: where no cell matches
         KeyboardInterrupt: when it was stopped
     """
-    selection, means = _read(words, None)
-    chosen = choose(selection, skip_unusable=True)
+    _check_callable(progress)
+    chosen, means = _resolved(words, None, partial(choose, skip_unusable=True))
     for problem in chosen.unusable:
         warnings.warn(f"left out: {problem}", stacklevel=2)
     _do(chosen, means, progress)
@@ -130,8 +133,10 @@ def tune(
         NothingSelected: where no cell matches, or a candidate has no result
         KeyboardInterrupt: when it was stopped
     """
-    selection, means = _read(words, None)
-    tuning = tuning_of(selection)
+    _check_callable(progress)
+    if not isinstance(file, str | PathLike):
+        raise UsageError(f"file = {shown(file)} must be a path")
+    tuning, means = _resolved(words, None, tuning_of)
     _do(tuning.chosen, means, progress)
     scores = tuning.scores()
     _write(Path(file), document(tuning, scores))
@@ -149,11 +154,30 @@ def _do(chosen: Chosen, means: Means, progress: Callable[[Event], None] | None) 
             raise BenchError(f"{outcome.n_lost} cells are not done: memory, disk or server failed; call it again")
 
 
+def _check_callable(progress: Any) -> None:
+    if progress is not None and not callable(progress):
+        raise UsageError(f"progress = {shown(progress)} must be a function that takes an event")
+
+
+def _resolved(words: Mapping[str, Any], folder: Path | None, resolve: Callable[[Selection], T]) -> tuple[T, Means]:
+    """What a selection chooses, and how it is done; an error in a configuration that is no file names none."""
+    selection, means = _read(words, folder)
+    try:
+        return resolve(selection), means
+    except UsageError as error:
+        if not isinstance(words.get("config"), Mapping):
+            raise
+        raise type(error)(str(error).replace(str(selection.config), "config")) from None
+
+
 def _read(words: Mapping[str, Any], folder: Path | None) -> tuple[Selection, Means]:
     """Words as the command line has them; a configuration that is none yet becomes a file in the folder, or in `out`.
 
-    Raises UsageError for values that no option takes, TypeError for a word that there is not.
+    Raises UsageError for values that no option takes, and for a word that there is not.
     """
+    known = dict.fromkeys([*Words.__annotations__, *RunWords.__annotations__])
+    for name in words:
+        configuration.choose(name, known, "unknown word")
     given = {name: _checked(name, value) for name, value in words.items() if value is not None}
     means = Means(**{name: given.pop(name) for name in Means.__dataclass_fields__ if name in given})
     if isinstance(given.get("config"), Mapping):
@@ -164,23 +188,30 @@ def _read(words: Mapping[str, Any], folder: Path | None) -> tuple[Selection, Mea
 
 
 def _checked(name: str, value: Any) -> Any:
-    if name in ("methods", "ways", "shots", "seeds"):
-        return tuple(dict.fromkeys(_checked(f"{name}:", one) for one in as_tuple(value)))
-    name = name.removesuffix(":")
+    """A word's value, as a selection holds it. Raises UsageError."""
+    if name == "methods":
+        return names(name, value)
     if name in LIMITS:
-        low, high = LIMITS[name]
-        try:
-            value = operator.index(value)
-        except TypeError:
-            raise UsageError(f"{name} = {value!r} must be a whole number") from None
-        if not low <= value <= high:
-            raise UsageError(f"{name} = {value} must be between {low} and {high}")
+        several = name in ("ways", "shots", "seeds")
+        found, (low, high) = numbers(name, value) if several else (number(name, value),), LIMITS[name]
+        if outside := [one for one in found if not low <= one <= high]:
+            raise UsageError(f"{name} = {outside[0]} must be between {low} and {high}")
+        return found if several else found[0]
     known = {"protocol": get_args(configuration.Protocol), "device": get_args(configuration.Device)}
     if name in known:
         configuration.choose(value, dict.fromkeys(known[name]), f"unknown {name}")
-    if name in ("config", "out") and not isinstance(value, Mapping):
-        return Path(value)
-    return str(value) if name in ("data", "novel_data", "rules") else value
+        return value
+    if name == "retry_failed":
+        return bool(value)
+    if name not in ("config", "out", "data", "novel_data", "rules"):
+        return text(name, value)
+    if name == "config" and isinstance(value, Mapping):
+        return value
+    if not isinstance(value, str | PathLike):
+        raise UsageError(
+            f"{name} = {shown(value)} must be a text or a path" + (" or a dict" if name == "config" else "")
+        )
+    return Path(value) if name in ("config", "out") else str(value)
 
 
 def _written(tables: Mapping[str, Any], folder: Path | None, out: Path | None) -> Path:
@@ -192,7 +223,9 @@ def _written(tables: Mapping[str, Any], folder: Path | None, out: Path | None) -
         except ParseError as error:
             raise UsageError(f"config: {name} holds {error}") from None
     text = "".join(lines)
-    folder = folder or out or Path(tables.get("run", {}).get("out", "out"))
+    run = tables.get("run")  # which may be anything: the file is checked as any other
+    named = run.get("out") if isinstance(run, Mapping) else None
+    folder = folder or out or Path(named if isinstance(named, str | PathLike) else "out")
     path = folder / f"config-{sha256(text.encode()).hexdigest()[:8]}.toml"
     _write(path, text)
     return path

@@ -3,12 +3,13 @@
 What the work tells is recorded, and only then told on: to a screen, or to whoever called `run`.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
 from fewshot_bench.data.outline import outline
-from fewshot_bench.errors import DatabaseError
+from fewshot_bench.errors import DatabaseError, UsageError
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.plan import Plan, PlannedCell
 from fewshot_bench.experiment.selection import Means
@@ -70,6 +71,8 @@ def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None],
     tell: is told of every event after it was recorded
     command: what the user typed, for the record
     """
+    if threading.current_thread() is not threading.main_thread():
+        raise UsageError("a run stops at Ctrl-C and SIGTERM, which only the main thread is told of: call it there")
     begin_job()
     settings, device = chosen.request.config.run, device_of(chosen, means)
     threads = means.threads or settings.threads

@@ -4,9 +4,14 @@ import json
 import shlex
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 import fewshot_bench
 from fewshot_bench import curves, episodes, plan, results, run
@@ -103,6 +108,15 @@ def test_cells_are_chosen_by_the_words_of_the_command_line(run):
     nothing = results(run.database, ways=35)
     assert nothing.empty
     assert list(nothing.dtypes) == list(results("out").dtypes)
+    for methods in ({"protonet"}, np.array(["protonet"]), pd.Series(["protonet"]), {"protonet": 1}.keys()):
+        assert set(results("out", methods=methods)["variant"]) == {"protonet"}
+    forms: list[Any] = [{5}, np.array([5]), pd.Series([5]), np.int64(5), (n for n in [5])]
+    for shots in forms:
+        assert set(results("out", shots=shots)["n_shot"]) == {5}
+    for wrong in ({"ways": "5"}, {"ways": 4.0}, {"methods": "maml,protonet"}, {"methods": [3]}, {"matching": 3}):
+        for read in (results, episodes, curves):
+            with pytest.raises(UsageError, match=rf"{next(iter(wrong))} = .* (must be|is no name)"):
+                read("out", **wrong)
     with pytest.raises(NoResultsYet):
         results("elsewhere")
 
@@ -111,7 +125,7 @@ def test_a_configuration_may_be_a_dict_and_the_stored_command_repeats_it(place, 
     tiny = {"iterations": {"other": 3}, "episodes": {"1": 4}, "adaptation": {}}
     mine = {
         "run": {"device": "cpu", "jobs": 1, "budget": "tiny", "grid": "tiny"}, "budgets": {"tiny": tiny},
-        "model": {"filters": 4}, "training": {"way": 4, "shot": 2, "query": 3}, "episodes": {"n_query": 3},
+        "model": {"filters": np.int64(4)}, "training": {"way": 4, "shot": 2, "query": 3}, "episodes": {"n_query": 3},
         "grids": {"tiny": {"methods": ("protonet",), "ways": [4], "shots": [1], "seeds": [0]}},
         "methods": {"protonet": {"method": "protonet", "train_way": 5}},
     }  # fmt: skip
@@ -144,6 +158,24 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_call():
         ({"methods": "protonett"}, "unknown method 'protonett': did you mean 'protonet'?"),
         ({"config": {"run": {"treads": 1}}}, r"\[run\] has no key 'treads': did you mean 'threads'?"),
         ({"config": {"run": {"out": object()}}}, "config: run holds <object"),
+        ({"config": {"run": {"out": 3}}}, r"^config: \[run\] out = 3"),
+        ({"config": {"run": "x"}}, "^config: run = 'x' must be a section"),
+        ({"config": {"methods": {"maml": {"method": "mml"}}}}, r"^config: \[methods.maml\] method = 'mml': did you"),
+        ({"config": []}, r"config = \[\] must be a text or a path or a dict"),
+        ({"methods": 3}, "methods = 3 must be a text"),
+        ({"methods": [None]}, "methods = None must be a text"),
+        ({"methods": "maml,protonet"}, "methods = 'maml,protonet' is no name: several are a list"),
+        ({"ways": np.array([5.0])}, r"ways = np.float64\(5.0\) must be a whole number"),
+        ({"grid": 3}, "grid = 3 must be a text"),
+        ({"grid": Path("smoke")}, "grid = PosixPath"),
+        ({"split": 3}, "split = 3 must be a text"),
+        ({"matching": 3}, "matching = 3 must be a text"),
+        ({"out": 3}, "out = 3 must be a text or a path"),
+        ({"budget": ["smoke"]}, r"budget = \['smoke'\] must be a text"),
+        ({"protocol": ["single"]}, r"unknown protocol \['single'\]"),
+        ({"device": torch.device("cpu")}, "unknown device device"),
+        ({"method": "protonet"}, "unknown word 'method': did you mean 'methods'"),
+        ({"recalled": True}, "unknown word 'recalled'"),
         ({"config": "nowhere.toml"}, "nowhere.toml: cannot be read"),
     ],
 )
@@ -155,8 +187,25 @@ def test_what_cannot_be_is_said_in_one_line(words, said):
 
 
 @pytest.mark.usefixtures("place")
-def test_a_word_that_there_is_not_is_a_type_error():
-    with pytest.raises(TypeError, match="unexpected keyword argument 'method'"):
-        plan(method="protonet")  # type: ignore[call-arg]
+def test_any_iterable_is_several_words():
+    several: list[Any] = [{"maml", "protonet"}, np.array(["maml", "protonet"]), (m for m in ("maml", "protonet"))]
+    for methods in [*several, pd.Series(["maml", "protonet"]), {"maml": 1, "protonet": 2}.keys()]:
+        assert {c.cell.variant for c in plan(methods=methods, ways=np.array([4]), shots={1}).cells} == {
+            "maml",
+            "protonet",
+        }
+
+
+@pytest.mark.usefixtures("place")
+def test_a_run_that_cannot_be_leaves_nothing_behind(place):
+    with pytest.raises(UsageError, match="progress = 3 must be a function"):
+        run(progress=3)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(1) as pool, pytest.raises(UsageError, match="only the main thread is told of"):
+        pool.submit(run, methods="protonet", shots=1).result()
+    assert not place.database.exists()
+
+
+@pytest.mark.usefixtures("place")
+def test_a_selection_without_cells_is_one_line():
     with pytest.raises(NothingSelected, match="matches none of the cells"):
         plan(matching="nothing")
