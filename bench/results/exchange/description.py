@@ -47,6 +47,12 @@ class Described:
             place.wrong(f"it differs from what an earlier row says of training {found.key}")
         return found
 
+    def add_curves(self, place: Field, value: Any, key: str) -> None:
+        """Raises UsageError where it was said otherwise before."""
+        found = curve_points(place, value, key)
+        if self.curves.setdefault(key, found) != found:
+            place.wrong(f"it differs from what an earlier row says of training {key}")
+
     def add_unmeasured(self, place: Field) -> None:
         """Cells and trainings of which there are no rows, and data sets."""
         both = Facts(place, place.json())
@@ -54,7 +60,7 @@ class Described:
             self.add_cell(place, value)
         for value in both.array("trainings"):
             key = self.add_training(place, value).key
-            self.curves[key] = curve_points(place, value.get("curves", {}), key)
+            self.add_curves(place, value.get("curves", {}), key)
         for value in both.array("data_sets"):
             found = data_set_facts(place, value)
             self.data_sets[found.fingerprint] = found
@@ -75,7 +81,7 @@ def describe(path: Path, known: Snapshot) -> Described:
         if place := row.get("training_facts"):
             training = described.add_training(place, place.json())
             if place := row.get("curves"):
-                described.curves[training.key] = curve_points(place, place.json(), training.key)
+                described.add_curves(place, place.json(), training.key)
         if place := row.get("unmeasured"):
             described.add_unmeasured(place)
     if not first:

@@ -111,6 +111,8 @@ def curve_points(field: Field, value: Any, training_key: str) -> list[dict[str, 
                 field.wrong("it must be {name: [[iteration, value], ...]}")
             both = Facts(field, dict(zip(("iteration", "value"), point, strict=True)), "a point's ")
             iteration = both.integer("iteration", most=LARGEST)
+            if (name, iteration) in found:
+                field.wrong(f"{name} has two points of iteration {iteration}")
             found[name, iteration] = {
                 "training_key": training_key,
                 "iteration": iteration,

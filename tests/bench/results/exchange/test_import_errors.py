@@ -70,6 +70,10 @@ WRONG = {
     "no weights": (change_facts("training_facts", checkpoint=""), "has a checkpoint (its SHA-256, 64 hex digits) when"),
     "runs": (change_facts("cell_facts", runs=[[3, None], [1, None]]), "runs must go up from episode to episode"),
     "curves": (change("curves", '{"loss": [[1, "x"]]}', 0), "column curves: a point's value must be a finite number"),
+    "a point twice": (
+        change("curves", '{"loss": [[1, 0.5], [1, 0.25]]}', 0),
+        "row 2, column curves: loss has two points of iteration 1",
+    ),
     "unmeasured": (change("unmeasured", '{"cells": [1]}', 0), "column unmeasured: it must be a JSON object"),
     "no facts": (without("cell_facts"), "neither the file (column cell_facts) nor the database says what cell"),
     "no training": (without("training_facts"), "(column training_facts) nor the database says what training"),
@@ -99,9 +103,11 @@ def test_an_identity_that_was_changed_is_found(all_rows, bench, cell, write):
 
 
 def test_rows_that_contradict_each_other_are_found(all_rows, bench, write):
-    for column in ("cell_facts", "training_facts"):
+    for column in ("cell_facts", "training_facts", "curves"):
         rows = [dict(row) for row in all_rows]
-        rows[1][column] = json.dumps(json.loads(rows[0][column]) | {"seconds": 77.0})
+        rows[1]["training_facts"] = rows[0]["training_facts"]  # whose curves they are
+        more = {"seconds": [[1, 77.0]] if column == "curves" else 77.0}
+        rows[1][column] = json.dumps(json.loads(rows[0][column]) | more)
         write("all.csv", rows)
         assert f"row 3, column {column}: it differs from what" in bench("import", "all.csv", "--out", "again").err
 
