@@ -39,10 +39,10 @@ def doctor(*, control: bool, strict: bool, as_json: bool, selection: Selection) 
     """
     from fewshot_bench.doctor.examination import examined
 
-    found, any_stored = examined(selection, control, lambda text: click.echo(text, err=True))
+    found, nothing_stored = examined(selection, control, lambda text: click.echo(text, err=True))
     click.echo(checks_document(found) if as_json else checks_text(found))
-    if not any_stored:
-        raise NothingSelected("no results of these cells are stored, so only the images were checked: `bench run`")
+    if nothing_stored:
+        raise NothingSelected(f"only the images were checked: {nothing_stored}")
     return ALARMED if strict and any(check.alarms for check in found) else 0
 
 

@@ -1,6 +1,6 @@
 """Everything that `bench doctor` looks at: the images, the stored results, the models."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fewshot_bench.doctor import models
 from fewshot_bench.doctor.copies import across, copies
@@ -17,13 +17,14 @@ from fewshot_bench.running.runner import Laboratory
 from fewshot_bench.running.tasks import Gallery
 from fewshot_bench.tables.alarms.alarm import Check
 from fewshot_bench.tables.alarms.checks import checks
+from fewshot_bench.tables.scores import CellScore
 from fewshot_bench.tables.wording import counted, duration
 
 Say = Callable[[str], None]
 
 
-def examined(selection: Selection, control: bool, say: Say) -> tuple[list[Check], bool]:
-    """What was looked at in the chosen cells, and whether anything is stored of them: else only images were.
+def examined(selection: Selection, control: bool, say: Say) -> tuple[list[Check], str]:
+    """What was looked at in the chosen cells, and why it was only images; "" where there are results.
 
     control: also test a model of each method and seed with shuffled support labels
     say: is told what is looked at, as it may take long
@@ -33,19 +34,20 @@ def examined(selection: Selection, control: bool, say: Say) -> tuple[list[Check]
     images, split = across(images, chosen.other, name) if chosen.other else (images, images.split(name))
     say(f"looking for duplicates among {len(images.images):,} images")
     found = list(copies(images, split))
-    stored = _of_results(chosen)
-    if stored:
-        found += [*stored, *_of_models(chosen, control, say)]
-    return found, bool(stored)
+    cells = _stored(chosen)
+    if any(cell.episodes for cell in cells):
+        return [*found, *checks(cells), *_of_models(chosen, control, say)], ""
+    if failed := [cell for cell in cells if cell.reason]:
+        return found, f"{len(failed)} of these cells failed and none has results: `bench run -n` says why"
+    return found, "no results of these cells are stored: `bench run`"
 
 
-def _of_results(chosen: Chosen) -> tuple[Check, ...]:
-    """The checks of the stored results; none where nothing is stored."""
+def _stored(chosen: Chosen) -> Sequence[CellScore]:
+    """The chosen cells as they are stored; none where there is no database."""
     try:
-        cells = results(chosen, with_answers=True).cells
+        return results(chosen, with_answers=True).cells
     except NoResultsYet:
         return ()
-    return checks(cells) if any(cell.episodes for cell in cells) else ()
 
 
 def _of_models(chosen: Chosen, control: bool, say: Say) -> list[Check]:

@@ -16,6 +16,7 @@ from fewshot_bench.experiment.episodes import Setting, bank
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Method
+from fewshot_bench.methods.protonet import ProtoNet
 from fewshot_bench.results.store import Reader
 from fewshot_bench.results.store.checksums import episodes_sha256
 from fewshot_bench.running import runner
@@ -310,6 +311,14 @@ def test_without_results_the_images_are_looked_at(place, bench, photos):
         assert ran.code == 5
         assert "ok     duplicates of base images  156 images\nok     duplicates across classes  156" in ran.out
         assert "no results of these cells are stored" in ran.err
+
+
+def test_cells_that_failed_are_said_to(place, bench, monkeypatch):
+    monkeypatch.setattr(ProtoNet, "step", lambda self, source: None)
+    assert bench("run", "-q", "--method", "protonet", "--shot", "1").code == 4
+    ran = bench("doctor", "--method", "protonet", "--shot", "1")
+    assert ran.code == 5
+    assert "1 of these cells failed and none has results: `bench run -n` says why" in ran.err
 
 
 def test_a_test_image_among_the_training_images_rings(place, bench, photos, tmp_path):
