@@ -9,7 +9,6 @@ import re
 import stat
 import tomllib
 from collections.abc import Callable, Mapping
-from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -54,16 +53,16 @@ def parse_json(content: str | bytes) -> Any:
 
 def toml_line(value: Any) -> str:
     """A value as TOML writes it in a line. Raises ParseError for what TOML cannot hold."""
+    if hasattr(value, "tolist"):  # numpy's numbers and arrays
+        return toml_line(value.tolist())
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{json.dumps(key)} = {toml_line(one)}" for key, one in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(toml_line, value)) + "]"
     if isinstance(value, str | PathLike):
         return json.dumps(str(value), ensure_ascii=False)
-    if isinstance(value, bool):
+    if isinstance(value, bool | int | float):
         return str(value).lower()
-    if isinstance(value, Integral | Real):  # numpy's, too
-        return str(int(value) if isinstance(value, Integral) else float(value))
     raise ParseError(f"{value!r}, which TOML cannot")
 
 

@@ -202,7 +202,9 @@ def _checked(name: str, value: Any) -> Any:
         configuration.choose(value, dict.fromkeys(known[name]), f"unknown {name}")
         return value
     if name == "retry_failed":
-        return bool(value)
+        if not isinstance(value, bool):
+            raise UsageError(f"{name} = {shown(value)} must be True or False")
+        return value
     if name not in ("config", "out", "data", "novel_data", "rules"):
         return text(name, value)
     if name == "config" and isinstance(value, Mapping):

@@ -126,8 +126,9 @@ def test_a_configuration_may_be_a_dict_and_the_stored_command_repeats_it(place, 
     mine = {
         "run": {"device": "cpu", "jobs": 1, "budget": "tiny", "grid": "tiny"}, "budgets": {"tiny": tiny},
         "model": {"filters": np.int64(4)}, "training": {"way": 4, "shot": 2, "query": 3}, "episodes": {"n_query": 3},
-        "grids": {"tiny": {"methods": ("protonet",), "ways": [4], "shots": [1], "seeds": [0]}},
+        "grids": {"tiny": {"methods": ("protonet",), "ways": np.array([4]), "shots": [1], "seeds": [0]}},
         "methods": {"protonet": {"method": "protonet", "train_way": 5}},
+        "augmentation": {"flip": np.bool(False)},
     }  # fmt: skip
     assert len(plan(config=mine, data=photos).todo) == 1
     assert not (place.folder / "out").exists()  # a plan leaves nothing behind
@@ -175,6 +176,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_call():
         ({"protocol": ["single"]}, r"unknown protocol \['single'\]"),
         ({"device": torch.device("cpu")}, "unknown device device"),
         ({"method": "protonet"}, "unknown word 'method': did you mean 'methods'"),
+        ({"retry_failed": "no"}, "retry_failed = 'no' must be True or False"),
         ({"recalled": True}, "unknown word 'recalled'"),
         ({"config": "nowhere.toml"}, "nowhere.toml: cannot be read"),
     ],
