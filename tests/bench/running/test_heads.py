@@ -45,7 +45,7 @@ def test_heads_share_a_training_and_its_features_repeat_and_are_loaded(headed, b
     assert model.fit(support, labels).predict(queries).tolist() == stored.tolist()
     first = fewshot_bench.episodes("out", methods="transfer-logistic", shots=5).iloc[0]
     assert (first.n_correct, first.n_queries) == ((stored == answers).sum(), len(answers))
-    with pytest.raises(UsageError, match="episode -1: they are counted from 0"):
+    with pytest.raises(UsageError, match="episode -1: they are counted in whole numbers, from 0"):
         model.episode(-1)
     # and by another's logistic regression on the exported features
     x, q = (f / np.linalg.norm(f, axis=1, keepdims=True) for f in map(model.features, (support, queries)))

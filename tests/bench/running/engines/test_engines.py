@@ -129,7 +129,11 @@ def test_jobs_are_left_known_and_cancelled(elsewhere, bench, cluster, local, wai
     assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if PASSWORD.encode() in read(path)]
     assert PASSWORD not in cluster.scripts()
     assert wait_for(has_begun)
+    [unit] = at_work()
+    os.kill(unit, signal.SIGSTOP)  # or it may end before it is told to
     assert bench("cancel", *elsewhere).err == "2 jobs are being cancelled\n"
+    wait_for(lambda: is_told_to_end(unit))
+    os.kill(unit, signal.SIGCONT)
     wait_for(lambda: not at_work())
     wait_for(lambda: "jobs:" not in bench("status", *elsewhere).out)
     [training] = Reader(os.environ["BENCH_DB"]).trainings().values()
@@ -137,6 +141,12 @@ def test_jobs_are_left_known_and_cancelled(elsewhere, bench, cluster, local, wai
     assert [*Path("out/checkpoints").glob("*.partial")]  # its state was saved
     assert bench("run", *LONG, *elsewhere).code == 0
     assert rows() == local(*LONG)
+
+
+def is_told_to_end(pid: int) -> bool:
+    """Whether a signal waits for a process that was stopped, or it goes on, as Slurm has it do then."""
+    said = dict(line.split(":", 1) for line in (Path("/proc") / str(pid) / "status").read_text().splitlines())
+    return int(said["ShdPnd"], 16) != 0 or not said["State"].strip().startswith("T")
 
 
 def read(path: Path) -> bytes:
