@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measured.pairs import differences
+from benchmarks.measured.pairs import PARENTS, differences
 from fewshot_bench.config import load
 from fewshot_bench.results.collect import results
 from fewshot_bench.results.reading_back import choose_stored, shipped
@@ -36,6 +36,11 @@ def section(trained_before: Results) -> list[str]:
         f"{both.n_tests(*both.settings[0])} pairs of these columns.",
         "",
         *differences(both, ((variant, _published(variant)) for variant in stored.variants)),
+        "",
+        "Meta-transfer against its parents, each fitted as chosen (seed 0: these are checkpoints); corrected for "
+        f"{stored.n_tests(*stored.settings[0])} pairs:",
+        "",
+        *differences(stored, (pair for pair in PARENTS if {*pair} <= {*stored.variants})),
         "",
         f"{_moved(trained_before)} On how little rules were chosen (accuracy on the base classes that were held out, "
         "of the best of several candidates, with its 95 % interval where there are more episodes than one):",
@@ -95,8 +100,18 @@ def _moved(trained_before: Results) -> str:
     most = max(abs(after[key] - before[key]) for key in after.keys() & before.keys())
     return (
         f"By the published rule, means of these trainings are up to {percent(most)} points from those of the same seed "
-        "in the table above, which were trained before a change in the last bit of pixels."
+        "in the table above, which were trained before a change in the last bit of pixels; trained on "
+        f"{_trained_on()}."
     )
+
+
+def _trained_on() -> str:
+    """The devices, each with its variants."""
+    found: dict[str, set[str]] = {}
+    for training in _by_published_rule().trainings:
+        if training.device:
+            found.setdefault(training.device, set()).update(training.variants)
+    return "; ".join(f"{device}: {', '.join(sorted(names))}" for device, names in found.items())
 
 
 def _mean(cell: CellScore) -> float:
