@@ -12,9 +12,8 @@ from fewshot_bench.reports.canvas import WIDE, styled
 from fewshot_bench.reports.palette import FAINT, Style, styles
 from fewshot_bench.tables.scores import CurvePoint, Results, TrainingCost
 
-Group = tuple[
-    tuple[str, ...], str, str
-]  # whose trainings, what they were trained on, the device where there are several
+# whose trainings, what they were trained on, the device where there are several
+Group = tuple[tuple[str, ...], str, str]
 MOST_CURVES = 10  # of a variant: more lie on each other
 
 
