@@ -13,7 +13,7 @@ from fewshot_bench.methods.strangers import Modes, modes
 
 MAX_NAME = 50  # letters of a loss's name, as stored
 MOST_VERSIONS = 1_000_000
-MOST_WAYS = 10_000
+MOST_WAYS = 10_000  # as in bench.toml
 
 
 def wrong_versions(versions: Any) -> str:

@@ -47,15 +47,13 @@ def run(
         raise UsageError("--max-episodes needs --until separated")
     with RunScreen(verbosity, as_json, shlex.join(["bench", *sys.argv[1:]])) as screen:
         chosen = screen.choose(selection)
-        engine = means.engine or chosen.request.config.engine.name
+        engine = screen.engine(chosen, means)
         if until and engine != HERE:
             raise UsageError(
                 f"--until needs each result before it continues, which --engine {engine} cannot give; use here"
             )
         if means.detach and engine == HERE:
             raise UsageError("--detach leaves jobs to an engine: name one, --engine slurm or dask")
-        if means.engine_options and engine == HERE:
-            raise UsageError("--engine-option is for an engine: name one, --engine slurm or dask")
         if means.training is not None and engine != HERE:
             raise UsageError(f"--training is one job's own work: --engine {HERE}")
         if means.jobs is not None and engine != HERE and not dry_run:

@@ -23,7 +23,7 @@ from fewshot_bench.experiment.selection import HERE, Means, Selection
 from fewshot_bench.results.collect import results
 from fewshot_bench.results.store import patient, upgrade
 from fewshot_bench.running import events, recording
-from fewshot_bench.running.engines import JOB, Engine, open_engine
+from fewshot_bench.running.engines import JOB, Engine, named_engine, open_engine
 from fewshot_bench.running.engines.driving import drive
 from fewshot_bench.running.looks import Separation
 from fewshot_bench.running.pace import cost_of
@@ -55,6 +55,10 @@ class RunScreen(Screen):
         """What to know of data that were decoded just now, as `bench data prepare` says it."""
         for kind, note in first_notes(images, files_of(source)):
             self.line(f"{images.name}, {kind}: {note}")
+
+    def engine(self, chosen: Chosen, means: Means) -> str:
+        """Its name."""
+        return named_engine(means.engine, chosen.request.config.engine.name, means.engine_options)
 
     def plan(self, chosen: Chosen, means: Means, engine: str = HERE) -> int:
         """Print what would be done; other machines are not judged by this one, which may have no GPU."""

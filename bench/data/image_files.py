@@ -179,8 +179,8 @@ def class_folders(tree: Tree, at: str = "") -> dict[str, str]:
     return found
 
 
-def left_out(tree: Tree, classes: Iterable[str], above: Iterable[str] = ()) -> str:
-    """A sentence about files that may be images and are not read, or nothing.
+def left_out(tree: Tree, classes: Iterable[str], above: Iterable[str] = ()) -> tuple[str, str]:
+    """Sentences about files that may be images and are not read, each or nothing.
 
     classes: the folders of the classes, in which all but companions are told; above: folders above them, in which
     what is called like an image is
@@ -188,13 +188,12 @@ def left_out(tree: Tree, classes: Iterable[str], above: Iterable[str] = ()) -> s
     known = IMAGES | COMPANIONS
     found = [f"{at}/{file}" for at in classes for file in tree.entries(at).files if _ending(file) not in known]
     stray = [(at, file) for at in above for file in tree.entries(at).files if _ending(file) in IMAGES | UNREAD]
-    said = (
+    return (
         told_left_out("Files", "as they are not called like images", found),
         told_left_out(
             "Images", "as they lie in no class folder", [f"{at}/{file}" if at else file for at, file in stray]
         ),
     )
-    return " ".join(sentence for sentence in said if sentence)
 
 
 def rows_of_classes(tree: Tree, classes: dict[str, str]) -> list[Row]:

@@ -258,9 +258,12 @@ def inner_path(file: str, where: str, folder: str) -> str:
     return "/".join(piece for piece in pieces if piece not in ("", ".")) or "."
 
 
-def list_images(rows_of_part: dict[str, list[Row]], folder: str = "", remark: str = "", left_out: str = "") -> Listing:
+def list_images(
+    rows_of_part: dict[str, list[Row]], folder: str = "", remark: str = "", left_out: Iterable[str] = ()
+) -> Listing:
     """Put images in their order: train, val, test; classes sorted within a part, files within a class.
 
+    left_out: sentences of what is not read; empty ones do not count
     Raises DataError for a file that is listed twice, a class in two parts, a class with too few images, or one with a
     name that no table could print.
     """
@@ -294,4 +297,6 @@ def list_images(rows_of_part: dict[str, list[Row]], folder: str = "", remark: st
         # macOS takes accents off their letters in file names: both spellings must give one order
         return rank[row.label], normalize("NFC", row.file), row.file
 
-    return Listing(tuple(sorted(file_rows.values(), key=place)), classes, folder, remark, left_out)
+    return Listing(
+        tuple(sorted(file_rows.values(), key=place)), classes, folder, remark, " ".join(filter(None, left_out))
+    )

@@ -180,13 +180,7 @@ def adaptation_of(request: Request, chosen: Variant, tested: tuple[int, int]) ->
     Of what sets a key, the last counts: [adaptation], the budget, the variant, the tuned rules. Of a rule with a head
     nothing else counts. Raises UsageError.
     """
-    of_budget = request.config.budgets[request.budget].adaptation
-    for where, stated in (
-        ("adaptation", request.config.adaptation),
-        (f"budgets.{request.budget}.adaptation", of_budget),
-    ):
-        build(Adaptation, stated, where)  # a wrong value is one where another takes its place, too
-    table = request.config.adaptation | of_budget | chosen.spent.adaptation
+    table = request.config.adaptation | request.config.budgets[request.budget].adaptation | chosen.spent.adaptation
     rule: Adaptation = build(Adaptation, table, "adaptation")
     if rule.head:
         return Adaptation(head=rule.head)
@@ -244,8 +238,11 @@ def check_settings(request: Request) -> None:
     """Raise UsageError for a wrong setting of a variant or of the adaptation; needs no data."""
     backbone_of(request.config)
     check_network(request.config)
-    known = dict.fromkeys(method_names())
-    for method in request.config.budgets[request.budget].iterations:
+    budget, known = request.config.budgets[request.budget], dict.fromkeys(method_names())
+    # a wrong value is one where another takes its place, too
+    build(Adaptation, request.config.adaptation, "adaptation")
+    build(Adaptation, budget.adaptation, f"budgets.{request.budget}.adaptation")
+    for method in budget.iterations:
         choose(method, known | {"other": None}, f"[budgets.{request.budget}] iterations: unknown method")
     for family, defined in request.config.families.items():
         choose(family, dict.fromkeys(FAMILIES), "[families]: unknown family")

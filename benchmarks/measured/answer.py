@@ -80,7 +80,7 @@ def answer_page(stored: Results, judged: Judgement, pretrained: Results) -> str:
 
 def _tuned_above(rows: Sequence[Row]) -> str:
     """Where a mean by a tuned rule is above all of these."""
-    best = {(r.n_way, r.n_shot): max(cell.mean or 0.0 for cell in r.cells) for r in rows}
+    best = _best(rows)
     higher = [
         f"`{variant}` in {setting[0]}-way {setting[1]}-shot ({percent(mean)})"
         for variant in tuned.variants()
@@ -88,6 +88,11 @@ def _tuned_above(rows: Sequence[Row]) -> str:
         if mean > best[setting]
     ]
     return f"by rules that `bench tune` chose (trained again, seed 0 alone) above it: {', '.join(higher) or 'none'}"
+
+
+def _best(rows: Sequence[Row]) -> dict[tuple[int, int], float]:
+    """(n_way, n_shot) -> its highest mean."""
+    return {(r.n_way, r.n_shot): max(cell.mean or 0.0 for cell in r.cells) for r in rows}
 
 
 def _verdict(judged: Judgement, name: str) -> str:
@@ -100,7 +105,7 @@ def _verdict(judged: Judgement, name: str) -> str:
 
 def _pretrained(rows: Sequence[Row], pretrained: Results) -> str:
     """How far pretrained features lead, and what they have seen."""
-    best = {(r.n_way, r.n_shot): max(cell.mean or 0.0 for cell in r.cells) for r in rows}
+    best = _best(rows)
     leads = [
         (cell.mean or 0.0) - best[cell.n_way, cell.n_shot]
         for cell in summarise(pretrained).cells

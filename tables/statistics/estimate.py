@@ -33,12 +33,13 @@ class Source:
         falling = self.error**2 - self.lasting**2
         return replace(self, error=math.sqrt(self.lasting**2 + falling * n / other))
 
-    def at(self, difference: float) -> float:
-        """The error if the mean were truly this: of single queries that turn, as many as it takes vary by chance.
+    def at(self, difference: float) -> "Source":
+        """The same if the mean were truly this: of single queries that turn, as many as it takes vary by chance.
 
         Their variance is their number (Poisson 1837), also where no episode has shown one yet.
         """
-        return max(self.error, math.sqrt(abs(difference) * self.quantum / (self.degrees + 1)))
+        least = math.sqrt(abs(difference) * self.quantum / (self.degrees + 1))
+        return replace(self, error=max(self.error, least))
 
 
 @dataclass(frozen=True)

@@ -22,14 +22,11 @@ def power_of(estimate: Estimate, difference: float, alpha: float = ALPHA, two_si
     from scipy.special import nctdtr, stdtrit
 
     tail = alpha / 2 if two_sided else alpha
-    errors = [source.at(difference) for source in estimate.sources]
-    squares = [
-        (float(stdtrit(source.degrees, tail)) * error) ** 2
-        for source, error in zip(estimate.sources, errors, strict=True)
-    ]
-    half, error = sum(squares), math.hypot(*errors)
+    estimate = replace(estimate, sources=tuple(source.at(difference) for source in estimate.sources))
+    squares = [(float(stdtrit(source.degrees, tail)) * source.error) ** 2 for source in estimate.sources]
+    half = sum(squares)
     degrees = half**2 / sum(square**2 / s.degrees for square, s in zip(squares, estimate.sources, strict=True))
-    shift, limit = abs(difference) / error, math.sqrt(half) / error
+    shift, limit = abs(difference) / estimate.error, math.sqrt(half) / estimate.error
     power = 1 - float(nctdtr(degrees, shift, limit))
     if two_sided:  # and of finding the wrong sign, which comes back as nan where it is too small to be computed
         wrong = float(nctdtr(degrees, shift, -limit))

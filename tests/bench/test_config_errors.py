@@ -1,6 +1,7 @@
 """What is wrong in a bench.toml stops everything, in one line that names file, section, key and value."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -99,6 +100,13 @@ UNSAYABLE = {
 }
 
 
+def written(folder: Path, text: str) -> Path:
+    """A configuration file of this text."""
+    path = folder / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
 @pytest.mark.parametrize("name", UNSAYABLE)
 def test_names_that_the_command_line_cannot_say_are_refused(name, tmp_path):
     import json
@@ -121,8 +129,7 @@ def test_names_that_the_command_line_cannot_say_are_refused(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["lr=0.01", "maml-5_x+y:z.2", "元学习", "é", "हिन्दी", "5way"])
 def test_names_in_any_script_are_read(name, tmp_path):
-    path = tmp_path / "mine.toml"
-    path.write_text(f'[methods."{name}"]\nmethod = "maml"\n', encoding="utf-8")
+    path = written(tmp_path, f'[methods."{name}"]\nmethod = "maml"\n')
     assert name in load(path).methods
 
 
@@ -141,16 +148,14 @@ def test_another_encoding_is_named(encoding, tmp_path):
 
 
 def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
-    path = tmp_path / "mine.toml"
-    path.write_text("\ufeff[run]\nthreads = 2\n", encoding="utf-8")
+    path = written(tmp_path, "\ufeff[run]\nthreads = 2\n")
     assert load(path).run.threads == 2
 
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_file_is_one_line(case, tmp_path):
     text, said = WRONG[case]
-    path = tmp_path / "mine.toml"
-    path.write_text(text, encoding="utf-8")
+    path = written(tmp_path, text)
     with pytest.raises(UsageError) as error:
         load(path)
     message = str(error.value)
@@ -188,8 +193,7 @@ SETTINGS = {
 @pytest.mark.parametrize("case", SETTINGS)
 def test_a_wrong_setting_is_one_line(case, tmp_path):
     setting, said = SETTINGS[case]
-    path = tmp_path / "mine.toml"
-    path.write_text(f'[methods.mine]\nmethod = "maml"\n{setting}\n', encoding="utf-8")
+    path = written(tmp_path, f'[methods.mine]\nmethod = "maml"\n{setting}\n')
     with pytest.raises(UsageError) as error:
         grid.variant(load(path), "mine")
     message = str(error.value)
@@ -206,8 +210,7 @@ def test_a_wrong_setting_is_one_line(case, tmp_path):
     ],
 )
 def test_a_variant_needs_a_known_method(text, said, tmp_path):
-    path = tmp_path / "mine.toml"
-    path.write_text(f"[methods.mine]\n{text}\n", encoding="utf-8")
+    path = written(tmp_path, f"[methods.mine]\n{text}\n")
     with pytest.raises(UsageError, match=said):
         grid.variant(load(path), "mine")
 
@@ -229,8 +232,7 @@ def test_a_variant_needs_a_known_method(text, said, tmp_path):
     ],
 )
 def test_adaptation_and_budgets_are_checked_before_anything_trains(text, said, tmp_path):
-    path = tmp_path / "mine.toml"
-    path.write_text(text, encoding="utf-8")
+    path = written(tmp_path, text)
     with pytest.raises(UsageError, match=said) as error:
         grid.check_settings(grid.resolve(load(path), Selection(grid="full")))
     assert "\n" not in str(error.value)
@@ -248,15 +250,13 @@ def test_adaptation_and_budgets_are_checked_before_anything_trains(text, said, t
     ],
 )
 def test_how_long_a_variant_trains_is_said_once(text, said, tmp_path):
-    path = tmp_path / "mine.toml"
-    path.write_text(f'[methods.mine]\nmethod = "maml"\n{text}\n', encoding="utf-8")
+    path = written(tmp_path, f'[methods.mine]\nmethod = "maml"\n{text}\n')
     with pytest.raises(UsageError, match=re.escape(said)):
         grid.check_settings(grid.resolve(load(path), Selection(grid="full", methods=("mine",))))
 
 
 def test_a_factor_makes_no_more_iterations_than_can_be_set(tmp_path, full_size):
-    path = tmp_path / "mine.toml"
-    path.write_text('[methods.mine]\nmethod = "maml"\niterations_factor = 1e5\n', encoding="utf-8")
+    path = written(tmp_path, '[methods.mine]\nmethod = "maml"\niterations_factor = 1e5\n')
     with pytest.raises(UsageError, match=r"\[methods.mine\] would train for 6,000,000,000 iterations, more than"):
         grid.cells(grid.resolve(load(path), Selection(grid="full", budget="paper", methods=("mine",))), full_size)
 
@@ -279,7 +279,6 @@ def test_a_factor_makes_no_more_iterations_than_can_be_set(tmp_path, full_size):
     ],
 )
 def test_families_are_checked_whatever_the_data(text, said, tmp_path):
-    path = tmp_path / "mine.toml"
-    path.write_text(text, encoding="utf-8")
+    path = written(tmp_path, text)
     with pytest.raises(UsageError, match=re.escape(said)):
         grid.check_settings(grid.resolve(load(path), Selection(grid="full")))

@@ -79,7 +79,7 @@ def _listing(tree: Tree, split: str) -> Listing:
     n_unlisted = len(folders) - len(listed)
     unlisted = f"Class folders left out, as it does not list them: {n_unlisted:,}." if n_unlisted else ""
     files = left_out(tree, [folders[label] for label in sorted(listed)], ["data"])
-    return list_images(rows_of_part, remark=f"The split is splits/{split}.", left_out=f"{unlisted} {files}".strip())
+    return list_images(rows_of_part, remark=f"The split is splits/{split}.", left_out=(unlisted, *files))
 
 
 def _class_lines(tree: Tree, file: str) -> list[tuple[str, str]]:

@@ -41,9 +41,7 @@ def listing(tree: Tree) -> Listing:
     beside = {f"{home}/{name}" if home else name for home in homes for name in tree.entries(home).folders}
     unlisted = told_left_out("Folders", "as no list names them", sorted(beside - listed))
     files = left_out(tree, sorted(listed))
-    return list_images(
-        rows, remark="Split by train.json, val.json and test.json.", left_out=f"{unlisted} {files}".strip()
-    )
+    return list_images(rows, remark="Split by train.json, val.json and test.json.", left_out=(unlisted, *files))
 
 
 def _rows(tree: Tree, file: str) -> list[Row]:

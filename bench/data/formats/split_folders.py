@@ -55,7 +55,7 @@ def listing(tree: Tree) -> Listing:
     rows = {part: rows_of_classes(tree, classes[part]) for part in PARTS}
     files = left_out(tree, [at for part in PARTS for at in classes[part].values()], ["", *folders.values()])
     folders_left_out = told_left_out("Folders", "as they are called like no part", others)
-    return list_images(rows, left_out=f"{folders_left_out} {files}".strip())
+    return list_images(rows, left_out=(folders_left_out, *files))
 
 
 def _way_to(part: str, tree: Tree, folders: dict[str, str], others: list[str]) -> str:

@@ -66,6 +66,14 @@ def job_name(database: str, kind: Literal["training", "cell"], key: str) -> str:
     return f"{prefix(database)}{kind[0]}{key}"
 
 
+def named_engine(name: str | None, configured: str, options: Collection[object]) -> str:
+    """Which engine is meant: the one named, else the configured one. Raises UsageError for options of none."""
+    found = name or configured
+    if found == HERE and options:
+        raise UsageError("--engine-option is for an engine: name one, --engine slurm or dask")
+    return found
+
+
 @contextmanager
 def open_engine(name: str, options: Mapping[str, str], out: Path, database: str) -> Iterator[Engine]:
     """An engine by name. Raises UsageError where it, the database or `out` cannot serve several machines.

@@ -8,7 +8,7 @@ from fewshot_bench.config import config_file, load
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.selection import HERE
 from fewshot_bench.files import database, write_whole
-from fewshot_bench.running.engines import open_engine, prefix
+from fewshot_bench.running.engines import named_engine, open_engine, prefix
 
 
 def cancellation(out: Path) -> bytes:
@@ -23,9 +23,7 @@ def jobs_at(out: Path | None, name: str | None, options: Mapping[str, str], *, c
     cancel: tell all of them to end; raises UsageError where no engine is named or configured
     """
     config = load(config_file(None))
-    name = name or config.engine.name
-    if name == HERE and options:
-        raise UsageError("--engine-option is for an engine: name one, --engine slurm or dask")
+    name = named_engine(name, config.engine.name, options)
     if name == HERE and cancel:
         raise UsageError("nothing runs elsewhere: name an engine, --engine slurm or dask")
     if name == HERE:

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from fewshot_bench import config
 from fewshot_bench.experiment.episodes import Setting
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.experiment.plan import PlannedCell, PlannedTraining
+from fewshot_bench.methods import returned
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.protonet import ProtoNet
 from fewshot_bench.methods.registry import METHODS
@@ -270,3 +272,8 @@ def test_a_second_ctrl_c_is_no_fault_of_the_method(item, planned, job, make_lab,
     todo = job if item == "cell" else PlannedTraining(planned.cell.training, None, (planned,))
     with pytest.raises(AtOnce):
         list(units.do(todo, make_lab()))
+
+
+def test_a_method_trains_on_as_many_ways_as_bench_toml_may_say():
+    """methods/ imports no configuration."""
+    assert returned.MOST_WAYS == config.MOST_WAYS
