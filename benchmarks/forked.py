@@ -1,19 +1,20 @@
-"""Units of work that need not import their libraries: forked from a process that did so, once for all tests.
+"""Units of work that need not import their libraries: forked from a server that has them.
 
-Run as a program, with the path of a socket, this is that one. What stands for Python in jobs is a `stub`: a process as
-the engines see it, with the files, signals and exit code of the forked one.
+What stands for Python in jobs is a `stub`: a process as the engines see it, with the files, signals and exit code of
+the forked one.
 """
 
 import os
 import selectors
 import signal
 import socket
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
+from benchmarks.clusters import wait_for
 from benchmarks.processes import live
 
 STUB = """#!{python} -SE
@@ -36,22 +37,18 @@ sys.exit(code if code >= 0 else 128 - code)
 
 
 @contextmanager
-def python(folder: Path, before: str = "") -> Iterator[Path]:
+def python(folder: Path, begin: Callable[[str], object], before: str = "") -> Iterator[Path]:
     """An executable that stands for Python in jobs and whose work is done by a server.
 
-    before: code that each job runs first
+    begin: has a new process, which has the libraries, call `main` with a path; before: code that each job runs first
     """
     at, stub = folder / "socket", folder / "python"
-    command, root = [sys.executable, "-m", "benchmarks.forked", str(at)], Path(__file__).parents[1]
-    given = os.environ | {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root, env=given) as server:
-        assert server.stdout
-        assert server.stdin
-        assert server.stdout.readline() == b"up\n"
+    begin(str(at))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as keeper:
+        wait_for(lambda: keeper.connect_ex(str(at)) == 0)
         stub.write_text(STUB.format(python=sys.executable, socket=str(at), before=before), encoding="utf-8")
         stub.chmod(0o755)
         yield stub
-        server.stdin.close()
 
 
 class _Units:
@@ -94,31 +91,33 @@ class _Units:
             self.selector.unregister(number)
 
 
-def serve(at: str) -> list[int]:
-    """Fork at each request, until a pipe that is our input ends; returns in a new process, with its three files."""
+def main(at: str) -> NoReturn:
+    """Be the server, at the path of a socket, or in the end one of those that it forks."""
+    live(lambda: _serve(at))
+
+
+def _serve(at: str) -> list[int]:
+    """Fork at each request, until the first to connect is gone; returns in a new process, with its three files."""
     units, listener = _Units(), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(at)
     listener.listen(64)
-    for number in (listener.fileno(), 0):
-        units.selector.register(number, selectors.EVENT_READ)
-    print("up", flush=True)
+    keeper, _ = listener.accept()
+    for link in (listener, keeper):
+        units.selector.register(link, selectors.EVENT_READ)
     while True:
         for key, _ in units.selector.select():
-            if key.fd == 0:
+            if key.fileobj is keeper:
                 sys.exit()
-            if key.fd != listener.fileno():
+            if key.fileobj is not listener:
                 units.heed(key.fd)
                 continue
             link, _ = listener.accept()
             _, files, _, _ = socket.recv_fds(link, 64, 3)
             if not (pid := os.fork()):
-                link.detach()  # whoever reads at its other end
+                for open_here in (listener, keeper, link):  # and in whoever reads at their other ends
+                    open_here.detach()
                 os.closerange(3, min(files))
                 return files
             for file in files:
                 os.close(file)
             units.forked(pid, link)
-
-
-if __name__ == "__main__":
-    live(lambda: serve(sys.argv[1]))

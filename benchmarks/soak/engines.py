@@ -1,5 +1,6 @@
 """The little experiment through Slurm and through Dask, real daemons, while something ends on the way."""
 
+import atexit
 import os
 import random
 import re
@@ -36,7 +37,7 @@ def cluster(engine: str, little: Little) -> Iterator[Cluster]:
     os.environ["BENCH_CACHE"] = str(little.folder / "cache")  # Dask's workers hand it on
     with tempfile.TemporaryDirectory(prefix=engine, ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        with forked.python(folder, OFTEN) as python:
+        with forked.python(folder, _begin, OFTEN) as python:
             if engine == "dask":
                 with clusters.started(clusters.Dask(folder, python)) as dask:
                     yield dask
@@ -44,6 +45,12 @@ def cluster(engine: str, little: Little) -> Iterator[Cluster]:
                 os.environ["PATH"] = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
                 with clusters.started(clusters.Slurm(folder, python)) as found:
                     yield found
+
+
+def _begin(at: str) -> None:
+    if not os.fork():
+        atexit._clear()  # temporary folders are not its own
+        forked.main(at)
 
 
 def undisturbed(little: Little) -> Content:

@@ -1,8 +1,5 @@
 """A small share of the soak: every row of its table does something at least, and nothing is wrong."""
 
-import subprocess
-import sys
-
 import pytest
 
 from benchmarks import clusters
@@ -14,14 +11,17 @@ CANNOT = {"clocks": scarcity.no_clock(), "disks": scarcity.no_disk(), "slurm": c
 
 
 @pytest.fixture(scope="module")
-def soaked() -> dict[str, list[str]]:
-    """The columns of the table, by what was done: every row by one command, which imports its libraries once."""
-    command = [sys.executable, "-m", "benchmarks.soak", "--share", "0.005", "--rows", *ROWS]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")][1:]
-    assert rows, done.stderr
+def soaked(processes) -> dict[str, list[str]]:
+    """The columns of the table, by what was done: every row by one command."""
+    code = (
+        f"import runpy, sys; sys.path[:0] = [{str(ROOT)!r}]; runpy.run_module('benchmarks.soak', run_name='__main__')"
+    )
+    done = processes.begin(code, "--share", "0.005", "--rows", *ROWS, cwd=ROOT)
+    out, err = done.communicate()
+    rows = [line.strip("| ").split(" | ") for line in out.splitlines() if line.startswith("| ")][1:]
+    assert rows, err
     assert (done.returncode == 0) == all(row[2] == "0" for row in rows)
-    return {row[0]: [*row, done.stderr] for row in rows}
+    return {row[0]: [*row, err] for row in rows}
 
 
 @pytest.mark.slow

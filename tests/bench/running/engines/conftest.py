@@ -2,15 +2,18 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from benchmarks import clusters, forked
+from benchmarks.contest.environments import ROOT
 from fewshot_bench.running.engines import slurm as engine
 
 # with daemons on two cores a look takes seconds
 OFTEN = "from fewshot_bench.running.engines import driving; driving.LOOK_SECONDS, driving.LOOKING_SHARE = 0.2, 1.0; "
+SERVER = f"import sys; sys.path[:0] = [{str(ROOT)!r}]; from benchmarks import forked; forked.main(sys.argv[1])"
 
 
 @pytest.fixture(scope="session")
@@ -19,9 +22,11 @@ def wait_for():
 
 
 @pytest.fixture(scope="session")
-def python(tmp_path_factory) -> Iterator[Path]:
-    """What stands for Python in jobs."""
-    with forked.python(tmp_path_factory.mktemp("stub"), OFTEN) as stub:
+def python(tmp_path_factory, processes) -> Iterator[Path]:
+    """What stands for Python in jobs, and in jobs that these submit."""
+    folder = tmp_path_factory.mktemp("stub")
+    before = f"{OFTEN}from fewshot_bench.running.engines import slurm; slurm.PYTHON = {str(folder / 'python')!r}; "
+    with forked.python(folder, partial(processes.begin, SERVER), before) as stub:
         yield stub
 
 
