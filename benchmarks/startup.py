@@ -26,10 +26,11 @@ import numpy as np
 
 from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.identity import Cell, Training
-from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress, pack_answers
+from fewshot_bench.experiment.records import TrainingProgress, pack_answers
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.results import provenance
 from fewshot_bench.results.store import Writer
+from fewshot_bench.tables.scores import EpisodeResult
 
 N_POINTS = 20  # of each training's curve
 

@@ -7,7 +7,7 @@ where they came from.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,17 +17,20 @@ from fewshot_bench.tables.statistics.estimate import Values
 CellState = Literal["done", "partial", "failed", "missing"]
 
 
-class EpisodeScore(NamedTuple):
-    """One episode's result, as the integers that were counted.
+@dataclass(frozen=True)
+class EpisodeResult:
+    """One evaluated episode, as the integers that were counted.
 
     Episodes of one way with the same number have the same classes and queries at every shot; only the support
     differs.
     """
 
+    number: int  # in the episode bank
     episode_id: str  # the same id means the same classes, images and label order: results pair by it
     n_correct: int
     n_queries: int
-    number: int  # in the episode bank
+    # to each query, packed; empty where they are not needed or not kept: results are compared by what was counted
+    answers: bytes = field(default=b"", compare=False, repr=False)
 
     @property
     def accuracy(self) -> float:
@@ -49,7 +52,7 @@ class CellScore:
     key: str  # the cell's identity hash; names it in `bench show`
     state: CellState
     reason: str = ""
-    episodes: tuple[EpisodeScore, ...] = ()
+    episodes: tuple[EpisodeResult, ...] = ()
     n_episodes_wanted: int = 0
     lineage: str = ""  # equal for cells that differ in nothing but the version of the code that made them
     backbone: str = ""  # e.g. "conv4, 32 filters", as stored

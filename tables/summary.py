@@ -1,17 +1,25 @@
 """Results -> Table: rows are settings grouped by way, columns are variants; accuracies stay fractions."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
 from fewshot_bench.tables.pairs import Comparison, compare_all, compare_with, estimate_of
-from fewshot_bench.tables.scores import CellScore, CellState, Experiment, Results, quantum, shared_accuracies
-from fewshot_bench.tables.statistics.chance import p_below_chance
+from fewshot_bench.tables.scores import (
+    CellScore,
+    CellState,
+    EpisodeResult,
+    Experiment,
+    Results,
+    quantum,
+    shared_accuracies,
+)
 from fewshot_bench.tables.statistics.estimate import (
     Estimate,
+    Source,
     Values,
     mean_of,
     near_an_end,
@@ -239,37 +247,41 @@ def ends(mean: float | None, half_width: float | None, interval: Ends | None) ->
     return mean - half_width, mean + half_width
 
 
-class Counts(Protocol):
-    """An episode's result."""
-
-    @property
-    def n_correct(self) -> int:
-        """Queries that were answered rightly."""
-
-    @property
-    def n_queries(self) -> int:
-        """Queries that there were."""
-
-
-def interval_of(results: Sequence[Counts]) -> tuple[float, float | None, Ends | None]:
+def interval_of(results: Sequence[EpisodeResult]) -> tuple[float, float | None, Ends | None]:
     """`over_episodes` of one training's episodes, at least one."""
-    accuracies = np.array([result.n_correct / result.n_queries for result in results])
-    return over_episodes(accuracies, 1 / max(result.n_queries for result in results))
+    return over_episodes(*_with_step(results))
 
 
-def accuracy_of(results: Sequence[Counts]) -> str:
+def accuracy_of(results: Sequence[EpisodeResult]) -> str:
     """ "52.31 ± 1.20 %": of one training's episodes, at least one, as a table shows them."""
     return accuracy(*interval_of(results)) + " %"
 
 
-def p_below_chance_of(results: Sequence[Counts], chance: float) -> float:
-    """See `p_below_chance`, of one training's episodes; 1 where they are too few to tell."""
-    accuracies = np.array([result.n_correct / result.n_queries for result in results])
-    over = of_episodes(accuracies, 1 / max(result.n_queries for result in results)) if results else None
-    if over is None:
+def p_below_chance(results: Sequence[EpisodeResult], chance: float) -> float:
+    """That one training's answers are no worse than guessing; 1 above chance, or for too few episodes to tell.
+
+    The larger p-value of the binomial test over queries and of Student's t over episodes: the queries of an episode
+    share its classes and support, so the binomial test alone finds too much; a few episodes that happen to agree would
+    fool the t-test alone. Accuracies near zero are skewed, and a low mean has a low spread: at chance it is taken to be
+    larger in proportion. But not above `chance`, the most that answers can have which know nothing of the labels
+    (Hoeffding 1951, variance of a random matching).
+    """
+    over = of_episodes(*_with_step(results)) if results else None
+    if over is None or over.mean >= chance:  # scipy takes 0.3 s to import
         return 1.0
+    from scipy.special import bdtr
+
+    most = max(chance / (over.error * math.sqrt(len(results))), 1.0)
+    wider = min(chance / over.mean, most) if over.mean else most
+    of_means = Estimate(over.mean, (Source(over.error * wider, len(results) - 1),))
     n_correct, n_queries = sum(result.n_correct for result in results), sum(result.n_queries for result in results)
-    return p_below_chance(n_correct, n_queries, over, len(results), chance)
+    return max(float(bdtr(n_correct, n_queries, chance)), of_means.p_value(chance, "less"))
+
+
+def _with_step(results: Sequence[EpisodeResult]) -> tuple[Values, float]:
+    """The accuracies (E,) of at least one episode, and the smallest step that one can make."""
+    accuracies = np.array([result.accuracy for result in results])
+    return accuracies, 1 / max(result.n_queries for result in results)
 
 
 def _for_new_classes(scores: list[CellScore], by_episode: Values, n_answers: float) -> tuple[float | None, Ends | None]:

@@ -18,7 +18,6 @@ from fewshot_bench.data.images import ImageSet
 from fewshot_bench.doctor.images import first_notes
 from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.plan import Plan, PlannedCell
-from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.experiment.selection import HERE, Means, Selection
 from fewshot_bench.results.collect import results
 from fewshot_bench.results.store import patient, upgrade
@@ -29,7 +28,7 @@ from fewshot_bench.running.looks import Separation
 from fewshot_bench.running.pace import cost_of
 from fewshot_bench.running.planning import device_of, memory_of, plan_of, plan_to_run
 from fewshot_bench.running.recording import SOME_FAILED, Outcome
-from fewshot_bench.tables.scores import Results
+from fewshot_bench.tables.scores import EpisodeResult, Results
 from fewshot_bench.tables.summary import accuracy_of, summarise
 from fewshot_bench.tables.terminal import means_text
 from fewshot_bench.tables.wording import duration, padded

@@ -148,10 +148,8 @@ def label_control(models: Sequence[Model], lab: Laboratory, say: Callable[[str],
         say(model.name)
         cell = replace(model.cell, n_episodes=CONTROL_EPISODES)
         method = runner.load(cell.training, model.checkpoint, lab, cell.adaptation)
-        results = [result for chunk in runner.evaluate(cell, method, permuted, 0) for result in chunk]
-        counts = tuple(result.score() for result in results)
-        place = (cell.variant, cell.setting.n_way, cell.setting.n_shot, cell.training.seed)
-        return CellScore(*place, cell.key, "done", episodes=counts)
+        results = tuple(result for chunk in runner.evaluate(cell, method, permuted, 0) for result in chunk)
+        return CellScore(*cell.place, cell.key, "done", episodes=results)
 
     scored, alarms, notes = _each("permuted labels", models, score)
     check = permuted_labels([score for _, score in scored])

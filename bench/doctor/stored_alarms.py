@@ -11,7 +11,7 @@ from fewshot_bench.results.store import Reader
 from fewshot_bench.results.store.reading import Counts
 from fewshot_bench.tables.alarms.alarm import EDITED, ONE_SEED, Alarm, name
 from fewshot_bench.tables.alarms.checks import checks
-from fewshot_bench.tables.scores import CellScore, EpisodeScore
+from fewshot_bench.tables.scores import CellScore, EpisodeResult
 
 MOST_EPISODES = 100_000  # that are read in about a second
 
@@ -61,7 +61,7 @@ def _contradicted(cells: list[CellScore], reader: Reader) -> list[Alarm]:
     return found
 
 
-def _n_right(answers: Answers, n_way: int, episode: EpisodeScore) -> int:
+def _n_right(answers: Answers, n_way: int, episode: EpisodeResult) -> int:
     """-1 where they are not one for each query."""
     labels = unpack_answers(answers, n_way)
     return n_right(labels, n_way) if len(labels) == episode.n_queries else -1
@@ -75,8 +75,7 @@ def _tables(reader: Reader) -> dict[str, list[CellScore]]:
     tables: dict[str, list[CellScore]] = defaultdict(list)
     for label, row in latest.items():
         place = (row["variant"], row["n_way"], row["n_shot"], row["seed"])
-        counts = tuple(result.score() for result in episodes[row["key"]])
-        tables[label.rsplit(" ", 1)[0]].append(CellScore(*place, row["key"], "done", episodes=counts))
+        tables[label.rsplit(" ", 1)[0]].append(CellScore(*place, row["key"], "done", episodes=episodes[row["key"]]))
     return tables
 
 

@@ -2,13 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, NewType
 
 import numpy as np
 from numpy.typing import NDArray
-
-from fewshot_bench.tables.scores import EpisodeScore
 
 # The label given to each query of an episode, query by query: a byte each, or two (little-endian) beyond 256 ways.
 Answers = NewType("Answers", bytes)
@@ -29,22 +27,6 @@ def n_right(labels: NDArray[np.integer], n_way: int) -> int:
     """How many queries got the right one of n_way labels; -1 where they are not as many of each, label by label."""
     n_query, rest = divmod(len(labels), n_way)
     return -1 if rest else int((labels == np.arange(n_way).repeat(n_query)).sum())
-
-
-@dataclass(frozen=True)
-class EpisodeResult:
-    """One evaluated episode."""
-
-    number: int  # in the bank
-    episode_id: str
-    n_correct: int
-    n_queries: int
-    # empty where they are not needed or were not kept; results are compared by what was counted
-    answers: Answers = field(default=Answers(b""), compare=False, repr=False)
-
-    def score(self) -> EpisodeScore:
-        """What tables are made from."""
-        return EpisodeScore(self.episode_id, self.n_correct, self.n_queries, self.number)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fewshot_bench.errors import DatabaseError
-from fewshot_bench.experiment.records import Answers, EpisodeResult, n_right, unpack_answers
+from fewshot_bench.experiment.records import Answers, n_right, unpack_answers
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Episodes, Method
+from fewshot_bench.tables.scores import EpisodeResult
 
 Verdict = Literal["identical", "same", "different"]
 

@@ -132,12 +132,9 @@ def _stored(reader: Reader, keys: set[str]) -> dict[str, CellScore]:
     rows = reader.all_cells()
     episodes = reader.episodes(row["key"] for row in rows if row["key"] in keys)
     return {
-        row["key"]: CellScore(
-            *place_of(row), row["key"], "done", row["reason"],
-            tuple(result.score() for result in episodes.get(row["key"], ())),
-        )
+        row["key"]: CellScore(*place_of(row), row["key"], "done", row["reason"], episodes.get(row["key"], ()))
         for row in rows
-    }  # fmt: skip
+    }
 
 
 def _origins(reader: Reader, keys: set[str]) -> dict[str, Origin]:

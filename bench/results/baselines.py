@@ -94,7 +94,6 @@ def _older(reader: Reader, cells: list[Cell]) -> tuple[BaselineCell, ...]:
             continue
         facts = reader.cell(row["key"])
         if lineage_of(facts.training["identity"], facts.cell["identity"]) == cell.lineage:
-            episodes = tuple(result.score() for result in facts.episodes)
-            score = CellScore(*cell.place, row["key"], "done", episodes=episodes, lineage=cell.lineage)
+            score = CellScore(*cell.place, row["key"], "done", episodes=facts.episodes, lineage=cell.lineage)
             found[cell.name] = stored_cell(score)
     return tuple(found.values())

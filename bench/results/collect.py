@@ -16,7 +16,7 @@ from fewshot_bench.experiment.grid import cells as grid_cells
 from fewshot_bench.experiment.grid import for_family
 from fewshot_bench.experiment.identity import Cell, Training
 from fewshot_bench.experiment.network import backbone_of
-from fewshot_bench.experiment.records import EpisodeResult, StoredCell, StoredTraining
+from fewshot_bench.experiment.records import StoredCell, StoredTraining
 from fewshot_bench.experiment.selection import Place, place_of
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.results.confusion import Classes, class_answers
@@ -28,7 +28,7 @@ from fewshot_bench.tables.scores import (
     CellScore,
     CellState,
     CurvePoint,
-    EpisodeScore,
+    EpisodeResult,
     Experiment,
     Results,
     TrainingCost,
@@ -176,15 +176,10 @@ def stored_scores(reader: Reader, wanted: Callable[[Place], bool]) -> dict[tuple
     episodes, trainings = reader.episodes(row["key"] for row in latest.values()), reader.trainings()
     scores: dict[tuple[str, int, int], list[CellScore]] = {}
     for place, row in latest.items():
-        counted = _counted(episodes[row["key"]])
-        weights = trainings[row["training_key"]].checkpoint
+        counted, weights = episodes[row["key"]], trainings[row["training_key"]].checkpoint
         score = CellScore(*place, row["key"], "done", "", counted, len(counted), weights=weights)
         scores.setdefault(place[:3], []).append(score)
     return scores
-
-
-def _counted(results: tuple[EpisodeResult, ...]) -> tuple[EpisodeScore, ...]:
-    return tuple(result.score() for result in results)
 
 
 def _score(
@@ -206,7 +201,7 @@ def _score(
         key=cell.key,
         state=state,
         reason=reason if state == "failed" else "",
-        episodes=() if state == "failed" else _counted(shown),
+        episodes=() if state == "failed" else shown,
         n_episodes_wanted=cell.n_episodes,
         lineage=cell.lineage,
         backbone=_stored_backbone(training.identity) if training else "",

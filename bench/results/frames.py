@@ -11,6 +11,7 @@ from fewshot_bench.files import database_at
 from fewshot_bench.results.exchange.export import words_of
 from fewshot_bench.results.store.snapshot import Snapshot, snapshot
 from fewshot_bench.results.store.whole import Row
+from fewshot_bench.tables.scores import EpisodeResult
 from fewshot_bench.tables.summary import ends, interval_of
 
 # in this order, with these dtypes; which words they are: `results`
@@ -71,7 +72,7 @@ def results(
     selection = _selection(methods, ways, shots, seeds, matching)
     rows = []
     for stored, cell, words in _cells(where, selection):
-        counted = stored.episodes(cell)
+        counted = [EpisodeResult(*episode.counted) for episode in stored.episodes(cell)]
         shown = interval_of(counted) if counted else (None, None, None)
         low, high = ends(*shown) or (None, None)
         facts = {name: cell[name] for name in ("n_episodes", "seconds", "reason")}

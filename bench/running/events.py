@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from fewshot_bench.experiment.identity import Training
 from fewshot_bench.experiment.plan import PlannedCell
-from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress
+from fewshot_bench.experiment.records import TrainingProgress
+from fewshot_bench.tables.scores import EpisodeResult
 
 
 @dataclass(frozen=True)

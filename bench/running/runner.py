@@ -15,7 +15,7 @@ from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import BenchError
 from fewshot_bench.experiment.episodes import Episode, bank
 from fewshot_bench.experiment.identity import Cell, Training, by_content
-from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress, pack_answers
+from fewshot_bench.experiment.records import TrainingProgress, pack_answers
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.backbones import find_backbone
 from fewshot_bench.methods.execution import Execution
@@ -30,6 +30,7 @@ from fewshot_bench.running.events import Progressed, Saved, Trained, TrainingEve
 from fewshot_bench.running.returned import BrokenMethod, leaving_nothing, require
 from fewshot_bench.running.tasks import BaseClasses, Features, Gallery, class_index
 from fewshot_bench.seeding import derive_seed
+from fewshot_bench.tables.scores import EpisodeResult
 
 SAVE_SECONDS = 20.0  # a kill loses at most this much of a training
 CHUNK_SECONDS = 5.0  # and about this much of an evaluation, whose first episode comes alone to tell its pace

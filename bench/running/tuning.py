@@ -22,7 +22,7 @@ from fewshot_bench.errors import NothingSelected, UsageError
 from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.grid import fitted_at_test
 from fewshot_bench.experiment.identity import Cell
-from fewshot_bench.experiment.records import EpisodeResult, StoredCell
+from fewshot_bench.experiment.records import StoredCell
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.files import as_text
 from fewshot_bench.methods.adaptation import Adaptation
@@ -31,6 +31,7 @@ from fewshot_bench.results.provenance import now
 from fewshot_bench.results.store import Reader
 from fewshot_bench.settings import build
 from fewshot_bench.tables.parsing import toml_line
+from fewshot_bench.tables.scores import EpisodeResult
 from fewshot_bench.tables.summary import over_episodes
 
 WAYS = 5  # of which [tuning] counts the episodes

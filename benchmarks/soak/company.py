@@ -13,11 +13,11 @@ from fewshot_bench import cli
 from fewshot_bench.errors import NoResultsYet
 from fewshot_bench.experiment.episodes import Setting
 from fewshot_bench.experiment.identity import Cell, Training
-from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.transfer import Transfer
 from fewshot_bench.results.provenance import Provenance
 from fewshot_bench.results.store import Reader, Writer
+from fewshot_bench.tables.scores import EpisodeResult
 
 NOTICING_SECONDS = 30.0  # a run under way asks the server more often
 CHUNK, N_CHUNKS = 50, 8  # episodes a transaction, transactions a writer

@@ -13,7 +13,7 @@ import numpy as np
 from fewshot_bench.tables.alarms.alarm import EDITED, Check, name, p_text, rung, seeds_text
 from fewshot_bench.tables.scores import CellScore, shared_accuracies
 from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Values, holm, of_episodes
-from fewshot_bench.tables.summary import accuracy_of, p_below_chance_of
+from fewshot_bench.tables.summary import accuracy_of, p_below_chance
 from fewshot_bench.tables.wording import counted, percent
 
 FEW = 5  # episodes: fewer may agree by chance
@@ -25,7 +25,7 @@ def below_chance(cells: Sequence[CellScore]) -> Check:
     The larger p-value counts, see `p_below_chance`.
     """
     family, advice = counted(cells, "cell"), "look at the order of its labels and at the loss of its training"
-    p_values = [p_below_chance_of(cell.episodes, 1 / cell.n_way) for cell in cells]
+    p_values = [p_below_chance(cell.episodes, 1 / cell.n_way) for cell in cells]
     return rung("below chance", family, advice, _off_chance(cells, p_values, family))
 
 
@@ -116,7 +116,7 @@ def _p_off_chance(cell: CellScore) -> float:
     over = of_episodes(_accuracies(cell), 1 / cell.most_queries)
     if over is None:  # a single episode, or nothing to ask
         return 1.0
-    below, above = p_below_chance_of(cell.episodes, 1 / cell.n_way), over.p_value(1 / cell.n_way, "greater")
+    below, above = p_below_chance(cell.episodes, 1 / cell.n_way), over.p_value(1 / cell.n_way, "greater")
     return min(1.0, 2 * min(below, above))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from fewshot_bench.tables.alarms.alarm import ONE_SEED, Check, name, rung
-from fewshot_bench.tables.scores import CellScore, EpisodeScore
+from fewshot_bench.tables.scores import CellScore, EpisodeResult
 from fewshot_bench.tables.wording import counted
 
 # Two trained models agree in an episode's count by luck now and then; in this many episodes on end they do not.
@@ -111,7 +111,7 @@ def _equal_counts(pairs: list[tuple[CellScore, CellScore]]) -> bool | None:
     return True if n_telling >= ENOUGH else None
 
 
-def _shared_counts(a: Sequence[EpisodeScore], b: Sequence[EpisodeScore]) -> Iterator[tuple[int, int]]:
+def _shared_counts(a: Sequence[EpisodeResult], b: Sequence[EpisodeResult]) -> Iterator[tuple[int, int]]:
     """The counts of both in every episode that they share; those of one bank stand in the same places."""
     places = None
     for place, episode in enumerate(b):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from operator import index
 from typing import Any
 
-from fewshot_bench.tables.scores import CellScore, EpisodeScore, Experiment, Results
+from fewshot_bench.tables.scores import CellScore, EpisodeResult, Experiment, Results
 from fewshot_bench.tables.statistics.changes import Sample, sample
 from fewshot_bench.tables.wording import cell_name, setting_name
 
@@ -63,7 +63,7 @@ def experiment_identity(experiment: Experiment) -> dict[str, str]:
     return {name: getattr(experiment, name) for name in IDENTITY}
 
 
-def episodes_sha256(episodes: Sequence[EpisodeScore]) -> str:
+def episodes_sha256(episodes: Sequence[EpisodeResult]) -> str:
     """A hash over what was counted in each episode; independent of their order."""
     lines = sorted(f"{score.episode_id} {score.n_correct} {score.n_queries}\n" for score in episodes)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
@@ -78,7 +78,7 @@ def make_baseline(results: Results) -> dict[str, Any]:
     done = [cell for cell in results.cells if cell.state == "done" and cell.episodes]
     if not done:
         raise BaselineError("no complete cell: a baseline needs at least one")
-    banks: dict[tuple[int, int], dict[str, EpisodeScore]] = {}
+    banks: dict[tuple[int, int], dict[str, EpisodeResult]] = {}
     for cell in done:
         banks.setdefault((cell.n_way, cell.n_shot), {}).update({e.episode_id: e for e in cell.episodes})
     for setting, bank in banks.items():
@@ -97,7 +97,7 @@ def make_baseline(results: Results) -> dict[str, Any]:
     }
 
 
-def _cell_document(cell: CellScore, bank: Mapping[str, EpisodeScore]) -> dict[str, Any]:
+def _cell_document(cell: CellScore, bank: Mapping[str, EpisodeResult]) -> dict[str, Any]:
     correct = {episode.episode_id: episode.n_correct for episode in cell.episodes}
     names = ("variant", "n_way", "n_shot", "seed", "key", "lineage")
     return {name: getattr(cell, name) for name in names} | {"correct": [correct.get(name) for name in bank]}
@@ -138,7 +138,7 @@ def _read_episodes(document: Mapping[str, Any]) -> tuple[BaselineCell, ...]:
         place, correct = _place(stored), stored["correct"]
         bank = banks[place[1:3]]
         episodes = tuple(
-            EpisodeScore(name, index(right), n_queries, number)
+            EpisodeResult(number, name, index(right), n_queries)
             for (number, name, n_queries), right in zip(bank, correct, strict=False)
             if right is not None
         )

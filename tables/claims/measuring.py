@@ -8,7 +8,7 @@ from fewshot_bench.tables.claims.file import Hypothesis, Place
 from fewshot_bench.tables.pairs import by_seed, differences, estimate_of
 from fewshot_bench.tables.scores import CellScore, Results, cells_by_place, shared_accuracies
 from fewshot_bench.tables.statistics.estimate import Estimate, Values
-from fewshot_bench.tables.summary import p_below_chance_of
+from fewshot_bench.tables.summary import p_below_chance
 
 Cells = Mapping[Place, Sequence[CellScore]]  # one cell a seed
 
@@ -58,7 +58,7 @@ def measure(hypothesis: Hypothesis, cells: Cells, seeds: Sequence[int], *, new_c
         both = " and ".join(str(side) for side in sides)
         missing.append(f"{both}: {values.shape[1]} shared episodes" if len(sides) > 1 else f"{both}: one episode")
     guesses = () if hypothesis.lower else higher
-    worse = max((p_below_chance_of(cell.episodes, 1 / cell.n_way) for cell in guesses), default=0.0)
+    worse = max((p_below_chance(cell.episodes, 1 / cell.n_way) for cell in guesses), default=0.0)
     return Tested(hypothesis, shared, values.shape[1], estimate, tuple(missing), worse)
 
 

@@ -23,7 +23,6 @@ from fewshot_bench.cli import main
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.experiment.episodes import Setting
 from fewshot_bench.experiment.identity import Cell, Training
-from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.registry import find_method
 from fewshot_bench.results.provenance import Provenance
@@ -34,6 +33,7 @@ from fewshot_bench.running import pace
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.runner import Laboratory
 from fewshot_bench.running.tasks import Gallery
+from fewshot_bench.tables.scores import EpisodeResult
 
 NUMBERS = itertools.count()
 CONFIG = """

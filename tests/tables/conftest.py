@@ -7,7 +7,7 @@ import pytest
 from fewshot_bench.tables.scores import (
     CellScore,
     CurvePoint,
-    EpisodeScore,
+    EpisodeResult,
     Experiment,
     Results,
     TrainingCost,
@@ -48,7 +48,7 @@ def episodes(n_way, n_shot, mean, n=40, shift=0):
     for i in range(n):
         wobble = ((i * 7 + shift * 3) % 11 - 5) / 60
         n_correct = min(n_queries, max(0, round((mean + wobble) * n_queries)))
-        scores.append(EpisodeScore(f"e-{n_way}-{n_shot}-{i}", n_correct, n_queries, i))
+        scores.append(EpisodeResult(i, f"e-{n_way}-{n_shot}-{i}", n_correct, n_queries))
     return tuple(scores)
 
 

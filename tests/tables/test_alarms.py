@@ -10,9 +10,9 @@ from scipy import stats
 from fewshot_bench.tables.alarms import implausible
 from fewshot_bench.tables.alarms.checks import alarms, checks
 from fewshot_bench.tables.alarms.implausible import below_chance, falls_with_shots, permuted_labels
-from fewshot_bench.tables.scores import CellScore, EpisodeScore
+from fewshot_bench.tables.scores import CellScore, EpisodeResult
 from fewshot_bench.tables.statistics.classes import ClassAnswers, ClassConfusion
-from fewshot_bench.tables.summary import p_below_chance_of
+from fewshot_bench.tables.summary import p_below_chance
 
 N_QUERY = 15
 
@@ -20,7 +20,7 @@ N_QUERY = 15
 def cell(counts, n_way=5, n_shot=1, variant="maml", seed=0, **changes) -> CellScore:
     """A cell with these right answers, an episode each."""
     n = n_way * N_QUERY
-    scores = tuple(EpisodeScore(f"{n_way}w-{n_shot}s-{i}", int(k), n, i) for i, k in enumerate(counts))
+    scores = tuple(EpisodeResult(i, f"{n_way}w-{n_shot}s-{i}", int(k), n) for i, k in enumerate(counts))
     key = f"{variant}-{n_way}-{n_shot}-{seed}"
     return replace(CellScore(variant, n_way, n_shot, seed, key, "done", "", scores, len(scores)), **changes)
 
@@ -74,7 +74,7 @@ def test_below_chance_agrees_with_the_binomial_test_where_that_decides():
     """Episodes that agree more than independent queries: the binomial p-value is the larger one."""
     even = cell([11, 12] * 20)
     expected = stats.binomtest(460, 40 * 75, 0.2, "less").pvalue
-    assert p_below_chance_of(even.episodes, 0.2) == pytest.approx(expected, rel=1e-9)
+    assert p_below_chance(even.episodes, 0.2) == pytest.approx(expected, rel=1e-9)
 
 
 def test_below_chance_agrees_with_students_t_on_the_wider_spread():
@@ -82,12 +82,12 @@ def test_below_chance_agrees_with_students_t_on_the_wider_spread():
     shares = counts / 75
     wider = shares.std(ddof=1) * min(0.2 / shares.mean(), 0.2 / shares.std(ddof=1))
     expected = stats.t.cdf((shares.mean() - 0.2) / (wider / np.sqrt(10)), 9)
-    assert p_below_chance_of(cell(counts).episodes, 0.2) == pytest.approx(expected, rel=1e-9)
+    assert p_below_chance(cell(counts).episodes, 0.2) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_no_answers_that_ignore_the_labels_vary_more_than_one_over_ways(seed):
-    """The bound of `_p_below_chance`, over all orders of the labels."""
+    """The bound of `p_below_chance`, over all orders of the labels."""
     rng, n = np.random.default_rng(seed), 5
     given = rng.multinomial(N_QUERY, rng.dirichlet(np.full(n, 0.1)), n)  # [i, j]: queries of class i that are given j
     given = given if seed else N_QUERY * np.eye(n, dtype=int)  # the extreme
@@ -145,7 +145,7 @@ def test_a_fall_is_paired_by_number_and_averaged_over_the_seeds():
     (alarm,) = falls_with_shots([*few, *many]).alarms
     assert alarm.where == "maml 5-way seeds 0, 1"
     assert alarm.text.startswith("-3.33 ± ")  # 2.5 of 75 queries
-    apart = [replace(c, episodes=tuple(e._replace(number=e.number + 99) for e in c.episodes)) for c in many]
+    apart = [replace(c, episodes=tuple(replace(e, number=e.number + 99) for e in c.episodes)) for c in many]
     assert falls_with_shots([*few, *apart]).looked_at == "0 pairs of shots"
 
 
@@ -200,7 +200,7 @@ def test_answers_that_contradict_the_counts_ring():
 def test_another_bank_in_a_row_rings(make_results):
     results = make_results()
     odd = next(c for c in results.cells if (c.variant, c.n_way, c.n_shot) == ("maml", 20, 5))
-    other = tuple(e._replace(episode_id="x" + e.episode_id) if e.number > 30 else e for e in odd.episodes)
+    other = tuple(replace(e, episode_id="x" + e.episode_id) if e.number > 30 else e for e in odd.episodes)
     cells = [replace(c, episodes=other) if c is odd else c for c in results.cells]
     found = [alarm for check in checks(cells) for alarm in check.alarms]
     assert [(alarm.kind, alarm.where) for alarm in found] == [("other episodes", "maml 20-way 5-shot seed 0")]
@@ -211,7 +211,7 @@ def test_another_bank_in_a_row_rings(make_results):
 
 def test_the_odd_one_out_rings_even_when_it_comes_first():
     foreign = cell(scattered(0.6), variant="a")
-    foreign = replace(foreign, episodes=tuple(e._replace(episode_id="x" + e.episode_id) for e in foreign.episodes))
+    foreign = replace(foreign, episodes=tuple(replace(e, episode_id="x" + e.episode_id) for e in foreign.episodes))
     others = [cell(scattered(0.6, seed=i), variant=name) for i, name in enumerate("bc")]
     assert rung([foreign, *others]) == [("other episodes", "a 5-way 1-shot seed 0")]
 
@@ -255,7 +255,7 @@ def test_variants_with_equal_counts_ring(make_results):
     one_off = list(results.cells)
     last = one_off[-1].episodes[-1]
     place = max(i for i, c in enumerate(one_off) if c.variant == "fomaml")
-    changed = (*one_off[place].episodes[:-1], one_off[place].episodes[-1]._replace(n_correct=last.n_correct + 1))
+    changed = (*one_off[place].episodes[:-1], one_off[place].episodes[-1]replace(, n_correct=last.n_correct + 1))
     one_off[place] = replace(one_off[place], episodes=changed)
     assert rung(one_off) == []
 

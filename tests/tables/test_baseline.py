@@ -13,7 +13,7 @@ from fewshot_bench.tables.check.baseline import (
     make_baseline,
     read_baseline,
 )
-from fewshot_bench.tables.scores import EpisodeScore
+from fewshot_bench.tables.scores import EpisodeResult
 
 ONE = (("maml",), ((5, 1),))
 
@@ -68,10 +68,10 @@ def test_only_done_cells_are_stored(marked):
 
 
 def test_hash_ignores_order_but_nothing_else():
-    episodes = (EpisodeScore("a", 3, 75, 0), EpisodeScore("b", 4, 75, 1))
+    episodes = (EpisodeResult(0, "a", 3, 75), EpisodeResult(1, "b", 4, 75))
     known = episodes_sha256(episodes)
     assert episodes_sha256(episodes[::-1]) == known
-    for changed in (EpisodeScore("c", 3, 75, 0), EpisodeScore("a", 2, 75, 0), EpisodeScore("a", 3, 70, 0)):
+    for changed in (EpisodeResult(0, "c", 3, 75), EpisodeResult(0, "a", 2, 75), EpisodeResult(0, "a", 3, 70)):
         assert episodes_sha256((changed, episodes[1])) != known
 
 

@@ -10,7 +10,7 @@ from scipy import stats
 
 from fewshot_bench.tables.comparison_text import render_comparisons
 from fewshot_bench.tables.pairs import compare, compare_all, compare_variants, differences
-from fewshot_bench.tables.scores import CellScore, EpisodeScore, quantum
+from fewshot_bench.tables.scores import CellScore, EpisodeResult, quantum
 from fewshot_bench.tables.statistics.classes import ClassAnswers
 
 N_QUERIES = 75
@@ -18,7 +18,7 @@ N_QUERIES = 75
 
 def cell(variant, n_correct, seed=0, state="done", first=0, n_way=5, n_shot=1):
     """A cell whose episodes are numbered from `first` on."""
-    episodes = tuple(EpisodeScore(f"e{first + i}", int(n), N_QUERIES, first + i) for i, n in enumerate(n_correct))
+    episodes = tuple(EpisodeResult(first + i, f"e{first + i}", int(n), N_QUERIES) for i, n in enumerate(n_correct))
     return CellScore(variant, n_way, n_shot, seed, f"{variant}-{n_way}-{n_shot}-{seed}", state, "", episodes)
 
 

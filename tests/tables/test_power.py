@@ -11,7 +11,7 @@ from scipy import stats
 from fewshot_bench.tables.pairs import compare, compare_variants, differences
 from fewshot_bench.tables.power import Needed, all_pairs, hidden_by_classes, hidden_by_seeds, pairs_with_best, powers
 from fewshot_bench.tables.power_text import power_details, power_json, power_text
-from fewshot_bench.tables.scores import EpisodeScore, cells_by_place
+from fewshot_bench.tables.scores import EpisodeResult, cells_by_place
 from fewshot_bench.tables.statistics.estimate import Estimate, Source, of_episodes, of_seeds_and_episodes
 from fewshot_bench.tables.statistics.power import as_it_may_be, episodes_to_separate, power_of, seeds_to_separate
 
@@ -27,7 +27,7 @@ def simulated(make_results, gap=0.02, n=60, seeds=(0,), of_seed=0.0, **changes):
     for cell in results.cells:
         mean = hard + gap * (cell.variant == "protonet") + of_seed * rng.normal() + rng.normal(0, 0.03, n)
         correct = rng.binomial(75, np.clip(mean, 0, 1))
-        episodes = tuple(EpisodeScore(f"e{i}", int(c), 75, i) for i, c in enumerate(correct))
+        episodes = tuple(EpisodeResult(i, f"e{i}", int(c), 75) for i, c in enumerate(correct))
         cells.append(replace(cell, episodes=episodes, seconds_per_episode=0.5))
     return replace(results, cells=tuple(cells))
 

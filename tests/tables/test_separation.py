@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fewshot_bench.tables.scores import EpisodeScore
+from fewshot_bench.tables.scores import EpisodeResult
 from fewshot_bench.tables.separation import begin, look, open_places
 
 NAMES = ("maml", "reptile", "protonet")
@@ -21,7 +21,7 @@ def simulated(make_results, better=0.1, n=320, seeds=(0,)):
     for cell in results.cells:
         mean = hard + better * (cell.variant == "protonet") + rng.normal(0, 0.03, n)
         correct = rng.binomial(75, np.clip(mean, 0, 1))
-        episodes = tuple(EpisodeScore(f"e{i}", int(c), 75, i) for i, c in enumerate(correct))
+        episodes = tuple(EpisodeResult(i, f"e{i}", int(c), 75) for i, c in enumerate(correct))
         cells.append(replace(cell, episodes=episodes))
     return replace(results, cells=tuple(cells))
 

@@ -13,7 +13,7 @@ from scipy import stats
 from fewshot_bench.tables.captions import general_notes
 from fewshot_bench.tables.layout import why
 from fewshot_bench.tables.pairs import compare_all
-from fewshot_bench.tables.scores import CellScore, EpisodeScore
+from fewshot_bench.tables.scores import CellScore, EpisodeResult
 from fewshot_bench.tables.statistics.changes import Sample, sample
 from fewshot_bench.tables.summary import accuracy_of, disjoint_episodes, over_episodes, summarise
 from fewshot_bench.tables.wording import accuracy
@@ -37,7 +37,7 @@ def replaced(results, variant, n_way, n_shot, seed=0, **changes):
 
 
 def scored(*counts, n_queries=75):
-    return tuple(EpisodeScore(f"e{i}", correct, n_queries, i) for i, correct in enumerate(counts))
+    return tuple(EpisodeResult(i, f"e{i}", correct, n_queries) for i, correct in enumerate(counts))
 
 
 @given(fractions)
@@ -137,7 +137,7 @@ def test_a_seed_in_the_cells_own_state_is_named_alone(make_results):
 
 def test_seeds_on_different_episodes_are_not_called_done(make_results):
     results = make_results(("maml",), ((5, 1),), seeds=(0, 1))
-    other = tuple(EpisodeScore(f"other{i}", 30, 75, i) for i in range(5))
+    other = tuple(EpisodeResult(i, f"other{i}", 30, 75) for i in range(5))
     cell = only(replaced(results, "maml", 5, 1, seed=1, episodes=other), "maml", 5, 1)
     assert (cell.state, cell.mean, cell.reason) == ("partial", None, "the seeds share only 0 episodes")
 
@@ -207,7 +207,7 @@ def test_a_cell_left_out_is_missing_and_strays_are_refused(make_results):
 
 def test_a_cell_that_shares_no_episodes_with_the_best_is_unclear(make_results):
     results = make_results(("maml", "protonet", "reptile"), ((5, 1),))
-    other = tuple(EpisodeScore(f"other{i}", 10, 75, i) for i in range(5))
+    other = tuple(EpisodeResult(i, f"other{i}", 10, 75) for i in range(5))
     maml, protonet, reptile = summarise(replaced(results, "maml", 5, 1, episodes=other)).rows[0].cells
     assert (maml.unclear, maml.near_best) == (True, False)
     best = protonet if protonet.best else reptile

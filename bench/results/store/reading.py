@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from fewshot_bench.errors import DatabaseError, NothingSelected
-from fewshot_bench.experiment.records import Answers, EpisodeResult, StoredCell, StoredTraining, pace_of
+from fewshot_bench.experiment.records import Answers, StoredCell, StoredTraining, pace_of
 from fewshot_bench.experiment.selection import place_named
 from fewshot_bench.results.origin import origin
 from fewshot_bench.results.store import whole
@@ -20,6 +20,7 @@ from fewshot_bench.results.store.schema import cells, data_sets, episodes, runs,
 from fewshot_bench.results.store.snapshot import Snapshot
 from fewshot_bench.results.store.transactions import Database, transaction
 from fewshot_bench.results.store.whole import Row
+from fewshot_bench.tables.scores import EpisodeResult
 from fewshot_bench.tables.wording import counted
 
 MOST_NAMED = 3  # in a message

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Table, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fewshot_bench.errors import DatabaseError
-from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress
+from fewshot_bench.experiment.records import TrainingProgress
 from fewshot_bench.files import as_text
 from fewshot_bench.results.provenance import Provenance, now
 from fewshot_bench.results.store.checking import LONGEST_BYTES
@@ -37,6 +37,7 @@ from fewshot_bench.results.store.schema import (
     weights,
 )
 from fewshot_bench.results.store.transactions import Database, transaction
+from fewshot_bench.tables.scores import EpisodeResult
 
 if TYPE_CHECKING:  # reading results must not import torch
     from fewshot_bench.experiment.identity import Cell, Training

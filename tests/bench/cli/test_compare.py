@@ -51,7 +51,7 @@ def test_one_key_with_other_answers_is_a_conflict(bench, monkeypatch):
         lost = len(asked) - 1  # none in the first database
         return {
             place: [
-                replace(c, episodes=tuple(e._replace(n_correct=e.n_correct - lost) for e in c.episodes)) for c in cs
+                replace(c, episodes=tuple(replace(e, n_correct=e.n_correct - lost) for e in c.episodes)) for c in cs
             ]
             for place, cs in found.items()
         }

@@ -9,8 +9,9 @@ import pytest
 from fewshot_bench.cli.run_screen import _Shown
 from fewshot_bench.cli.screen import BEAT_SECONDS, Screen
 from fewshot_bench.experiment.plan import Plan, PlannedCell, PlannedTraining
-from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress
+from fewshot_bench.experiment.records import TrainingProgress
 from fewshot_bench.running.events import Evaluated, Progressed, Saved, Started, Trained
+from fewshot_bench.tables.scores import EpisodeResult
 
 
 class Minutes:

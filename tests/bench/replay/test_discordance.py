@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from fewshot_bench.errors import DatabaseError
-from fewshot_bench.experiment.records import Answers, EpisodeResult, pack_answers
+from fewshot_bench.experiment.records import Answers, pack_answers
 from fewshot_bench.replay.discordance import NEAR_TIE, SHAKEN_BY, compare, shaken, tolerance
 from fewshot_bench.running.runner import build
+from fewshot_bench.tables.scores import EpisodeResult
 
 
 def result(labels, number=0, episode_id="a"):

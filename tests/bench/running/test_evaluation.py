@@ -9,10 +9,10 @@ import torch
 
 from fewshot_bench.experiment.episodes import Setting, bank
 from fewshot_bench.experiment.identity import Cell
-from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.running import runner
+from fewshot_bench.tables.scores import EpisodeResult
 
 N = 7
 

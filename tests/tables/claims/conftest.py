@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fewshot_bench.tables.claims.file import parse_claims
-from fewshot_bench.tables.scores import EpisodeScore
+from fewshot_bench.tables.scores import EpisodeResult
 
 VARIANTS = ("transfer", "protonet", "maml", "fomaml", "reptile", "maml-mtl", "reptile-mtl")
 HEAD = """
@@ -56,7 +56,7 @@ def grid(make_results):
             ids = [(f"{cell.n_shot}-{i}", i) for i in range(n)]
             noise = rng.normal(0, spread, n)
             hits = np.clip(np.rint(75 * (mean + noise - noise.mean())), 0, 75).astype(int)
-            scores = tuple(EpisodeScore(name, int(k), 75, i) for (name, i), k in zip(ids, hits, strict=True))
+            scores = tuple(EpisodeResult(i, name, int(k), 75) for (name, i), k in zip(ids, hits, strict=True))
             cells.append(replace(cell, episodes=scores, n_episodes_wanted=n, seconds_per_episode=2.0))
         return replace(results, cells=tuple(cells))
 

@@ -11,7 +11,7 @@ from fewshot_bench.tables.claims.measuring import cells_of
 from fewshot_bench.tables.claims.outlook import outlook
 from fewshot_bench.tables.claims.verdicts import judge_claim
 from fewshot_bench.tables.pairs import compare
-from fewshot_bench.tables.scores import EpisodeScore
+from fewshot_bench.tables.scores import EpisodeResult
 from fewshot_bench.tables.statistics.power import power_of
 
 N_QUERIES = 75
@@ -34,7 +34,7 @@ def world(make_results):
             for cell in results.cells:
                 p = truth[cell.variant, cell.n_shot] + difficulty + (rng.normal(0, luck) if luck else 0.0)
                 hits = rng.binomial(N_QUERIES, np.clip(p, 0, 1)).tolist()
-                scores = tuple(EpisodeScore(f"{cell.n_shot}-{i}", k, N_QUERIES, i) for i, k in enumerate(hits))
+                scores = tuple(EpisodeResult(i, f"{cell.n_shot}-{i}", k, N_QUERIES) for i, k in enumerate(hits))
                 cells.append(replace(cell, episodes=scores, n_episodes_wanted=n))
             return cells_of(replace(results, cells=tuple(cells)))
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fewshot_bench.experiment.records import Answers, EpisodeResult, TrainingProgress
+from fewshot_bench.experiment.records import Answers, TrainingProgress
 from fewshot_bench.results.provenance import Provenance
 from fewshot_bench.results.store import Reader, Writer
+from fewshot_bench.tables.scores import EpisodeResult
 
 OURS = "out/results.sqlite"
 WEIGHTS = "c" * 64

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import select
 
 from fewshot_bench import machine
-from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.results.store import Claims, Reader, claiming
 from fewshot_bench.results.store.schema import owners
+from fewshot_bench.tables.scores import EpisodeResult
 
 UNIT, OTHER = ("training", "a" * 16), ("training", "b" * 16)
 

@@ -8,12 +8,13 @@ import pytest
 from sqlalchemy import event, text
 
 from fewshot_bench.errors import DatabaseError
-from fewshot_bench.experiment.records import EpisodeResult, TrainingProgress
+from fewshot_bench.experiment.records import TrainingProgress
 from fewshot_bench.results.store import Reader, Writer
 from fewshot_bench.results.store.engine import REVISIONS, open_engine
 from fewshot_bench.results.store.merging import merge
 from fewshot_bench.results.store.salvage import examine
 from fewshot_bench.results.store.transactions import patient
+from fewshot_bench.tables.scores import EpisodeResult
 
 OPENS = """
 import sys

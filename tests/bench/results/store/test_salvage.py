@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from fewshot_bench.experiment.records import Answers, EpisodeResult, TrainingProgress
+from fewshot_bench.experiment.records import Answers, TrainingProgress
 from fewshot_bench.results.store import Reader, Writer
 from fewshot_bench.results.store.checksums import EDITED
 from fewshot_bench.results.store.salvage import examine, salvage
+from fewshot_bench.tables.scores import EpisodeResult
 
 OURS, NEW = "out/results.sqlite", "new.sqlite"
 

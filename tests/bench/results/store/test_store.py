@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import event
 
 from fewshot_bench.errors import DatabaseError, NothingSelected
-from fewshot_bench.experiment.records import EpisodeResult, StoredTraining, TrainingProgress
+from fewshot_bench.experiment.records import StoredTraining, TrainingProgress
 from fewshot_bench.results.store import Reader, Writer
+from fewshot_bench.tables.scores import EpisodeResult
 
 
 def test_a_database_comes_back_as_it_was_written(writer, where, cell, training):

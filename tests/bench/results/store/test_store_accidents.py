@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import event
 
 from fewshot_bench.errors import DatabaseError
-from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.results.store import Reader
 from fewshot_bench.results.store.transactions import patient
+from fewshot_bench.tables.scores import EpisodeResult
 
 # a process that changes every row, far beyond its cache, so that half of it is in the file when it is killed
 KILLED = """
@@ -33,7 +33,7 @@ trained = counts | {"method": "m", "versions": [1], "settings": {}, "fingerprint
 tested = {"training": "a" * 16, "split": "s", "setting": {"n_way": 5, "n_shot": 1, "n_query": 15}, "bank": [1, 0],
     "adaptation": None}
 from fewshot_bench.results.provenance import Provenance
-from fewshot_bench.experiment.records import EpisodeResult
+from fewshot_bench.tables.scores import EpisodeResult
 from fewshot_bench.results.store import Writer
 writer = Writer(sys.argv[1], Provenance("now", "bench run", "", None, {}))
 training = SimpleNamespace(key="a" * 16, identity=trained, method="m", iterations=1, seed=0)

@@ -6,11 +6,12 @@ import sqlite3
 import pytest
 
 from fewshot_bench.errors import BenchError, DatabaseError
-from fewshot_bench.experiment.records import Answers, EpisodeResult, TrainingProgress
+from fewshot_bench.experiment.records import Answers, TrainingProgress
 from fewshot_bench.results.store import Reader, Writer
 from fewshot_bench.results.store.checksums import episodes_sha256
 from fewshot_bench.results.store.snapshot import snapshot
 from fewshot_bench.seeding import digest
+from fewshot_bench.tables.scores import EpisodeResult
 
 
 def rows(where: str, query: str, *values) -> list:

@@ -10,10 +10,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from fewshot_bench.errors import BenchError, DatabaseError, OldSchema, UsageError
-from fewshot_bench.experiment.records import EpisodeResult
 from fewshot_bench.results.store import Reader, Writer, engine, upgrade, upgrading
 from fewshot_bench.results.store.engine import APPLICATION_ID, REVISIONS, open_engine
 from fewshot_bench.results.store.schema import metadata
+from fewshot_bench.tables.scores import EpisodeResult
 
 RESULTS = [EpisodeResult(i, f"{i:016x}", i, 12) for i in range(4)]
 

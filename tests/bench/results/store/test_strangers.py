@@ -15,7 +15,7 @@ from fewshot_bench.doctor.stored_alarms import stored_alarms
 from fewshot_bench.errors import BenchError, DatabaseError
 from fewshot_bench.experiment.episodes import BANK_VERSION, Setting
 from fewshot_bench.experiment.identity import Cell
-from fewshot_bench.experiment.records import Answers, EpisodeResult, TrainingProgress
+from fewshot_bench.experiment.records import Answers, TrainingProgress
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import CORE_VERSION
 from fewshot_bench.methods.registry import find_method
@@ -29,6 +29,7 @@ from fewshot_bench.results.store.shapes import CELL, TRAINING
 from fewshot_bench.results.store.snapshot import Snapshot, snapshot
 from fewshot_bench.seeding import digest
 from fewshot_bench.tables.parsing import parse_json
+from fewshot_bench.tables.scores import EpisodeResult
 
 HOSTILE = (
     None, -1, 2**63 - 1, 1.5, "1000000", "a\x1b]0;x\x07\n", "é" * 5000, b"\0" * 12, "[" * 5000,

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from fewshot_bench.experiment.episodes import Setting
-from fewshot_bench.experiment.records import Answers, EpisodeResult, TrainingProgress
+from fewshot_bench.experiment.records import Answers, TrainingProgress
 from fewshot_bench.results.provenance import Provenance
 from fewshot_bench.results.store import Reader, Writer
+from fewshot_bench.tables.scores import EpisodeResult
 
 WEIGHTS = hashlib.sha256(b"\x02\0\0\0\0\0\0\0{}").hexdigest()
 DONE = TrainingProgress(43, 1000, 9.0, 5, "cpu")
