@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from fewshot_bench.tables import documents, layout
-from fewshot_bench.tables.captions import REUSE_MARK, Note, caption
 from fewshot_bench.tables.documents import latex, latex_environment
-from fewshot_bench.tables.papers import STATEMENT, PublishedTable
+from fewshot_bench.tables.layout import REUSE_MARK, Note, caption
+from fewshot_bench.tables.papers import PublishedTable
 from fewshot_bench.tables.style import COUNTS, Style
 from fewshot_bench.tables.summary import Cell, Row, Table
 from fewshot_bench.tables.wording import percent, reach, shots, span
@@ -73,7 +73,7 @@ def _measured(table: Table, style: Style, *, is_first: bool) -> Iterator[str]:
         yield from (_comment(note) for note in notes)
         yield from tabular
         return
-    environment = "table" if style.one_column else "table*"
+    environment = _environment(style)
     label = style.label if style.label and is_first else f"tab:{layout.label_of(table, is_first)}"
     yield from (_comment(note) for note in notes if note.minor)
     yield from (rf"\begin{{{environment}}}[t]", r"\centering", rf"\caption{{{title}}}", rf"\label{{{label}}}")
@@ -210,10 +210,9 @@ def _raised(marks: str) -> str:
 
 
 def _published(paper: PublishedTable, style: Style) -> str:
-    template = latex_environment().get_template("published.tex.j2")
-    spelling = {f.__name__: f for f in (layout.anchor, layout.by_way, layout.copied, layout.facts_of_published,
-                                        layout.published_notes, percent, shots)}  # fmt: skip
-    return template.render(
-        paper=paper, environment="table" if style.one_column else "table*", statement=STATEMENT,
-        comment=documents.Comment, **spelling,
-    )  # fmt: skip
+    environment, template = _environment(style), latex_environment().get_template("published.tex.j2")
+    return template.render(**layout.SPELLING, paper=paper, environment=environment, comment=documents.Comment)
+
+
+def _environment(style: Style) -> str:
+    return "table" if style.one_column else "table*"

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment
 
-from fewshot_bench.tables import captions, documents, layout, wording
+from fewshot_bench.tables import documents, layout
 from fewshot_bench.tables.documents import csv_text, html_environment, markdown_environment
 from fewshot_bench.tables.latex import render_latex
 from fewshot_bench.tables.papers import STATEMENT, PublishedTable
@@ -20,19 +20,6 @@ CSV_COLUMNS = (
     "variant", "n_way", "n_shot", "seeds", "mean", "deviation", "half_width", "low", "high", "data_half_width",
     "seed_half_width", "n_episodes", "state", "reason", "chance", "disjoint_episodes", "best", "near_best", "keys",
     "rule",
-)  # fmt: skip
-# what a template may say of tables, cells and published values
-SPELLING = MappingProxyType(
-    {
-        function.__name__: function
-        for function in (
-            captions.caption, layout.anchor, layout.by_way, layout.copied, layout.facts_of_cell,
-            layout.facts_of_published, layout.facts_of_row, layout.facts_of_table, layout.label_of, layout.letters,
-            layout.marks, layout.notes, layout.place_of, layout.published_notes, layout.why, wording.cell_name,
-            wording.percent, wording.reach, wording.shots, wording.span,
-        )
-    }
-    | {"statement": STATEMENT, "REUSE_MARK": captions.REUSE_MARK}
 )  # fmt: skip
 
 
@@ -64,7 +51,7 @@ def _tables(table: Table) -> list[Table]:
 
 
 def _filled(environment: Environment, name: str, **what: Any) -> str:
-    return environment.get_template(name).render(**SPELLING, **what)
+    return environment.get_template(name).render(**layout.SPELLING, **what)
 
 
 def _csv(table: Table, _: Sequence[PublishedTable]) -> str:

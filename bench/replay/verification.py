@@ -23,11 +23,11 @@ from fewshot_bench.tables.papers import load_published
 from fewshot_bench.tables.parsing import ParseError, read_bytes
 from fewshot_bench.tables.scores import CellScore, Results
 from fewshot_bench.tables.summary import disjoint_episodes
-from fewshot_bench.tables.verify.reading import READERS
+from fewshot_bench.tables.verify.again import READERS
 from fewshot_bench.tables.verify.rendered import Document
 from fewshot_bench.tables.verify.restated import NO_MATTER
+from fewshot_bench.tables.verify.table_check import Origin, Place, Witnesses
 from fewshot_bench.tables.verify.verification import UnknownSchema, Verification, keys_in, verify
-from fewshot_bench.tables.verify.witnesses import Origin, Place, Witnesses
 
 
 def verified(

@@ -1,6 +1,6 @@
 """What a file should show: its tables laid out again from their facts, or from results that were read again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +11,14 @@ from fewshot_bench.tables.render import render, render_cells
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.style import Style
 from fewshot_bench.tables.summary import Cell, Row, SeedScore, Table, summarise
-from fewshot_bench.tables.verify.reading import READERS
+from fewshot_bench.tables.verify.html_document import read_html
+from fewshot_bench.tables.verify.latex_document import read_latex
 from fewshot_bench.tables.verify.rendered import Document, Fact
 from fewshot_bench.tables.verify.restated import NO_MATTER, place_of
 from fewshot_bench.tables.wording import cell_name
 
+# the formats of rendered files, by what their names end with
+READERS: Mapping[str, Callable[[str], Document]] = {".tex": read_latex, ".html": read_html, ".htm": read_html}
 SUFFIX = {"latex": ".tex", "html": ".html"}
 
 

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from string import ascii_lowercase
 
-from fewshot_bench.tables.captions import DATA_MARK, NEAR_MARK, REUSE_MARK, SEED_MARK, UNCLEAR_MARK
-from fewshot_bench.tables.layout import COPIED_MARK
+from fewshot_bench.tables.layout import COPIED_MARK, DATA_MARK, NEAR_MARK, REUSE_MARK, SEED_MARK, UNCLEAR_MARK
 from fewshot_bench.tables.verify.finding import Finding, edited
 from fewshot_bench.tables.wording import percent, setting_name
 

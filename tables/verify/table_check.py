@@ -1,15 +1,23 @@
 """One table of a rendered file, and the words around it, against the witnesses."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 
 from fewshot_bench.tables.papers import PublishedTable
-from fewshot_bench.tables.scores import Results
+from fewshot_bench.tables.scores import CellScore, Results
 from fewshot_bench.tables.style import COUNTS, style_of
 from fewshot_bench.tables.summary import summarise
-from fewshot_bench.tables.verify.again import SUFFIX, listed_names, rendered_again, set_again, shows_the_same, table_of
+from fewshot_bench.tables.verify.again import (
+    READERS,
+    SUFFIX,
+    listed_names,
+    rendered_again,
+    set_again,
+    shows_the_same,
+    table_of,
+)
 from fewshot_bench.tables.verify.comparison import (
     added_passages,
     compare_field,
@@ -19,17 +27,42 @@ from fewshot_bench.tables.verify.comparison import (
     header_of,
 )
 from fewshot_bench.tables.verify.finding import Finding, edited, gone, misquoted, unknown, unreadable
-from fewshot_bench.tables.verify.reading import READERS
 from fewshot_bench.tables.verify.rendered import Document, Fact, RenderedRow, RenderedTable
 from fewshot_bench.tables.verify.restated import against_database, place_of
 from fewshot_bench.tables.verify.seen import NUMBER, Field, check_chance, check_label, digits, way_of
-from fewshot_bench.tables.verify.witnesses import Origin, Place, Witnesses
 from fewshot_bench.tables.wording import cell_name, setting_name
 
 LISTED = ("accuracy", "n", "sd", "sampler")  # columns of the list of cells that facts are enough for
 NAMED = ("dataset", "fingerprint", "split")  # in the facts of a table
 NO_DATA = "the data of some rows are not at hand: the data set's name and their column disjoint are not checked"
 PARTLY = "bold, marks, captions, notes and words are not checked: what the command shows has changed since"
+
+Place = tuple[str, int, int]  # variant, n_way, n_shot
+Wanted = Callable[[str], Mapping[Place, int] | None]  # a table's command -> the episodes it shows now; None: unknown
+Again = Callable[[str, Mapping[Place, int]], Results | None]  # what it shows, given the episodes of complete cells
+Page = Callable[[Results], str]  # the whole report, its pictures left out
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The data behind a stored cell."""
+
+    fingerprint: str
+    split: str
+    dataset: str = ""  # its name; empty where the data are not at hand
+    disjoint: int | None = None  # episodes of the cell's setting without a shared image; None likewise
+
+
+@dataclass(frozen=True)
+class Witnesses:
+    """What a file is held against."""
+
+    stored: Mapping[str, CellScore]  # every cell of the database by key, with the episodes of `keys_in`
+    published: Mapping[str, PublishedTable]  # by id
+    wanted: Wanted
+    origins: Mapping[str, Origin] = field(default_factory=dict)  # by key, as far as they are stored
+    again: Again | None = None
+    page: Page | None = None
 
 
 class TableCheck:
@@ -121,9 +154,9 @@ class TableCheck:
             yield gone(self._table.line, "the table", "has not the rows and columns that its facts are about")
             return
         for should, row in zip(true, seen, strict=True):
-            for field, found in list(zip(should.fields, row.fields, strict=True))[row is seen[0] :]:
+            for due, found in list(zip(should.fields, row.fields, strict=True))[row is seen[0] :]:
                 name = f"a field of {should.fields[0].text or 'the heading'}"
-                yield from compare_field(name, field, found, "its facts say", self._results is not None)
+                yield from compare_field(name, due, found, "its facts say", self._results is not None)
         for fact in self._cells:
             wanted = None if self._wanted is None else self._wanted.get(place_of(fact.values))
             yield from against_database(fact.values, fact.line, self._witnesses.stored, wanted)

@@ -13,8 +13,7 @@ from fewshot_bench.tables.verify.again import listed_names
 from fewshot_bench.tables.verify.finding import Finding
 from fewshot_bench.tables.verify.rendered import Document, Fact, RenderedTable
 from fewshot_bench.tables.verify.seen import NUMBER
-from fewshot_bench.tables.verify.table_check import TableCheck
-from fewshot_bench.tables.verify.witnesses import Witnesses
+from fewshot_bench.tables.verify.table_check import TableCheck, Witnesses
 
 OWN = ("cost", "claims", "images")  # classes of a report's tables that never carry facts
 

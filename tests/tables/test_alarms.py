@@ -255,7 +255,7 @@ def test_variants_with_equal_counts_ring(make_results):
     one_off = list(results.cells)
     last = one_off[-1].episodes[-1]
     place = max(i for i, c in enumerate(one_off) if c.variant == "fomaml")
-    changed = (*one_off[place].episodes[:-1], one_off[place].episodes[-1]replace(, n_correct=last.n_correct + 1))
+    changed = (*one_off[place].episodes[:-1], replace(one_off[place].episodes[-1], n_correct=last.n_correct + 1))
     one_off[place] = replace(one_off[place], episodes=changed)
     assert rung(one_off) == []
 

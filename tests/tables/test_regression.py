@@ -11,8 +11,7 @@ from scipy import stats
 
 from fewshot_bench.tables.check.baseline import Baseline, baseline_of, make_baseline, read_baseline, stored_cell
 from fewshot_bench.tables.check.regression import OTHER_EXPERIMENT, OTHER_VERSION, RegressionReport, compare
-from fewshot_bench.tables.check.render import VERDICT_RENDERERS, render_verdicts
-from fewshot_bench.tables.check.words import WORDS
+from fewshot_bench.tables.check.render import VERDICT_RENDERERS, WORDS, render_verdicts
 from fewshot_bench.tables.statistics.changes import difference, sample
 from fewshot_bench.tables.statistics.estimate import holm, of_episodes
 

@@ -4,11 +4,11 @@ import time
 
 import pytest
 
+from fewshot_bench.tables.verify.again import READERS
 from fewshot_bench.tables.verify.comparison import find_columns
 from fewshot_bench.tables.verify.html_document import read_html
 from fewshot_bench.tables.verify.latex_document import read_latex
 from fewshot_bench.tables.verify.latex_text import plain_latex
-from fewshot_bench.tables.verify.reading import READERS
 from fewshot_bench.tables.verify.seen import Field, field_of
 
 ROW = '{"n_way": 5, "n_shot": 1, "n": "7", "disjoint": "9"}'

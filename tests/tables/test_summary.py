@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from fewshot_bench.tables.captions import general_notes
-from fewshot_bench.tables.layout import why
+from fewshot_bench.tables.layout import general_notes, why
 from fewshot_bench.tables.pairs import compare_all
 from fewshot_bench.tables.scores import CellScore, EpisodeResult
 from fewshot_bench.tables.statistics.changes import Sample, sample

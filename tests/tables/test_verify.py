@@ -12,9 +12,9 @@ from fewshot_bench.tables.papers import load_published
 from fewshot_bench.tables.render import render, render_cells
 from fewshot_bench.tables.style import Style
 from fewshot_bench.tables.summary import disjoint_episodes, summarise
-from fewshot_bench.tables.verify.reading import READERS
+from fewshot_bench.tables.verify.again import READERS
+from fewshot_bench.tables.verify.table_check import Origin, Witnesses
 from fewshot_bench.tables.verify.verification import UnknownSchema, keys_in, verify
-from fewshot_bench.tables.verify.witnesses import Origin, Witnesses
 
 PAPERS = load_published()
 SMALL = {"variants": ("protonet", "maml", "maml-mtl"), "settings": ((5, 1), (5, 5), (20, 1))}
