@@ -27,8 +27,7 @@ DOCUMENT = r"""\documentclass{article}
 
 def render_latex(table: Table, published: Sequence[PublishedTable] = (), style: Style = Style()) -> str:  # noqa: B008
     """The table as LaTeX that ends in a newline; the one beside it and published ones follow."""
-    tables = [table, *([table.beside] if table.beside else [])]
-    blocks = ["\n".join(_measured(one, style, is_first=one is table)) + "\n" for one in tables]
+    blocks = ["\n".join(_measured(one, style, is_first=one is table)) + "\n" for one in table.with_beside]
     blocks += [_published(paper, style) for paper in published]
     text = "\n".join(blocks)
     return DOCUMENT % (",".join(_packages(style)), text) if style.standalone else text

@@ -42,12 +42,7 @@ def render_cells(table: Table) -> str:
 
 
 def _from_template(environment: Callable[[], Environment], name: str) -> Callable[..., str]:
-    return lambda table, published: _filled(environment(), name, tables=_tables(table), published=published)
-
-
-def _tables(table: Table) -> list[Table]:
-    """A table, and the one beside it."""
-    return [table, *([table.beside] if table.beside else [])]
+    return lambda table, published: _filled(environment(), name, tables=table.with_beside, published=published)
 
 
 def _filled(environment: Environment, name: str, **what: Any) -> str:
@@ -59,7 +54,7 @@ def _csv(table: Table, _: Sequence[PublishedTable]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    for one in _tables(table):
+    for one in table.with_beside:
         writer.writerows(_csv_line(one.experiment.rule, row, cell) for row in one.rows for cell in row.cells)
     return text.getvalue()
 

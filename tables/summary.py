@@ -111,8 +111,7 @@ class Row:
     @property
     def n_episodes(self) -> tuple[int, int]:
         """The fewest and most episodes behind a number of this row; (0, 0) where there is none."""
-        counts = [cell.n_episodes for cell in self.cells if cell.mean is not None]
-        return (min(counts), max(counts)) if counts else (0, 0)
+        return _fewest_and_most(self.cells)
 
     @property
     def reuses_images(self) -> bool:
@@ -144,8 +143,17 @@ class Table:
     @property
     def n_episodes(self) -> tuple[int, int]:
         """The fewest and most episodes behind any number; (0, 0) where there is none."""
-        counts = [cell.n_episodes for cell in self.cells if cell.mean is not None]
-        return (min(counts), max(counts)) if counts else (0, 0)
+        return _fewest_and_most(self.cells)
+
+    @property
+    def with_beside(self) -> "list[Table]":
+        """It, and the one beside it."""
+        return [self, *([self.beside] if self.beside else [])]
+
+
+def _fewest_and_most(cells: Sequence[Cell]) -> tuple[int, int]:
+    counts = [cell.n_episodes for cell in cells if cell.mean is not None]
+    return (min(counts), max(counts)) if counts else (0, 0)
 
 
 def disjoint_episodes(experiment: Experiment, n_way: int, n_shot: int) -> int:

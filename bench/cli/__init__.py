@@ -7,16 +7,14 @@ from typing import Any
 import click
 
 from fewshot_bench import __version__, machine
-from fewshot_bench.cli.cancel import cancel
 from fewshot_bench.cli.check import check
 from fewshot_bench.cli.claims import claims
 from fewshot_bench.cli.compare import compare
 from fewshot_bench.cli.data import data
 from fewshot_bench.cli.db import db
 from fewshot_bench.cli.doctor import doctor
-from fewshot_bench.cli.exchange import export, import_
+from fewshot_bench.cli.exchange import export, import_, merge
 from fewshot_bench.cli.listing import init, list_
-from fewshot_bench.cli.merge import merge
 from fewshot_bench.cli.method import method
 from fewshot_bench.cli.output import between_words, clean_streams
 from fewshot_bench.cli.power import power
@@ -24,7 +22,7 @@ from fewshot_bench.cli.predict import predict
 from fewshot_bench.cli.replay import replay
 from fewshot_bench.cli.report import report
 from fewshot_bench.cli.run import run
-from fewshot_bench.cli.status import show, status
+from fewshot_bench.cli.status import cancel, show, status
 from fewshot_bench.cli.tune import tune
 from fewshot_bench.cli.verify import verify
 from fewshot_bench.cli.why import why

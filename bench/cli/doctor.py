@@ -48,10 +48,11 @@ def doctor(*, control: bool, strict: bool, as_json: bool, selection: Selection) 
 
 def alarm_text(alarm: Alarm) -> str:
     """An alarm in a few lines within the terminal."""
-    text = f"alarm  {alarm.kind}  {alarm.where}: {alarm.text}; {alarm.advice}"
-    return textwrap.fill(
-        text, terminal_width(), subsequent_indent=" " * 7, break_long_words=False, break_on_hyphens=False
-    )
+    return _wrapped(f"alarm  {alarm.kind}  {alarm.where}: {alarm.text}; {alarm.advice}", break_long_words=False)
+
+
+def _wrapped(text: str, **options: bool) -> str:
+    return textwrap.fill(text, terminal_width(), subsequent_indent=" " * 7, break_on_hyphens=False, **options)
 
 
 def checks_text(found: list[Check]) -> str:
@@ -61,9 +62,7 @@ def checks_text(found: list[Check]) -> str:
         word = "-" if check.empty else "ok"
         silent = f"{word:<5}  {check.kind:<{width}}  {check.looked_at}"
         lines += [alarm_text(alarm) for alarm in check.alarms] or [silent]
-        for note in check.notes:
-            text = f"note   {check.kind}  {note}"
-            lines.append(textwrap.fill(text, terminal_width(), subsequent_indent=" " * 7, break_on_hyphens=False))
+        lines += [_wrapped(f"note   {check.kind}  {note}") for note in check.notes]
     n_alarms = sum(len(check.alarms) for check in found)
     return "\n".join([*lines, f"{len(found)} checks, {n_alarms} {'alarm' if n_alarms == 1 else 'alarms'}"])
 

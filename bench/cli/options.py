@@ -6,7 +6,7 @@ import gc
 import math
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
@@ -109,46 +109,51 @@ def _config_of(context: click.Context) -> Config:
     return load(config_file(context.params.get("config")))
 
 
-def selection_options(command: F) -> Callable[..., Any]:
-    """Add the options that choose configuration, data and cells; the command gets them as one `selection`."""
-    several = functools.partial(click.option, callback=_flat)
-    options = [
-        config_option,
-        set_option,
-        click.option("--grid", metavar="NAME", shell_complete=_completing("grids"),
-                     help="Grid of bench.toml: full, paper, smoke or your own."),
-        click.option("--data", metavar="SOURCE", help="Data set: a name, a folder, an archive, or FORMAT:PATH."),
-        click.option("--novel-data", metavar="SOURCE", help="Another one, whose novel classes are tested on."),
-        click.option("--split", metavar="NAME", shell_complete=_completing("splits"),
-                     help="Split: paper, ravi, ravi-val, or a published one: docs/data.md."),
-        click.option("--budget", metavar="NAME", shell_complete=_completing("budgets"),
-                     help="Budget: smoke, quick, standard, paper or your own."),
-        click.option("--protocol", type=click.Choice(["single", "matched"]),
-                     help="One model for all settings, or one for each."),
-        several("--method", "methods", type=NAMES, multiple=True,
-                shell_complete=_completing("methods"), help="Only these methods or variants."),
-        several("--way", "ways", type=WAYS, multiple=True, help="Only these numbers of classes."),
-        several("--shot", "shots", type=SHOTS, multiple=True, help="Only these numbers of examples a class."),
-        several("--seed", "seeds", type=SEEDS, multiple=True, help="Only these training seeds."),
-        click.option("--episodes", type=click.IntRange(1, MOST_EPISODES), metavar="N",
-                     help="Test episodes of every cell, whatever the budget says."),
-        click.option("-k", "expression", metavar="EXPR",
-                     help="Only cells whose name (maml-5w1s-s0) matches, e.g. 'maml and not 35w'."),
-        click.option("--rules", type=click.Path(dir_okay=False),
-                     help="Fit at test as this file of `bench tune` says.  [default: as published]"),
-        click.option("--out", type=click.Path(file_okay=False, path_type=Path),
-                     help="Folder of database, checkpoints and report.  [default: out]"),
-    ]  # fmt: skip
-    names = [f.name for f in dataclasses.fields(Selection)]
+def gathered(kind: type, name: str, options: Sequence[Callable[[Any], Any]]) -> Callable[[F], Callable[..., Any]]:
+    """Add options; the command gets all that `kind`, a dataclass, has fields for as one argument of this name."""
 
-    @functools.wraps(command)
-    def wrapped(**given: Any) -> Any:
-        selection = Selection(**{name: given.pop(name) for name in names if name in given})
-        return command(selection=selection, **given)
+    def add(command: F) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def wrapped(**given: Any) -> Any:
+            own = {f.name: given.pop(f.name) for f in dataclasses.fields(kind) if f.name in given}
+            return command(**{name: kind(**own)}, **given)
 
-    for option in reversed(options):
-        wrapped = option(wrapped)
-    return wrapped
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        return wrapped
+
+    return add
+
+
+_several = functools.partial(click.option, callback=_flat, multiple=True)
+# choose configuration, data and cells: a command's `selection`
+selection_options = gathered(Selection, "selection", [
+    config_option,
+    set_option,
+    click.option("--grid", metavar="NAME", shell_complete=_completing("grids"),
+                 help="Grid of bench.toml: full, paper, smoke or your own."),
+    click.option("--data", metavar="SOURCE", help="Data set: a name, a folder, an archive, or FORMAT:PATH."),
+    click.option("--novel-data", metavar="SOURCE", help="Another one, whose novel classes are tested on."),
+    click.option("--split", metavar="NAME", shell_complete=_completing("splits"),
+                 help="Split: paper, ravi, ravi-val, or a published one: docs/data.md."),
+    click.option("--budget", metavar="NAME", shell_complete=_completing("budgets"),
+                 help="Budget: smoke, quick, standard, paper or your own."),
+    click.option("--protocol", type=click.Choice(["single", "matched"]),
+                 help="One model for all settings, or one for each."),
+    _several("--method", "methods", type=NAMES,
+             shell_complete=_completing("methods"), help="Only these methods or variants."),
+    _several("--way", "ways", type=WAYS, help="Only these numbers of classes."),
+    _several("--shot", "shots", type=SHOTS, help="Only these numbers of examples a class."),
+    _several("--seed", "seeds", type=SEEDS, help="Only these training seeds."),
+    click.option("--episodes", type=click.IntRange(1, MOST_EPISODES), metavar="N",
+                 help="Test episodes of every cell, whatever the budget says."),
+    click.option("-k", "expression", metavar="EXPR",
+                 help="Only cells whose name (maml-5w1s-s0) matches, e.g. 'maml and not 35w'."),
+    click.option("--rules", type=click.Path(dir_okay=False),
+                 help="Fit at test as this file of `bench tune` says.  [default: as published]"),
+    click.option("--out", type=click.Path(file_okay=False, path_type=Path),
+                 help="Folder of database, checkpoints and report.  [default: out]"),
+])  # fmt: skip
 
 
 def reading_options(command: F) -> Callable[..., Any]:
@@ -241,26 +246,15 @@ def _selected(selection: Selection) -> Selection:
     return selection
 
 
-def means_options(command: F) -> Callable[..., Any]:
-    """Add the options that say how a run works; the command gets them as one `means`."""
-
-    @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.  [default: auto]")
-    @click.option("--jobs", type=Jobs(), help="Worker processes; auto (or 0) = one a core, or one for a GPU.")
-    @click.option("--threads", type=click.IntRange(1, MOST_PROCESSES), help="CPU threads of each.  [default: 1]")
-    @click.option("--retry-failed", is_flag=True, help="Try failed cells again.")
-    @click.option(
-        "--timeout",
-        "timeout_seconds",
-        type=Finite(min=0, min_open=True),
-        metavar="SECONDS",
-        help="Stop a training or cell that takes longer; its state is saved.  [default: none]",
-    )
-    @functools.wraps(command)
-    def wrapped(**given: Any) -> Any:
-        means = Means(**{name: given.pop(name) for name in Means.__dataclass_fields__ if name in given})
-        return command(means=means, **given)
-
-    return wrapped
+# say how a run works: a command's `means`
+means_options = gathered(Means, "means", [
+    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute.  [default: auto]"),
+    click.option("--jobs", type=Jobs(), help="Worker processes; auto (or 0) = one a core, or one for a GPU."),
+    click.option("--threads", type=click.IntRange(1, MOST_PROCESSES), help="CPU threads of each.  [default: 1]"),
+    click.option("--retry-failed", is_flag=True, help="Try failed cells again."),
+    click.option("--timeout", "timeout_seconds", type=Finite(min=0, min_open=True), metavar="SECONDS",
+                 help="Stop a training or cell that takes longer; its state is saved.  [default: none]"),
+])  # fmt: skip
 
 
 def engine_options(command: F) -> F:

@@ -1,13 +1,10 @@
 """`bench report`: stored results as tables and plots."""
 
-import functools
 import re
-from collections.abc import Callable
-from typing import Any
 
 import click
 
-from fewshot_bench.cli.options import NAMES, F, reading_options, uncollected
+from fewshot_bench.cli.options import NAMES, gathered, reading_options, uncollected
 from fewshot_bench.cli.output import write_out
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.selection import Selection
@@ -16,35 +13,29 @@ from fewshot_bench.tables.style import Style
 FORMATS = ["html", "latex", "markdown", "csv", "json"]
 
 
-def latex_options(command: F) -> Callable[..., Any]:
-    """Add the options that say how the LaTeX table is set; the command gets them as one `style`."""
-    options = [
-        click.option("--columns", type=NAMES, default=(), metavar="NAME,...",
-                     help="LaTeX: only these methods and counts (n, disjoint), in this order."),
-        click.option("--transpose", is_flag=True, help="LaTeX: a row per method, a column per setting."),
-        click.option("--no-interval", "interval", flag_value=False, default=True, help="LaTeX: means alone."),
-        click.option("--siunitx", is_flag=True, help="LaTeX: numbers in S columns of siunitx."),
-        click.option("--one-column", is_flag=True, help="LaTeX: table, not table*: one column of two."),
-        click.option("--bare", is_flag=True, help="LaTeX: the tabular alone; caption and notes as comments."),
-        click.option("--standalone", is_flag=True, help="LaTeX: a document that compiles alone."),
-        click.option("--caption", default="", metavar="LATEX", help="LaTeX: the caption."),
-        click.option("--label", default="", metavar="LABEL", help="LaTeX: the label.  [default: tab:DATASET]"),
-    ]  # fmt: skip
+# say how the LaTeX table is set: the command's `style`
+latex_options = gathered(Style, "style", [
+    click.option("--columns", type=NAMES, default=(), metavar="NAME,...",
+                 help="LaTeX: only these methods and counts (n, disjoint), in this order."),
+    click.option("--transpose", is_flag=True, help="LaTeX: a row per method, a column per setting."),
+    click.option("--no-interval", "interval", flag_value=False, default=True, help="LaTeX: means alone."),
+    click.option("--siunitx", is_flag=True, help="LaTeX: numbers in S columns of siunitx."),
+    click.option("--one-column", is_flag=True, help="LaTeX: table, not table*: one column of two."),
+    click.option("--bare", is_flag=True, help="LaTeX: the tabular alone; caption and notes as comments."),
+    click.option("--standalone", is_flag=True, help="LaTeX: a document that compiles alone."),
+    click.option("--caption", default="", metavar="LATEX", help="LaTeX: the caption."),
+    click.option("--label", default="", metavar="LABEL", help="LaTeX: the label.  [default: tab:DATASET]"),
+])  # fmt: skip
 
-    @functools.wraps(command)
-    def wrapped(**given: Any) -> Any:
-        style = Style(**{name: given.pop(name) for name in Style.__dataclass_fields__})
-        if style.bare and (style.caption or style.label or style.one_column):
-            raise UsageError("--bare is the tabular alone: leave out --caption, --label and --one-column")
-        if not _is_balanced(style.caption):
-            raise UsageError(f"--caption {style.caption!r} is not whole: braces must match, and a % is written \\%")
-        if not re.fullmatch(r"[\w:.+-]*", style.label):
-            raise UsageError(f"--label {style.label!r}: letters, digits and : . _ + - can be in it")
-        return command(style=style, **given)
 
-    for option in reversed(options):
-        wrapped = option(wrapped)
-    return wrapped
+def _check(style: Style) -> None:
+    """Raises UsageError for what cannot be set."""
+    if style.bare and (style.caption or style.label or style.one_column):
+        raise UsageError("--bare is the tabular alone: leave out --caption, --label and --one-column")
+    if not _is_balanced(style.caption):
+        raise UsageError(f"--caption {style.caption!r} is not whole: braces must match, and a % is written \\%")
+    if not re.fullmatch(r"[\w:.+-]*", style.label):
+        raise UsageError(f"--label {style.label!r}: letters, digits and : . _ + - can be in it")
 
 
 def _is_balanced(text: str) -> bool:
@@ -74,6 +65,7 @@ def report(
     """
     from fewshot_bench.results.documents import rendered, typeset, write_documents
 
+    _check(style)
     if output and not format_:
         raise UsageError("-o needs --format: it names one file")
     if format_ == "latex":

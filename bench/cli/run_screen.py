@@ -29,9 +29,8 @@ from fewshot_bench.running.pace import cost_of
 from fewshot_bench.running.planning import device_of, memory_of, plan_of, plan_to_run
 from fewshot_bench.running.recording import SOME_FAILED, Outcome
 from fewshot_bench.tables.scores import EpisodeResult, Results
-from fewshot_bench.tables.summary import accuracy_of, summarise
-from fewshot_bench.tables.terminal import means_text
-from fewshot_bench.tables.wording import duration, padded
+from fewshot_bench.tables.summary import Cell, Table, accuracy_of, summarise
+from fewshot_bench.tables.wording import WIDTH, columns, duration, padded
 
 LONG_SECONDS = 20.0  # an evaluation that takes longer says so first
 
@@ -165,7 +164,7 @@ class RunScreen(Screen):
         table = summarise(results(chosen))
         self.line(f"\nMean accuracy (%) on novel classes of {chosen.data}, * the highest of a setting")
         self.line(f"{table.experiment.spent}\n")
-        self.line(means_text(table))
+        self.line(_means(table))
         out = [] if chosen.out == Path(chosen.request.config.run.out) else ["--out", str(chosen.out)]
         self.line(f"\nIntervals, comparisons, plots: {shlex.join(['bench', 'report', *out])}")
 
@@ -257,3 +256,24 @@ class _Shown:
         self._screen.warn(f"{cell.name}  failed: {reason}")
         if self._as_json:
             click.echo(json.dumps({"cell": cell.name, "key": cell.key, "failed": reason}))
+
+
+def _means(table: Table) -> str:
+    """A line a variant, as many settings beside each other as fit: means in %, * the best; - where nothing counts."""
+    names = max(map(columns, table.variants))
+    wide = max(len(f"{row.n_way}w{row.n_shot}s") for row in table.rows)
+    wide = max(wide, len("100.0*")) + 1
+    blocks, fitting = [], max(1, (WIDTH - names) // wide)
+    for start in range(0, len(table.rows), fitting):
+        rows = table.rows[start : start + fitting]
+        head = " " * names + "".join(f"{f'{row.n_way}w{row.n_shot}s':>{wide - 1}} " for row in rows)
+        lines = [
+            padded(name, names) + "".join(f"{_mean_of(row.cells[i]):>{wide}}" for row in rows)
+            for i, name in enumerate(table.variants)
+        ]
+        blocks.append("\n".join(line.rstrip() for line in [head, *lines]))
+    return "\n\n".join(blocks)
+
+
+def _mean_of(cell: Cell) -> str:
+    return "- " if cell.mean is None else f"{100 * cell.mean:.1f}{'*' if cell.best else ' '}"

@@ -1,4 +1,4 @@
-"""`bench status` and `show`: looking at what is stored."""
+"""`bench status` and `show`: looking at what is stored; `cancel`: ending the jobs that `status` lists."""
 
 import dataclasses
 import json
@@ -60,6 +60,16 @@ def status(
 @json_option
 def show(*, cell: str, selection: Selection, as_json: bool) -> None:
     """Show every fact behind one number. CELL is its name (maml-5w1s-s0), its key, or the beginning of that."""
-    from fewshot_bench.cli.show_text import shown
+    from fewshot_bench.cli.status_text import shown
 
     click.echo(shown(database_in(selection.out), cell, as_json=as_json))
+
+
+@click.command()
+@out_option
+@engine_options
+def cancel(*, out: Path | None, engine: str | None, engine_options: tuple[tuple[str, str], ...]) -> None:
+    """Cancel this database's jobs on Slurm or Dask. What they saved stays; bench run continues from it."""
+    from fewshot_bench.running.engines.jobs import jobs_at
+
+    click.echo(f"{len(jobs_at(out, engine, dict(engine_options), cancel=True))} jobs are being cancelled", err=True)

@@ -1,9 +1,18 @@
 """`bench why`: what changed since a result was stored."""
 
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
 import click
 
 from fewshot_bench.cli.options import json_option, selection_options
 from fewshot_bench.experiment.selection import Selection
+
+if TYPE_CHECKING:
+    from fewshot_bench.replay.why import Answer
 
 
 @click.command()
@@ -17,6 +26,33 @@ def why(*, cell: str, as_json: bool, selection: Selection) -> None:
     configuration asks for now is compared with what is stored under that key; or, for a name, with the nearest
     stored result of the same method and setting: the one with the fewest fields that differ.
     """
-    from fewshot_bench.cli.why_text import said
+    from fewshot_bench.replay import why as asking
 
-    click.echo(said(cell, selection, as_json=as_json))
+    answer = asking.why(cell, selection)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(answer) | {"up_to_date": answer.up_to_date}))
+    else:
+        click.echo("\n".join(_lines(answer)))
+
+
+def _lines(answer: Answer) -> list[str]:
+    """For people."""
+    name, near = answer.cell, answer.near
+    if near is None:
+        which = f"{name} ({answer.wanted})"
+        if not answer.configured:
+            return [f"{which} is stored; the configuration has no such cell, and nothing like it is stored"]
+        return [f"{which} is not stored, and nothing near it: no other result of its method and setting"]
+    if answer.up_to_date:
+        return [f"{name}: up to date: stored under {near} ({answer.held})"]
+    if answer.configured:
+        lines = [f"{name} is now {answer.wanted}; stored is {near} ({answer.held}); changed since:"]
+    else:
+        lines = [
+            f"{name} ({answer.wanted}): the configuration has no such cell; from {near} ({answer.held}) it differs in:"
+        ]
+    width = max(len(change.field) for change in answer.changes)
+    lines += [f"  {change.field:<{width}}  {change.words}" for change in answer.changes]
+    if answer.configured and answer.same_training:
+        lines.append("  the training is the same: only the test is to be done again")
+    return lines

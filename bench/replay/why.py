@@ -1,5 +1,7 @@
 """Why a result is not up to date: which fields of its identity changed, in dotted names."""
 
+import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +32,11 @@ class Change:
     old: Any
     new: Any
     meaning: str  # in words, where the name does not say it
+
+    @property
+    def words(self) -> str:
+        """ "0.1 -> 0.2  (what that is)"."""
+        return f"{_shown(self.old)} -> {_shown(self.new)}" + (f"  ({self.meaning})" if self.meaning else "")
 
 
 @dataclass(frozen=True)
@@ -173,6 +180,11 @@ def explain(cell: str, wanted: Identified, near: Identified | None, *, configure
     if near.key == wanted.key and near.n_episodes < wanted.n_episodes:
         held += f", {wanted.n_episodes} wanted"
     return Answer(cell, wanted.key, configured, near.key, held, changes(near.fields, wanted.fields))
+
+
+def _shown(value: Any) -> str:
+    text = value if value == ABSENT else json.dumps(value)
+    return f"{text[:12]}..." if re.fullmatch(r'"[0-9a-f]{32,}"', text) else text
 
 
 def _flat(name: str, value: Any) -> dict[str, Any]:
