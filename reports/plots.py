@@ -1,4 +1,4 @@
-"""Accuracy as figures: over the shots, and as a heat map."""
+"""Accuracy as figures: over the shots, as a heat map, and over all seeds and settings."""
 
 import math
 from collections.abc import Sequence
@@ -12,11 +12,13 @@ from matplotlib.lines import Line2D
 
 from fewshot_bench.reports.canvas import VALUE, WIDE, styled
 from fewshot_bench.reports.palette import BACKGROUND, FAINT, TEXT, Style, readable_on, styles
+from fewshot_bench.tables.aggregate import Aggregate, Measured
 from fewshot_bench.tables.summary import Cell, Row, Table
 from fewshot_bench.tables.wording import accuracy, cell_name, setting_name
 
 FEWEST_FOR_A_BAND = 5  # episodes: an interval over fewer says little
 MOST_VARIANTS = 16
+LINE = 0.28  # inches between two methods
 _MARKS = {"failed": "✗", "missing": "—", "partial": "—"}
 
 
@@ -90,6 +92,24 @@ def heat_map(table: Table) -> Figure:
     return figure
 
 
+def over_seeds_and_settings(found: Sequence[Aggregate], variants: Sequence[str]) -> Figure:
+    """Interquartile means, the highest at the top, and beside probabilities of improvement.
+
+    variants: all of the report's, whose styles these keep
+    """
+    with styled():
+        figure = Figure(figsize=(WIDE, LINE * len(found) + 0.9), layout="constrained")
+        means, chances = (figure.add_subplot(1, 2, i) for i in (1, 2))
+        look = styles(variants)
+        _aggregate_panel(means, found, [a.middle for a in found], look)
+        means.set_xlabel("interquartile mean, chance = 0, perfect = 1")
+        _aggregate_panel(chances, found[1:], [a.beaten for a in found if a.beaten], look)
+        chances.set_xlabel(f"probability that {found[0].variant} is better")
+        chances.set_xlim(0, 1.02)
+        chances.axvline(0.5, color=chances.xaxis.label.get_color(), linestyle="--", linewidth=1)
+    return figure
+
+
 def _accuracy_panel(axes: Axes, rows: Sequence[Row], look: dict[str, Style]) -> None:
     """One line a variant, broken where a cell has no number; a partial cell's marker is hollow."""
     for column, cell in enumerate(rows[0].cells):
@@ -121,6 +141,18 @@ def _accuracy_line(axes: Axes, points: list[tuple[int, Cell]], style: Style) -> 
         fill = style.colour if cell.state == "done" else axes.get_facecolor()
         value = f"{VALUE}{cell_name(cell.variant, cell.n_way, cell.n_shot)}: {accuracy(cell.mean, cell.half_width)} %"
         axes.plot([shot], [mean], style.marker, color=style.colour, markerfacecolor=fill, markersize=5.5, gid=value)
+
+
+def _aggregate_panel(
+    axes: Axes, shown: Sequence[Aggregate], measured: Sequence[Measured], look: dict[str, Style]
+) -> None:
+    """A line a method: its value, and a bar from end to end of its interval."""
+    for y, (aggregate, (value, low, high)) in enumerate(zip(shown, measured, strict=True)):
+        style = look[aggregate.variant]
+        axes.plot([low, high], [y, y], color=style.colour, linewidth=1.6)
+        axes.plot([value], [y], style.marker, color=style.colour, markersize=5.5)
+    axes.set_yticks(range(len(shown)), [aggregate.variant for aggregate in shown])
+    axes.invert_yaxis()
 
 
 def legend(look: dict[str, Style]) -> list[Line2D]:

@@ -13,15 +13,20 @@ from typing import NamedTuple
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from fewshot_bench.reports.aggregate_plot import over_seeds_and_settings
 from fewshot_bench.reports.canvas import to_png, to_svg
 from fewshot_bench.reports.contact_sheet import MEANING, ClassSample
 from fewshot_bench.reports.inline_svg import colours, inline
 from fewshot_bench.reports.opening import answer, facts, for_one_number, measured
-from fewshot_bench.reports.over_training_plot import accuracy_over_training
-from fewshot_bench.reports.plots import FEWEST_FOR_A_BAND, MOST_VARIANTS, accuracy_against_shots, heat_map, leading
+from fewshot_bench.reports.plots import (
+    FEWEST_FOR_A_BAND,
+    MOST_VARIANTS,
+    accuracy_against_shots,
+    heat_map,
+    leading,
+    over_seeds_and_settings,
+)
 from fewshot_bench.reports.ranks_plot import critical_differences
-from fewshot_bench.reports.training_plots import MOST_CURVES, training_cost, training_curves
+from fewshot_bench.reports.training_plots import MOST_CURVES, accuracy_over_training, training_cost, training_curves
 from fewshot_bench.tables.aggregate import Aggregate, aggregates
 from fewshot_bench.tables.alarms.checks import checks
 from fewshot_bench.tables.claims.file import SHIPPED, parse_claims, shipped_claims

@@ -1,4 +1,4 @@
-"""Training as figures: loss curves, and what each training cost."""
+"""Training as figures: accuracy over its images, loss curves, and what each training cost."""
 
 import math
 from collections import Counter, defaultdict
@@ -10,20 +10,47 @@ from matplotlib.ticker import MaxNLocator
 
 from fewshot_bench.reports.canvas import WIDE, styled
 from fewshot_bench.reports.palette import FAINT, Style, styles
+from fewshot_bench.reports.plots import legend
+from fewshot_bench.tables.over_training import Curves, curves
 from fewshot_bench.tables.scores import CurvePoint, Results, TrainingCost
+from fewshot_bench.tables.summary import ends
+from fewshot_bench.tables.wording import setting_name
 
 # whose trainings, what they were trained on, the device where there are several
 Group = tuple[tuple[str, ...], str, str]
 MOST_CURVES = 10  # of a variant: more lie on each other
 
 
+def accuracy_over_training(results: Results) -> Figure:
+    """Accuracy in percent over the images seen in training, a point a budget, with its 95 % interval over episodes."""
+    panels, look = curves(results.by_budget), styles(results.variants)
+    settings = [setting for setting in results.settings if setting in panels]
+    with styled():
+        columns = min(len(settings), 3)
+        rows = math.ceil(len(settings) / columns)
+        figure = Figure(figsize=(WIDE, 2.3 * rows + 1), layout="constrained")
+        for place, setting in enumerate(settings, start=1):
+            axes = figure.add_subplot(rows, columns, place)
+            axes.set_title(setting_name(*setting))
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:,.0f}")
+            axes.xaxis.set_minor_formatter("")
+            if place > len(settings) - columns:  # nothing is below it
+                axes.set_xlabel("images seen in training")
+            _budgets_panel(axes, panels[setting], look)
+            axes.axhline(100 / setting[0], color=axes.xaxis.label.get_color(), linestyle="--", linewidth=1)
+        figure.supylabel("accuracy (%)", fontsize=9)
+        figure.legend(handles=legend(look), labels=[*look, "chance"], loc="outside lower center", ncols=4)
+    return figure
+
+
 def training_curves(results: Results) -> Figure:
     """Training loss over iterations, one panel a variant: different losses share no axis."""
     look = styles(results.variants)
-    curves: dict[str, dict[tuple[int, str], list[CurvePoint]]] = defaultdict(lambda: defaultdict(list))
+    losses: dict[str, dict[tuple[int, str], list[CurvePoint]]] = defaultdict(lambda: defaultdict(list))
     for point in results.curves:
-        curves[point.variant][point.seed, point.trained_on].append(point)
-    names = [name for name in results.variants if name in curves]
+        losses[point.variant][point.seed, point.trained_on].append(point)
+    names = [name for name in results.variants if name in losses]
     with styled():
         columns = min(len(names), 4)
         rows = math.ceil(len(names) / columns)
@@ -31,7 +58,7 @@ def training_curves(results: Results) -> Figure:
         for place, name in enumerate(names, start=1):
             axes = figure.add_subplot(rows, columns, place)
             axes.set_title(name, color=look[name].colour)
-            for points in list(curves[name].values())[:MOST_CURVES]:
+            for points in list(losses[name].values())[:MOST_CURVES]:
                 _curve(axes, sorted(points, key=lambda point: point.iteration), look[name])
             axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
             axes.yaxis.set_major_locator(MaxNLocator(4))
@@ -68,6 +95,27 @@ def training_cost(results: Results) -> Figure:
             axes.grid(False, axis="y")
             axes.label_outer()
     return figure
+
+
+def _budgets_panel(axes: Axes, by_variant: Curves, look: dict[str, Style]) -> None:
+    """A line a variant through the budgets with one rule; hollow: another rule, or not complete."""
+    for variant, points in by_variant.items():
+        style, joined = look[variant], [point for point in points if point.same_rule]
+        axes.plot(
+            [p.images_seen for p in joined],
+            [100 * p.mean for p in joined],
+            style.line,
+            color=style.colour,
+            linewidth=1.2,
+        )
+        for point in points:
+            low, high = ends(point.mean, point.half_width, point.interval) or (point.mean, point.mean)
+            fill = style.colour if point.complete and point.same_rule else axes.get_facecolor()
+            axes.errorbar(
+                point.images_seen, 100 * point.mean, [[100 * (point.mean - low)], [100 * (high - point.mean)]],
+                fmt=style.marker,
+                color=style.colour, markerfacecolor=fill, markersize=4.5, elinewidth=1,
+            )  # fmt: skip
 
 
 def _curve(axes: Axes, points: Sequence[CurvePoint], style: Style) -> None:

@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment
@@ -106,13 +105,10 @@ def _plain(table: Table) -> dict[str, Any]:
     }
 
 
-RENDERERS: Mapping[str, Callable[..., str]] = MappingProxyType(
-    {
-        "markdown": _from_template(markdown_environment, "table.md.j2"),
-        "latex": render_latex,
-        "csv": _csv,
-        "json": _json,
-        "html": _from_template(html_environment, "table.html.j2"),
-    }
-)
-FORMATS = tuple(RENDERERS)
+RENDERERS: Mapping[str, Callable[..., str]] = {
+    "markdown": _from_template(markdown_environment, "table.md.j2"),
+    "latex": render_latex,
+    "csv": _csv,
+    "json": _json,
+    "html": _from_template(html_environment, "table.html.j2"),
+}

@@ -1,10 +1,11 @@
 """`bench data`: what can be read, what is in a data set, and what is wrong with it."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from fewshot_bench.cli.options import F, json_option, set_option
+from fewshot_bench.cli.options import gathered, json_option, set_option
 from fewshot_bench.errors import UsageError
 
 
@@ -16,13 +17,24 @@ def data() -> None:
     """
 
 
-def source_options(command: F) -> F:
-    """Add the data set, its image size, and other settings."""
-    size = click.option("--image-size", type=click.IntRange(min=0), metavar="N",
-                        help="Side in pixels to resize to; 0 = as stored.  [default: as bench.toml]")  # fmt: skip
-    return click.argument("source")(size(set_option(command)))
+@dataclass(frozen=True)
+class Asked:
+    """Which data set is meant, and how it is to be looked at."""
+
+    source: str
+    image_size: int | None
+    settings: tuple[str, ...]
+    quiet: bool
+    split: str | None = None
 
 
+# name a data set: a command's `asked`, with the split and -q where it has them
+source_options = gathered(Asked, "asked", [
+    click.argument("source"),
+    click.option("--image-size", type=click.IntRange(min=0), metavar="N",
+                 help="Side in pixels to resize to; 0 = as stored.  [default: as bench.toml]"),
+    set_option,
+])  # fmt: skip
 split_option = click.option(
     "--split", metavar="NAME", help="Split: paper, ravi, ravi-val, or a published one.  [default: as bench.toml]"
 )
@@ -45,16 +57,13 @@ def list_(*, as_json: bool) -> None:
               help="Write a picture of some images of some classes.")  # fmt: skip
 @json_option
 @quiet_option
-def describe(
-    *, source: str, image_size: int | None, settings: tuple[str, ...], split: str | None, sheet: Path | None,
-    as_json: bool, quiet: bool,
-) -> None:  # fmt: skip
+def describe(*, asked: Asked, sheet: Path | None, as_json: bool) -> None:
     """Describe a data set: format, size, classes, pixels, and the largest episodes of each split."""
     from fewshot_bench.cli.data_text import described
 
     if sheet and sheet.suffix.lower() != ".png":
         raise UsageError(f"--sheet {sheet}: the picture is a PNG, so name it {sheet.with_suffix('.png')}")
-    for said in described(source, image_size, split, sheet, settings, as_json=as_json, quiet=quiet):
+    for said in described(asked, sheet, as_json=as_json):
         click.echo(said)
 
 
@@ -62,16 +71,14 @@ def describe(
 @source_options
 @json_option
 @quiet_option
-def prepare(
-    *, source: str, image_size: int | None, settings: tuple[str, ...], as_json: bool, quiet: bool
-) -> None:  # fmt: skip
+def prepare(*, asked: Asked, as_json: bool) -> None:
     """Decode a data set into the cache now.
 
     Other commands then open it from there.
     """
     from fewshot_bench.cli import data_text
 
-    click.echo(data_text.prepare(source, image_size, settings, as_json=as_json, quiet=quiet))
+    click.echo(data_text.prepare(asked, as_json=as_json))
 
 
 @data.command()
@@ -79,9 +86,7 @@ def prepare(
 @split_option
 @json_option
 @quiet_option
-def check(
-    *, source: str, image_size: int | None, settings: tuple[str, ...], split: str | None, as_json: bool, quiet: bool
-) -> int:
+def check(*, asked: Asked, as_json: bool) -> int:
     """Look for duplicates, blank images and small classes.
 
     Classes of a published split are compared with it. docs/statistics.md defines each alarm; `bench doctor` checks
@@ -89,6 +94,6 @@ def check(
     """
     from fewshot_bench.cli.data_text import checked
 
-    code, said = checked(source, image_size, split, settings, as_json=as_json, quiet=quiet)
+    code, said = checked(asked, as_json=as_json)
     click.echo(said)
     return code

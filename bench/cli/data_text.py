@@ -4,10 +4,11 @@ import dataclasses
 import json
 import textwrap
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fewshot_bench.cli.data import Asked
 from fewshot_bench.cli.doctor import checks_document, checks_text
 from fewshot_bench.cli.output import terminal_width, write_file
 from fewshot_bench.cli.screen import Screen
@@ -60,30 +61,21 @@ def listed(*, as_json: bool) -> str:
     return f"{formats_text()}\n\nPrepared, in {cache}\n{_prepared_table(found) if found else '  nothing yet'}"
 
 
-def described(
-    source: str,
-    image_size: int | None,
-    split: str | None,
-    sheet: Path | None,
-    settings: Sequence[str],
-    *,
-    as_json: bool,
-    quiet: bool,
-) -> Iterator[str]:
+def described(asked: Asked, sheet: Path | None, *, as_json: bool) -> Iterator[str]:
     """What is in a data set; then its picture is written, where one is named."""
-    config = load(config_file(None), settings)
-    sheet_split = _checked_split(split, config)
-    opened = _open(source, image_size, config, quiet)
-    splits = [split] if split else list(SPLITS)
+    config = load(config_file(None), asked.settings)
+    sheet_split = _checked_split(asked, config)
+    opened = _open(asked, config)
+    splits = [asked.split] if asked.split else list(SPLITS)
     found = describe(opened.images, opened.prepared, opened.format, splits, config.episodes.n_query)
     yield json.dumps({"schema": 1, **dataclasses.asdict(found)}) if as_json else _fact_table(found.lines())
     if sheet:
         write_file(sheet, picture(opened.images, sheet_split, SHEET_CLASSES, SHEET_IMAGES))
 
 
-def prepare(source: str, image_size: int | None, settings: Sequence[str], *, as_json: bool, quiet: bool) -> str:
+def prepare(asked: Asked, *, as_json: bool) -> str:
     """Decode a data set into the cache."""
-    opened = _open(source, image_size, load(config_file(None), settings), quiet)
+    opened = _open(asked, load(config_file(None), asked.settings))
     rate = opened.n_decoded / opened.seconds
     found = first_notes(opened.images, files_of(opened.source))
     if as_json:
@@ -108,13 +100,11 @@ def prepare(source: str, image_size: int | None, settings: Sequence[str], *, as_
     return _fact_table(lines)
 
 
-def checked(
-    source: str, image_size: int | None, split: str | None, settings: Sequence[str], *, as_json: bool, quiet: bool
-) -> tuple[int, str]:
+def checked(asked: Asked, *, as_json: bool) -> tuple[int, str]:
     """Look for duplicates, blank images, small classes; exit code, and what was found."""
-    config = load(config_file(None), settings)
-    name = _checked_split(split, config)
-    opened = _open(source, image_size, config, quiet)
+    config = load(config_file(None), asked.settings)
+    name = _checked_split(asked, config)
+    opened = _open(asked, config)
     images, names = opened.images, files_of(opened.source)
     grid, training, n_query = config.grids[config.run.grid], config.training, config.episodes.n_query
     wanted = [Setting(way, shot, n_query) for way in grid.ways for shot in grid.shots]
@@ -171,26 +161,26 @@ def _hanging(start: str, text: str) -> str:
     return textwrap.fill(text, terminal_width(), initial_indent=start, subsequent_indent=" " * len(start), **options)
 
 
-def _checked_split(named: str | None, config: Config) -> str:
+def _checked_split(asked: Asked, config: Config) -> str:
     """The split to look at. Raises UsageError for the name of none, before anything is decoded."""
-    name = named or config.data.split
+    name = asked.split or config.data.split
     check_split(name)
     return name
 
 
-def _open(source: str, image_size: int | None, config: Config, quiet: bool) -> Opened:
+def _open(asked: Asked, config: Config) -> Opened:
     """The data set, prepared now if it is not yet, with progress on a terminal."""
-    size = (config.data.image_size if image_size is None else image_size) or None
+    size = (config.data.image_size if asked.image_size is None else asked.image_size) or None
     counts = []  # of decoded images, as they are reported
 
     start = time.perf_counter()
-    with Screen(-1 if quiet else 0) as screen:
+    with Screen(-1 if asked.quiet else 0) as screen:
 
         def progress(text: str, done: int, total: int) -> None:
             counts.append(done)
             screen.preparing(text, done, total)
 
-        format_, found = recognise(source)
+        format_, found = recognise(asked.source)
         images = open_images(found, cache_folder(), size, progress)
     seconds = time.perf_counter() - start
     facts = prepared(folder_of(cache_folder(), found.state(), size))

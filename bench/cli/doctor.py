@@ -48,11 +48,13 @@ def doctor(*, control: bool, strict: bool, as_json: bool, selection: Selection) 
 
 def alarm_text(alarm: Alarm) -> str:
     """An alarm in a few lines within the terminal."""
-    return _wrapped(f"alarm  {alarm.kind}  {alarm.where}: {alarm.text}; {alarm.advice}", break_long_words=False)
+    return _wrapped(f"alarm  {alarm.kind}  {alarm.where}: {alarm.text}; {alarm.advice}", cut=False)
 
 
-def _wrapped(text: str, **options: bool) -> str:
-    return textwrap.fill(text, terminal_width(), subsequent_indent=" " * 7, break_on_hyphens=False, **options)
+def _wrapped(text: str, *, cut: bool) -> str:
+    """cut: also words that are longer than a line."""
+    indent = " " * 7
+    return textwrap.fill(text, terminal_width(), subsequent_indent=indent, break_long_words=cut, break_on_hyphens=False)
 
 
 def checks_text(found: list[Check]) -> str:
@@ -62,7 +64,7 @@ def checks_text(found: list[Check]) -> str:
         word = "-" if check.empty else "ok"
         silent = f"{word:<5}  {check.kind:<{width}}  {check.looked_at}"
         lines += [alarm_text(alarm) for alarm in check.alarms] or [silent]
-        lines += [_wrapped(f"note   {check.kind}  {note}") for note in check.notes]
+        lines += [_wrapped(f"note   {check.kind}  {note}", cut=True) for note in check.notes]
     n_alarms = sum(len(check.alarms) for check in found)
     return "\n".join([*lines, f"{len(found)} checks, {n_alarms} {'alarm' if n_alarms == 1 else 'alarms'}"])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fewshot_bench.config import config_file, load
+from fewshot_bench.cli.options import out_folder
 from fewshot_bench.data.image_files import class_folders, rows_of_classes
 from fewshot_bench.data.readers.trees import Folder
 from fewshot_bench.errors import DataError
@@ -18,7 +18,7 @@ from fewshot_bench.tables.documents import csv_text
 
 def predicted(cell: str, support: Path, images: tuple[Path, ...], form: str, out: Path | None) -> str:
     """Fit the model of a cell to class folders, and name images: CSV or JSON."""
-    folder = out or Path(load(config_file(None)).run.out)
+    folder = out_folder(out)
     model = models.load(database(folder), cell, weights=checkpoints(folder))
     if not support.is_dir():
         raise DataError(f"there is no folder {support}")

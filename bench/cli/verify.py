@@ -1,5 +1,7 @@
 """`bench verify`: a rendered table read again."""
 
+import dataclasses
+import json
 import shlex
 from functools import partial
 from pathlib import Path
@@ -24,12 +26,17 @@ def verify(*, file: Path, selection: Selection, as_json: bool) -> int:
     too. Not checked are plots, images, and tables that are not the benchmark's. Exits 3 if something differs, 5 if
     nothing measured is in the file. docs/storage.md explains edited, stale, unknown and gone.
     """
-    from fewshot_bench.cli.verify_text import said
+    from fewshot_bench.replay.verification import verified
 
     selected = partial(_selected, rules=selection.rules)
-    code, text = said(file, database_in(selection.out), selected, selection.config, as_json=as_json)
-    click.echo(text)
-    return code
+    found = verified(file, database_in(selection.out), selected, selection.config)
+    if as_json:
+        findings = [dataclasses.asdict(finding) | {"text": finding.text} for finding in found.findings]
+        said = {"file": str(file), "findings": findings, "exit_code": found.exit_code}
+        click.echo(json.dumps(dataclasses.asdict(found) | said))
+    else:
+        click.echo("\n".join(found.lines(str(file))))
+    return found.exit_code
 
 
 @click.command(add_help_option=False)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fewshot_bench.data.duplicates import Pictures, contents, find_pictures
 from fewshot_bench.data.images import ClassSplit, ImageSet
-from fewshot_bench.tables.alarms.alarm import Alarm, Check
+from fewshot_bench.tables.alarms.alarm import Check, rung
 from fewshot_bench.tables.wording import counted
 
 TOLD = 10  # equal images that a line names
@@ -59,26 +59,19 @@ def copies(images: ImageSet, split: ClassSplit, names: Sequence[str] = ()) -> tu
                 mixed += [_twins(i, kind[other], pictures)] if other.any() else []
                 earlier = kind[~other & (kind < i)]
                 repeated += [_twins(i, earlier, pictures)] if is_novel[i] and len(earlier) else []
-    looked_at = f"{len(images.images):,} images"
+    looked_at, where = f"{len(images.images):,} images", f"split {split.name}"
     advice = "take them out of one side: the models were trained on pictures that they are tested on"
     text = f"{len(leaked):,} of {int(is_novel.sum()):,} images of novel classes are in a base class, too"
-    leaks = _alarms(
-        "duplicates of base images", f"split {split.name}", text + _shown(leaked, images, names), leaked, advice
-    )
+    found = [(where, text + _shown(leaked, images, names))] if leaked else []
+    leaks = rung("duplicates of base images", looked_at, advice, found)
     advice = "take them out of one class: whatever is answered, one of them counts as wrong"
     text = f"{len(mixed):,} images are in two base classes or in two novel ones"
-    mixes = _alarms(
-        "duplicates across classes", f"split {split.name}", text + _shown(mixed, images, names), mixed, advice
-    )
+    found = [(where, text + _shown(mixed, images, names))] if mixed else []
+    mixes = rung("duplicates across classes", looked_at, advice, found)
     verb = "repeats" if len(repeated) == 1 else "repeat"
     note = f"{counted(repeated, 'image')} of novel classes {verb} another of the class: one can be support, one query"
-    return (
-        Check("duplicates of base images", looked_at, leaks),
-        Check("duplicates across classes", looked_at, mixes),
-        Check(
-            "duplicates within a class", looked_at, notes=(note + _shown(repeated, images, names),) if repeated else ()
-        ),
-    )
+    notes = (note + _shown(repeated, images, names),) if repeated else ()
+    return leaks, mixes, Check("duplicates within a class", looked_at, notes=notes)
 
 
 def equal_images(images: ImageSet, names: Sequence[str]) -> str:
@@ -88,10 +81,6 @@ def equal_images(images: ImageSet, names: Sequence[str]) -> str:
     told = [f"{place(int(i), images, names)} = {place(int(first[content[i]]), images, names)}" for i in again[:TOLD]]
     more = f", and {len(again) - TOLD:,} more" if len(again) > TOLD else ""
     return f"{counted(again, 'image')} equal to the byte to another: {', '.join(told)}{more}" if told else ""
-
-
-def _alarms(kind: str, where: str, text: str, twins: list[Twins], advice: str) -> tuple[Alarm, ...]:
-    return (Alarm(kind, where, text, advice),) if twins else ()
 
 
 def _twins(image: np.int64, others: NDArray[np.int64], pictures: Pictures) -> Twins:

@@ -10,7 +10,7 @@ from fewshot_bench.data.images import ImageSet
 from fewshot_bench.doctor.copies import EXAMPLES, equal_images, place
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.episodes import Setting, check_setting
-from fewshot_bench.tables.alarms.alarm import Alarm, Check
+from fewshot_bench.tables.alarms.alarm import Alarm, Check, rung
 from fewshot_bench.tables.wording import counted
 
 NEARLY_BLANK = 2.0  # of 255: standard deviation of the pixels, in every channel, of an image that shows next to nothing
@@ -47,12 +47,8 @@ def blank_images(images: ImageSet, names: Sequence[str] = ()) -> Check:
     text = f"{counted(blank, 'image')} of a single colour{_shown(blank, images, names)}"
     advice = "take out what shows nothing, or fetch it again: it counts as an example of its class"
     note = f"{counted(faint, 'image')} of nearly a single colour{_shown(faint, images, names)}"
-    return Check(
-        "blank images",
-        f"{len(images.images):,} images",
-        (Alarm("blank images", images.name, text, advice),) if len(blank) else (),
-        (note,) if len(faint) else (),
-    )
+    found, notes = [(images.name, text)] if len(blank) else [], (note,) if len(faint) else ()
+    return rung("blank images", f"{len(images.images):,} images", advice, found, notes)
 
 
 def class_sizes(images: ImageSet, split_name: str, grid: str, wanted: Sequence[Setting], training: Setting) -> Check:
@@ -90,7 +86,7 @@ def published_classes(images: ImageSet) -> Check:
     if match.exact:
         return Check(kind, images.standard_note)
     advice = "compare no number on it with a published one, or split the classes as published (docs/data.md)"
-    return Check(kind, match.standard.data_set, (Alarm(kind, images.name, images.standard_note, advice),))
+    return rung(kind, match.standard.data_set, advice, [(images.name, images.standard_note)])
 
 
 def _spread(images: NDArray[np.uint8]) -> NDArray[np.float64]:

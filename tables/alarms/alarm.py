@@ -36,9 +36,9 @@ class Check:
         return self.looked_at.startswith("0 ")
 
 
-def rung(kind: str, looked_at: str, advice: str, found: Iterable[tuple[str, str]]) -> Check:
+def rung(kind: str, looked_at: str, advice: str, found: Iterable[tuple[str, str]], notes: Iterable[str] = ()) -> Check:
     """A check with an alarm for each (where, what was found there)."""
-    return Check(kind, looked_at, tuple(Alarm(kind, where, text, advice) for where, text in found))
+    return Check(kind, looked_at, tuple(Alarm(kind, where, text, advice) for where, text in found), tuple(notes))
 
 
 def name(cell: CellScore) -> str:

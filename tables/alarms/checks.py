@@ -6,10 +6,8 @@ These need nothing but the results. What needs the images or the models is in `b
 from collections.abc import Iterable
 
 from fewshot_bench.tables.alarms import implausible, sameness
-from fewshot_bench.tables.alarms.alarm import Alarm, Check
-from fewshot_bench.tables.scores import CellScore, Results
-
-__all__ = ["Alarm", "Check", "alarms", "checks"]
+from fewshot_bench.tables.alarms.alarm import Check
+from fewshot_bench.tables.scores import CellScore
 
 CHECKS = (
     implausible.below_chance,
@@ -22,11 +20,6 @@ CHECKS = (
     sameness.equal_seeds,
     sameness.equal_variants,
 )
-
-
-def alarms(results: Results) -> tuple[Alarm, ...]:
-    """Every alarm of a table's results, in the order of the checks."""
-    return tuple(alarm for check in checks(results.cells) for alarm in check.alarms)
 
 
 def checks(cells: Iterable[CellScore]) -> tuple[Check, ...]:

@@ -1,8 +1,7 @@
 """RegressionReport -> text: lines for a terminal, Markdown, JSON, JUnit XML."""
 
 import textwrap
-from collections.abc import Callable, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fewshot_bench.tables import documents
@@ -210,6 +209,9 @@ def _in_words(finding: Finding) -> str:
     )
 
 
-VERDICT_RENDERERS: MappingProxyType[str, Callable[[RegressionReport], str]] = MappingProxyType(
-    {"text": _text, "markdown": _markdown, "json": _json, "junit": _junit}
-)
+VERDICT_RENDERERS: Mapping[str, Callable[[RegressionReport], str]] = {
+    "text": _text,
+    "markdown": _markdown,
+    "json": _json,
+    "junit": _junit,
+}

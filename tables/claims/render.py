@@ -1,8 +1,7 @@
 """Judgement -> text: lines for a terminal, Markdown, LaTeX, an HTML section, JSON, JUnit XML."""
 
 import textwrap
-from collections.abc import Callable
-from types import MappingProxyType
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from jinja2 import Environment
@@ -154,14 +153,12 @@ def _case(block: Block) -> documents.Case:
     )
 
 
-CLAIM_RENDERERS: MappingProxyType[str, Callable[[Judgement], str]] = MappingProxyType(
-    {
-        "text": _text,
-        "details": _details,
-        "html": _from_template(html_environment, "claims.html.j2"),
-        "markdown": _from_template(markdown_environment, "claims.md.j2"),
-        "latex": _from_template(latex_environment, "claims.tex.j2"),
-        "json": _json,
-        "junit": _junit,
-    }
-)
+CLAIM_RENDERERS: Mapping[str, Callable[[Judgement], str]] = {
+    "text": _text,
+    "details": _details,
+    "html": _from_template(html_environment, "claims.html.j2"),
+    "markdown": _from_template(markdown_environment, "claims.md.j2"),
+    "latex": _from_template(latex_environment, "claims.tex.j2"),
+    "json": _json,
+    "junit": _junit,
+}

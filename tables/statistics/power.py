@@ -1,6 +1,7 @@
 """Power of a test: how likely it shows a difference, given the errors that were measured."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -91,11 +92,7 @@ def _fewest(suffice: Callable[[int], bool], most: int) -> int | None:
     enough = 2
     while not suffice(enough):
         enough *= 2
-    short = enough // 2
-    while enough - short > 1:
-        middle = (short + enough) // 2
-        short, enough = (short, middle) if suffice(middle) else (middle, enough)
-    return enough
+    return bisect_left(range(enough), True, lo=enough // 2 + 1, key=suffice)
 
 
 def as_it_may_be(estimate: Estimate, tail: float) -> Estimate:

@@ -6,7 +6,7 @@ from typing import Literal
 from fewshot_bench.tables.documents import one_line
 
 Kind = Literal["edited", "stale", "unknown", "gone"]
-LABELS = {"edited": "edited by hand", "stale": "stale", "unknown": "unknown", "gone": "gone"}
+LABELS: dict[Kind, str] = {"edited": "edited by hand", "stale": "stale", "unknown": "unknown", "gone": "gone"}
 
 
 @dataclass(frozen=True)

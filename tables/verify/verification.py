@@ -5,16 +5,19 @@ tables). The table is laid out again from its facts, and where its command is kn
 is stored, so that bold, marks, captions, notes and a report's words are read, too.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fewshot_bench.tables.documents import one_line
 from fewshot_bench.tables.layout import SCHEMA
 from fewshot_bench.tables.verify.again import listed_names
-from fewshot_bench.tables.verify.finding import Finding
+from fewshot_bench.tables.verify.finding import LABELS, Finding
 from fewshot_bench.tables.verify.rendered import Document, Fact, RenderedTable
 from fewshot_bench.tables.verify.seen import NUMBER
 from fewshot_bench.tables.verify.table_check import TableCheck, Witnesses
 
+UNCHECKED = "not checked: plots, images, and what is not the benchmark's own; --help says more"
 OWN = ("cost", "claims", "images")  # classes of a report's tables that never carry facts
 
 
@@ -32,6 +35,18 @@ class Verification:
     def exit_code(self) -> int:
         """0 where every number is true, 3 where one is not, 5 where nothing measured is in the file."""
         return 3 if self.findings else 0 if self.n_cells else 5
+
+    def lines(self, file: str) -> list[str]:
+        """For people: what is wrong in the file, then the count."""
+        lines = [finding.text for finding in self.findings] + [f"note: {one_line(note)}" for note in self.notes]
+        empty = f", {self.n_empty} empty" if self.n_empty else ""
+        counted = f"{self.n_cells} measured cells{empty} and {self.n_published} published rows"
+        if not self.findings:
+            agree = "all agree with their facts, and these with what is stored"
+            lines.append(f"{file}: {counted}: {agree if self.n_cells else 'nothing measured is in the file'}")
+            return [*lines, UNCHECKED]
+        kinds = Counter(finding.kind for finding in self.findings)
+        return [*lines, f"{file}: {counted}: " + ", ".join(f"{kinds[kind]} {kind}" for kind in LABELS if kinds[kind])]
 
 
 class UnknownSchema(ValueError):

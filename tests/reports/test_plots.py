@@ -14,14 +14,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fewshot_bench.reports.aggregate_plot import over_seeds_and_settings
 from fewshot_bench.reports.canvas import to_png, to_svg
 from fewshot_bench.reports.inline_svg import colours, inline
-from fewshot_bench.reports.over_training_plot import accuracy_over_training
 from fewshot_bench.reports.palette import BACKGROUND, DARK, TEXT, luminance, readable_on, styles
-from fewshot_bench.reports.plots import MOST_VARIANTS, accuracy_against_shots, heat_map, leading
+from fewshot_bench.reports.plots import (
+    MOST_VARIANTS,
+    accuracy_against_shots,
+    heat_map,
+    leading,
+    over_seeds_and_settings,
+)
 from fewshot_bench.reports.ranks_plot import critical_differences
-from fewshot_bench.reports.training_plots import training_cost, training_curves
+from fewshot_bench.reports.training_plots import accuracy_over_training, training_cost, training_curves
 from fewshot_bench.tables.aggregate import aggregates
 from fewshot_bench.tables.ranks import rank
 from fewshot_bench.tables.scores import BudgetScore, CurvePoint

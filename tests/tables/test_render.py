@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fewshot_bench.tables import documents
 from fewshot_bench.tables.documents import csv_text
 from fewshot_bench.tables.papers import STATEMENT, load_published
-from fewshot_bench.tables.render import CSV_COLUMNS, FORMATS, render, render_published
+from fewshot_bench.tables.render import CSV_COLUMNS, RENDERERS, render, render_published
 from fewshot_bench.tables.summary import summarise
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -61,7 +61,7 @@ def test_golden(table, format, name):
     assert render(table, format, load_published()[:1]) == (GOLDEN / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", RENDERERS)
 def test_same_table_same_bytes(marked, format):
     shuffled = replace(marked, cells=marked.cells[::-1])
     published = load_published()
@@ -105,7 +105,7 @@ def test_no_marks_where_all_is_done(make_results):
 def test_a_row_of_nothing_is_printed(make_results):
     results = make_results(("maml",), ((5, 1),))
     empty = replace(results.cells[0], state="missing", episodes=())
-    for format in FORMATS:
+    for format in RENDERERS:
         text = render(summarise(replace(results, cells=(empty,))), format)
         assert "nan" not in text.lower()
         assert "missing" in text or "not measured" in text
