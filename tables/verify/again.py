@@ -8,9 +8,8 @@ from fewshot_bench.tables.latex import render_latex
 from fewshot_bench.tables.layout import anchor
 from fewshot_bench.tables.papers import PublishedTable
 from fewshot_bench.tables.render import render, render_cells
-from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.style import Style
-from fewshot_bench.tables.summary import Cell, Row, SeedScore, Table, summarise
+from fewshot_bench.tables.summary import Cell, Row, SeedScore, Table
 from fewshot_bench.tables.verify.html_document import read_html
 from fewshot_bench.tables.verify.latex_document import read_latex
 from fewshot_bench.tables.verify.rendered import Document, Fact
@@ -26,10 +25,10 @@ def table_of(
     cells: Sequence[Fact],
     disjoint: Mapping[tuple[int, int], int],
     compared: Mapping[tuple[int, int], int],
-    results: Results | None,
+    stored: Table | None,
 ) -> Table:
-    """The table that facts of cells are about, with their numbers; marks and other intervals are those of `results`."""
-    whole = {(c.variant, c.n_way, c.n_shot): c for c in summarise(results).cells} if results else {}
+    """The table that facts of cells are about, with their numbers; marks and other intervals are those of `stored`."""
+    whole = {(c.variant, c.n_way, c.n_shot): c for c in stored.cells} if stored else {}
     facts = {place_of(fact.values): fact.values for fact in cells}
     settings: dict[int, dict[tuple[int, int], list[Cell]]] = {}  # by their ways, as rows stand in a table
     for place, values in facts.items():
@@ -54,9 +53,9 @@ def rendered_again(table: Table, format: str, published: Sequence[PublishedTable
     return READERS[SUFFIX[format]](set_again(table, format, published, style) + listed)
 
 
-def shows_the_same(results: Results, cells: Sequence[Fact], style: Style) -> bool:
-    """Whether results have the cells that the facts are about, in their states and with as many episodes."""
-    shown = [c for c in summarise(results).cells if style.shows(c.variant)]
+def shows_the_same(table: Table, cells: Sequence[Fact], style: Style) -> bool:
+    """Whether a table has the cells that the facts are about, in their states and with as many episodes."""
+    shown = [c for c in table.cells if style.shows(c.variant)]
     now = {(c.variant, c.n_way, c.n_shot): [list(c.keys), c.state, c.n_episodes] for c in shown}
     return now == {place_of(f.values): [f.values[name] for name in ("keys", "state", "n")] for f in cells}
 

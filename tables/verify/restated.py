@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fewshot_bench.tables.scores import CellScore, Experiment, Results
-from fewshot_bench.tables.summary import Cell, summarise
+from fewshot_bench.tables.scores import CellScore, Experiment
+from fewshot_bench.tables.summary import Cell, cell_of
 from fewshot_bench.tables.verify.finding import Finding, edited, misquoted, stale, unknown
 from fewshot_bench.tables.wording import accuracy, cell_name
 
@@ -76,20 +76,19 @@ def _restate(facts: Mapping[str, Any], stored: Mapping[str, CellScore], n_wanted
     n_stored = min(len(score.episodes) for score in scores)
     n_asked = n_stored if n_wanted is None else max(n_wanted, facts["n"])
     still_failed = n_wanted is None and facts["mean"] is None
-    variant, *setting = place_of(facts)
-    cells = tuple(
-        CellScore(
-            *place_of(facts),
-            seed=seed,
-            key=score.key,
-            state="failed" if score.reason and (n_stored < n_asked or still_failed) else "done",
-            reason=score.reason,
-            episodes=score.episodes[:n_asked] if n_stored else (),
-        )
-        for seed, score in enumerate(scores)
+    return cell_of(
+        [
+            CellScore(
+                *place_of(facts),
+                seed=seed,
+                key=score.key,
+                state="failed" if score.reason and (n_stored < n_asked or still_failed) else "done",
+                reason=score.reason,
+                episodes=score.episodes[:n_asked] if n_stored else (),
+            )
+            for seed, score in enumerate(scores)
+        ]
     )
-    seeds = tuple(range(len(scores)))
-    return summarise(Results(NO_MATTER, (variant,), ((setting[0], setting[1]),), seeds, cells)).cells[0]
 
 
 def _misquoted(facts: Mapping[str, Any], cell: Cell) -> tuple[str, float | None, float | None] | None:

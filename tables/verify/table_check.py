@@ -8,7 +8,7 @@ from itertools import groupby
 from fewshot_bench.tables.papers import PublishedTable
 from fewshot_bench.tables.scores import CellScore, Results
 from fewshot_bench.tables.style import COUNTS, style_of
-from fewshot_bench.tables.summary import summarise
+from fewshot_bench.tables.summary import Table, summarise
 from fewshot_bench.tables.verify.again import (
     READERS,
     SUFFIX,
@@ -82,7 +82,9 @@ class TableCheck:
         self._wanted = witnesses.wanted(self._command) if self._command else None
         if self._command and self._wanted is None:
             self.notes.append(f"what `{self._command}` shows is not known here: all stored episodes count")
-        self._results = self._read_again()
+        again = self._read_again()
+        self._results = again[0] if again else None
+        self._stored = again[1] if again else None  # the table of these
         self._again = self._laid_out_again()
         self._rows = {_setting(row.facts[0]): row for t in self._again.tables for row in t.rows if row.facts}
         names = list(dict.fromkeys(name for row in self._rows.values() for name in self._fields(row)))
@@ -90,14 +92,14 @@ class TableCheck:
         self._columns, reworded = find_columns(table, [name for name in names if name not in counts], counts)
         self.notes += [f"line {table.line}: the column headed {title!r} was taken by its place" for title in reworded]
 
-    def _read_again(self) -> Results | None:
+    def _read_again(self) -> tuple[Results, Table] | None:
         """What the table's command shows, over as many episodes as the table does; None where that is not known."""
         if not self._witnesses.again or self._wanted is None or not self._cells:
             return None
         shown = {place_of(f.values): f.values["n"] for f in self._cells if f.values.get("state") == "done"}
         results = self._in_its_family(self._witnesses.again(self._command, shown))
-        if results and shows_the_same(results, self._cells, self._style):
-            return results
+        if results and shows_the_same(table := summarise(results), self._cells, self._style):
+            return results, table
         self.notes.append(PARTLY)
         return None
 
@@ -126,7 +128,7 @@ class TableCheck:
         compared = self._compared()
         if self._results:
             compared = {place: self._results.n_compared(*place) for place in disjoint}
-        table = table_of(self._cells, disjoint, compared, self._results)
+        table = table_of(self._cells, disjoint, compared, self._stored)
         return rendered_again(table, self._document.format, self._papers([self._table]), self._style)
 
     def _papers(self, tables: Sequence[RenderedTable]) -> list[PublishedTable]:
@@ -141,8 +143,8 @@ class TableCheck:
         yield from self._missing()
         if self._cells and self._is_first:
             yield from self._listed()
-        if self._results and self._is_first:
-            yield from self._around(self._results)
+        if self._results and self._stored and self._is_first:
+            yield from self._around(self._results, self._stored)
 
     def _turned(self) -> Iterator[Finding]:
         """A table with a row a variant: each field against the same table laid out again, then the facts."""
@@ -324,10 +326,9 @@ class TableCheck:
         if seen.fields:
             yield from compare_field(f"the label of {name}", true.fields[0], seen.fields[0], "its facts say", False)
 
-    def _around(self, results: Results) -> Iterator[Finding]:
+    def _around(self, results: Results, table: Table) -> Iterator[Finding]:
         """The words around the table, and a report's tables of costs and claims."""
         format, page = self._document.format, self._document.is_page and self._witnesses.page
-        table = summarise(results)
         text = page(results) if page else set_again(table, format, self._papers(self._document.tables), self._style)
         again = READERS[SUFFIX[format]](text)
         passages = [p for p in again.passages if "Provenance" not in p.name or self._is_all]

@@ -22,7 +22,7 @@ def test_highest_first_with_its_chances_against_the_others(make_results):
 
 def test_scores_are_shares_of_the_way_from_chance_to_perfect(make_results):
     results = make_results(THREE, ((5, 1), (20, 1)), seeds=(0, 1))
-    right = {c.key: tuple(e._replace(n_correct=e.n_queries // c.n_way) for e in c.episodes) for c in results.cells}
+    right = {c.key: tuple(replace(e, n_correct=e.n_queries // c.n_way) for e in c.episodes) for c in results.cells}
     at_chance = replace(results, cells=tuple(replace(c, episodes=right[c.key]) for c in results.cells))
     for a in aggregates(at_chance):
         assert a.middle == pytest.approx((0, 0, 0), abs=1e-12)

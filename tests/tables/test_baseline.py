@@ -39,7 +39,7 @@ def test_a_file_is_small_and_one_cell_is_one_line(make_results):
     results = make_results(n=60)
     hexed = tuple(
         replace(
-            cell, episodes=tuple(e._replace(episode_id=f"{e.number:016x}") for e in cell.episodes), lineage="0" * 16
+            cell, episodes=tuple(replace(e, episode_id=f"{e.number:016x}") for e in cell.episodes), lineage="0" * 16
         )
         for cell in results.cells
     )
@@ -55,7 +55,7 @@ def test_a_file_is_small_and_one_cell_is_one_line(make_results):
 def test_one_changed_episode_changes_one_line(make_results):
     results = make_results()
     cell = results.cells[7]
-    one_more = (cell.episodes[0]._replace(n_correct=cell.episodes[0].n_correct + 1), *cell.episodes[1:])
+    one_more = (replace(cell.episodes[0], n_correct=cell.episodes[0].n_correct + 1), *cell.episodes[1:])
     other = replace(results, cells=(*results.cells[:7], replace(cell, episodes=one_more), *results.cells[8:]))
     before, after = (baseline_text(make_baseline(r)).splitlines() for r in (results, other))
     assert sum(a != b for a, b in zip(before, after, strict=True)) == 1

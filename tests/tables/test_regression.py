@@ -26,7 +26,7 @@ def changed(results, by, name=None, n_way=None, n_shot=None):
         return all(w in (None, is_) for w, is_ in zip(wanted, (cell.variant, cell.n_way, cell.n_shot), strict=True))
 
     cells = tuple(
-        replace(cell, episodes=tuple(e._replace(n_correct=e.n_correct + by(i)) for i, e in enumerate(cell.episodes)))
+        replace(cell, episodes=tuple(replace(e, n_correct=e.n_correct + by(i)) for i, e in enumerate(cell.episodes)))
         if matches(cell)
         else cell
         for cell in results.cells
@@ -166,7 +166,7 @@ def test_variants_are_tested_over_clusters_of_shared_queries(make_results):
         replace(
             cell,
             episodes=tuple(
-                e._replace(n_correct=e.n_correct + int(d)) for e, d in zip(cell.episodes, draws[cell.key], strict=True)
+                replace(e, n_correct=e.n_correct + int(d)) for e, d in zip(cell.episodes, draws[cell.key], strict=True)
             )[: 15 if cell.n_shot < 100 else 6],
         )
         for cell in results.cells
@@ -235,7 +235,7 @@ def test_other_episodes_are_compared_by_welch(make_results):
     """Another version of the bank: one lineage, no episode in common."""
     results = make_results(*ONE)
     old = with_cell(results, lineage="same", key="old")
-    episodes = tuple(e._replace(episode_id="new " + e.episode_id) for e in changed(results, wave).cells[0].episodes)
+    episodes = tuple(replace(e, episode_id="new " + e.episode_id) for e in changed(results, wave).cells[0].episodes)
     report = compare(with_cell(results, lineage="same", episodes=episodes), stored(old))
     [finding] = report.cells
     assert (finding.paired, finding.verdict, finding.reason) == (False, "undecided", OTHER_VERSION)

@@ -204,7 +204,7 @@ def test_an_interval_near_100_percent_is_shown_from_to(make_results):
     """Of 40 episodes of 75 queries with one wrong answer in all; the others keep ±."""
     results = make_results(("maml", "reptile"), ((5, 1),))
     first = results.cells[0]
-    right = tuple(e._replace(n_correct=75 - (e.number == 7)) for e in first.episodes)
+    right = tuple(replace(e, n_correct=75 - (e.number == 7)) for e in first.episodes)
     table = summarise(replace(results, cells=(replace(first, episodes=right), *results.cells[1:])))
     low, high = table.cells[0].interval
     assert 0.99 < low < table.cells[0].mean < high < 1

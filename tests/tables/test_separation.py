@@ -86,7 +86,7 @@ def test_a_look_never_sees_more_than_its_episodes(make_results):
         step += 1
     assert step == len(everything)
     lied = tuple(
-        replace(c, episodes=tuple(e._replace(n_correct=0) if e.number >= 80 and c.variant == "maml" else e
+        replace(c, episodes=tuple(replace(e, n_correct=0) if e.number >= 80 and c.variant == "maml" else e
                                   for e in c.episodes)) for c in results.cells
     )  # fmt: skip
     other = to_the_end(replace(results, cells=lied))

@@ -653,7 +653,7 @@ def test_where_the_results_are_others_by_now_the_words_are_not_checked_and_a_not
 def test_an_interval_that_is_not_around_its_mean(kind, make_results):
     """Read, compared with its facts and the database, and found where either end is edited."""
     results = make_results(**SMALL)
-    right = tuple(e._replace(n_correct=75 - (e.number == 7)) for e in results.cells[0].episodes)
+    right = tuple(replace(e, n_correct=75 - (e.number == 7)) for e in results.cells[0].episodes)
     results = replace(results, cells=(replace(results.cells[0], episodes=right), *results.cells[1:]))
     text = rendered(results, kind)
     assert check(text, kind, results).findings == ()

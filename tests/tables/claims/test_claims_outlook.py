@@ -104,7 +104,7 @@ def test_seeds_that_differ_cannot_be_outnumbered_by_episodes(grid, ahead):
     results = grid({"maml": (0.5, 0.8), "transfer": (0.45, 0.5), "protonet": (0.4, 0.6)}, seeds=(0, 1, 2))
     luck = {0: 9, 1: -9, 2: 0}  # queries
     cells = tuple(
-        replace(c, episodes=tuple(e._replace(n_correct=e.n_correct + luck[c.seed]) for e in c.episodes))
+        replace(c, episodes=tuple(replace(e, n_correct=e.n_correct + luck[c.seed]) for e in c.episodes))
         if c.variant == "maml"
         else c
         for c in results.cells

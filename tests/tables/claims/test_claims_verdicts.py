@@ -112,7 +112,7 @@ def test_a_partial_cell_cannot_support(grid, judged, change):
 
 def test_cells_that_share_too_little_cannot_support(grid, judged, change):
     results = grid(CLEAR)
-    others = tuple(e._replace(episode_id=f"other-{e.number}") for e in results.cells[-2].episodes[:10])
+    others = tuple(replace(e, episode_id=f"other-{e.number}") for e in results.cells[-2].episodes[:10])
     mixed = change(results, "protonet", 1, episodes=(*others, *results.cells[-2].episodes[10:]))
     one = judged(mixed, MAML_WINS)
     assert one.missing == ("maml 5-way 1-shot and protonet 5-way 1-shot: 20 shared episodes",)
@@ -138,7 +138,7 @@ def test_agreement_compares_the_comparisons(make_claims, make_results):
 
     def judged(**means):
         cells = tuple(
-            replace(c, episodes=tuple(e._replace(n_correct=means[c.variant] + e.number % 3) for e in c.episodes))
+            replace(c, episodes=tuple(replace(e, n_correct=means[c.variant] + e.number % 3) for e in c.episodes))
             for c in results.cells
         )
         return judge(claim, replace(results, cells=cells), load_published()).claims[0]
@@ -181,7 +181,7 @@ def test_with_several_seeds_their_variance_counts(grid, judged):
     assert (one.verdict, one.tested[0].seeds) == ("supported", (0, 1, 2))
     luck = {0: 9, 1: -9, 2: 0}  # queries
     cells = tuple(
-        replace(c, episodes=tuple(e._replace(n_correct=e.n_correct + luck[c.seed]) for e in c.episodes))
+        replace(c, episodes=tuple(replace(e, n_correct=e.n_correct + luck[c.seed]) for e in c.episodes))
         if c.variant == "maml"
         else c
         for c in grid(CLEAR | {"transfer": (0.55, 0.5)}, seeds=(0, 1, 2), spread=0.02).cells
