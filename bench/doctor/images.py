@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from fewshot_bench.data.describing import chunks, class_samples
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.doctor.copies import EXAMPLES, equal_images, place
-from fewshot_bench.errors import UsageError
-from fewshot_bench.experiment.episodes import Setting, check_setting
+from fewshot_bench.experiment.episodes import Setting, lack
 from fewshot_bench.tables.alarms.alarm import Alarm, Check, rung
 from fewshot_bench.tables.wording import counted
 
@@ -57,8 +56,8 @@ def class_sizes(images: ImageSet, split_name: str, grid: str, wanted: Sequence[S
     It rings where none of the wanted settings is possible, or training is not; that some are not is a note.
     """
     split, kind = images.split(split_name), "class sizes"
-    impossible = [why for s in wanted if (why := _lacks(images, split.novel, s, f"novel classes in {split_name!r}"))]
-    untrainable = _lacks(images, split.base, training, f"base classes in {split_name!r}")
+    impossible = [why for s in wanted if (why := lack(images, split.novel, s, f"novel classes in {split_name!r}"))]
+    untrainable = lack(images, split.base, training, f"base classes in {split_name!r}")
     alarms, notes = [], []
     if impossible and len(impossible) == len(wanted):
         advice = "take another split, add images, or leave out the smallest classes"
@@ -97,15 +96,6 @@ def _spread(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     squares = np.square(pixels, dtype=np.uint16).sum(axis=2, dtype=np.int64)
     spread: NDArray[np.float64] = np.sqrt(count * squares - total**2).max(axis=1) / count
     return spread
-
-
-def _lacks(images: ImageSet, classes: tuple[int, ...], setting: Setting, what: str) -> str:
-    """Why the classes cannot give such an episode; empty where they can."""
-    try:
-        check_setting(images, classes, setting, what)
-    except UsageError as error:
-        return str(error)
-    return ""
 
 
 def _shown(found: NDArray[np.int64], images: ImageSet, names: Sequence[str]) -> str:

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.errors import UsageError
 from fewshot_bench.seeding import Stream, shuffled, smallest
 from fewshot_bench.tables.wording import setting_name
 
@@ -64,7 +63,7 @@ class Sampler:
         return shuffled(self._stream.words(index, len(self._classes)))[:n_way]
 
     def draw(self, index: int, setting: Setting) -> Episode:
-        """Episode number `index` in a setting that `check_setting` has passed."""
+        """Episode number `index` in a setting that `lack` finds nothing against."""
         n_way, n_shot, n_query = setting.n_way, setting.n_shot, setting.n_query
         # words: one a class to choose classes, one an image to choose images, one a support image for its place
         n_classes = len(self._classes)
@@ -92,19 +91,19 @@ def bank(images: ImageSet, split: str, n_way: int, n_query: int, bank_seed: int)
     return Sampler(images, images.split(split).novel, stream)
 
 
-def check_setting(images: ImageSet, classes: tuple[int, ...], setting: Setting, what: str) -> None:
-    """Raise UsageError, with the numbers, where the classes cannot give such an episode.
+def lack(images: ImageSet, classes: tuple[int, ...], setting: Setting, what: str) -> str:
+    """Why the classes cannot give such an episode, with the numbers; empty where they can.
 
-    `what` names the classes in the message, e.g. "novel classes of split 'ravi'".
+    what: names the classes in the message, e.g. "novel classes of split 'ravi'"
     """
     if setting.n_way > len(classes):
-        raise UsageError(
-            f"{setting} needs {setting.n_way} classes, but there are {len(classes)} {what}: choose fewer ways (--way)"
-        )
+        return f"{setting} needs {setting.n_way} classes, but there are {len(classes)} {what}"
     fewest = min(classes, key=lambda c: len(images.images_of_class[c]))
     have, need = len(images.images_of_class[fewest]), setting.n_shot + setting.n_query
-    if need > have:
-        raise UsageError(
-            f"{setting} with {setting.n_query} queries a class needs {need} images a class, but class "
-            f"{images.class_names[fewest]!r} has {have}: choose fewer shots (--shot) or queries"
-        )
+    if need <= have:
+        return ""
+    name = images.class_names[fewest]
+    return (
+        f"{setting} with {setting.n_query} queries a class needs {need} images a class, but class {name!r}, one of the "
+        f"{what}, has {have}"
+    )

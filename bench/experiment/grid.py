@@ -11,7 +11,7 @@ from fewshot_bench.data.format import FAMILIES
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import UsageError, did_you_mean
 from fewshot_bench.experiment.asking import UnusableVariant, asked, training_setting_of, versions_of
-from fewshot_bench.experiment.episodes import Setting, check_setting
+from fewshot_bench.experiment.episodes import Setting, lack
 from fewshot_bench.experiment.identity import Cell, Training, by_content
 from fewshot_bench.experiment.network import backbone_of, check_network, check_size, weights_of
 from fewshot_bench.experiment.rules import Rules, read_rules
@@ -276,7 +276,9 @@ def cells(request: Request, images: ImageSet, other: ImageSet | None = None) -> 
     found, settings = [], list(product(request.ways, request.shots))
     what = f"novel classes in split {split.name!r}" + (f" of {novel.name}" if other else "")
     for way, shot in settings:
-        check_setting(novel, novel.split(request.split).novel, Setting(way, shot, config.episodes.n_query), what)
+        if why := lack(novel, novel.split(request.split).novel, Setting(way, shot, config.episodes.n_query), what):
+            less = "choose fewer ways or shots (--way, --shot) or queries (--set episodes.n_query=N)"
+            raise UsageError(f"{why}: {less}")
     of_variant: dict[str, list[tuple[Training, Adaptation | None]]] = {}  # in each setting, with any seed
     for name in request.methods:
         chosen = variant(config, name, images.family)
@@ -334,7 +336,14 @@ def _training(request: Request, images: ImageSet, chosen: Variant, tested: tuple
     if n_way:
         setting = Setting(n_way, n_shot, size.query)
         what = f"base classes in split {split.name!r} to train {chosen.name} on"
-        check_setting(images, split.base, setting, what)
+        if why := lack(images, split.base, setting, what):
+            own = [
+                f"{name} of [methods.{chosen.name}]"
+                for name in ("train_way", "train_shot")
+                if hasattr(chosen.settings, name)
+            ]
+            less = ", ".join([f"{'tested' if request.protocol == 'matched' else '[training]'} way and shot", *own])
+            raise UsageError(f"{why}: lower what {chosen.name} trains on ({less}, query of [training])")
     _, channels, height, _ = images.images.shape
     return Training(
         method=chosen.method,

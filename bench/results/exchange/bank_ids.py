@@ -5,7 +5,7 @@ from typing import Any
 
 from fewshot_bench.data.outline import Outline, without_pixels
 from fewshot_bench.errors import BenchError
-from fewshot_bench.experiment.episodes import BANK_VERSION, Sampler, Setting, bank, check_setting
+from fewshot_bench.experiment.episodes import BANK_VERSION, Sampler, Setting, bank, lack
 
 Place = tuple[str, str, Setting, int]  # fingerprint, split, setting, the bank's seed
 MOST_PLACES = 10**6  # classes times the images of the largest: what one draw of a stranger's outline may cost
@@ -37,8 +37,9 @@ class BankIds:
         images = without_pixels(fingerprint, self._outlines[fingerprint])
         try:
             novel = images.split(split).novel
-            check_setting(images, novel, setting, "novel classes")
         except BenchError:
+            return None
+        if lack(images, novel, setting, "novel classes"):
             return None
         most = max(len(images.images_of_class[c]) for c in novel)
         cheap = len(novel) * most <= MOST_PLACES
