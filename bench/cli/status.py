@@ -72,4 +72,5 @@ def cancel(*, out: Path | None, engine: str | None, engine_options: tuple[tuple[
     """Cancel this database's jobs on Slurm or Dask. What they saved stays; bench run continues from it."""
     from fewshot_bench.running.engines.jobs import jobs_at
 
-    click.echo(f"{len(jobs_at(out, engine, dict(engine_options), cancel=True))} jobs are being cancelled", err=True)
+    jobs, _ = jobs_at(out, engine, dict(engine_options), cancel=True)
+    click.echo(f"{len(jobs)} jobs are being cancelled", err=True)

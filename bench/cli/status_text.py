@@ -20,12 +20,13 @@ __all__ = ["jobs_of", "overview", "shown"]
 def jobs_of(out: Path | None, engine: str | None, options: Mapping[str, str]) -> tuple[list[str] | None, str]:
     """The jobs that wait or run, and in words; None where the engine of bench.toml is out of reach from here."""
     try:
-        jobs = jobs_at(out, engine, options)
+        jobs, held = jobs_at(out, engine, options)
     except UsageError as error:
         if engine or options:
             raise
         return None, f"unknown: {error}"
-    return jobs, f"{len(jobs)} wait or run: {' '.join(jobs[:3])}{' ...' * (len(jobs) > 3)}" if jobs else ""
+    told = f"{len(jobs)} wait or run: {' '.join(jobs[:3])}{' ...' * (len(jobs) > 3)}" if jobs else ""
+    return jobs, f"{told}; {held}" if held else told
 
 
 def shown(database: str, cell: str, *, as_json: bool) -> str:

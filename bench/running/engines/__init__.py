@@ -46,6 +46,9 @@ class Engine(Protocol):
     def alive(self) -> set[str]:
         """Names of the jobs that wait or run, whoever submitted them."""
 
+    def held(self) -> str:
+        """Why jobs that `alive` last saw may wait for ever, in a line; empty where no reason is known."""
+
     def cancel(self, names: Collection[str]) -> None:
         """Stop jobs; what they saved stays."""
 

@@ -45,6 +45,7 @@ class Dask:
         self._options, self._database = options, database
         self._client = _client(options)
         self._futures: dict[str, Future] = {}
+        self._n_held = 0
 
     def submit(self, job: Job) -> None:
         """Have it run once its predecessor, if it has one, has succeeded."""
@@ -62,7 +63,9 @@ class Dask:
 
     def alive(self) -> set[str]:
         """Names of tasks that wait or run."""
-        found = {_name(key): key for key in self._keys()}
+        states = self._states()
+        self._n_held = sum(state == "no-worker" for state in states.values())
+        found = {_name(key): key for key in states}
         for name, key in found.items():
             own = self._futures.get(name)
             if (
@@ -71,9 +74,14 @@ class Dask:
                 self._futures[name] = Future(key, self._client)
         return set(found)
 
+    def held(self) -> str:
+        """Where no worker may take a task."""
+        where = f"no worker of {self._options['scheduler']} has what --engine-option resources asks for, or none is up"
+        return f"{self._n_held} tasks wait: {where}" if self._n_held else ""
+
     def cancel(self, names: Collection[str]) -> None:
         """A task that runs sees it, and its state is saved."""
-        found: list[Future] = [Future(key, self._client) for key in self._keys() if _name(key) in names]
+        found: list[Future] = [Future(key, self._client) for key in self._states() if _name(key) in names]
         found += [self._futures[name] for name in names if name in self._futures]  # it may not know them yet
         self._client.cancel(found, force=True)
 
@@ -89,12 +97,12 @@ class Dask:
         self._futures.clear()
         self._client.close()
 
-    def _keys(self) -> list[str]:
+    def _states(self) -> dict[str, str]:
         if self._client.status == "closed":  # it has given up a scheduler that was away
             self._futures.clear()
             self._client = _client(self._options, self._client.loop)  # its thread is there still
         try:
-            return list(self._client.run_on_scheduler(_unfinished))
+            return dict(self._client.run_on_scheduler(_unfinished))
         except (OSError, TimeoutError) as error:
             raise UsageError(
                 f"--engine dask: {self._options['scheduler']}: {' '.join(str(error).split())[:200]}"
@@ -132,10 +140,10 @@ def _keep_last(stream: IO[str], last: "deque[str]") -> None:
     last.extend(line.strip() for line in stream if line.strip())
 
 
-def _unfinished(dask_scheduler: Any = None) -> list[str]:
-    """On the scheduler: the keys of our tasks that wait or run."""
-    tasks = dask_scheduler.tasks.items()
-    return [key for key, task in tasks if str(key).startswith("bench-") and task.state in WAITING_OR_RUNNING]
+def _unfinished(dask_scheduler: Any = None) -> dict[str, str]:
+    """On the scheduler: the states of our tasks that wait or run, by key."""
+    states = {key: task.state for key, task in dask_scheduler.tasks.items() if str(key).startswith("bench-")}
+    return {key: state for key, state in states.items() if state in WAITING_OR_RUNNING}
 
 
 def _name(key: str) -> str:

@@ -86,7 +86,7 @@ class _Driver:
         self.outcome, self.tries = Outcome(), Counter[tuple[str, str]]()
         self._chosen, self._means, self._engine, self._tell, self._stop = chosen, means, engine, tell, stop
         self._cancelled = cancellation(chosen.out)
-        self._alive, self._answered_at, self._warned = set[str](), -math.inf, ""
+        self._alive, self._answered_at, self._warned, self._held = set[str](), -math.inf, "", ""
         open_database(chosen.database, write=True)  # there before a job or `bench status` looks
         self._told = {planned.cell.key for planned in plan_of(chosen).cells if planned.state == "done"}
         self._environment = _shared_folder(chosen)
@@ -108,6 +108,10 @@ class _Driver:
             if time.monotonic() - self._answered_at > self._chosen.request.config.run.server_wait_seconds:
                 raise
             self._warn(str(error))
+        else:
+            before, self._held = self._held, self._engine.held()
+            if self._held not in (before, ""):
+                self._tell(events.Warned(self._held))
         return self._alive
 
     def submit(self, plan: Plan, alive: set[str]) -> set[str]:

@@ -17,8 +17,10 @@ def cancellation(out: Path) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
-def jobs_at(out: Path | None, name: str | None, options: Mapping[str, str], *, cancel: bool = False) -> list[str]:
-    """Names of the jobs that wait or run on the engine named or configured, of the database of `out`.
+def jobs_at(
+    out: Path | None, name: str | None, options: Mapping[str, str], *, cancel: bool = False
+) -> tuple[list[str], str]:
+    """Names of the jobs of `out`'s database that wait or run on the engine named or configured; why some may never run.
 
     cancel: tell all of them to end; raises UsageError where no engine is named or configured
     """
@@ -27,15 +29,16 @@ def jobs_at(out: Path | None, name: str | None, options: Mapping[str, str], *, c
     if name == HERE and cancel:
         raise UsageError("nothing runs elsewhere: name an engine, --engine slurm or dask")
     if name == HERE:
-        return []
+        return [], ""
     folder = out or Path(config.run.out)
     where = database(folder)
     with open_engine(name, config.engine.options | dict(options), folder, where) as engine:
         names = sorted(name for name in engine.alive() if name.startswith(prefix(where)))
+        held = engine.held() if names else ""
         if cancel:
             write_whole(_cancelled(folder), secrets.token_bytes(8))
             engine.cancel(names)
-    return names
+    return names, held
 
 
 def _cancelled(out: Path) -> Path:

@@ -4,6 +4,7 @@ Deviation from what is common: submitit is not used. It waits for `sacct`, which
 """
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -21,6 +22,8 @@ OURS = (
     "job-name", "output", "error", "open-mode", "dependency", "kill-on-invalid-dep", "requeue", "no-requeue",
     "parsable", "quiet", "array", "chdir", "input", "wait", "wrap",
 )  # fmt: skip
+# squeue's reasons that do not pass by themselves, as a job's turn, its dependency or a limit of jobs at once does
+LASTING = re.compile("Partition|PerJob|[Hh]eld|Hold|Constraints|Invalid|NotAllowed|NodeDown|NotAvail|DOWN")
 HIDING = ("SQUEUE_", "SCANCEL_", "SBATCH_ARRAY", "SBATCH_WAIT")  # a user's habits, which would hide jobs or change them
 
 # A run that is told to stop saves its state and ends with 143. USR1 comes before the time limit: then the job is queued
@@ -59,6 +62,7 @@ class Slurm:
         self._options = [f"--{name}={value}" for name, value in asked.items() if value]
         self._options += [f"--{name}" for name, value in asked.items() if not value]  # last: one could swallow a word
         self._folder = out / "jobs"
+        self._held: dict[str, str] = {}  # reason -> the number of a job
         self._numbers: dict[str, list[str]] = {}  # name -> Slurm's numbers: two drivers may begin at once
 
     def submit(self, job: Job) -> None:
@@ -77,13 +81,21 @@ class Slurm:
 
     def alive(self) -> set[str]:
         """Names of jobs that wait, run or end just now."""
-        lines = _slurm(["squeue", "--noheader", "--me", "--format=%i %j"]).splitlines()
+        lines = _slurm(["squeue", "--noheader", "--me", "--format=%i|%r|%j"]).splitlines()
         found: dict[str, list[str]] = {}
-        for number, name in (line.split(maxsplit=1) for line in lines):
+        self._held = {}
+        for number, reason, name in (line.split("|", 2) for line in lines):  # a name of others may be empty
             if name.startswith("bench-"):
                 found.setdefault(name, []).append(number)
+                self._held |= {reason: number} if LASTING.search(reason) else {}
         self._numbers |= found
         return set(found)
+
+    def held(self) -> str:
+        """Slurm's own reasons, each with a job that has it."""
+        reasons = ", ".join(f"{reason} (job {number})" for reason, number in sorted(self._held.items()))
+        advice = "`bench cancel` and run with another --engine-option, or have them released"
+        return reasons and f"Slurm may let jobs wait for ever: {reasons}; {advice}"
 
     def cancel(self, names: Collection[str]) -> None:
         """TERM, and KILL after the cluster's KillWait."""

@@ -20,6 +20,17 @@ def test_an_address_that_cannot_be_is_one_line(dask, options, tmp_path):
         Dask({"scheduler": dask.address} | options, tmp_path, "")
 
 
+def test_a_task_that_no_worker_can_take_is_named(dask, tmp_path, wait_for):
+    engine = Dask({"scheduler": dask.address, "resources": "GPU=99"}, tmp_path, "")
+    engine.submit(Job("bench-1-t2", ("run",)))
+    wait_for(lambda: engine.alive() and engine.held())
+    assert engine.held().startswith(f"1 tasks wait: no worker of {dask.address} has what --engine-option resources")
+    engine.cancel({"bench-1-t2"})
+    wait_for(lambda: not engine.alive())
+    assert engine.held() == ""
+    engine.close()
+
+
 def test_a_scheduler_that_was_away_is_met_again(dask, tmp_path):
     """A client gives it up after half a minute, a driver after `server_wait_seconds`."""
     engine = Dask({"scheduler": dask.address}, tmp_path, "")

@@ -27,13 +27,16 @@ class Idle:
     """An engine whose jobs wait for ever, or end at once without doing anything."""
 
     def __init__(self, dies: bool = False) -> None:
-        self.dies, self.jobs, self.cancelled = dies, [], set()
+        self.dies, self.jobs, self.cancelled, self.why = dies, [], set(), ""
 
     def submit(self, job) -> None:
         self.jobs.append(job)
 
     def alive(self) -> set[str]:
         return set() if self.dies else {job.name for job in self.jobs} - self.cancelled
+
+    def held(self) -> str:
+        return self.why
 
     def cancel(self, names) -> None:
         self.cancelled |= set(names)
@@ -134,6 +137,13 @@ def test_a_signal_asks_what_becomes_of_the_jobs(chosen, n, leave):
     assert len(engine.jobs) == n
     assert len(engine.cancelled) == (0 if leave else n)
     assert outcome.n_left == (n if leave else 0)
+
+
+def test_why_jobs_wait_is_told_once(chosen):
+    said, engine = [], Busy(6)
+    engine.why = "PartitionTimeLimit"
+    drive(chosen, Means(), engine, said.append, leave=lambda n: True)
+    assert [event.text for event in said] == ["PartitionTimeLimit", "squeue did not answer"]
 
 
 def test_an_engine_that_takes_no_more_or_is_away_is_asked_again(chosen):

@@ -65,13 +65,28 @@ def test_an_answer_without_a_job_is_an_error(commands, tmp_path):
 
 
 def test_jobs_with_one_name_are_cancelled_together(commands, tmp_path, monkeypatch):
-    """Two drivers that begin at once submit both; a user's own settings of squeue hide none."""
+    """Two drivers that begin at once submit both; squeue's settings hide none, nor does a nameless job."""
     monkeypatch.setenv("SQUEUE_STATES", "RUNNING")
-    commands(
-        "squeue", '[ -n "$SQUEUE_STATES" ] || printf "%s\\n" "7 bench-1-t2" "8 bench-1-t2" "9 other" "10 bench-1-c3"'
-    )
+    lines = '"7|None|bench-1-t2" "8|Priority|bench-1-t2" "9|JobHeldUser|" "10|None|bench-1-c3"'
+    commands("squeue", f'[ -n "$SQUEUE_STATES" ] || printf "%s\\n" {lines}')
     commands("scancel", "")
     engine = slurm(tmp_path)
     assert engine.alive() == {"bench-1-t2", "bench-1-c3"}
     engine.cancel({"bench-1-t2"})
     assert (tmp_path / "asked").read_text().splitlines()[-2:] == ["7", "8"]
+    assert engine.held() == ""  # the job that is held is another's
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["PartitionTimeLimit", "QOSMaxWallDurationPerJobLimit", "JobHeldUser", "job requeued in held state",
+     "ReqNodeNotAvail, UnavailableNodes:vm", "Nodes required for job are DOWN, DRAINED or reserved"],
+)  # fmt: skip
+def test_a_reason_that_does_not_pass_is_named(commands, tmp_path, reason):
+    commands("squeue", f"printf '%s\\n' '7|{reason}|bench-1-t2' '8|Dependency|bench-1-c3'")
+    engine = slurm(tmp_path)
+    assert engine.alive() == {"bench-1-t2", "bench-1-c3"}
+    assert engine.held().startswith(f"Slurm may let jobs wait for ever: {reason} (job 7); ")
+    commands("squeue", "echo '7|Resources|bench-1-t2'")
+    engine.alive()
+    assert engine.held() == ""
