@@ -8,6 +8,7 @@ import lzma
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -112,10 +113,13 @@ def _csv_rows(path: Path, *, packed: bool) -> Iterator[LongFileRow]:
     number = 0
     with (lzma.open if packed else open)(path, "rt", encoding="utf-8-sig", newline="") as file:
         try:
-            reader = enumerate(csv.reader(_lines(path, file), strict=True), start=1)
+            lines = _lines(path, file)
+            begins = next(lines, "")
+            delimiter = max(",;\t", key=begins.count)  # as spreadsheets write it where a comma is the decimal point
+            reader = csv.reader(chain([begins], lines), delimiter=delimiter, strict=True)
             header: list[str] = []
-            for number, texts in reader:
-                if not texts:
+            for number, texts in enumerate(reader, start=1):
+                if not any(texts):  # a spreadsheet's rows without content
                     continue
                 if not header:
                     header = _checked_header(path, texts)
@@ -175,8 +179,8 @@ def _checked_header(path: Path, names: list[str]) -> list[str]:
     missing = [name for name in REQUIRED if name not in found]
     if missing:
         raise UsageError(
-            f"{path}: there is no column {', '.join(missing)}; commas must stand between columns, and "
-            "`bench export --help` describes them"
+            f"{path}: there is no column {', '.join(missing)}; commas, semicolons or tabs must stand between columns, "
+            "and `bench export --help` describes them"
         )
     twice = [name for name, count in Counter(found).items() if name and count > 1]
     if twice:

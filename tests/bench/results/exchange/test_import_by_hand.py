@@ -1,5 +1,6 @@
 """`bench import`: tables that went through other programs, or were written by hand."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -29,6 +30,12 @@ def test_as_a_spreadsheet_saves_it(filled, bench, stored):
     Path("windows.csv").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode() + b"\r\n\r\n")
     assert bench("import", "windows.csv", "--out", "again").code == 0
     assert stored(OURS) == stored("again/results.sqlite")
+    rows = list(csv.reader(text.splitlines()))
+    for name, delimiter in (("semicolons", ";"), ("tabs", "\t")):  # where a comma is the decimal point; copied out
+        with Path(name).open("w", encoding="utf-8-sig", newline="") as file:
+            csv.writer(file, delimiter=delimiter).writerows([*rows, [""] * len(rows[0])])
+        assert bench("import", name, "--out", f"from {name}").code == 0
+        assert stored(OURS) == stored(f"from {name}/results.sqlite")
 
 
 def by_hand(cell, n: int, n_correct: int | None = None) -> list[dict[str, str]]:

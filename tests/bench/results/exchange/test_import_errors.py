@@ -77,7 +77,7 @@ WRONG = {
     "unmeasured": (change("unmeasured", '{"cells": [1]}', 0), "column unmeasured: it must be a JSON object"),
     "no facts": (without("cell_facts"), "neither the file (column cell_facts) nor the database says what cell"),
     "no training": (without("training_facts"), "(column training_facts) nor the database says what training"),
-    "no counts": (without("n_correct", "number"), "all.csv: there is no column number, n_correct; commas must stand"),
+    "no counts": (without("n_correct", "number"), "all.csv: there is no column number, n_correct; commas"),
 }  # fmt: skip
 
 
@@ -119,7 +119,7 @@ NO_TABLES = {
     "empty": (b"", "it is empty"),
     "blank": (b"\n\n\n", "it is empty"),
     "only a header": (HEADER, "it has no rows"),
-    "semicolons": (HEADER.replace(b",", b";"), "there is no column cell_key, number, episode_id, n_correct, n_queries"),
+    "blanks": (HEADER.replace(b",", b" "), "there is no column cell_key, number, episode_id, n_correct, n_queries"),
     "twice": (HEADER.replace(b"\n", b",number\n"), "the column 'number' is there twice"),
     "too few": (HEADER + b"a,b\n", "row 2: 2 fields, but the header has 5"),
     "too many": (HEADER + b"a,b,c,d,e,f\n", "row 2: 6 fields, but the header has 5"),
