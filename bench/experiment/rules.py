@@ -48,7 +48,7 @@ class Rules:
         if not fitting:
             raise UsageError(
                 f"{self.file} has no rule for {variant} with {n_way} ways and {n_shot} shots: tune it too, with "
-                f"`bench tune --method {variant}` and the ways of [tuning]"
+                f"`bench tune --method {variant}` and the ways of [tuning], or leave it out, by --method"
             )
         return max(fitting, key=lambda rule: rule.from_shot).adaptation
 

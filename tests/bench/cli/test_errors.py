@@ -20,11 +20,10 @@ WRONG = {
     ("run", "--way", "1"): (2, "1 is not in the range 2<=x"),
     ("run", "--way", "4,"): (2, "'' is not a valid int"),
     ("run", "--way", "8"): (2, "8-way 1-shot needs 8 classes, but there are 7 novel classes"),
-    ("run", "--shot", "10"): (2, "needs 13 images a class, but class 'class07', one of the novel classes in split 'paper', has 12: choose fewer"),
+    ("run", "--shot", "10"): (2, "class 'class07', one of the novel classes in split 'paper', has 12: choose fewer"),
     ("run", "--set", "methods.protonet.train_way=99"): (
         2,
-        "to train protonet on: lower what protonet trains on ([training] way and shot, train_way of [methods.protonet], "
-        "query of [training])",
+        "lower what protonet trains on ([training] way and shot, train_way of [methods.protonet], query of [training])",
     ),
     ("run", "--method", "reptile", "--set", "training.way=4"): (2, "train_shot of [methods.reptile]"),
     ("run", "--protocol", "matched", "--set", "training.query=99"): (2, "trains on (tested way and shot, train_way of"),
