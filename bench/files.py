@@ -26,6 +26,11 @@ def database_at(where: str) -> str:
     return str(Path(where) / DATABASE) if "://" not in where and Path(where).is_dir() else where
 
 
+def is_database(name: str) -> bool:
+    """Whether a word names a database, by path, folder or URL, and no variant."""
+    return "://" in name or Path(name).exists()
+
+
 def as_text(name: str) -> str:
     """A name of the system's, or words with one, as a text that can be stored: \\xff for a byte that is not UTF-8."""
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")

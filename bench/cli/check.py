@@ -9,6 +9,7 @@ from fewshot_bench.cli.options import reading_options
 from fewshot_bench.cli.output import write_file
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.selection import Selection
+from fewshot_bench.files import database_at
 
 
 @click.command()
@@ -17,8 +18,8 @@ from fewshot_bench.experiment.selection import Selection
     "--against",
     metavar="FILE",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Accuracies stored by --write, another database, or those that come with the package: `smoke`, `standard`.",
+    help="Accuracies stored by --write, another database (its file, folder or URL), or those that come with the "
+    "package: `smoke`, `standard`.",
 )
 @click.option(
     "--margin",
@@ -35,7 +36,7 @@ from fewshot_bench.experiment.selection import Selection
 )
 @click.option("--junit", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Also write JUnit XML.")
 def check(
-    *, against: Path, margin: float, strict: bool, write: bool, format_: str, junit: Path | None, selection: Selection
+    *, against: str, margin: float, strict: bool, write: bool, format_: str, junit: Path | None, selection: Selection
 ) -> int:
     """Check for regressions against stored accuracies.
 
@@ -47,7 +48,7 @@ def check(
     if not 0 <= margin <= 100:  # nan, too
         raise UsageError(f"--margin {margin} must be between 0 and 100 percentage points")
     if write:
-        write_file(against, written(against, selection))
+        write_file(Path(against), written(database_at(against), selection))
         return 0
     code, text = checked(_file(against), selection, margin / 100, strict=strict)
     click.echo(text(format_), nl=False)
@@ -56,7 +57,7 @@ def check(
     return code
 
 
-def _file(named: Path) -> Path:
-    """The file, or the accuracies that come with the package under this name."""
+def _file(named: str) -> str:
+    """The file or database, or the accuracies that come with the package under this name."""
     shipped = Path(str(files("fewshot_bench.tables.baselines"))) / f"strokes-{named}.json"
-    return shipped if shipped.is_file() and not named.exists() else named
+    return str(shipped) if shipped.is_file() and not Path(named).exists() else database_at(named)

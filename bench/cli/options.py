@@ -17,7 +17,7 @@ import click
 from fewshot_bench.config import MOST_EPISODES, MOST_PROCESSES, Config, config_file, load
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.selection import Means, Selection
-from fewshot_bench.files import database
+from fewshot_bench.files import database, is_database
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -166,7 +166,7 @@ def reading_options(command: F) -> Callable[..., Any]:
     @measured_option
     @functools.wraps(command)
     def wrapped(*, selection: Selection, measured: str | None, **given: Any) -> Any:
-        databases = given.get("names") and all(Path(name).exists() for name in given["names"])
+        databases = given.get("names") and all(map(is_database, given["names"]))
         if measured is not None or not databases:  # these say themselves what they hold
             with uncollected():  # torch is imported there
                 selection = _read_back(selection, measured)

@@ -11,6 +11,7 @@ from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.identity import Cell, lineage_of
 from fewshot_bench.experiment.selection import Selection, place_of
 from fewshot_bench.results.collect import results
+from fewshot_bench.results.passwords import without_password
 from fewshot_bench.results.reading_back import choose_prepared
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.check.baseline import (
@@ -31,7 +32,7 @@ from fewshot_bench.tables.scores import CellScore
 SQLITE_BEGINS = b"SQLite format 3\0"
 
 
-def checked(against: Path, selection: Selection, margin: float, *, strict: bool) -> tuple[int, Callable[[str], str]]:
+def checked(against: str, selection: Selection, margin: float, *, strict: bool) -> tuple[int, Callable[[str], str]]:
     """The chosen cells held against what is stored in a file or another database; margin: a fraction of 1.
 
     Returns the exit code, and the verdicts in a format.
@@ -42,20 +43,23 @@ def checked(against: Path, selection: Selection, margin: float, *, strict: bool)
     return found.exit_code, partial(render_verdicts, found)
 
 
-def written(path: Path, selection: Selection) -> str:
-    """The text of a file of stored accuracies. Raises UsageError where `path` is a database, which stays as it is."""
+def written(named: str, selection: Selection) -> str:
+    """The text of a file of stored accuracies. Raises UsageError where `named` is a database, which stays as it is."""
     stored = results(choose_prepared(selection))
     if not any(cell.state == "done" for cell in stored.cells):
         raise NothingSelected("no finished cell to write: `bench run` makes them")
     with suppress(OSError):  # not there yet
-        if _is_database(path):
-            raise UsageError(f"--against {path}: --write makes a JSON file and leaves a database alone")
+        if _is_database(named):
+            raise UsageError(
+                f"--against {without_password(named)}: --write makes a JSON file and leaves a database alone"
+            )
     return baseline_text(make_baseline(stored))
 
 
-def _is_database(path: Path) -> bool:
-    """Whether this is, or is named as, a SQLite database. Raises OSError for a file that cannot be read."""
-    if path.suffix in (".sqlite", ".sqlite3", ".db"):
+def _is_database(named: str) -> bool:
+    """Whether this is, or is named as, a database. Raises OSError for a file that cannot be read."""
+    path = Path(named)
+    if "://" in named or path.suffix in (".sqlite", ".sqlite3", ".db"):
         return True
     if not path.is_file():  # a pipe would be waited for
         return False
@@ -63,16 +67,16 @@ def _is_database(path: Path) -> bool:
         return file.read(len(SQLITE_BEGINS)) == SQLITE_BEGINS
 
 
-def _read(path: Path, chosen: Chosen) -> Baseline:
+def _read(named: str, chosen: Chosen) -> Baseline:
     """The baseline in a file; of a database, what it holds of the chosen cells. Raises UsageError, DatabaseError."""
     try:
-        if _is_database(path):
-            return _of_database(str(path), chosen)
-        return read_baseline(parse_json(read_bytes(path)))
+        if _is_database(named):
+            return _of_database(named, chosen)
+        return read_baseline(parse_json(read_bytes(Path(named))))
     except OSError as error:
-        raise UsageError(f"--against {path}: {error.strerror}; `--write` makes one") from None
+        raise UsageError(f"--against {named}: {error.strerror}; `--write` makes one") from None
     except (ParseError, BaselineError) as error:
-        raise UsageError(f"--against {path}: not a file of stored accuracies: {error}") from None
+        raise UsageError(f"--against {named}: not a file of stored accuracies: {error}") from None
 
 
 def _of_database(where: str, chosen: Chosen) -> Baseline:

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 
 from fewshot_bench.errors import NothingSelected, UsageError
 from fewshot_bench.experiment.selection import Selection
-from fewshot_bench.files import database_at
+from fewshot_bench.files import database_at, is_database
 from fewshot_bench.results.collect import results, stored_scores
+from fewshot_bench.results.passwords import without_password
 from fewshot_bench.results.reading_back import choose_stored, none_stored
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.comparison_text import render_comparisons, render_ranking
@@ -27,7 +27,7 @@ def compared(names: Sequence[str], format_: str, selection: Selection, margin: f
         raise UsageError(f"compare takes two variants, two databases or nothing, not {len(names)} names")
     if not names:
         return _ranks(format_, selection)
-    compare_two = _databases if all(Path(name).exists() for name in names) else _variants
+    compare_two = _databases if all(map(is_database, names)) else _variants
     return compare_two(names[0], names[1], format_, selection, margin)
 
 
@@ -35,7 +35,7 @@ def _variants(first: str, second: str, format_: str, selection: Selection, margi
     if first == second:
         raise UsageError(f"{first!r} compared with itself is no comparison")
     for name in (first, second):
-        if not Path(name).exists() and (name.endswith((".sqlite", ".db")) or "/" in name):
+        if not is_database(name) and (name.endswith((".sqlite", ".db")) or "/" in name):
             raise UsageError(f"{name}: no such file")
     if selection.methods:
         raise UsageError(f"--method is not for `compare {first} {second}`: the two names are the methods")
@@ -49,12 +49,12 @@ def _variants(first: str, second: str, format_: str, selection: Selection, margi
 def _databases(first: str, second: str, format_: str, selection: Selection, margin: float) -> str:
     wanted = _narrowed(selection).wants
     ours, theirs = (stored_scores(Reader(database_at(name)), wanted) for name in (first, second))
-    shared = sorted(ours.keys() & theirs.keys())
+    shared, (here, there) = sorted(ours.keys() & theirs.keys()), map(without_password, (first, second))
     if not shared:
-        raise NothingSelected(f"{first} and {second} have no cell of one variant and setting in common")
+        raise NothingSelected(f"{here} and {there} have no cell of one variant and setting in common")
     n = len(shared)
     comparisons = [
-        replace(compare(ours[at], theirs[at], n_tests=n), first=f"{at[0]} in {first}", second=f"{at[0]} in {second}")
+        replace(compare(ours[at], theirs[at], n_tests=n), first=f"{at[0]} in {here}", second=f"{at[0]} in {there}")
         for at in shared
     ]
     same_weights = [same for at in shared for same in _contradictions(ours[at], theirs[at])]

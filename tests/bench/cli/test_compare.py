@@ -39,6 +39,22 @@ def test_two_databases_cell_by_cell(bench):
 
 
 @pytest.mark.usefixtures("run")
+def test_a_database_on_a_server_is_named_by_its_url(bench, new_database, monkeypatch):
+    url = new_database()
+    with monkeypatch.context() as patched:
+        patched.setenv("BENCH_DB", url)
+        assert bench("merge", "out").code == 0
+    told = bench("compare", url, "out", "--method", "transfer")
+    assert told.out.count("equal counts\n") == 2
+    assert "bench@" not in told.out
+    for other in (url, "out"):
+        assert bench("check", "--against", other).out.startswith("Identical")
+        refused = bench("check", "--against", other, "--write")
+        assert (refused.code, "leaves a database alone" in refused.err) == (2, True)
+    assert "no cell of one variant" in bench("compare", url, "out", "-k", "nosuch").err
+
+
+@pytest.mark.usefixtures("run")
 def test_one_key_with_other_answers_is_a_conflict(bench, monkeypatch):
     from fewshot_bench.results import comparisons
     from fewshot_bench.results.collect import stored_scores
