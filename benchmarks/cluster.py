@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from fewshot_bench.config import load
-from fewshot_bench.experiment.schedule import Work, wall_seconds
+from fewshot_bench.experiment.plan import Work, wall_seconds
 
 GPUS = (1, 8, 64)
 HEADING = "| seeds | trainings | cells | 1 GPU | 8 GPUs | 64 GPUs | as whole trainings, 64 GPUs |"

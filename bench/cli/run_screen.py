@@ -25,9 +25,9 @@ from fewshot_bench.running import events, recording
 from fewshot_bench.running.engines import JOB, Engine, named_engine, open_engine
 from fewshot_bench.running.engines.driving import drive
 from fewshot_bench.running.looks import Separation
+from fewshot_bench.running.memory import memory_of
 from fewshot_bench.running.pace import cost_of
-from fewshot_bench.running.planning import device_of, memory_of, plan_of, plan_to_run
-from fewshot_bench.running.recording import SOME_FAILED, Outcome
+from fewshot_bench.running.recording import SOME_FAILED, Outcome, device_of, plan_of, plan_to_run
 from fewshot_bench.tables.scores import EpisodeResult, Results
 from fewshot_bench.tables.summary import Cell, Table, accuracy_of, summarise
 from fewshot_bench.tables.wording import WIDTH, columns, duration, padded

@@ -70,7 +70,7 @@ def show(*, cell: str, selection: Selection, as_json: bool) -> None:
 @engine_options
 def cancel(*, out: Path | None, engine: str | None, engine_options: tuple[tuple[str, str], ...]) -> None:
     """Cancel this database's jobs on Slurm or Dask. What they saved stays; bench run continues from it."""
-    from fewshot_bench.running.engines.jobs import jobs_at
+    from fewshot_bench.running.engines import jobs_at
 
     jobs, _ = jobs_at(out, engine, dict(engine_options), cancel=True)
     click.echo(f"{len(jobs)} jobs are being cancelled", err=True)

@@ -10,7 +10,7 @@ from fewshot_bench.doctor.stored_alarms import overview
 from fewshot_bench.errors import UsageError
 from fewshot_bench.results.store import Reader
 from fewshot_bench.results.store.writing import counts
-from fewshot_bench.running.engines.jobs import jobs_at
+from fewshot_bench.running.engines import jobs_at
 from fewshot_bench.tables.summary import accuracy_of
 from fewshot_bench.tables.wording import duration, setting_name
 

@@ -9,7 +9,7 @@ from fewshot_bench.cli.output import written
 from fewshot_bench.cli.run_screen import RunScreen
 from fewshot_bench.experiment.selection import Means, Selection
 from fewshot_bench.running.pace import cost_of
-from fewshot_bench.running.planning import plan_of
+from fewshot_bench.running.recording import plan_of
 from fewshot_bench.running.tuning import Score, Tuning, best_of, document, tuning_of
 from fewshot_bench.tables.wording import accuracy, padded
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import math
 import statistics
@@ -120,6 +121,7 @@ def make_plan(
 
 SAME_PACE = ("method", "settings", "backbone", "filters", "image_size", "in_channels", "n_way", "n_shot", "n_query")
 ENOUGH_STEPS = 5  # the first steps of a process are slower: of a training with fewer, no pace is taken
+Work = tuple[float, tuple[float, ...]]  # seconds of a training, and of each of its cells
 Expected = dict[str, tuple[float | None, float | None]]  # training key -> (training, testing) seconds to come
 
 
@@ -149,6 +151,10 @@ class History:
         seconds = [self.of_cell(planned) for planned in todo.cells]
         return None if None in seconds else sum(s for s in seconds if s)
 
+    def expected(self, plan: Plan) -> Expected:
+        """How long each training and its cells may take with one job; None where nothing like it is stored."""
+        return {todo.training.key: (self.of_training(todo), self.of_cells(todo)) for todo in plan.todo}
+
     def longest_first(self, plan: Plan) -> list[PlannedTraining]:
         """The trainings, by what they and their longest cell will take, and the cells of each; the unknown first."""
         found = [replace(todo, cells=tuple(sorted(todo.cells, key=self._last))) for todo in plan.todo]
@@ -175,6 +181,20 @@ def _medians(rates: Iterable[tuple[T, float]]) -> dict[T, float]:
     return {pace: statistics.median(seconds) for pace, seconds in by_pace.items()}
 
 
-def expected(plan: Plan, history: History) -> Expected:
-    """How long each training and its cells may take; None where nothing like it is stored."""
-    return {todo.training.key: (history.of_training(todo), history.of_cells(todo)) for todo in plan.todo}
+def wall_seconds(work: Iterable[Work], jobs: int) -> float:
+    """Seconds until a pool is through with trainings and, once each is over, its cells.
+
+    Its `jobs` workers take trainings first, and the longest first.
+    """
+    trainings = sorted(work, key=lambda one: one[0] + max(one[1], default=0.0))  # the next one is the last
+    cells: list[float] = []  # negative: the longest first
+    at_work: list[tuple[float, tuple[float, ...]]] = []  # when a worker is free, and the cells that can begin then
+    now = 0.0
+    while trainings or cells or at_work:
+        while len(at_work) < jobs and (trainings or cells):
+            seconds, followers = trainings.pop() if trainings else (-heapq.heappop(cells), ())
+            heapq.heappush(at_work, (now + seconds, followers))
+        now, followers = heapq.heappop(at_work)
+        for seconds in followers:
+            heapq.heappush(cells, -seconds)
+    return now

@@ -21,7 +21,6 @@ from fewshot_bench.files import write_whole
 from fewshot_bench.results.frames import results
 from fewshot_bench.running import recording
 from fewshot_bench.running.events import Event
-from fewshot_bench.running.planning import plan_of, plan_to_run
 from fewshot_bench.running.tuning import best_of, document, tuning_of
 from fewshot_bench.settings import shown
 from fewshot_bench.tables.parsing import ParseError, toml_line
@@ -77,7 +76,7 @@ def plan(**words: Unpack[Words]) -> Plan:
     """
     with TemporaryDirectory() as folder:
         chosen, means = _resolved(words, Path(folder), choose)
-        return plan_of(chosen, retry_failed=means.retry_failed)
+        return recording.plan_of(chosen, retry_failed=means.retry_failed)
 
 
 def run(*, progress: Callable[[Event], None] | None = None, **words: Unpack[RunWords]) -> pd.DataFrame:
@@ -145,7 +144,7 @@ def tune(
 
 def _do(chosen: Chosen, means: Means, progress: Callable[[Event], None] | None) -> None:
     """Do what is missing of the chosen cells."""
-    plan = plan_to_run(chosen, retry_failed=means.retry_failed)
+    plan = recording.plan_to_run(chosen, retry_failed=means.retry_failed)
     if plan.todo:
         outcome = recording.run(chosen, plan, means, progress or (lambda _: None), chosen.command())
         if outcome.stopped:

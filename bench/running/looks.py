@@ -8,8 +8,7 @@ from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.identity import Cell
 from fewshot_bench.experiment.plan import Plan
 from fewshot_bench.results.collect import results
-from fewshot_bench.running.planning import plan_of, plan_to_run, seconds_of
-from fewshot_bench.running.recording import SOME_FAILED, Outcome
+from fewshot_bench.running.recording import SOME_FAILED, Outcome, history_of, plan_of, plan_to_run
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.separation import Place, begin, look, open_places
 from fewshot_bench.tables.statistics.sequential import planned_looks
@@ -69,7 +68,7 @@ class Separation:
         """Of testing, if every setting goes to its last look; None where the database does not tell."""
         cells = [dataclasses.replace(c, n_episodes=self.looks[_place(c)][-1]) for c in self.chosen.cells]
         plan = plan_of(dataclasses.replace(self.chosen, cells=cells))
-        seconds = [testing for _, testing in seconds_of(plan, self.chosen.database).values()]
+        seconds = [testing for _, testing in history_of(self.chosen.database).expected(plan).values()]
         return None if None in seconds else sum(s for s in seconds if s is not None)
 
     def _at_next_look(self) -> Chosen:

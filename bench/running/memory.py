@@ -11,17 +11,32 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.identity import Training
+from fewshot_bench.experiment.plan import Plan
+from fewshot_bench.experiment.selection import Means
 from fewshot_bench.methods.backbones import find_backbone
 from fewshot_bench.methods.cost import Blank, one_thread
 from fewshot_bench.methods.execution import Execution
 from fewshot_bench.methods.registry import find_method
 from fewshot_bench.methods.strangers import contained
-from fewshot_bench.running.device import process_bytes
+from fewshot_bench.running.device import prepare, process_bytes
+from fewshot_bench.running.recording import device_of
+from fewshot_bench.running.runner import execution_of
 
 # A process on a CPU needs more than its tensors: oneDNN's copies in other layouts, and blocks that are kept and not
 # returned. Measured for transfer, ProtoNet, MAML, Reptile, meta-transfer at 32 and 84 pixels: 1.2 to 2 times as much.
 CPU_SHARE = 1.5
+
+
+def memory_of(chosen: Chosen, plan: Plan, means: Means) -> dict[str, int]:
+    """Training key -> the bytes that it will take, about."""
+    config, device = chosen.request.config, device_of(chosen, means)
+    prepare(device, threads=1)
+    return {
+        t.key: predicted_bytes(t, device, execution_of(t, device, config.run.recompute))
+        for t in (todo.training for todo in plan.todo)
+    }
 
 
 def predicted_bytes(training: Training, device: torch.device, execution: Execution) -> int:

@@ -10,15 +10,13 @@ import numpy as np
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.episodes import bank
 from fewshot_bench.experiment.identity import Cell
-from fewshot_bench.experiment.plan import Expected, Plan, PlannedCell, PlannedTraining
-from fewshot_bench.experiment.schedule import wall_seconds
+from fewshot_bench.experiment.plan import Expected, Plan, PlannedCell, PlannedTraining, wall_seconds
 from fewshot_bench.experiment.selection import Means
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.methods.strangers import contained
 from fewshot_bench.running import device as machine
 from fewshot_bench.running import runner
-from fewshot_bench.running.planning import device_of, seconds_of
-from fewshot_bench.running.recording import workplace
+from fewshot_bench.running.recording import device_of, history_of, workplace
 from fewshot_bench.running.runner import Laboratory
 from fewshot_bench.running.tasks import BaseClasses, Features
 
@@ -60,7 +58,7 @@ def cost_of(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[str, int, 
     means: the device, jobs and threads that a run would have
     tell: what is being timed, how many were, of how many; None: for other machines, and nothing is timed on this one
     """
-    config, expected = chosen.request.config, seconds_of(plan, chosen.database)
+    config, expected = chosen.request.config, history_of(chosen.database).expected(plan)
     n_cells_of = {todo.training.key: len(todo.cells) for todo in plan.todo}
     if tell is None:
         return Cost(expected, frozenset(), means.jobs or 1, n_cells_of)

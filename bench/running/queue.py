@@ -2,17 +2,21 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 
 from fewshot_bench.experiment.identity import Training
 from fewshot_bench.experiment.plan import Plan, PlannedCell, PlannedTraining
+from fewshot_bench.machine import pause
 from fewshot_bench.results.store.claiming import Claims, UnitState
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.events import CellFailed, CellFinished, Event, NotDone, Trained, Warned, WeightsLost
-from fewshot_bench.running.units import CellJob, Item
+from fewshot_bench.running.runner import Stopped
+from fewshot_bench.running.units import CellJob, Item, Workplace, do
 
 LOOK_SECONDS = 1.0  # between two looks at what other runs hold
+PAUSE_SECONDS = 0.2  # where there is nothing to take
+Events = Generator[Event, None, None]
 
 
 class Queue:
@@ -152,6 +156,22 @@ class Queue:
         if holders and not self._waits:
             self._waits = True
             self.news.append(Warned(f"what is left is being done by {'; '.join(holders)}; waiting for it"))
+
+
+def run_here(place: Workplace, should_stop: Callable[[], bool], left: Queue) -> Events:
+    """Do everything in this process. Raises Stopped when asked to."""
+    lab = place.open(should_stop)
+    while left or left.news:
+        item = left.take(cells_first=True)
+        yield from left.told()
+        if item is not None:
+            for event in do(item, lab):
+                yield left.heeded(event)
+            left.over(item)
+        elif left:
+            if should_stop():
+                raise Stopped
+            pause(PAUSE_SECONDS)
 
 
 def unit_of(item: Item) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""A run under way: the one place where plan, work and store meet.
+"""What a run will do, and a run under way: the one place where plan, work and store meet.
 
 What the work tells is recorded, and only then told on: to a screen, or to whoever called `run`.
 """
@@ -8,25 +8,27 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
+import torch
+
 from fewshot_bench.data.outline import outline
-from fewshot_bench.errors import DatabaseError, UsageError
+from fewshot_bench.errors import DatabaseError, NoResultsYet, UsageError
 from fewshot_bench.experiment.choosing import Chosen
-from fewshot_bench.experiment.plan import Plan, PlannedCell
+from fewshot_bench.experiment.plan import History, Plan, PlannedCell, make_plan
 from fewshot_bench.experiment.selection import Means
 from fewshot_bench.files import cache_folder, checkpoints
 from fewshot_bench.methods.registry import origins
 from fewshot_bench.results.provenance import collect
-from fewshot_bench.results.store import Claims, Reader, Writer, patient
+from fewshot_bench.results.store import Claims, Reader, Writer, patient, upgrade
 from fewshot_bench.running import device as machine
 from fewshot_bench.running import events
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.engines import begin_job
 from fewshot_bench.running.events import Event, TrainingEvent
-from fewshot_bench.running.planning import device_of, history_of
-from fewshot_bench.running.queue import Queue
+from fewshot_bench.running.queue import Queue, run_here
 from fewshot_bench.running.runner import Stopped
 from fewshot_bench.running.signals import StopOnSignal
-from fewshot_bench.running.workers import Workplace, for_workers, run_here, run_in_workers
+from fewshot_bench.running.units import Workplace
+from fewshot_bench.running.workers import for_workers, run_in_workers
 
 SOME_FAILED = 4  # exit code
 STOPPED = (129, 130, 143)  # exit codes: by SIGHUP, Ctrl-C, SIGTERM
@@ -47,6 +49,43 @@ class Outcome:
     def stopped(self) -> bool:
         """Whether a signal ended it."""
         return self.code in STOPPED
+
+
+def plan_to_run(chosen: Chosen, *, retry_failed: bool = False, training: str | None = None) -> Plan:
+    """As `plan_of`, or of it one training alone; an older version's database is upgraded first."""
+    upgrade(chosen.database)
+    plan = plan_of(chosen, retry_failed=retry_failed)
+    return plan if training is None else plan.training_alone(training)
+
+
+def plan_of(chosen: Chosen, *, retry_failed: bool = False) -> Plan:
+    """What of the chosen cells is stored, and what is to do."""
+    reader = _reader_if_any(chosen.database)
+    if reader is None:
+        return make_plan(chosen.cells, {}, {})
+    stored = reader.keys_by_label()
+    n_stale = sum(len(stored.get(chosen.label(cell), set()) - {cell.key}) for cell in chosen.cells)
+    return make_plan(chosen.cells, reader.cells(), reader.trainings(), n_stale=n_stale, retry_failed=retry_failed)
+
+
+def history_of(database: str) -> History:
+    """How long what is stored took."""
+    reader = _reader_if_any(database)
+    return History(reader.cells(), reader.trainings()) if reader else History({}, {})
+
+
+def device_of(chosen: Chosen, means: Means) -> torch.device:
+    """Where a run here computes. Raises UsageError, see `device.choose_device`."""
+    config = chosen.request.config
+    return machine.choose_device(means.device or config.run.device, config.model.numerics)
+
+
+def _reader_if_any(database: str) -> Reader | None:
+    """None where there is no database yet."""
+    try:
+        return Reader(database)
+    except NoResultsYet:
+        return None
 
 
 def workplace(chosen: Chosen, device: str, threads: int) -> Workplace:

@@ -8,20 +8,20 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 from fewshot_bench import machine
 from fewshot_bench.errors import BenchError
 from fewshot_bench.running.events import Event
 from fewshot_bench.running.runner import Laboratory, Stopped
-from fewshot_bench.running.units import Item, do
+from fewshot_bench.running.units import Item, Workplace, do
 
 BEAT_SECONDS = 1.0
 START_SECONDS = 300.0  # for its libraries
@@ -30,13 +30,6 @@ STOPPING_SECONDS = 10.0  # the same, once the run was asked to stop
 GRACE_SECONDS = 30.0  # beyond --timeout, to save its state
 PR_SET_PDEATHSIG = 1  # prctl(2): a signal that comes when the parent dies
 DEAF_TO = {signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])}
-
-
-class Workshop(Protocol):
-    """Where units are done, sent to the process."""
-
-    def open(self, should_stop: Callable[[], bool]) -> Laboratory:
-        """The laboratory, in this process."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,7 @@ class Ended:
 class Worker:
     """A process, and what it has in hand. A pipe each: one that dies leaves no lock behind."""
 
-    def __init__(self, place: Workshop) -> None:
+    def __init__(self, place: Workplace) -> None:
         self.item: Item | None = None
         self._place = place
         self._start()
@@ -168,7 +161,7 @@ def _without_script() -> Iterator[None]:
         sys.modules["__main__"] = script
 
 
-def _work(place: Workshop, connection: "Connection[Any, Any]", signs: Any, main: int) -> None:
+def _work(place: Workplace, connection: "Connection[Any, Any]", signs: Any, main: int) -> None:
     """A worker process: items in, events out, until the main process ends. That one alone heeds signals.
 
     An event is waited for until it is recorded: a state that was saved before would lose it if the run were killed.

@@ -1,67 +1,18 @@
-"""Where the units of work are done: in this process, or in several, each with its own threads and device."""
+"""Units of work done in several processes, each with its own threads and device."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from multiprocessing.connection import wait
-from pathlib import Path
 
-import torch
-
-from fewshot_bench.data import open_images
-from fewshot_bench.data.images import ImageSet
-from fewshot_bench.errors import BenchError, DataError, UsageError
+from fewshot_bench.errors import BenchError, UsageError
 from fewshot_bench.experiment.plan import Plan
 from fewshot_bench.machine import pause
-from fewshot_bench.methods.interface import Method
-from fewshot_bench.methods.registry import importable, register, registered
-from fewshot_bench.running import device as machine
-from fewshot_bench.running.checkpoint import Checkpoints
+from fewshot_bench.methods.registry import importable, registered
 from fewshot_bench.running.events import Event, NotDone, Warned
-from fewshot_bench.running.queue import Queue, cells_of, name_of
-from fewshot_bench.running.runner import Laboratory, Stopped
-from fewshot_bench.running.tasks import Gallery
-from fewshot_bench.running.units import do
+from fewshot_bench.running.queue import PAUSE_SECONDS, Events, Queue, cells_of, name_of
+from fewshot_bench.running.runner import Stopped
+from fewshot_bench.running.units import Workplace
 from fewshot_bench.running.worker import Ended, Worker
-
-PAUSE_SECONDS = 0.2
-
-
-Events = Generator[Event, None, None]
-
-
-@dataclass(frozen=True)
-class Workplace:
-    """What a process needs to set up its laboratory; small, so that it can be sent to one."""
-
-    source: str
-    cache: Path
-    image_size: int | None
-    checkpoints: Path
-    device: str
-    threads: int  # of each process
-    fingerprint: str  # of the data that was planned for
-    novel_source: str = ""  # of the novel classes, where they are another data set's; and what it was planned for
-    novel_fingerprint: str = ""
-    recompute: bool = False
-    registered: Mapping[str, type[Method]] = field(default_factory=dict)  # in the process that sends this to another
-
-    def open(self, should_stop: Callable[[], bool]) -> Laboratory:
-        """The laboratory, in this process."""
-        for name, method in self.registered.items():
-            register(name, method)
-        device = torch.device(self.device)
-        machine.prepare(device, self.threads)
-        images = self._images(self.source, self.fingerprint)
-        novel = self._images(self.novel_source, self.novel_fingerprint) if self.novel_source else None
-        gallery, checkpoints = Gallery(images, device), Checkpoints(self.checkpoints)
-        tested = Gallery(novel, device) if novel else None
-        return Laboratory(images, gallery, checkpoints, device, should_stop, self.recompute, tested)
-
-    def _images(self, source: str, fingerprint: str) -> ImageSet:
-        images = open_images(source, self.cache, self.image_size)
-        if images.fingerprint != fingerprint:
-            raise DataError(f"{source} has changed since this run began; start it again")
-        return images
 
 
 def for_workers(place: Workplace, plan: Plan) -> Workplace:
@@ -77,22 +28,6 @@ def for_workers(place: Workplace, plan: Plan) -> Workplace:
                 "which worker processes cannot import: use jobs=1, or move it and its settings into a module"
             )
     return replace(place, registered=found)
-
-
-def run_here(place: Workplace, should_stop: Callable[[], bool], left: Queue) -> Events:
-    """Do everything in this process. Raises Stopped when asked to."""
-    lab = place.open(should_stop)
-    while left or left.news:
-        item = left.take(cells_first=True)
-        yield from left.told()
-        if item is not None:
-            for event in do(item, lab):
-                yield left.heeded(event)
-            left.over(item)
-        elif left:
-            if should_stop():
-                raise Stopped
-            pause(PAUSE_SECONDS)
 
 
 def run_in_workers(

@@ -24,7 +24,7 @@ from fewshot_bench import cli
 from fewshot_bench.cli import run_screen  # noqa: F401  # as above
 from fewshot_bench.running import recording, runner
 from fewshot_bench.running.runner import Laboratory
-from fewshot_bench.running.workers import Workplace
+from fewshot_bench.running.units import Workplace
 
 PATIENCE_SECONDS = 600.0
 ORPHANED_SECONDS = 10.0  # what lives this long after its run is an orphan

@@ -7,6 +7,7 @@ names and commands; what is done, the database says.
 import ctypes
 import hashlib
 import os
+import secrets
 import signal
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -15,7 +16,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Literal, Protocol
 
-from fewshot_bench.config import choose
+from fewshot_bench import files
+from fewshot_bench.config import choose, config_file, load
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.selection import HERE
 from fewshot_bench.results.store.engine import server_url, sqlite_path
@@ -25,6 +27,7 @@ JOB = "BENCH_JOB"  # environment of a job: what the engine calls it; recorded wi
 PROOF = "BENCH_SHARED_FOLDER"  # a file that it must see, or weights would not travel
 PARENT = "BENCH_PARENT"  # the process with which it ends
 PR_SET_PDEATHSIG = 1
+CANCELLED = Path("jobs") / "cancelled"  # in the folder that the machines share; see `cancellation`
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,36 @@ def open_engine(name: str, options: Mapping[str, str], out: Path, database: str)
         if error.filename is None:
             raise
         raise UsageError(f"{error.filename}: {error.strerror}: choose an --out that can be written") from None
+
+
+def cancellation(out: Path) -> bytes:
+    """Another one after each `bench cancel`: a driver that waits for jobs of this folder then submits no more."""
+    path = out / CANCELLED
+    return path.read_bytes() if path.exists() else b""
+
+
+def jobs_at(
+    out: Path | None, name: str | None, options: Mapping[str, str], *, cancel: bool = False
+) -> tuple[list[str], str]:
+    """Names of the jobs of `out`'s database that wait or run on the engine named or configured; why some may never run.
+
+    cancel: tell all of them to end; raises UsageError where no engine is named or configured
+    """
+    config = load(config_file(None))
+    name = named_engine(name, config.engine.name, options)
+    if name == HERE and cancel:
+        raise UsageError("nothing runs elsewhere: name an engine, --engine slurm or dask")
+    if name == HERE:
+        return [], ""
+    folder = out or Path(config.run.out)
+    where = files.database(folder)
+    with open_engine(name, config.engine.options | dict(options), folder, where) as engine:
+        names = sorted(name for name in engine.alive() if name.startswith(prefix(where)))
+        held = engine.held() if names else ""
+        if cancel:
+            files.write_whole(folder / CANCELLED, secrets.token_bytes(8))
+            engine.cancel(names)
+    return names, held
 
 
 def begin_job() -> None:

@@ -21,11 +21,9 @@ from fewshot_bench.files import checkpoints, write_whole
 from fewshot_bench.results.store import Reader, patient
 from fewshot_bench.results.store.engine import open_engine as open_database
 from fewshot_bench.running import events
-from fewshot_bench.running.engines import PROOF, Engine, Job, job_name
-from fewshot_bench.running.engines.jobs import cancellation
+from fewshot_bench.running.engines import PROOF, Engine, Job, cancellation, job_name
 from fewshot_bench.running.events import Event
-from fewshot_bench.running.planning import history_of, plan_of
-from fewshot_bench.running.recording import SOME_FAILED, Outcome
+from fewshot_bench.running.recording import SOME_FAILED, Outcome, history_of, plan_of
 from fewshot_bench.running.signals import StopOnSignal
 
 LOOK_SECONDS = 2.0

@@ -95,9 +95,9 @@ def test_two_runs_share_one_grid(place, bench, begun):
 
 def test_what_another_run_found_to_fail_meanwhile_is_not_done_again(place, bench, monkeypatch):
     from fewshot_bench.cli import run_screen
-    from fewshot_bench.running import planning
+    from fewshot_bench.running import recording
 
-    plan_to_run, other = planning.plan_to_run, []
+    plan_to_run, other = recording.plan_to_run, []
 
     def planned_before(*words, **named):
         plan = plan_to_run(*words, **named)

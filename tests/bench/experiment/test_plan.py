@@ -7,7 +7,7 @@ import pytest
 from fewshot_bench.config import Budget, load
 from fewshot_bench.experiment.grid import cells, resolve
 from fewshot_bench.experiment.identity import Cell
-from fewshot_bench.experiment.plan import History, expected, make_plan
+from fewshot_bench.experiment.plan import History, make_plan
 from fewshot_bench.experiment.records import StoredCell, StoredTraining, pace_of
 from fewshot_bench.experiment.selection import Selection
 
@@ -104,25 +104,25 @@ def test_equal_variants_are_done_once(wanted):
 def test_time_is_expected_from_trainings_of_the_same_work_a_step(wanted):
     history = stored_training(wanted[0], "running", 50)  # 30 s for 50 of 150 iterations
     plan = make_plan(wanted, {}, history)
-    known, other = (expected(plan, History({}, history))[t.training.key][0] for t in plan.todo)
+    known, other = (History({}, history).expected(plan)[t.training.key][0] for t in plan.todo)
     assert known == pytest.approx(60)
     assert other is None  # fomaml does other work a step
     barely = make_plan(wanted, {}, begun := stored_training(wanted[0], "running", 4))
-    assert expected(barely, History({}, begun))[wanted[0].training.key][0] is None
+    assert History({}, begun).expected(barely)[wanted[0].training.key][0] is None
     finished = make_plan(wanted, {}, stored_training(wanted[0]))
-    assert expected(finished, History({}, {}))[wanted[0].training.key][0] == 0
+    assert History({}, {}).expected(finished)[wanted[0].training.key][0] == 0
 
 
 def test_testing_time_is_expected_from_cells_with_the_same_work_an_episode(wanted):
     plan = make_plan(wanted, {}, {})
     first = plan.todo[0]
     half = {c.key: StoredCell(f"old{c.key}", 10, 5.0, "", pace(c)) for c in (p.cell for p in first.cells)}
-    (_, seconds), (_, unknown) = expected(plan, History(half, {})).values()
+    (_, seconds), (_, unknown) = History(half, {}).expected(plan).values()
     assert seconds == pytest.approx(sum(0.5 * p.cell.n_episodes for p in first.cells))
     assert unknown is None
     tuned = pace_of("maml", first.cells[0].cell.identity | {"adaptation": {"steps": 2}})
     other = {key: replace(cell, pace=tuned) for key, cell in half.items()}
-    assert expected(plan, History(other, {}))[first.training.key][1] is None
+    assert History(other, {}).expected(plan)[first.training.key][1] is None
 
 
 def test_the_longest_come_first_and_the_unknown_before_them(wanted):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewshot_bench.experiment.schedule import wall_seconds
+from fewshot_bench.experiment.plan import wall_seconds
 
 
 @pytest.mark.parametrize(

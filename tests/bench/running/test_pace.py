@@ -9,7 +9,7 @@ from fewshot_bench.experiment.choosing import choose
 from fewshot_bench.experiment.selection import Means, Selection
 from fewshot_bench.methods.sequential import PretrainedMaml
 from fewshot_bench.running.pace import Cost, cost_of
-from fewshot_bench.running.planning import plan_of
+from fewshot_bench.running.recording import plan_of
 
 
 @pytest.fixture

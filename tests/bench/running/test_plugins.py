@@ -18,7 +18,8 @@ from fewshot_bench.methods.protonet import ProtoNet
 from fewshot_bench.replay.model import load
 from fewshot_bench.results.store import Reader
 from fewshot_bench.running.library import run
-from fewshot_bench.running.workers import Workplace, for_workers
+from fewshot_bench.running.units import Workplace
+from fewshot_bench.running.workers import for_workers
 
 CODE = """
 from fewshot_bench.methods.protonet import ProtoNet

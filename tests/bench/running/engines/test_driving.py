@@ -17,8 +17,8 @@ from fewshot_bench.experiment.choosing import choose
 from fewshot_bench.experiment.selection import Means, Selection
 from fewshot_bench.results.provenance import collect
 from fewshot_bench.results.store import Writer
-from fewshot_bench.running import events
-from fewshot_bench.running.engines import driving, jobs
+from fewshot_bench.running import engines, events
+from fewshot_bench.running.engines import driving, jobs_at
 from fewshot_bench.running.engines.driving import drive
 from fewshot_bench.running.units import EMPTY
 
@@ -182,8 +182,8 @@ def test_a_driver_waits_for_a_server_that_is_away(chosen, own_server):
 @pytest.mark.parametrize("n", [0, 2, 6])
 def test_cancelling_ends_a_driver_that_submits_or_waits(chosen, monkeypatch, n, leave):
     """It would submit its jobs again, three times in all; and the last one came after the others were cancelled."""
-    engine = Watched(lambda: jobs.jobs_at(chosen.out, "slurm", {}, cancel=True), n)
-    monkeypatch.setattr(jobs, "open_engine", lambda *_: nullcontext(Idle()))
+    engine = Watched(lambda: jobs_at(chosen.out, "slurm", {}, cancel=True), n)
+    monkeypatch.setattr(engines, "open_engine", lambda *_: nullcontext(Idle()))
     outcome = drive(chosen, Means(), engine, print, leave=leave)
     assert (outcome.code, outcome.n_left, len(engine.jobs)) == (143, 0, n)
     assert len(engine.cancelled) == bool(n)
