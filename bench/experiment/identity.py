@@ -72,22 +72,9 @@ class Training:
     @property
     def problem(self) -> Problem:
         """What the method is built for. Methods with one seed start from the same trunk."""
-        return Problem(
-            in_channels=self.in_channels,
-            image_size=self.image_size,
-            filters=self.filters,
-            n_base_classes=self.n_base_classes,
-            n_way=self.n_way,
-            n_shot=self.n_shot,
-            n_query=self.n_query,
-            iterations=self.iterations,
-            seed=derive_seed("weights", self.seed),
-            backbone=self.backbone,
-            drop_block=self.drop_block,
-            input_size=self.input_size,
-            normalisation=self.normalisation,
-            weights=self.weights if isinstance(self.weights, Path) else None,
-        )
+        same = {f.name: getattr(self, f.name) for f in dataclasses.fields(Problem)}
+        weights = self.weights if isinstance(self.weights, Path) else None
+        return Problem(**same | {"seed": derive_seed("weights", self.seed), "weights": weights})
 
     @property
     def trained_on(self) -> str:
