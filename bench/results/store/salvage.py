@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sqlalchemy import Table, select
+from sqlalchemy import select
 
 from fewshot_bench.errors import DatabaseError, OldSchema
 from fewshot_bench.results.passwords import without_password
@@ -112,9 +112,11 @@ class _Examination:
         self.found = Examined()
         self._where = where
 
-    def tried(self, check: Any, *words: Any) -> bool:
-        """Whether a check finds nothing; what it finds is noted."""
+    def tried(self, check: Any, *words: Any, **rows: list[Row]) -> bool:
+        """Whether rows (by table) hold what they can, and a check finds nothing; what is wrong is noted."""
         try:
+            for name, row in ((name, row) for name, these in rows.items() for row in these):
+                check_values(self._where, metadata.tables[name], row)
             check(self._where, *words)
         except (DatabaseError, TypeError, ValueError, LookupError) as error:  # a value may be of any type
             said = str(error) if isinstance(error, DatabaseError) else f"{self._where}: a row cannot be read ({error})"
@@ -130,25 +132,28 @@ class _Examination:
         for table in (owners, claims):
             for row in rows[table.name]:
                 self.tried(check_seal, table, row)
-        intact["runs"] = [row for row in rows["runs"] if self.tried(_check_run, row)]
-        intact["data_sets"] = [row for row in rows["data_sets"] if self.tried(_check_data_set, row)]
-        intact["weights"] = [row for row in rows["weights"] if self.tried(_check_weights, row)]
+        intact["runs"] = [row for row in rows["runs"] if self.tried(whole.check_run, row, runs=[row])]
+        intact["data_sets"] = [
+            row for row in rows["data_sets"] if self.tried(check_seal, data_sets, row, data_sets=[row])
+        ]
+        intact["weights"] = [row for row in rows["weights"] if self.tried(_check_weights, row, weights=[row])]
         points = _grouped(rows["curves"], "training_key")
         for row in rows["trainings"]:
-            if self.tried(_check_training, row):
+            if self.tried(whole.check_training, row, trainings=[row]):
                 intact["trainings"].append(row)
                 theirs = points.get(row["key"], [])
-                if self.tried(_check_curves, row, theirs):
+                if self.tried(whole.check_curves, row, theirs, curves=theirs):
                     intact["curves"] += theirs
         identities = {row["key"]: json.loads(row["identity"]) for row in intact["trainings"]}
         measured, kept = _grouped(rows["episodes"], "cell_key"), _grouped(rows["answers"], "cell_key")
         for row in rows["cells"]:
             theirs = sorted(measured.get(row.get("key"), []), key=_number)
-            if self.tried(_check_cell, row, identities, theirs):
+            if self.tried(_check_cell, row, identities, theirs, cells=[row], episodes=theirs):
                 intact["cells"].append(row)
                 intact["episodes"] += theirs
-                if self.tried(_check_answers, row, kept.get(row["key"], [])):
-                    intact["answers"] += kept.get(row["key"], [])
+                theirs = kept.get(row["key"], [])
+                if self.tried(_check_answers, row, theirs, answers=theirs):
+                    intact["answers"] += theirs
         self._stand_in_for_runs()
         return self.found
 
@@ -175,35 +180,12 @@ def _grouped(rows: list[Row], name: str) -> dict[Any, list[Row]]:
     return found
 
 
-def _check_run(where: str, row: Row) -> None:
-    _check_values(where, runs, [row])
-    whole.check_run(where, row)
-
-
-def _check_data_set(where: str, row: Row) -> None:
-    _check_values(where, data_sets, [row])
-    check_seal(where, data_sets, row)
-
-
 def _check_weights(where: str, row: Row) -> None:
-    _check_values(where, weights, [row])
     if hashlib.sha256(row["content"]).hexdigest() != row["sha256"]:
         raise DatabaseError(f"{where}: the weights {row['sha256']} do not match their SHA-256: {EDITED}")
 
 
-def _check_training(where: str, row: Row) -> None:
-    _check_values(where, trainings, [row])
-    whole.check_training(where, row)
-
-
-def _check_curves(where: str, row: Row, points: list[Row]) -> None:
-    _check_values(where, curves, points)
-    whole.check_curves(where, row, points)
-
-
 def _check_cell(where: str, row: Row, trained: dict[str, Row], measured: list[Row]) -> None:
-    _check_values(where, cells, [row])
-    _check_values(where, episodes, measured)
     if row["training_key"] not in trained:
         raise DatabaseError(f"{where}: the training {row['training_key']} of cell {row['key']} is missing or damaged")
     whole.check_cell(where, row, trained[row["training_key"]])
@@ -212,13 +194,7 @@ def _check_cell(where: str, row: Row, trained: dict[str, Row], measured: list[Ro
 
 
 def _check_answers(where: str, row: Row, kept: list[Row]) -> None:
-    _check_values(where, answers, kept)
     whole.check_answers(where, row, {answer["number"]: answer["labels"] for answer in kept})
-
-
-def _check_values(where: str, table: Table, rows: list[Row]) -> None:
-    for row in rows:
-        check_values(where, table, row)
 
 
 @contextmanager

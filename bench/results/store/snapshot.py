@@ -13,11 +13,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, Table, create_engine, select
 from sqlalchemy.pool import StaticPool
 
-from fewshot_bench.errors import DatabaseError, NoResultsYet
+from fewshot_bench.errors import NoResultsYet, OldSchema
 from fewshot_bench.results.passwords import without_password
 from fewshot_bench.results.store import whole
 from fewshot_bench.results.store.checksums import check_census, check_seal, recount, runs_of
-from fewshot_bench.results.store.engine import REVISIONS, explained, open_engine, refuse_folder, sqlite_path
+from fewshot_bench.results.store.engine import explained, open_engine, refuse_folder, sqlite_path
 from fewshot_bench.results.store.schema import answers, cells, curves, episodes, metadata, runs, trainings
 from fewshot_bench.results.store.whole import Row, StoredEpisode
 
@@ -159,21 +159,11 @@ def _readable_engine(where: str, stack: ExitStack, or_empty: bool) -> Engine:
         with engine.begin() as connection:
             recount(connection)
         return engine
-    except DatabaseError:
-        path = sqlite_path(where)
-        if path is None or _revision(path) not in REVISIONS[:-1]:
+    except OldSchema:
+        if (path := sqlite_path(where)) is None:
             raise
         with explained(where):
             copy = Path(stack.enter_context(TemporaryDirectory())) / "copy.sqlite"
             with closing(sqlite3.connect(path)) as original, closing(sqlite3.connect(copy)) as target:
                 original.backup(target)
         return open_engine(str(copy), write=True)
-
-
-def _revision(path: Path) -> str | None:
-    try:
-        with closing(sqlite3.connect(path)) as connection:
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except sqlite3.Error:  # it cannot even be opened, or is not ours
-        return None
-    return str(row[0]) if row else None

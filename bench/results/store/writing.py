@@ -105,13 +105,13 @@ class Writer(Database):
 
     @transaction
     def record_progress(
-        self, c: Connection, training: Training, progress: TrainingProgress, losses: dict[str, float] | None = None
+        self, c: Connection, training: Training, progress: TrainingProgress, losses: dict[str, float]
     ) -> None:
         """Record how far a training is, with one point of its curves."""
         stored = self._locked(c, trainings, training.key)
         if stored["state"] == "finished":
             return
-        points = {(progress.iteration, name): value for name, value in (losses or {}).items()}
+        points = {(progress.iteration, name): value for name, value in losses.items()}
         rows = [
             {"training_key": training.key, "iteration": iteration, "name": name, "value": value}
             for (iteration, name), value in points.items()

@@ -99,7 +99,7 @@ def test_finished_trainings_never_change(writer, where, training):
     writer.finish_training(training, TrainingProgress(20, 1, 1.0, 1, "cpu"), "c" * 64)
     before = content(where)
     writer.start_training(training)
-    writer.record_progress(training, TrainingProgress(7, 7, 7.0, 7, "gpu"))
+    writer.record_progress(training, TrainingProgress(7, 7, 7.0, 7, "gpu"), {})
     writer.fail_training(training, TrainingProgress(7, 7, 7.0, 7, "gpu"), "no")
     assert content(where) == before
 

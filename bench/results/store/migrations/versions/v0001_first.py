@@ -9,12 +9,6 @@ down_revision = None
 
 def upgrade() -> None:
     """From an empty database."""
-    _runs_and_trainings()
-    _cells_and_episodes()
-    _curves()
-
-
-def _runs_and_trainings() -> None:
     op.create_table(
         "runs",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
@@ -42,9 +36,6 @@ def _runs_and_trainings() -> None:
         sa.Column("checkpoint", sa.String(64), nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
     )
-
-
-def _cells_and_episodes() -> None:
     op.create_table(
         "cells",
         sa.Column("key", sa.String(16), primary_key=True),
@@ -72,9 +63,6 @@ def _cells_and_episodes() -> None:
         sa.Column("n_queries", sa.Integer, nullable=False),
         sa.Column("run_id", sa.Integer, sa.ForeignKey("runs.id"), nullable=False),
     )
-
-
-def _curves() -> None:
     op.create_table(
         "curves",
         sa.Column("training_key", sa.String(16), sa.ForeignKey("trainings.key"), primary_key=True),
