@@ -20,7 +20,7 @@ from fewshot_bench.experiment.records import StoredCell, StoredTraining
 from fewshot_bench.experiment.selection import Place, place_of
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.results.confusion import Classes, class_answers
-from fewshot_bench.results.origin import AT
+from fewshot_bench.results.provenance import AT
 from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.papers import published_updates
 from fewshot_bench.tables.scores import (

@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from fewshot_bench.errors import NothingSelected, UsageError
 from fewshot_bench.experiment.selection import parse, place_of
-from fewshot_bench.results.origin import Origin, origin
+from fewshot_bench.results.provenance import Origin, origin
 from fewshot_bench.results.store.schema import data_sets
 from fewshot_bench.results.store.snapshot import Snapshot, snapshot
 from fewshot_bench.results.store.whole import Row, StoredEpisode

@@ -16,12 +16,10 @@ from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.records import n_right, unpack_answers
 from fewshot_bench.files import as_text
 from fewshot_bench.results.exchange.bank_ids import BankIds
-from fewshot_bench.results.exchange.description import Described, describe
 from fewshot_bench.results.exchange.export import words_of
-from fewshot_bench.results.exchange.long_facts import CellFacts, DataSetFacts, TrainingFacts
+from fewshot_bench.results.exchange.long_facts import CellFacts, DataSetFacts, Described, TrainingFacts, describe
 from fewshot_bench.results.exchange.long_file import Field, LongFileRow, read_rows
-from fewshot_bench.results.origin import Origin, importing_run
-from fewshot_bench.results.provenance import Provenance
+from fewshot_bench.results.provenance import Origin, Provenance, importing_run
 from fewshot_bench.results.store.comparing import Comparison
 from fewshot_bench.results.store.merging import merge
 from fewshot_bench.results.store.schema import data_sets

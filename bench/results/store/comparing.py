@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fewshot_bench.experiment.selection import place_of
-from fewshot_bench.results.origin import machine, origin
+from fewshot_bench.results.provenance import machine, origin
 from fewshot_bench.results.store.snapshot import Snapshot
 from fewshot_bench.results.store.whole import Row, StoredEpisode
 

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, select
 from fewshot_bench.errors import DatabaseError, NothingSelected
 from fewshot_bench.experiment.records import Answers, StoredCell, StoredTraining, pace_of
 from fewshot_bench.experiment.selection import place_named
-from fewshot_bench.results.origin import origin
+from fewshot_bench.results.provenance import origin
 from fewshot_bench.results.store import whole
 from fewshot_bench.results.store.checksums import EDITED
 from fewshot_bench.results.store.claiming import at_work

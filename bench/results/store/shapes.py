@@ -55,7 +55,7 @@ def fields(shape: Mapping[str, Check], optional: Mapping[str, Check] | None = No
                 if name in shape:
                     return f"{name!r} is missing"
             elif what := of(value[name]):
-                return f"{name} = {shown(value[name])} {what}"
+                return f"{name}: {what}" if isinstance(value[name], dict) else f"{name} = {shown(value[name])} {what}"
         return ""
 
     return check
