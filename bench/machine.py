@@ -1,5 +1,6 @@
 """The machine that this runs on; which process this is among those of all machines, and whether one is gone."""
 
+import ctypes
 import functools
 import hashlib
 import mmap
@@ -7,11 +8,13 @@ import os
 import re
 import select
 import socket
+import sys
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 BEGIN_SECONDS = 10.0  # in which a thread has long begun, on a busy machine too
+PR_SET_PDEATHSIG = 1  # prctl(2)
 LITTLE_BYTES = 2**28  # of memory: a few of a convolution's buffers
 # torch's RuntimeErrors say so, and the ImportError of a library that does not fit, which may be larger
 OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "DefaultCPUAllocator", "failed to map segment")
@@ -81,6 +84,12 @@ class _Begun(Event):
 def pause(seconds: float) -> None:
     """Sleep for a span, not until a moment: Python's own goes wrong where a program feigns the clocks (libfaketime)."""
     select.select([], [], [], seconds)
+
+
+def end_with_parent(by: int) -> None:
+    """Have a signal come when the parent of this process dies, even if this one is stopped; on Linux alone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, by)
 
 
 def in_words(host: str, process: str) -> str:

@@ -214,12 +214,6 @@ def inherited(config: Config, budget: str, chosen: Variant) -> dict[str, tuple[A
     return rule | {"iterations": (iterations(config.budgets[budget], chosen), own if spent.own else of_budget)}
 
 
-def _iterations(config: Config, budget: str, chosen: Variant, wanted: tuple[int, int], family: str) -> int:
-    """Outer updates of a variant that trains on (n_way, n_shot), as the protocol says."""
-    like = _like(config, chosen, family)
-    return iterations(config.budgets[budget], chosen, like, (*wanted, config.training.query))
-
-
 def _like(config: Config, chosen: Variant, family: str) -> Variant | None:
     """The variant at whose cost another trains, where it names one. Raises UsageError."""
     named, where = chosen.spent.cost_of, f"[methods.{chosen.name}] cost_of"
@@ -344,6 +338,7 @@ def _training(request: Request, images: ImageSet, chosen: Variant, tested: tuple
             ]
             less = ", ".join([f"{'tested' if request.protocol == 'matched' else '[training]'} way and shot", *own])
             raise UsageError(f"{why}: lower what {chosen.name} trains on ({less}, query of [training])")
+    like = _like(config, chosen, images.family)
     _, channels, height, _ = images.images.shape
     return Training(
         method=chosen.method,
@@ -358,7 +353,7 @@ def _training(request: Request, images: ImageSet, chosen: Variant, tested: tuple
         n_way=n_way,
         n_shot=n_shot,
         n_query=size.query if n_way else 0,
-        iterations=_iterations(config, request.budget, chosen, wanted, images.family),
+        iterations=iterations(config.budgets[request.budget], chosen, like, (*wanted, size.query)),
         seed=0,
         augmentation=config.augmentation,
         backbone=config.model.backbone,

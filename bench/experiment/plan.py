@@ -155,12 +155,14 @@ class History:
         """How long each training and its cells may take with one job; None where nothing like it is stored."""
         return {todo.training.key: (self.of_training(todo), self.of_cells(todo)) for todo in plan.todo}
 
-    def longest_first(self, plan: Plan) -> list[PlannedTraining]:
-        """The trainings, by what they and their longest cell will take, and the cells of each; the unknown first."""
+    def longest_first(self, plan: Plan) -> Plan:
+        """The trainings, by what they and their longest cell will take, and the cells of each; the unknown first.
+
+        So no worker is left with a long unit when the others have nothing to do.
+        """
         found = [replace(todo, cells=tuple(sorted(todo.cells, key=self._last))) for todo in plan.todo]
-        return sorted(
-            found, key=lambda todo: _last(self.of_training(todo)) + min(map(self._last, todo.cells), default=0.0)
-        )
+        found.sort(key=lambda todo: _last(self.of_training(todo)) + min(map(self._last, todo.cells), default=0.0))
+        return replace(plan, todo=tuple(found))
 
     def _last(self, planned: PlannedCell) -> float:
         return _last(self.of_cell(planned))

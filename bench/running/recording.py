@@ -135,7 +135,8 @@ def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None],
         outcome = recorder.outcome
         with stop:  # until the ending is recorded: `timeout` and `scancel` send a second signal soon
             try:
-                left = Queue(plan if jobs == 1 else _longest_first(plan, chosen.database), weights, claims)
+                ordered = plan if jobs == 1 else history_of(chosen.database).longest_first(plan)
+                left = Queue(ordered, weights, claims)
                 if jobs == 1 and not means.timeout_seconds:
                     work = run_here(place, stop.asked, left)
                 else:
@@ -154,11 +155,6 @@ def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None],
             finally:
                 _end(writer, outcome)
     return outcome
-
-
-def _longest_first(plan: Plan, database: str) -> Plan:
-    """So that no worker is left with a long unit when the others have nothing to do."""
-    return replace(plan, todo=tuple(history_of(database).longest_first(plan)))
 
 
 def _end(writer: Writer, outcome: Outcome) -> None:

@@ -1,6 +1,5 @@
 """One worker process, watched: it says that it lives, and whoever does not is ended."""
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -28,7 +27,6 @@ START_SECONDS = 300.0  # for its libraries
 SILENT_SECONDS = 30.0  # a worker that did not beat this long is stopped, by a person or the machine
 STOPPING_SECONDS = 10.0  # the same, once the run was asked to stop
 GRACE_SECONDS = 30.0  # beyond --timeout, to save its state
-PR_SET_PDEATHSIG = 1  # prctl(2): a signal that comes when the parent dies
 DEAF_TO = {signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])}
 
 
@@ -186,8 +184,7 @@ def _work(place: Workplace, connection: "Connection[Any, Any]", signs: Any, main
 def _live_with_parent(main: int, signs: Any) -> None:
     """Beat, and end when the main process does."""
     machine.Background(target=_beat, args=(signs, main)).start()
-    if sys.platform == "linux":  # even if this process is stopped
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    machine.end_with_parent(signal.SIGKILL)
 
 
 def _beat(signs: Any, main: int) -> None:

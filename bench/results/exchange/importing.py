@@ -8,14 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_right
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-from fewshot_bench.errors import UsageError
+from fewshot_bench.data.outline import Outline, without_pixels
+from fewshot_bench.errors import BenchError, UsageError
+from fewshot_bench.experiment.episodes import BANK_VERSION, Sampler, Setting, bank, lack
 from fewshot_bench.experiment.records import n_right, unpack_answers
 from fewshot_bench.files import as_text
-from fewshot_bench.results.exchange.bank_ids import BankIds
 from fewshot_bench.results.exchange.export import words_of
 from fewshot_bench.results.exchange.long_facts import CellFacts, DataSetFacts, Described, TrainingFacts, describe
 from fewshot_bench.results.exchange.long_file import Field, LongFileRow, read_rows
@@ -29,6 +32,8 @@ from fewshot_bench.results.store.whole import Row
 from fewshot_bench.tables.documents import csv_text
 
 AT_ONCE = 5000  # episodes inserted
+MOST_PLACES = 10**6  # classes times the images of the largest: what one draw of a stranger's outline may cost
+Place = tuple[str, str, Setting, int]  # fingerprint, split, setting, the bank's seed
 
 
 def merge_file(path: Path, ours: str, provenance: Provenance, *, dry_run: bool = False) -> Comparison:
@@ -46,7 +51,7 @@ def merge_file(path: Path, ours: str, provenance: Provenance, *, dry_run: bool =
             outlines = {name: facts.outline for name, facts in described.data_sets.items()}
             outlines |= {row["fingerprint"]: json.loads(row["outline"]) for row in known.all(data_sets).values()}
         with scratch(theirs) as filled:
-            _Loader(path, filled, described, provenance, BankIds(outlines)).load()
+            _Loader(path, filled, described, provenance, _BankIds(outlines)).load()
         return merge(ours, theirs, dry_run=dry_run)
 
 
@@ -54,7 +59,7 @@ class _Loader:
     """Fills the scratch database; each method is a step of `load`."""
 
     def __init__(
-        self, path: Path, scratch: Scratch, described: Described, provenance: Provenance, bank_ids: BankIds
+        self, path: Path, scratch: Scratch, described: Described, provenance: Provenance, bank_ids: _BankIds
     ) -> None:
         self.bank_ids = bank_ids
         self._path, self._scratch, self._described, self._provenance = path, scratch, described, provenance
@@ -197,3 +202,38 @@ class _Cell:
             if not isinstance(value, int) or place.integer() != value:
                 place.wrong(f"{place.text[:40]!r} should be {text!r}, as its facts (or the database) say")
         self._agreed = said
+
+
+class _BankIds:
+    """Which episodes the data have under which number, where their outline is known: what a file may not contradict."""
+
+    def __init__(self, outlines: Mapping[str, Outline]) -> None:
+        """outlines: by fingerprint."""
+        self._outlines = outlines
+        self._samplers: dict[Place, Sampler | None] = {}
+        self._ids: dict[tuple[Place, int], str] = {}
+
+    def id_of(self, training: Mapping[str, Any], cell: Mapping[str, Any], number: int) -> str:
+        """Of episode `number` of a cell, from the two identities; empty where nothing here can say it."""
+        setting, (version, seed) = Setting(**cell["setting"]), cell["bank"]
+        place = (cell.get("novel", training["fingerprint"]), cell["split"], setting, seed)
+        if version != BANK_VERSION or place[0] not in self._outlines:
+            return ""
+        if place not in self._samplers:
+            self._samplers[place] = self._sampler(*place)
+        sampler = self._samplers[place]
+        if sampler and (place, number) not in self._ids:
+            self._ids[place, number] = sampler.draw(number, setting).id
+        return self._ids.get((place, number), "")
+
+    def _sampler(self, fingerprint: str, split: str, setting: Setting, seed: int) -> Sampler | None:
+        images = without_pixels(fingerprint, self._outlines[fingerprint])
+        try:
+            novel = images.split(split).novel
+        except BenchError:
+            return None
+        if lack(images, novel, setting, "novel classes"):
+            return None
+        most = max(len(images.images_of_class[c]) for c in novel)
+        cheap = len(novel) * most <= MOST_PLACES
+        return bank(images, split, setting.n_way, setting.n_query, seed) if cheap else None

@@ -4,11 +4,11 @@ A job is an ordinary `bench run`, narrowed to one training or one cell, that rec
 names and commands; what is done, the database says.
 """
 
-import ctypes
 import hashlib
 import os
 import secrets
 import signal
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Literal, Protocol
 
-from fewshot_bench import files
+from fewshot_bench import files, machine
 from fewshot_bench.config import choose, config_file, load
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.selection import HERE
@@ -26,7 +26,6 @@ ENGINES = {"slurm": "Slurm", "dask": "Dask"}  # module -> class
 JOB = "BENCH_JOB"  # environment of a job: what the engine calls it; recorded with what it makes
 PROOF = "BENCH_SHARED_FOLDER"  # a file that it must see, or weights would not travel
 PARENT = "BENCH_PARENT"  # the process with which it ends
-PR_SET_PDEATHSIG = 1
 CANCELLED = Path("jobs") / "cancelled"  # in the folder that the machines share; see `cancellation`
 
 
@@ -142,8 +141,8 @@ def begin_job() -> None:
 
     Raises UsageError where it does not.
     """
-    if (parent := os.environ.get(PARENT)) and hasattr(os, "pidfd_open"):  # Linux
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if (parent := os.environ.get(PARENT)) and sys.platform == "linux":
+        machine.end_with_parent(signal.SIGTERM)
         if os.getppid() != int(parent):
             raise UsageError(f"process {parent}, which ran this job, has ended")
     proof = os.environ.get(PROOF)

@@ -120,7 +120,7 @@ class _Driver:
         found = set[str]()
         if not any(self._is_due(job, alive) for todo in plan.todo for job in self._jobs(todo)):
             return found
-        jobs = [job for todo in history_of(self._chosen.database).longest_first(plan) for job in self._jobs(todo)]
+        jobs = [job for todo in history_of(self._chosen.database).longest_first(plan).todo for job in self._jobs(todo)]
         for job in sorted(jobs, key=lambda job: bool(job.after)):
             waits_in_vain = job.after and job.after not in alive | found
             if waits_in_vain or not self._is_due(job, alive):

@@ -134,7 +134,7 @@ def test_the_longest_come_first_and_the_unknown_before_them(wanted):
     plan = make_plan(wanted, {}, trainings)
 
     def order(history: History) -> list[list[str]]:
-        return [[p.cell.name for p in t.cells] for t in history.longest_first(plan)]
+        return [[p.cell.name for p in t.cells] for t in history.longest_first(plan).todo]
 
     assert order(History(cells, trainings)) == [
         ["fomaml-5w1s-s0", "fomaml-5w5s-s0"],
