@@ -73,8 +73,8 @@ def loaded_by(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_methods_need_no_database_command_line_or_plots():
-    loaded = loaded_by("import fewshot_bench.methods.registry")
+def test_methods_and_worker_processes_need_no_database_command_line_or_plots():
+    loaded = loaded_by("import fewshot_bench.methods.registry, fewshot_bench.running.worker")
     assert "torch" in loaded
     assert not loaded & {"sqlalchemy", "alembic", "click", "rich", "matplotlib"}
 
