@@ -10,11 +10,11 @@ from torch import Tensor
 
 from fewshot_bench.methods.heads import cross_entropy, linear
 from fewshot_bench.methods.later import later, mentioned
-from fewshot_bench.methods.optimizers import OptimizerName
 from fewshot_bench.methods.trunk import Moments, Norm, Trunk, Weights
 
 Batch = tuple[Tensor, Tensor]  # images (T, B, C, H, W), labels (T, B)
 Update = Callable[[Weights, Weights], Weights]  # (weights, gradients) -> new weights
+OptimizerName = Literal["adam", "sgd"]  # Adam, as the papers use it, and SGD, under which identities of theory hold
 HeadName = Literal["", "centroid", "logistic", "cosine"]
 HEAD_VERSION = 1  # raise it when a head comes to compute something else
 Network = Callable[[Weights, Tensor], Tensor]  # (weights, images (T, B, C, H, W)) -> logits (T, B, n_classes)

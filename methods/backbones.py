@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from fewshot_bench.methods import conv4, pretrained, resnets
+from fewshot_bench.methods import pretrained
 from fewshot_bench.methods.conv4 import Conv4
 from fewshot_bench.methods.interface import Problem
 from fewshot_bench.methods.pretrained import TimmTrunk
@@ -20,9 +20,8 @@ class Backbone:
     label: str  # as tables name it
     smallest: int  # pixels: the smallest image that it can take
     build: Callable[[Problem, torch.Generator], Trunk]
-    settings: tuple[
-        str, ...
-    ] = ()  # of `filters`, `drop_block`, `input_size`, `normalisation` and `weights`, those that it has
+    # of `filters`, `drop_block`, `input_size`, `normalisation` and `weights`, those that it has
+    settings: tuple[str, ...] = ()
     folds: bool = False  # whether a GPU is given many tasks in one pass, or one after the other
 
 
@@ -31,19 +30,21 @@ TIMM = "timm:"  # and a name of timm's
 BACKBONES = {
     "conv4": Backbone(
         "Conv-4",
-        conv4.SMALLEST,
+        16,  # four poolings leave one
         lambda p, generator: Conv4(p.in_channels, p.image_size, p.filters, generator),
         settings=("filters",),
         folds=True,
     ),
     "resnet12": Backbone(
         "ResNet-12",
-        resnets.SMALLEST_12,
+        16,  # likewise
         lambda p, generator: ResNet12(p.in_channels, p.image_size, generator, drop_block=p.drop_block),
         settings=("drop_block",),
     ),
     "resnet18": Backbone(
-        "ResNet-18", resnets.SMALLEST_18, lambda p, generator: ResNet18(p.in_channels, p.image_size, generator)
+        "ResNet-18",
+        17,  # five layers halve, rounding up, and the last has more than one pixel to halve
+        lambda p, generator: ResNet18(p.in_channels, generator),
     ),
 }
 
@@ -66,5 +67,11 @@ def find_backbone(name: str) -> Backbone:
 
 
 def make_trunk(problem: Problem, generator: torch.Generator) -> Trunk:
-    """The problem's backbone with initial weights from the generator or a file, the same on every device."""
-    return find_backbone(problem.backbone).build(problem, generator)
+    """The problem's backbone with initial weights from the generator or a file, the same on every device.
+
+    Raises ValueError for images that it cannot take.
+    """
+    backbone = find_backbone(problem.backbone)
+    if problem.image_size < backbone.smallest:
+        raise ValueError(f"{backbone.label}: {problem.image_size} pixels are fewer than {backbone.smallest}")
+    return backbone.build(problem, generator)

@@ -236,11 +236,7 @@ def classifies_what_it_embeds(subject: Subject) -> None:
     """What is classified from embedded images is what is predicted."""
     method, episodes = subject.trained(), EasyImages().novel(2)
     if method.embeds:
-        support, queries = (
-            torch.stack([method.embed(task) for task in images])
-            for images in (episodes.support_images, episodes.query_images)
-        )
-        logits = method.classify(episodes._replace(support_images=support, query_images=queries), RULE)
+        logits = method.classify(episodes.embedded(method.embed), RULE)
         _close(logits, _predict(method, episodes), "classify differs from predict", 1e-4)
 
 

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from fewshot_bench.methods.derivatives import convolution, norm_pool_relu
 from fewshot_bench.methods.trunk import EPSILON, Moments, Trunk, Weights, moments_of, normalise
 
-SMALLEST = 16  # pixels: four poolings leave one
-
 
 class Conv4(Trunk):
     """Four blocks of 3x3 convolution, batch-norm, ReLU and 2x2 max-pooling without padding.
@@ -25,9 +23,7 @@ class Conv4(Trunk):
 
     def __init__(self, in_channels: int, image_size: int, filters: int, generator: torch.Generator) -> None:
         super().__init__()
-        if image_size < SMALLEST:
-            raise ValueError(f"Conv-4 halves its input four times: {image_size} pixels are fewer than {SMALLEST}")
-        self.n_features = filters * (image_size // SMALLEST) ** 2
+        self.n_features = filters * (image_size // 16) ** 2  # four poolings
         channels = in_channels
         for i in range(4):
             spread = math.sqrt(2 / (9 * channels))  # He et al. 2015

@@ -10,8 +10,7 @@ from torch import Tensor
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.backbones import make_trunk
 from fewshot_bench.methods.heads import cross_entropy
-from fewshot_bench.methods.interface import Episodes, Method, Problem, TaskSource
-from fewshot_bench.methods.optimizers import make_optimizer
+from fewshot_bench.methods.interface import Episodes, Method, Problem, TaskSource, make_optimizer
 from fewshot_bench.methods.trunk import Moments, Norm, Trunk
 
 

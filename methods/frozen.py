@@ -21,10 +21,7 @@ from fewshot_bench.methods.trunk import Moments, Trunk
 # (support features (T, N, F), labels (T, N), query features (T, Q, F), n_way) -> logits (T, Q, n_way)
 Head = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 HEADS: dict[HeadName, Head] = {"centroid": centroid_logits, "logistic": logistic_logits, "cosine": cosine_logits}
-BATCHES, BATCH = (
-    64,
-    64,
-)  # of base images: batch-norm's moments are the mean over so many batches; as many for the centre
+BATCHES = BATCH = 64  # of base images: batch-norm's moments are the mean over so many batches; as many for the centre
 
 
 class Frozen(Method):
@@ -64,11 +61,7 @@ class Frozen(Method):
 
     def predict(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:
         """See `Method.predict`."""
-        support, queries = (
-            torch.stack([self.embed(task) for task in images])
-            for images in (episodes.support_images, episodes.query_images)
-        )
-        return self.classify(episodes._replace(support_images=support, query_images=queries), adaptation)
+        return self.classify(episodes.embedded(self.embed), adaptation)
 
     @torch.no_grad()
     def classify(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from fewshot_bench.methods.adaptation import Adaptation
+from fewshot_bench.methods.adaptation import Adaptation, OptimizerName
 from fewshot_bench.methods.execution import Execution, Recorded
 
 # Raise it when backbones, adaptation or optimisers change what every method computes: all results become stale.
@@ -32,6 +32,12 @@ class Episodes(NamedTuple):
     def n_way(self) -> int:
         """Classes in each episode."""
         return self.class_ids.shape[1]
+
+    def embedded(self, embed: Callable[[Tensor], Tensor]) -> "Episodes":
+        """The same episodes with features (T, N, F) in place of images; embed: see `Method.embed`."""
+        both = self.support_images, self.query_images
+        support, queries = (torch.stack([embed(task) for task in images]) for images in both)
+        return self._replace(support_images=support, query_images=queries)
 
     def split(self, n_tasks: int) -> "list[Episodes]":
         """The same episodes in pieces of at most n_tasks."""
@@ -183,6 +189,12 @@ class Method(nn.Module, ABC):
             optimizer.load_state_dict(optimizer.state_dict() | {"state": slots})
         self.iteration = int(state["iteration"])
         return self
+
+
+def make_optimizer(name: OptimizerName, module: nn.Module, lr: float) -> torch.optim.Optimizer:
+    """An outer optimiser over a module's parameters."""
+    kinds: dict[str, type[torch.optim.Adam | torch.optim.SGD]] = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+    return kinds[name](module.parameters(), lr=lr)
 
 
 def _depth(cls: type, name: str) -> int:

@@ -16,12 +16,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from fewshot_bench.methods.adaptation import adapt, classifier, query_logits, sgd, slices
+from fewshot_bench.methods.adaptation import OptimizerName, adapt, classifier, query_logits, sgd, slices
 from fewshot_bench.methods.heads import cross_entropy
-from fewshot_bench.methods.interface import Episodes, Problem, TaskSource
+from fewshot_bench.methods.interface import Episodes, Problem, TaskSource, make_optimizer
 from fewshot_bench.methods.later import later
 from fewshot_bench.methods.meta_learner import MetaLearner
-from fewshot_bench.methods.optimizers import OptimizerName, make_optimizer
 from fewshot_bench.methods.trunk import Moments, Norm, Weights
 
 Reduction = Literal["mean", "sum"]

@@ -81,10 +81,6 @@ class MetaBaseline(Sequential):
         """See `Method.embed`."""
         return self.meta.embed(images)
 
-    def predict(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:
-        """See `Method.predict`."""
-        return self.meta.predict(episodes, adaptation)
-
     def classify(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:
         """See `Method.classify`."""
         return self.meta.classify(episodes, adaptation)

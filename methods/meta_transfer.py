@@ -17,16 +17,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from fewshot_bench.methods.adaptation import Adaptation
-from fewshot_bench.methods.interface import Episodes, Method, Problem, TaskSource
+from fewshot_bench.methods.interface import Episodes, Problem, TaskSource, make_optimizer
 from fewshot_bench.methods.later import later
 from fewshot_bench.methods.maml import Maml, MamlSettings
 from fewshot_bench.methods.meta_learner import MetaLearner
-from fewshot_bench.methods.optimizers import make_optimizer
 from fewshot_bench.methods.reptile import Reptile, ReptileSettings
-from fewshot_bench.methods.supervised import SupervisedSettings, instances, supervised_on
-from fewshot_bench.methods.transfer import Transfer
-from fewshot_bench.methods.trunk import Trunk
+from fewshot_bench.methods.supervised import SupervisedSettings, TwoLosses, instances
 
 
 @dataclass(frozen=True)
@@ -61,17 +57,16 @@ class ReptileMetaTransferSettings(JointSettings, ReptileSettings):
     """Settings of meta-transfer on Reptile."""
 
 
-class MetaTransfer(Method):
+class MetaTransfer(TwoLosses):
     """Algorithm 1 over a meta-learner."""
 
     Learner: ClassVar[type[MetaLearner]]
+    meta: MetaLearner
     version: ClassVar[int] = 1
     settings: MamlMetaTransferSettings | ReptileMetaTransferSettings
 
     def __init__(self, problem: Problem, settings: MamlMetaTransferSettings | ReptileMetaTransferSettings) -> None:
-        super().__init__(problem, settings)
-        self.meta = self.Learner(problem, settings)
-        self.transfer = supervised_on(self.meta.trunk, problem, settings, settings.norm)
+        super().__init__(problem, settings, problem)
         self.meta.tracks_moments = False
         if settings.average == "gradients":
             joint = make_optimizer(settings.supervised_optimizer, self, settings.supervised_lr)
@@ -81,23 +76,6 @@ class MetaTransfer(Method):
                 "meta": self.meta.optimizers["outer"],
                 "supervised": self.transfer.optimizers["outer"],
             }
-
-    @classmethod
-    def training_setting(
-        cls, settings: MamlMetaTransferSettings | ReptileMetaTransferSettings, n_way: int, n_shot: int
-    ) -> tuple[int, int]:
-        """As the meta-learner."""
-        return cls.Learner.training_setting(settings, n_way, n_shot)
-
-    @classmethod
-    def versions(cls) -> list[int]:
-        """Its own, and those of the two methods that it is made of."""
-        return [cls.version, cls.Learner.version, Transfer.version]
-
-    @property
-    def trunk(self) -> Trunk:
-        """The shared one."""
-        return self.meta.trunk
 
     def step(self, source: TaskSource) -> dict[str, Tensor]:
         """One iteration of Algorithm 1."""
@@ -114,10 +92,6 @@ class MetaTransfer(Method):
         meta_loss, supervised_loss = joint(episodes, *batch)
         self.iteration += 1
         return {"loss": meta_loss, "supervised_loss": supervised_loss}
-
-    def predict(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:
-        """The meta-learner's prediction from the shared trunk."""
-        return self.meta.predict(episodes, adaptation)
 
     def _average_parameters(self, episodes: Episodes, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Lines 7 to 10 to the letter: two optimisers, two states, and the resulting parameters averaged."""

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from fewshot_bench.methods.adaptation import Adaptation, fit_and_predict
 from fewshot_bench.methods.embedding import class_means
-from fewshot_bench.methods.interface import Episodes, Problem
+from fewshot_bench.methods.interface import Episodes, Problem, make_optimizer
 from fewshot_bench.methods.maml import Maml, MamlSettings
-from fewshot_bench.methods.optimizers import make_optimizer
 from fewshot_bench.methods.trunk import Moments, Weights
 
 

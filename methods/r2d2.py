@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from fewshot_bench.methods.embedding import EpisodicEmbedding
 from fewshot_bench.methods.heads import full_precision
-from fewshot_bench.methods.interface import Problem
-from fewshot_bench.methods.optimizers import make_optimizer
+from fewshot_bench.methods.interface import Problem, make_optimizer
 from fewshot_bench.methods.trunk import Norm
 
 

@@ -12,8 +12,6 @@ from torch.func import functional_call
 
 from fewshot_bench.methods.trunk import EPSILON, Moments, Trunk, Weights, moments_of, normalise
 
-SMALLEST_12 = 16  # pixels: four poolings leave one
-SMALLEST_18 = 17  # pixels: five layers halve, rounding up, and the last has more than one pixel to halve
 WIDTHS = (64, 160, 320, 640)  # Lee et al. 2019
 SLOPE = 0.1  # of LeakyReLU below zero
 DROPPED_SQUARE = 5  # pixels of the feature map; Lee et al. 2019, for 84x84 images
@@ -126,9 +124,6 @@ class ResNet12(ModuleTrunk):
         drop_block: float = 0.0,
         widths: tuple[int, ...] = WIDTHS,
     ) -> None:
-        if image_size < SMALLEST_12:
-            raise ValueError(f"ResNet-12 halves its input four times: {image_size} pixels are fewer than {SMALLEST_12}")
-
         def build() -> nn.Module:
             blocks, channels, size = [], in_channels, image_size
             for i, width in enumerate(widths):
@@ -184,10 +179,7 @@ class ResNet18(ModuleTrunk):
     32 pixels the last stage's map is a single pixel; 84 pixels leave 3x3. Images of one channel get a stem of one.
     """
 
-    def __init__(self, in_channels: int, image_size: int, generator: torch.Generator) -> None:
-        if image_size < SMALLEST_18:
-            raise ValueError(f"ResNet-18 halves its input five times: {image_size} pixels are fewer than {SMALLEST_18}")
-
+    def __init__(self, in_channels: int, generator: torch.Generator) -> None:
         def build() -> nn.Module:
             from torchvision.models import resnet18
 

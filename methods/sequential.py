@@ -11,13 +11,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from fewshot_bench.methods.adaptation import Adaptation
-from fewshot_bench.methods.interface import Episodes, Method, Problem, TaskSource
+from fewshot_bench.methods.interface import Problem, TaskSource
 from fewshot_bench.methods.maml import Maml, MamlSettings
 from fewshot_bench.methods.reptile import Reptile, ReptileSettings
-from fewshot_bench.methods.supervised import SupervisedSettings, instances, supervised_on
-from fewshot_bench.methods.transfer import Transfer
-from fewshot_bench.methods.trunk import Trunk
+from fewshot_bench.methods.supervised import SupervisedSettings, TwoLosses, instances
 
 
 @dataclass(frozen=True)
@@ -37,38 +34,19 @@ class PretrainedReptileSettings(PretrainingSettings, ReptileSettings):
     """Settings of pretrained Reptile."""
 
 
-class Sequential(Method):
+class Sequential(TwoLosses):
     """Transfer's training, then a learner's from the trunk that it left."""
 
-    Learner: ClassVar[type[Any]]  # a method with a trunk
     version: ClassVar[int] = 1
 
     def __init__(self, problem: Problem, settings: Any) -> None:
-        super().__init__(problem, settings)
-        self.pretraining_steps = round(settings.pretraining * problem.iterations)
-        self.meta = self.Learner(replace(problem, iterations=problem.iterations - self.pretraining_steps), settings)
-        self.transfer = supervised_on(self.meta.trunk, problem, settings, settings.norm)
+        pretraining_steps = round(settings.pretraining * problem.iterations)
+        super().__init__(problem, settings, replace(problem, iterations=problem.iterations - pretraining_steps))
+        self.pretraining_steps = pretraining_steps
         self.optimizers = {
             "supervised": self.transfer.optimizers["outer"],
             "meta": self.meta.optimizers["outer"],
         }
-
-    @classmethod
-    def training_setting(cls, settings: Any, n_way: int, n_shot: int) -> tuple[int, int]:
-        """As the learner."""
-        size: tuple[int, int] = cls.Learner.training_setting(settings, n_way, n_shot)
-        return size
-
-    @classmethod
-    def versions(cls) -> list[int]:
-        """Its own, and those of the two methods that it is made of."""
-        return [cls.version, *cls.Learner.versions(), Transfer.version]
-
-    @property
-    def trunk(self) -> Trunk:
-        """The one that both stages train."""
-        trunk: Trunk = self.meta.trunk
-        return trunk
 
     def step(self, source: TaskSource) -> dict[str, Tensor]:
         """One update of the stage that is on."""
@@ -85,11 +63,6 @@ class Sequential(Method):
         loss = self.transfer.gradients(*batch)
         self.transfer.optimizers["outer"].step()
         return loss
-
-    def predict(self, episodes: Episodes, adaptation: Adaptation) -> Tensor:
-        """The learner's."""
-        logits: Tensor = self.meta.predict(episodes, adaptation)
-        return logits
 
 
 class PretrainedMaml(Sequential):

@@ -11,12 +11,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from fewshot_bench.methods.adaptation import Adaptation, fit, fit_and_predict
+from fewshot_bench.methods.adaptation import Adaptation, OptimizerName, fit, fit_and_predict
 from fewshot_bench.methods.backbones import make_trunk
 from fewshot_bench.methods.heads import CosineHead, LinearHead, cross_entropy, linear, zero_head
-from fewshot_bench.methods.interface import Episodes, Method, Problem, TaskSource
+from fewshot_bench.methods.interface import Episodes, Method, Problem, TaskSource, make_optimizer
 from fewshot_bench.methods.later import later
-from fewshot_bench.methods.optimizers import OptimizerName, make_optimizer
 from fewshot_bench.methods.trunk import Moments, Norm, Trunk
 
 

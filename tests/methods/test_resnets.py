@@ -52,7 +52,7 @@ def test_resnet18_has_torchvision_s_parameters_but_the_last_layer_s():
 
 @pytest.mark.parametrize("size", [17, 32])
 def test_resnet18_computes_what_torchvision_s_does(size):
-    trunk, theirs = ResNet18(3, size, seeded()), torchvision.models.resnet18(weights=None)
+    trunk, theirs = ResNet18(3, seeded()), torchvision.models.resnet18(weights=None)
     theirs.fc = nn.Identity()
     theirs.load_state_dict(trunk.net.state_dict(), strict=False)  # without its counters of batches
     trunk.double()
@@ -86,11 +86,12 @@ def test_resnet12_computes_what_the_papers_say(size, n, narrow, plain_resnet12):
         torch.testing.assert_close(trunk(trunk.weights(1), images[None], n)[0], expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("cls", [ResNet12, ResNet18])
-def test_too_small_an_image_is_refused(cls):
-    smallest = BACKBONES["resnet12" if cls is ResNet12 else "resnet18"].smallest
+@pytest.mark.parametrize("name", BACKBONES)
+def test_too_small_an_image_is_refused(name):
+    smallest = BACKBONES[name].smallest
+    problem = dataclasses.replace(PROBLEM, image_size=smallest - 1, backbone=name)
     with pytest.raises(ValueError, match=f"{smallest - 1} pixels are fewer than {smallest}"):
-        cls(1, smallest - 1, seeded())
+        make_trunk(problem, seeded())
 
 
 def test_a_network_with_other_buffers_is_refused():
