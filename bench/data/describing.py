@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from fewshot_bench.data import cache
 from fewshot_bench.data.images import SPLITS, ImageSet
 from fewshot_bench.seeding import Stream, shuffled
+
+if TYPE_CHECKING:
+    from fewshot_bench.reports.contact_sheet import ClassSample
 
 CHUNK = 256  # images looked at together: bounds memory
 
@@ -66,19 +69,6 @@ class SplitSize:
         most = f"up to {self.most_way}-way {self.most_shot}-shot" if self.most_shot else "too few images"
         classes = f"{self.n_base_classes} base classes ({base}), {self.n_novel_classes} novel ({novel})"
         return f"{classes}; {most} ({self.n_query} queries a class)"
-
-
-class Sample(NamedTuple):
-    """Some images of one class.
-
-    kind: "base" or "novel"; part: the part of the data set that the class is in, e.g. "val"
-    images: (n, C, H, W) uint8, n at least 1, C 1 or 3
-    """
-
-    name: str
-    kind: str
-    part: str
-    images: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -209,11 +199,13 @@ def chunks(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
         yield images[start : start + CHUNK]
 
 
-def class_samples(images: ImageSet, split: str, n_classes: int, n_images: int) -> list[Sample]:
+def class_samples(images: ImageSet, split: str, n_classes: int, n_images: int) -> list[ClassSample]:
     """Some images of some base and of some novel classes of a split; the same on every machine.
 
     n_classes: of base and of novel classes each, at most; n_images: of a class, at most
     """
+    from fewshot_bench.reports.contact_sheet import ClassSample  # here: matplotlib takes 0.3 s to import
+
     chosen = images.split(split)
     part_of = {c: part for part, classes in images.parts.items() for c in classes}
     samples = []
@@ -223,7 +215,7 @@ def class_samples(images: ImageSet, split: str, n_classes: int, n_images: int) -
             c = classes[place]
             own = images.images_of_class[c]
             drawn = own[sorted(_drawn(stream, 1 + c, len(own), n_images))]
-            samples.append(Sample(images.class_names[c], kind, part_of[c], images.images[drawn]))
+            samples.append(ClassSample(images.class_names[c], kind, part_of[c], images.images[drawn]))
     return samples
 
 

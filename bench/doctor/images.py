@@ -107,7 +107,7 @@ def _shown(found: NDArray[np.int64], images: ImageSet, names: Sequence[str]) -> 
 
 def picture(images: ImageSet, split: str, n_classes: int, n_images: int) -> bytes:
     """A PNG to look at: random images of random classes, base and novel ones."""
-    from fewshot_bench.reports.contact_sheet import ClassSample, contact_sheet  # here: matplotlib takes 0.3 s to import
+    from fewshot_bench.reports.contact_sheet import contact_sheet  # here: matplotlib takes 0.3 s to import
 
-    samples = [ClassSample(*sample) for sample in class_samples(images, split, n_classes, n_images)]
+    samples = class_samples(images, split, n_classes, n_images)
     return contact_sheet(f"{images.name}: random classes, random images (split {split})", samples)

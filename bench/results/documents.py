@@ -76,10 +76,7 @@ def _stored(selection: Selection) -> tuple[Chosen, Results]:
 
 
 def _samples(chosen: Chosen) -> list["ClassSample"]:
-    from fewshot_bench.reports.contact_sheet import ClassSample  # draws, too
-
     images = chosen.novel if chosen.novel.has_pixels else find(cache_folder(), chosen.novel.fingerprint)
     if images is None:
         return []
-    samples = class_samples(images, chosen.request.split, SAMPLE_CLASSES, SAMPLE_IMAGES)
-    return [ClassSample(*sample) for sample in samples]
+    return class_samples(images, chosen.request.split, SAMPLE_CLASSES, SAMPLE_IMAGES)
