@@ -71,11 +71,6 @@ class Listing:
     remark: str = ""
     left_out: str = ""
 
-    @property
-    def said(self) -> str:
-        """Both sentences."""
-        return f"{self.remark} {self.left_out}".strip()
-
     def labels(self, name: str) -> Labels:
         """What the images are, for the cache."""
         index = {label: i for i, label in enumerate(label for part in PARTS for label in self.classes[part])}

@@ -28,7 +28,7 @@ def open_tree(path: Path, follow_links: bool = False) -> "Folder | Archive":
     if not (path / "images").exists():
         for suffix in SUFFIXES:
             if is_archive(path / f"images{suffix}"):
-                return FolderWithArchive(path, path / f"images{suffix}")
+                return FolderWithArchive(path, path / f"images{suffix}", follow_links)
     return Folder(path, follow_links)
 
 
@@ -70,7 +70,7 @@ class Folder:
         """See `Tree`."""
         self._seen.clear()
         listing = read_listing()
-        yield json.dumps([listing.classes, listing.said])
+        yield json.dumps([listing.classes, f"{listing.remark} {listing.left_out}".strip()])
         yield "".join(f"{row.label}\0{row.file}\0" for row in listing.rows)
         yield from self.stamps(listing)
 
@@ -147,8 +147,8 @@ class Folder:
 class FolderWithArchive(Folder):
     """A folder whose images lie in `images.tar` (or .tar.xz, .tar.gz, .zip) beside its lists."""
 
-    def __init__(self, path: Path, archive: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, archive: Path, follow_links: bool) -> None:
+        super().__init__(path, follow_links)
         self._archive = archive
 
     def entries(self, at: str = "") -> Entries:

@@ -305,3 +305,12 @@ def test_links_out_are_followed_where_a_user_says_so(photos, layouts, tmp_path, 
     format_name = recognise(way)[0]
     assert open_images(f"linked:{format_name}:{folder}", cache).fingerprint == expected
     assert find_source(way).where == str(folder)
+
+
+def test_links_out_beside_an_archive_of_images_are_followed_where_a_user_says_so(photos, tmp_path, cache):
+    folder = photos.as_folder_with_archive(tmp_path / "set")
+    expected = open_images(str(folder), cache).fingerprint
+    (folder / "val.csv").rename(tmp_path / "elsewhere.csv")
+    (folder / "val.csv").symlink_to(tmp_path / "elsewhere.csv")
+    fails(folder, cache, f"name the data linked:{folder}")
+    assert open_images(f"linked:{folder}", cache).fingerprint == expected
