@@ -125,15 +125,6 @@ def start(processes, cache):
     return lambda source, how="": processes.begin(OPEN, str(source), str(cache), how)
 
 
-def test_four_processes_prepare_at_once(photos, tmp_path, cache, start):
-    source = photos.as_folder_with_archive(tmp_path / "set")
-    processes = [start(source) for _ in range(4)]
-    results = [process.communicate() for process in processes]
-    assert [process.returncode for process in processes] == [0] * 4, results
-    assert len({out for out, _ in results}) == 1
-    assert len(list(cache.iterdir())) == 1
-
-
 def no_locks(*_):
     raise OSError("this file system has none")
 
