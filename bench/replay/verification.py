@@ -7,8 +7,7 @@ from pathlib import Path
 
 from fewshot_bench.config import config_file, load
 from fewshot_bench.data.cache import find
-from fewshot_bench.data.images import ImageSet
-from fewshot_bench.data.outline import without_pixels
+from fewshot_bench.data.images import ImageSet, without_pixels
 from fewshot_bench.errors import BenchError, NothingSelected, UsageError
 from fewshot_bench.experiment.choosing import Chosen, data_fingerprint, data_name
 from fewshot_bench.experiment.grid import cells as grid_cells

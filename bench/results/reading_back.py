@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from fewshot_bench.config import config_file, load
 from fewshot_bench.data import NAMED, ImageSet
 from fewshot_bench.data.cache import find
-from fewshot_bench.data.outline import without_pixels
+from fewshot_bench.data.images import without_pixels
 from fewshot_bench.errors import DataError, NoResultsYet, NothingSelected, OldSchema, UsageError, did_you_mean
 from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.selection import Selection

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from fewshot_bench.data.outline import outline
+from fewshot_bench.data.images import outline
 from fewshot_bench.errors import DatabaseError, NoResultsYet, UsageError
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.experiment.plan import History, Plan, PlannedCell, make_plan

@@ -89,7 +89,7 @@ class Cifar100Source(Downloaded):
 
     def state(self) -> str:
         """The same wherever an archive lies: its checksum admits one content only."""
-        facts: list[Any] = [splits.lists(_SPLITS[self.name])]
+        facts: list[Any] = [splits.standard(_SPLITS[self.name]).parts]
         if self.files is not None and self.files.is_dir():
             try:
                 facts += [str(self.files), *(stamp((self.files / name).stat()) for name in FILES)]
@@ -103,7 +103,7 @@ class Cifar100Source(Downloaded):
         """Put every image into the sink, class by class, under the guard; see `format.Source.decode`."""
         path = self.files or self._download(progress)
         files = tuple(path / name for name in FILES) if path.is_dir() else (path,)
-        read = partial(_read, path, _checksums(), splits.lists(_SPLITS[self.name]))
+        read = partial(_read, path, _checksums(), splits.standard(_SPLITS[self.name]).parts)
         return ImageArrays(path, files, read, "CIFAR-100").decode(sink, image_size, progress)
 
     def _download(self, progress: Progress) -> Path:

@@ -44,7 +44,7 @@ def _turned(character: str, turn: int) -> str:
 
 def n_base_classes() -> int:
     """By which it is known from a folder of one's own that is called like it."""
-    return TURNS * len(splits.lists("vinyals")["train"])
+    return TURNS * len(splits.standard("vinyals").parts["train"])
 
 
 def recognises(tree: Tree) -> bool:
@@ -71,7 +71,8 @@ def find(tree: Tree) -> "OmniglotSource":
 
 
 def _is_half(tree: Archive) -> bool:
-    alphabets = {character.partition("/")[0] for part in splits.lists("vinyals").values() for character in part}
+    lists = splits.standard("vinyals").parts.values()
+    alphabets = {character.partition("/")[0] for characters in lists for character in characters}
     return tree.name in SETS and not alphabets.isdisjoint(tree.entries().folders)
 
 
@@ -101,7 +102,7 @@ class OmniglotSource(Downloaded):
 
     def state(self) -> str:
         """A digest over the class lists and, of a folder, over the size and times of every file."""
-        digest = hashlib.sha256(json.dumps([NAME, 1, self.where, splits.lists("vinyals")]).encode())
+        digest = hashlib.sha256(json.dumps([NAME, 1, self.where, splits.standard("vinyals").parts]).encode())
         for tree in self._trees(self.files):
             if isinstance(tree, Archive):
                 digest.update(stamp(tree.path.stat()).encode())
@@ -112,7 +113,7 @@ class OmniglotSource(Downloaded):
 
     def decode(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
         """Decode every drawing, invert it and turn it four ways; see `Source.decode`."""
-        lists = splits.lists("vinyals")
+        lists = splits.standard("vinyals").parts
         characters = [character for part in PARTS for character in sorted(lists[part])]
         drawings = self._drawings(self.files or self._download(progress), characters)
         decode_into(_Turning(sink), drawings, len(characters) * DRAWINGS, image_size, progress)

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from fewshot_bench.data.outline import Outline, without_pixels
+from fewshot_bench.data.images import Outline, without_pixels
 from fewshot_bench.errors import BenchError, UsageError
 from fewshot_bench.experiment.episodes import BANK_VERSION, Sampler, Setting, bank, lack
 from fewshot_bench.experiment.records import n_right, unpack_answers

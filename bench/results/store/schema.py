@@ -123,7 +123,7 @@ data_sets = Table(  # what results are of: enough to read them without the image
     Column("fingerprint", String(64), primary_key=True),
     Column("name", String(300), nullable=False),
     Column("source", Text, nullable=False),  # as the last run named it
-    Column("outline", Text, nullable=False),  # JSON, see `data/outline.py`
+    Column("outline", Text, nullable=False),  # JSON, see `data/images.py`
     Column("run_id", Integer, ForeignKey("runs.id"), nullable=False),  # the last run that used it
     _sum("checksum"),
 )

@@ -10,7 +10,7 @@ from fewshot_bench.config import (
     MOST_PROCESSES,
     MOST_WAYS,
 )
-from fewshot_bench.data.outline import wrong_outline
+from fewshot_bench.data.images import wrong_outline
 from fewshot_bench.settings import MOST, shown
 from fewshot_bench.tables.parsing import ParseError, parse_json
 
@@ -71,7 +71,7 @@ def _threads(value: Any) -> str:
 
 
 def data_set_outline(value: Any) -> str:
-    """Of a data set, see `data/outline.py`."""
+    """Of a data set, see `data/images.py`."""
     return _OUTLINE(value) or wrong_outline(value)
 
 

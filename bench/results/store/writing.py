@@ -79,7 +79,7 @@ class Writer(Database):
 
     @transaction
     def use_data_set(self, c: Connection, fingerprint: str, source: str, outline: dict[str, Any]) -> None:
-        """Record what this run's results are of; outline: see `data/outline.py`."""
+        """Record what this run's results are of; outline: see `data/images.py`."""
         row = {"fingerprint": fingerprint, "source": as_text(source), "run_id": self.run_id}
         self._insert_row(c, data_sets, row | {"name": outline["name"], "outline": json.dumps(outline, sort_keys=True)})
         self._change(c, data_sets, fingerprint, row)

@@ -320,12 +320,12 @@ def test_check_says_which_settings_are_too_large(own, bench):
 
 @pytest.mark.usefixtures("place")
 def test_check_compares_with_the_published_split(bench, tmp_path, monkeypatch):
-    from fewshot_bench.data.splits import lists
+    from fewshot_bench.data.splits import standard
 
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     (tmp_path / "bench.toml").write_text(GRID.replace("query = 10", "query = 1").replace("[1, 5]", "[1]"))
     for name, moved in (("right", 0), ("leaking", 2)):
-        parts = {part: list(classes) for part, classes in lists("bertinetto").items()}
+        parts = {part: list(classes) for part, classes in standard("bertinetto").parts.items()}
         parts["train"][:moved], parts["test"][:moved] = parts["test"][:moved], parts["train"][:moved]
         rng = np.random.default_rng(0)
         for part, classes in parts.items():

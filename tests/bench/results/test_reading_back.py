@@ -22,8 +22,7 @@ from benchmarks.known_duplicates import known, without
 from benchmarks.measured.__main__ import DOCS
 from benchmarks.measured.answer import NUMBERS, PLOT, SHOWN, answer_page, numbers, shown
 from benchmarks.measured.page import FEATURES, NAME, results_page
-from fewshot_bench.data.images import ImageSet
-from fewshot_bench.data.outline import outline, without_pixels, wrong_outline
+from fewshot_bench.data.images import ImageSet, outline, without_pixels, wrong_outline
 from fewshot_bench.experiment.episodes import Setting, bank
 from fewshot_bench.results.claims import judgement
 from fewshot_bench.results.collect import results

@@ -14,11 +14,11 @@ from PIL import Image
 from torchvision.datasets import CIFAR100
 
 from fewshot_bench.data import find_source, open_images
-from fewshot_bench.data.splits import lists
+from fewshot_bench.data.splits import standard
 from fewshot_bench.errors import DataError
 
 FILES = ("train", "test", "meta")
-NAMES = tuple(sorted(sum(lists("bertinetto").values(), ())))  # in the order of CIFAR-100's labels: alphabetical
+NAMES = tuple(sorted(sum(standard("bertinetto").parts.values(), ())))  # in its labels' order
 PER_CLASS = {"train": 5, "test": 1}  # instead of 500 and 100
 SPLIT_OF = {"cifar-fs": "bertinetto", "fc100": "oreshkin"}
 
@@ -102,7 +102,7 @@ def expected(content, split):
     """(n, 3, 32, 32): train, val, test; classes by name, the images of `train` before those of `test`."""
     rows = []
     for part in ("train", "val", "test"):
-        for name in sorted(lists(split)[part]):
+        for name in sorted(standard(split).parts[part]):
             for file in ("train", "test"):
                 images, labels = content[file]
                 rows += [image for image, label in zip(images, labels, strict=True) if NAMES[label] == name]
@@ -116,7 +116,7 @@ def test_every_image_comes_back_from_files_at_hand(name, at, published, made, tm
     assert np.array_equal(found.images, expected(made[1], SPLIT_OF[name]))
     assert np.array_equal(found.class_ids, np.repeat(np.arange(100), 6))
     for part, classes in found.parts.items():
-        assert [found.class_names[c] for c in classes] == sorted(lists(SPLIT_OF[name])[part])
+        assert [found.class_names[c] for c in classes] == sorted(standard(SPLIT_OF[name]).parts[part])
     assert found.name == name
     counts = {"cifar-fs": "64/16/20", "fc100": "60/20/20"}[name]
     assert found.note == f"600 images in 100 classes ({counts}), read from CIFAR-100."

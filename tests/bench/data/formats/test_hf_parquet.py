@@ -191,7 +191,7 @@ def leaking(folder, names, seed=0):
 
 
 def test_the_classes_of_miniimagenet_are_split_anew_by_the_published_list(tmp_path, cache):
-    parts = splits.lists("ravi")
+    parts = splits.standard("ravi").parts
     names = sorted(name for part in parts.values() for name in part)
     images = leaking(tmp_path / "mini", names)
     found = open_images(str(tmp_path / "mini"), cache)

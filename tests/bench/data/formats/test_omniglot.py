@@ -4,6 +4,7 @@ import hashlib
 import io
 import shutil
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,13 +13,13 @@ from torchvision.datasets import Omniglot
 
 from fewshot_bench.data import find_source, open_images, splits
 from fewshot_bench.data.formats import omniglot
-from fewshot_bench.data.splits import lists
+from fewshot_bench.data.splits import standard
 from fewshot_bench.errors import DataError
 
 SIDE, DRAWINGS = 6, 2  # instead of 105 and 20
-CHARACTERS = sum(lists("vinyals").values(), ())
+CHARACTERS = sum(standard("vinyals").parts.values(), ())
 # Lake et al. 2015 publish these twenty alphabets as the evaluation set.
-EVALUATION = {name.split("/")[0] for name in lists("vinyals")["test"]} | {
+EVALUATION = {name.split("/")[0] for name in standard("vinyals").parts["test"]} | {
     "Angelic", "Atemayar_Qelisayer", "Atlantean", "Aurek-Besh", "Avesta", "Ge_ez", "Glagolitic",
 }  # fmt: skip
 SETS = {
@@ -27,7 +28,7 @@ SETS = {
 }
 
 
-FEW = {part: names[:: len(names) // 6] for part, names in lists("vinyals").items()}  # for most tests
+FEW = {part: names[:: len(names) // 6] for part, names in standard("vinyals").parts.items()}  # for most tests
 
 
 def write(root, characters):
@@ -59,7 +60,8 @@ def whole(tmp_path_factory):
 @pytest.fixture
 def made(tmp_path_factory, monkeypatch):
     """A few characters of each part, with class lists that have no others."""
-    monkeypatch.setattr(splits, "lists", lambda _: FEW)
+    few = replace(standard("vinyals"), parts=FEW)
+    monkeypatch.setattr(splits, "standard", lambda name: few if name == "vinyals" else standard(name))
     return write(tmp_path_factory.mktemp("omniglot"), frozenset(sum(FEW.values(), ())))
 
 
@@ -106,7 +108,7 @@ def test_every_drawing_comes_back_from_the_archives(whole, tmp_path):
     for part, classes in found.parts.items():  # the four turns of a character are in one part
         names = [found.class_names[c] for c in classes]
         turns = [f"/rot{turn:03d}" for turn in (0, 90, 180, 270)]
-        assert names == [character + turn for character in sorted(lists("vinyals")[part]) for turn in turns]
+        assert names == [character + turn for character in sorted(standard("vinyals").parts[part]) for turn in turns]
 
 
 def test_folders_give_the_same_as_archives(made, copy, tmp_path):

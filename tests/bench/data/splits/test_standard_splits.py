@@ -9,7 +9,7 @@ import pytest
 
 from fewshot_bench.data import splits
 from fewshot_bench.data.images import SPLITS, STANDARD_SPLITS, ImageSet
-from fewshot_bench.data.splits import NAMES, compare, lists, recognise, standard
+from fewshot_bench.data.splits import NAMES, compare, recognise, standard
 from fewshot_bench.errors import UsageError
 
 SIZES = {
@@ -27,7 +27,7 @@ def grouped(name):
 
 def moved(name, *moves):
     """The lists of a split after moves (part to take from, part to put into, how many)."""
-    parts = {part: list(names) for part, names in lists(name).items()}
+    parts = {part: list(names) for part, names in standard(name).parts.items()}
     for source, target, count in moves:
         parts[target] += [parts[source].pop() for _ in range(count)]
     return {part: tuple(names) for part, names in parts.items()}
@@ -50,7 +50,7 @@ def data_set(parts, name="photos"):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_class_is_listed_once(name):
-    parts = lists(name)
+    parts = standard(name).parts
     assert tuple(map(len, parts.values())) == SIZES[name]
     names = sum(parts.values(), ())
     assert len(set(names)) == len(names)
@@ -71,11 +71,11 @@ def test_fc100_has_five_classes_in_each_superclass():
 
 
 def test_cifar_fs_and_fc100_have_the_same_classes():
-    assert set(sum(lists("bertinetto").values(), ())) == set(sum(lists("oreshkin").values(), ()))
+    assert set(sum(standard("bertinetto").parts.values(), ())) == set(sum(standard("oreshkin").parts.values(), ()))
 
 
 def test_omniglot_has_fifty_alphabets_of_which_one_is_in_two_parts():
-    alphabets = [{name.split("/")[0] for name in names} for names in lists("vinyals").values()]
+    alphabets = [{name.split("/")[0] for name in names} for names in standard("vinyals").parts.values()]
     assert len(set.union(*alphabets)) == 50
     assert [sorted(a & b) for a, b in zip(alphabets, alphabets[1:] + alphabets[:1], strict=True)] == [
         [],
@@ -92,7 +92,7 @@ def recognised(parts):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_split_is_recognised_whatever_the_order(name):
-    parts = {part: names[::-1] for part, names in lists(name).items()}
+    parts = {part: names[::-1] for part, names in standard(name).parts.items()}
     match = recognised(parts)
     assert match.exact
     assert match.standard.name == name
@@ -101,12 +101,13 @@ def test_a_split_is_recognised_whatever_the_order(name):
 
 def test_other_spellings_of_the_names_are_known():
     cifar = {
-        part: tuple(name.replace("_", " ").title() for name in names) for part, names in lists("bertinetto").items()
+        part: tuple(name.replace("_", " ").title() for name in names)
+        for part, names in standard("bertinetto").parts.items()
     }
     assert recognised(cifar).exact
     turned = {
         part: tuple(f"{name}/rot{turn:03d}" for name in names for turn in (0, 90, 180, 270))
-        for part, names in lists("vinyals").items()
+        for part, names in standard("vinyals").parts.items()
     }
     assert recognised(turned).exact
 
@@ -114,19 +115,19 @@ def test_other_spellings_of_the_names_are_known():
 def test_a_rotation_in_another_part_is_a_difference():
     turned = {
         part: tuple(f"{name}/rot{turn:03d}" for name in names for turn in (0, 90))
-        for part, names in lists("vinyals").items()
+        for part, names in standard("vinyals").parts.items()
     }
     turned |= {"train": (*turned["train"], turned["test"][-1]), "test": turned["test"][:-1]}
     match = recognised(turned)
-    assert match.leaked == (lists("vinyals")["test"][-1],)
+    assert match.leaked == (standard("vinyals").parts["test"][-1],)
 
 
 def test_known_classes_split_otherwise_are_said():
     match = recognised(moved("ravi", ("test", "train", 3), ("val", "test", 2)))
     assert not match.exact
-    last = lists("ravi")["test"][-3:]
+    last = standard("ravi").parts["test"][-3:]
     assert match.leaked == last
-    assert match.moved == lists("ravi")["val"][-2:]
+    assert match.moved == standard("ravi").parts["val"][-2:]
     said = match.sentence()
     assert said.startswith("classes of miniImageNet, but NOT split as by Ravi & Larochelle 2017: ")
     assert f"3 of its test classes are trained on ({', '.join(last)})" in said
@@ -134,7 +135,7 @@ def test_known_classes_split_otherwise_are_said():
 
 
 def test_a_class_that_is_missing_or_added_is_said():
-    parts = lists("ravi") | {"val": (*lists("ravi")["val"][1:], "n00000000")}
+    parts = standard("ravi").parts | {"val": (*standard("ravi").parts["val"][1:], "n00000000")}
     said = recognised(parts).sentence()
     assert "1 of its classes is missing" in said
     assert "1 of the classes here is not of it (n00000000)" in said
@@ -149,8 +150,8 @@ def test_of_two_splits_of_the_same_classes_the_nearer_is_named():
     "parts",
     [
         {"train": ("dog", "ant"), "val": ("cow",), "test": ("bee", "elk")},
-        {part: names[:5] for part, names in lists("ravi").items()},
-        {part: names[: len(names) * 4 // 5] for part, names in lists("ravi").items()},
+        {part: names[:5] for part, names in standard("ravi").parts.items()},
+        {part: names[: len(names) * 4 // 5] for part, names in standard("ravi").parts.items()},
     ],
 )
 def test_other_classes_are_none(parts):
@@ -160,7 +161,7 @@ def test_other_classes_are_none(parts):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "ravi"])
 def test_the_standards_name_is_a_split_of_data_that_is_split_so(name):
-    images = data_set(lists(name))
+    images = data_set(standard(name).parts)
     assert images.split(name) == images.split("ravi")
     assert images.split(f"{name}-val") == images.split("ravi-val")
     assert images.split(name).name == "ravi"
@@ -171,7 +172,7 @@ def test_the_standards_name_is_refused_where_classes_differ():
     images = data_set(moved("bertinetto", ("test", "train", 5)))
     with pytest.raises(UsageError) as error:
         images.split("bertinetto")
-    first = ", ".join(lists("bertinetto")["test"][-5:-2])
+    first = ", ".join(standard("bertinetto").parts["test"][-5:-2])
     assert str(error.value) == (
         "split 'bertinetto' is that of Bertinetto et al. 2019 (CIFAR-FS), but of photos 5 classes differ "
         f"({first}, ...): 'ravi' takes the parts as they are"
@@ -183,7 +184,7 @@ def test_the_standards_name_is_refused_where_classes_differ():
 
 def test_an_unknown_split_is_told_the_nearest():
     with pytest.raises(UsageError, match="did you mean 'bertinetto'"):
-        data_set(lists("ravi")).split("bertineto")
+        data_set(standard("ravi").parts).split("bertineto")
 
 
 def test_every_split_has_one_canonical_name():
