@@ -62,13 +62,14 @@ _LAYOUTS: tuple[Layout, ...] = (
     csv_lists.RaviCsv(),
     class_folders,
 )
-LAYOUTS: dict[str, Format] = {layout.NAME: layout for layout in _LAYOUTS}
+LAYOUTS: dict[str, Layout] = {layout.NAME: layout for layout in _LAYOUTS}
+_UNSPLIT = UnsplitFormat()
 
 FORMATS: dict[str, Format] = {
     strokes.NAME: strokes,
     "cifar-fs": Cifar100Format("cifar-fs"),
     "fc100": Cifar100Format("fc100"),
-    "cifar-100": UnsplitFormat(),
+    "cifar-100": _UNSPLIT,
     **LAYOUTS,
     "archive": ArchiveFormat(LAYOUTS),
 }
@@ -99,7 +100,7 @@ def open_images(
     found = find_source(source) if isinstance(source, str) else source
     if isinstance(found, Downloaded):  # what is fetched is kept beside what is prepared
         found = replace(found, downloads=cache / DOWNLOADS)
-    return open_cached(cache, found, image_size, progress or _silent, decoded)
+    return open_cached(cache, found, image_size, progress or (lambda *_: None), decoded)
 
 
 def find_source(source: str) -> Source:
@@ -119,10 +120,13 @@ def recognise(source: str) -> tuple[str, Source]:
     source = _at_home(source.removeprefix(LINKED) if linked else source)
     try:
         tree = open_tree(Path(source), linked)
-        # what else an archive is shows only when it is read
-        for name in ("cifar-100", "archive") if isinstance(tree, Archive) else FORMATS:
-            if FORMATS[name].recognises(tree):
-                return name, FORMATS[name].find(tree)
+        if _UNSPLIT.recognises(tree):
+            return "cifar-100", _UNSPLIT.find(tree)
+        if isinstance(tree, Archive):  # what else it is shows only when it is read
+            return "archive", FORMATS["archive"].find(tree)
+        for name, layout in LAYOUTS.items():
+            if layout.recognises(tree):
+                return name, layout.find(tree)
         if not os.path.lexists(source):
             return _forced(source, linked)
         raise DataError(f"{source} {_strange(tree)}; {SEE_LIST}")
@@ -170,7 +174,3 @@ def _strange(tree: Tree) -> str:
             return "is packed in a way that is not read: unpack it and name its folder, or pack it as .zip or .tar.gz"
         return "is a file in no known format (of several files, name their folder)"
     return "is neither a folder nor a file"
-
-
-def _silent(text: str, done: int, total: int) -> None:
-    """Reports progress to nobody."""

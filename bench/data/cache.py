@@ -239,11 +239,11 @@ class ImageFile:
 
     @property
     def folder(self) -> Path:
-        """See `ImageStore`."""
+        """Where the file is: a folder to write into meanwhile."""
         return self._path.parent
 
     def adopt(self, images: Path) -> None:
-        """See `ImageStore`; nothing more can be put then."""
+        """Take all images at once, from a finished file in `folder`; nothing more can be put then. Raises DataError."""
         try:
             found = np.load(images, mmap_mode="r", allow_pickle=False)
         except (OSError, EOFError, ValueError):

@@ -1,6 +1,6 @@
 """What a data format provides: the contract between the files that read data and the cache that keeps it.
 
-A new format is one module with `EXPECTS`, `recognises` and `find` (see `Format`), and one line in
+A new format is one module with `EXPECTS`, `recognises` and `find` (see `Layout`), and one line in
 `fewshot_bench.data`. It sees a folder and an archive alike, as a `Tree`.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from fewshot_bench.data.cache import ImageFile
     from fewshot_bench.data.labels import Listing
     from fewshot_bench.data.readers.image_decoding import Encoded
 
@@ -93,17 +94,6 @@ class ImageSink(Protocol):
         """Store one image, (C, H, W) uint8 with C 1 or 3, at its place in the array."""
 
 
-class ImageStore(ImageSink, Protocol):
-    """A sink that keeps what it takes in a file."""
-
-    @property
-    def folder(self) -> Path:
-        """Where it keeps them: a folder to write into meanwhile."""
-
-    def adopt(self, images: Path) -> None:
-        """Take all images at once: a finished file that another store wrote in `folder`. Raises DataError."""
-
-
 class Source(Protocol):
     """One data set that was found and can be decoded."""
 
@@ -118,7 +108,7 @@ class Source(Protocol):
     def state(self) -> str:
         """A text that differs whenever the data may differ; cheap, as every opening asks for it."""
 
-    def decode(self, sink: ImageStore, image_size: int | None, progress: Progress) -> Labels:
+    def decode(self, sink: ImageFile, image_size: int | None, progress: Progress) -> Labels:
         """Put every image into the sink and say what they are.
 
         image_size: side in pixels of the square that images are resized to; None leaves them as they are
@@ -131,9 +121,6 @@ class Format(Protocol):
 
     EXPECTS: str  # what a valid source looks like, for messages and listings
 
-    def recognises(self, tree: Tree, /) -> bool:
-        """Whether the files look like this format; decided by their names and lists, without reading images."""
-
     def find(self, tree: Tree, /) -> Source:
         """The data set in files that are recognised, or that a user says to be this (FORMAT:PATH).
 
@@ -145,6 +132,9 @@ class Layout(Format, Protocol):
     """A format that files are recognised by."""
 
     NAME: str
+
+    def recognises(self, tree: Tree, /) -> bool:
+        """Whether the files look like this format; decided by their names and lists, without reading images."""
 
 
 def stamp(status: os.stat_result) -> str:

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot_bench.data.format import ImageSink, ImageStore, Labels, Progress, stamp
+from fewshot_bench.data.cache import ImageFile
+from fewshot_bench.data.format import ImageSink, Labels, Progress, stamp
 from fewshot_bench.data.labels import FEWEST_IMAGES, PARTS, is_class_name, labels_of
 from fewshot_bench.data.readers import guarded
 from fewshot_bench.data.readers.image_decoding import (
@@ -102,7 +103,7 @@ class ImageArrays:
                 raise DataError(f"{path}: {error.strerror}") from None
         return digest.hexdigest()
 
-    def decode(self, sink: ImageStore, image_size: int | None, progress: Progress) -> Labels:
+    def decode(self, sink: ImageFile, image_size: int | None, progress: Progress) -> Labels:
         """Put every image into its place, under the guard; see `format.Source.decode`."""
         return guarded.read(self, sink, image_size, progress)
 

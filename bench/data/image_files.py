@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unicodedata import normalize
 
-from fewshot_bench.data.format import Format, ImageStore, Labels, Progress, Source, Tree, stamp
+from fewshot_bench.data.cache import ImageFile
+from fewshot_bench.data.format import Labels, Layout, Progress, Source, Tree, stamp
 from fewshot_bench.data.labels import Listing, Row, told_left_out
 from fewshot_bench.data.readers.archive_trees import Archive
 from fewshot_bench.data.readers.archives import SUFFIXES
@@ -61,7 +62,7 @@ class ImageFiles:
         digest.update("".join(texts).encode(errors="surrogatepass"))
         return digest.hexdigest()
 
-    def decode(self, sink: ImageStore, image_size: int | None, progress: Progress) -> Labels:
+    def decode(self, sink: ImageFile, image_size: int | None, progress: Progress) -> Labels:
         """Decode every listed image; see `format.Source.decode`."""
         listing = self.listing(self.tree)
         labels = listing.labels(self.name)
@@ -81,7 +82,7 @@ def _names(listing: Listing) -> tuple[str, ...]:
 def files_of(source: Source) -> tuple[str, ...]:
     """The image files of a data set in the order in which the images are stored, relative to its top.
 
-    None for one that holds its images otherwise.
+    None of them where it holds its images otherwise.
     """
     return source.files() if isinstance(source, ImageFiles | ArchiveSource) else ()
 
@@ -89,13 +90,10 @@ def files_of(source: Source) -> tuple[str, ...]:
 class ArchiveFormat:
     """Archives of any of some formats (see `format.Format`); which of them shows when the archive is read."""
 
-    def __init__(self, formats: Mapping[str, Format]) -> None:
-        self.EXPECTS = "one .zip or .tar(.xz|.gz) of any of these folders"
-        self._formats = formats
+    EXPECTS = "one .zip or .tar(.xz|.gz) of any of these folders"
 
-    def recognises(self, tree: Tree) -> bool:
-        """Whether the source is an archive."""
-        return isinstance(tree, Archive)
+    def __init__(self, formats: Mapping[str, Layout]) -> None:
+        self._formats = formats
 
     def find(self, tree: Tree) -> "ArchiveSource":
         """The data set in an archive. Raises DataError for another file."""
@@ -109,7 +107,7 @@ class ArchiveSource:
     """A data set in an archive (see `format.Source`); `formats`: those that it may have, tried in their order."""
 
     path: Path
-    formats: Mapping[str, Format]
+    formats: Mapping[str, Layout]
     seen: list[tuple[str, ...]] = field(default_factory=list, init=False, compare=False, repr=False)  # when decoded
 
     @property
@@ -131,7 +129,7 @@ class ArchiveSource:
         text = json.dumps(["archive", 1, self.where, list(self.formats), stamp(status)])
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def decode(self, sink: ImageStore, image_size: int | None, progress: Progress) -> Labels:
+    def decode(self, sink: ImageFile, image_size: int | None, progress: Progress) -> Labels:
         """Decode every image in the format that the archive has; see `format.Source.decode`."""
         with Archive(self.path, progress) as tree:
             name = self._format(tree)

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from fewshot_bench.data import splits
-from fewshot_bench.data.format import ImageStore, Labels, Progress, Tree, stamp
+from fewshot_bench.data.cache import ImageFile
+from fewshot_bench.data.format import Labels, Progress, Tree, stamp
 from fewshot_bench.data.formats.pickled_values import entry, integers_of, pixels_of, texts_of
 from fewshot_bench.data.image_arrays import Content, ImageArrays, Shelf
 from fewshot_bench.data.labels import PARTS
@@ -38,15 +39,11 @@ _SPLITS = {"cifar-fs": "bertinetto", "fc100": "oreshkin"}
 
 
 class Cifar100Format:
-    """CIFAR-FS or FC100 from files that are there already (see `format.Format`)."""
+    """CIFAR-FS or FC100 from files that are there already, which fit both (see `format.Format`, `UnsplitFormat`)."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self.EXPECTS = f"the name {name!r}: downloaded on first use; {name}:FOLDER where {FOLDER}(.tar.gz) lies"
-
-    def recognises(self, _tree: Tree) -> bool:
-        """Whether it is this split: files fit both, see `UnsplitFormat`."""
-        return False
 
     def find(self, tree: Tree) -> "Cifar100Source":
         """The data set at a path. Raises DataError when it does not lie there."""
@@ -99,7 +96,7 @@ class Cifar100Source(Downloaded):
                 raise DataError(f"{error.filename}: {error.strerror}") from None
         return f"{self.name} 1 {hashlib.sha256(json.dumps(facts).encode()).hexdigest()}"
 
-    def decode(self, sink: ImageStore, image_size: int | None, progress: Progress) -> Labels:
+    def decode(self, sink: ImageFile, image_size: int | None, progress: Progress) -> Labels:
         """Put every image into the sink, class by class, under the guard; see `format.Source.decode`."""
         path = self.files or self._download(progress)
         files = tuple(path / name for name in FILES) if path.is_dir() else (path,)

@@ -36,39 +36,34 @@ Splits = dict[str, tuple[Shelf, ...]]  # part -> its files, as they are labelled
 
 def recognises(tree: Tree) -> bool:
     """Whether there are Parquet files of a split."""
-    return bool(_files(tree))
+    return bool(_files(tree).keys() - {""})
 
 
 def find(tree: Tree) -> ImageArrays:
     """The data set in the files. Raises DataError when there are none."""
     folder = tree.on_disk()
-    files = {part: tuple(folder / file for file in names) for part, names in _files(tree).items()}
+    found = _files(tree)
+    others = found.pop("", [])
+    files = {part: tuple(folder / file for file in names) for part, names in found.items()}
     if not files:
         raise DataError(f"{folder} has no Parquet files of a split: expected {EXPECTS}")
     paths = tuple(path for part in PARTS for path in files.get(part, ()))
     for part in files:
         _check_whole(files[part])
-    others = _others(tree, paths)
     left_out = told_left_out("Parquet files", "as their names are of no split", others)
     return ImageArrays(folder, (*paths, *map(folder.joinpath, others)), partial(_read, folder, files, left_out))
 
 
 def _files(tree: Tree) -> dict[str, list[str]]:
-    """part -> the files of the split that is called so, by name."""
+    """part -> the files of the split that is called so, by name; "" -> those beside them that are of no split."""
     found: dict[str, list[str]] = defaultdict(list)
     for at in _PLACES:
         folder = (at or tree.name).rpartition("/")[2]
         for file in tree.entries(at).files:
-            split = folder if folder in PART_OF else file.removesuffix(_SUFFIX).partition("-")[0]
-            if split in PART_OF and file.endswith(_SUFFIX):
-                found[PART_OF[split]].append(f"{at}/{file}" if at else file)
+            if file.endswith(_SUFFIX):
+                split = folder if folder in PART_OF else file.removesuffix(_SUFFIX).partition("-")[0]
+                found[PART_OF.get(split, "")].append(f"{at}/{file}" if at else file)
     return found
-
-
-def _others(tree: Tree, read: tuple[Path, ...]) -> list[str]:
-    """Parquet files of no split that lie beside those that are read."""
-    found = [f"{at}/{file}" if at else file for at in _PLACES for file in tree.entries(at).files]
-    return [file for file in found if file.endswith(_SUFFIX) and tree.on_disk() / file not in read]
 
 
 def _check_whole(paths: tuple[Path, ...]) -> None:

@@ -56,13 +56,8 @@ Floats = NDArray[np.float64]
 Words = NDArray[np.uint64]
 
 
-def recognises(_tree: Tree) -> bool:
-    """Whether files are this set: it has none. A folder of that name is reached as ./strokes."""
-    return False
-
-
 def find(tree: Tree) -> StrokeSource:
-    """Raises DataError: there is only one, made by its name."""
+    """Raises DataError: there is only one, made by its name; a folder of that name is reached as ./strokes."""
     raise DataError(f"{NAME}:{tree.path}: {NAME!r} takes no path: the program draws it")
 
 

@@ -25,6 +25,7 @@ from fewshot_bench.data.image_arrays import Content, ImageArrays, Shelf, Stored
 from fewshot_bench.data.labels import PARTS
 from fewshot_bench.data.readers.npz_file import npz_images
 from fewshot_bench.data.readers.unpickling import unpickle
+from fewshot_bench.data.splits import shortened
 from fewshot_bench.errors import DataError
 
 NAME = "tiered-imagenet"
@@ -34,7 +35,6 @@ EXPECTS = (
 
 _PNG, _NPZ, _LABELS = "{}_images_png.pkl", "{}_images.npz", "{}_labels.pkl"
 _PREFIXES = ("", "tiered-imagenet-")
-_MAX_CATEGORIES = 3  # that a message names
 
 
 def recognises(tree: Tree) -> bool:
@@ -64,10 +64,9 @@ def _read(images: dict[str, Path], labels: dict[str, Path], encoded: bool) -> Co
     classes, shelves, categories = {}, [], {}
     for part in PARTS:
         content = unpickle(labels[part])
-        names = _class_names(content, labels[part], part)
-        by_number = dict(sorted(names.items()))  # label -> name
-        numbered = "label_specific" not in content
         class_of_image = _labels(content, labels[part])
+        by_number = dict(sorted(_class_names(content, class_of_image, labels[part], part).items()))  # label -> name
+        numbered = "label_specific" not in content
         classes[part] = tuple(by_number.values() if numbered else sorted(by_number.values()))
         read = partial(_pngs if encoded else _pixels, images[part])
         shelves.append(Shelf(str(images[part]), tuple(by_number[label] for label in class_of_image), read))
@@ -81,9 +80,8 @@ def _labels(content: Any, path: Path) -> list[int]:
     return [int(label) for label in integers_of(entry(content, key, path), f"{path}: {key!r}")]
 
 
-def _class_names(content: Any, path: Path, part: str) -> dict[int, str]:
+def _class_names(content: Any, labels: list[int], path: Path, part: str) -> dict[int, str]:
     """label -> the name of its class, of the labels that occur. Raises DataError for a label that has none."""
-    labels = _labels(content, path)
     if "label_specific" not in content:
         return {label: f"{part}-{label}" for label in set(labels)}
     known = texts_of(entry(content, "label_specific_str", path), f"{path}: 'label_specific_str'")
@@ -102,8 +100,7 @@ def _shared(categories: dict[str, set[str]]) -> str:
     shared = sorted((train & val) | (train & test) | (val & test))
     if not shared:
         return ""
-    named = ", ".join(shared[:_MAX_CATEGORIES]) + (", ..." if len(shared) > _MAX_CATEGORIES else "")
-    return f"Categories in two parts, unlike in the published split: {named}."
+    return f"Categories in two parts, unlike in the published split: {shortened(tuple(shared))}."
 
 
 def _pngs(path: Path) -> Iterator[Stored]:

@@ -3,6 +3,7 @@
 Files that hold many images each (pickles, HDF5, .npz, Parquet) are unpacked into a temporary folder, and only they.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -143,15 +144,13 @@ class _Contents:
         self.top = _top(names)
         self.lists = {name.removeprefix(self.top): data for name, data in lists.items()}
         self.files = [name.removeprefix(self.top) for name in names]
-        self.entries: dict[str, tuple[set[str], set[str]]] = {}
+        self.entries: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
         for name in self.files:
             folder, _, file = name.rpartition("/")
-            new = folder not in self.entries
-            self.entries.setdefault(folder, (set(), set()))[1].add(file)
-            while new and folder:
+            self.entries[folder][1].add(file)
+            while folder:
                 folder, _, last = folder.rpartition("/")
-                new = folder not in self.entries
-                self.entries.setdefault(folder, (set(), set()))[0].add(last)
+                self.entries[folder][0].add(last)
 
 
 def listed_members(archive: Path, listing: Listing, locate: Callable[[str], str | None]) -> Iterator[Encoded]:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fewshot_bench.data.readers.faults import reason
-from fewshot_bench.data.readers.image_decoding import pixels_of, read_file, read_image, resized_pixels
+from fewshot_bench.data.readers.faults import read_bounded, reason
+from fewshot_bench.data.readers.image_decoding import MAX_IMAGE_BYTES, pixels_of, read_image, resized_pixels
 from fewshot_bench.errors import DataError
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]  # (C, H, W): bytes, or floats in [0, 1]
@@ -40,7 +40,7 @@ def _given(image: Any, where: str, shape: tuple[int, int], *, inverted: bool) ->
         where = str(image)
         if not Path(where).is_file():  # a pipe would be waited for
             raise DataError(f"{where} is not a file")
-        pixels: Pixels = read_image(read_file(Path(where)), where, side)
+        pixels: Pixels = read_image(read_bounded(Path(where), MAX_IMAGE_BYTES), where, side)
     elif isinstance(image, Image.Image):
         try:
             pixels = pixels_of(image, where, side)

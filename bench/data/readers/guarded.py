@@ -23,13 +23,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Timer
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from fewshot_bench.data.format import ImageSink, ImageStore, Labels, Progress
+from fewshot_bench.data.cache import ImageFile
+from fewshot_bench.data.format import Labels, Progress
 from fewshot_bench.data.readers.faults import impostor, reason
 from fewshot_bench.errors import BenchError, DataError, UsageError
+
+if TYPE_CHECKING:
+    from fewshot_bench.data.image_arrays import ImageArrays
 
 MEMORY_BYTES = 1 << 30  # of a reader, and besides
 MEMORY_FACTOR = 2  # times the largest file: a pickle's arrays are in memory as a whole, once as text and once as bytes
@@ -44,21 +48,6 @@ ANSWER_BYTES = 256 << 20  # of a reader's answer: the class of each of 10,000,00
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "HOME", "TZ")
 _SUSPICION = "it is damaged, or made to do harm; what is read and how is in docs/data.md"
 _ERRORS: dict[str, type[BenchError]] = {"DataError": DataError, "UsageError": UsageError}
-
-
-class Guarded(Protocol):
-    """A data set that is read under the guard; it can be pickled."""
-
-    @property
-    def where(self) -> str:
-        """Its name in messages."""
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """All files that are read."""
-
-    def fill(self, sink: ImageSink, image_size: int | None, progress: Progress) -> Labels:
-        """Put every image into the sink and say what they are; see `format.Source.decode`."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +74,7 @@ def limits_for(files: tuple[Path, ...]) -> Limits:
     )
 
 
-def read(source: Guarded, sink: ImageStore, image_size: int | None, progress: Progress) -> Labels:
+def read(source: "ImageArrays", sink: ImageFile, image_size: int | None, progress: Progress) -> Labels:
     """What `source.fill` does, in a process with limits. Raises DataError or UsageError, in one line."""
     limits = limits_for(source.files)
     with tempfile.TemporaryDirectory(prefix="fewshot-bench-", dir=sink.folder) as folder:
@@ -95,7 +84,7 @@ def read(source: Guarded, sink: ImageStore, image_size: int | None, progress: Pr
     return labels
 
 
-def _answer(source: Guarded, task: tuple[Path, int | None, Limits], progress: Progress) -> Labels:
+def _answer(source: "ImageArrays", task: tuple[Path, int | None, Limits], progress: Progress) -> Labels:
     limits = task[2]
     told: dict[str, Any] = {"reading": source.where}
     process = subprocess.Popen(
@@ -174,11 +163,7 @@ def _labels(said: Any, where: str) -> Labels:
         raise DataError(f"{where}: its reader gave an invalid answer") from None
 
 
-def _untold(_file: str) -> None:
-    """Nobody asks which file is read."""
-
-
-_starts: Callable[[str], None] = _untold  # of this process, for its last words
+_starts: Callable[[str], None] | None = None  # of a reader, for its last words
 
 
 @contextmanager
@@ -194,7 +179,8 @@ def reading(path: Path, kind: str) -> Iterator[None]:
         with path.open("rb") as file:
             if problem := impostor(file.read(512)):
                 raise DataError(f"{path} {problem}")
-        _starts(str(path))
+        if _starts:
+            _starts(str(path))
         yield
     except (BenchError, MemoryError):
         raise
@@ -220,8 +206,6 @@ def serve() -> None:
 
     _starts = starts
     try:
-        from fewshot_bench.data.cache import ImageFile
-
         with ImageFile(images) as sink:
             labels = source.fill(sink, image_size, lambda *said: _say(out, {"progress": said}))
             sink.finish()

@@ -63,13 +63,6 @@ class Decoded(NamedTuple):
     turned: bool = False
 
 
-class Turned(NamedTuple):
-    """An image file that EXIF would turn: its place in the array, its name in messages."""
-
-    place: int
-    where: str
-
-
 def read_image(data: bytes, where: str, image_size: int | None = None) -> NDArray[np.uint8]:
     """Decode one image file.
 
@@ -130,7 +123,7 @@ def _channels_first(image: Image.Image) -> NDArray[np.uint8]:
 
 def decode_into(
     sink: ImageSink, files: Iterable[Encoded], total: int, image_size: int | None, progress: Progress
-) -> list[Turned]:
+) -> list[tuple[int, str]]:
     """Decode image files into a sink, in parallel, holding only a few chunks of them in memory.
 
     total: how many files there are, for the progress report. Raises DataError when sizes differ although image_size is
@@ -151,14 +144,14 @@ def decode_into(
 
 def put_all(
     sink: ImageSink, chunks: Iterable[Sequence[Decoded | DataError]], total: int, progress: Callable[[int, int], None]
-) -> list[Turned]:
+) -> list[tuple[int, str]]:
     """Put images into a sink until one cannot be used; the others are then only looked at. Raises as `decode_into`.
 
-    Returns those that EXIF would turn, in the order of their places.
+    Returns place and name of those that EXIF would turn, in the order of their places.
     """
     first: Decoded | None = None
     faults: list[str] = []
-    turned: list[Turned] = []
+    turned: list[tuple[int, str]] = []
     done = n_faults = 0
     for chunk in chunks:
         for image in chunk:
@@ -173,7 +166,7 @@ def put_all(
                         "set `image_size` to bring all images to one size"
                     )
                 sink.put(image.place, image.pixels)
-                turned += [Turned(image.place, image.where)] if image.turned else []
+                turned += [(image.place, image.where)] if image.turned else []
         done += len(chunk)
         progress(done, total)
     if n_faults:
@@ -233,17 +226,12 @@ def _decode_chunk(files: list[Encoded], image_size: int | None) -> list[Decoded 
     decoded: list[Decoded | DataError] = []
     for file in files:
         try:
-            data = file.content if isinstance(file.content, bytes) else read_file(file.content)
+            data = file.content if isinstance(file.content, bytes) else read_bounded(file.content, MAX_IMAGE_BYTES)
             pixels = read_image(data, file.where, image_size)
             decoded.append(Decoded(file.place, file.where, pixels, _is_turned(data)))
         except DataError as error:
             decoded.append(DataError(str(error)))  # as it was raised it would keep the file in memory
     return decoded
-
-
-def read_file(path: Path) -> bytes:
-    """The bytes of an image file. Raises DataError for one that is missing, or larger than an image."""
-    return read_bounded(path, MAX_IMAGE_BYTES)
 
 
 def pixels_of(image: Image.Image, where: str, image_size: int | None) -> NDArray[np.uint8]:

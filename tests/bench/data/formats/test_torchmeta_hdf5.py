@@ -369,7 +369,7 @@ def test_flipped_bytes_give_images_or_one_line(tmp_path, images, writer):
         source = Flipped(path, tuple(contents), len(said))
         try:
             with ImageFile(tmp_path / "images.npy") as sink:
-                guarded.read(source, sink, None, lambda text, number, _: said.update({number: text}))
+                guarded.read(source, sink, None, lambda text, n, _: said.update({n: text}))  # type: ignore[arg-type]
         except DataError as error:
             said.setdefault(len(said), str(error))
     refusals = [text for text in said.values() if text != "read 6"]
