@@ -5,7 +5,6 @@ import os
 import shlex
 import sys
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 
 import click
 
@@ -165,8 +164,8 @@ class RunScreen(Screen):
         self.line(f"\nMean accuracy (%) on novel classes of {chosen.data}, * the highest of a setting")
         self.line(f"{table.experiment.spent}\n")
         self.line(_means(table))
-        out = [] if chosen.out == Path(chosen.request.config.run.out) else ["--out", str(chosen.out)]
-        self.line(f"\nIntervals, comparisons, plots: {shlex.join(['bench', 'report', *out])}")
+        self.line(f"
+Intervals, comparisons, plots: {shlex.join(chosen.report_words())}")
 
     def _ending(self, outcome: Outcome) -> str:
         """The last line of a run."""

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from fewshot_bench.config import called, config_file, load
 from fewshot_bench.data import open_images
@@ -69,22 +70,15 @@ class Chosen:
     def words(self, cell: Cell | None = None) -> list[str]:
         """The same word by word, as the system has them."""
         r = self.request
-        grid = r.config.grids[r.grid]
         words = ["bench", "report", "--measured", self.measured] if self.measured else ["bench", "run"]
         words += ["--grid", r.grid, "--data", self.source]
         words += ["--novel-data", self.novel_source] if self.other else []
         words += ["--split", r.split]
         words += ["--budget", r.budget, "--protocol", r.protocol]
-        narrowed = {
-            "--method": (r.methods, grid.everyone),
-            "--way": (r.ways, grid.ways),
-            "--shot": (r.shots, grid.shots),
-            "--seed": (r.seeds, grid.seeds),
-        }
         if cell:
-            words += [str(word) for pair in zip(narrowed, cell.place, strict=True) for word in pair]
+            words += [str(word) for pair in zip(self._narrowed, cell.place, strict=True) for word in pair]
         else:
-            for option, (now, whole) in narrowed.items():
+            for option, (now, whole) in self._narrowed.items():
                 words += [option, ",".join(map(str, now))] if now != whole else []
             words += ["-k", self.expression] if self.expression else []
         words += ["--episodes", str(r.episodes)] if r.episodes else []
@@ -95,8 +89,31 @@ class Chosen:
         else:
             words += ["--rules", rules] if rules or r.config.run.rules else []
             words += ["--config", str(self.config)] if self.config not in (None, config_file(None)) else []
-            words += ["--out", str(self.out)] if self.out != Path(r.config.run.out) else []
+            words += self._out
         return words
+
+    def report_words(self) -> list[str]:
+        """The command whose report shows what was run: the whole grid, unless some of it lies beside the grid."""
+        words = ["bench", "report"]
+        for option, (now, whole) in self._narrowed.items():
+            words += [option, ",".join(map(str, now))] if set(now) - set(whole) else []
+        return words + self._out
+
+    @property
+    def _narrowed(self) -> dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]]:
+        """Option -> what is chosen, and what the grid has."""
+        r = self.request
+        grid = r.config.grids[r.grid]
+        return {
+            "--method": (r.methods, grid.everyone),
+            "--way": (r.ways, grid.ways),
+            "--shot": (r.shots, grid.shots),
+            "--seed": (r.seeds, grid.seeds),
+        }
+
+    @property
+    def _out(self) -> list[str]:
+        return ["--out", str(self.out)] if self.out != Path(self.request.config.run.out) else []
 
 
 def data_name(images: str, other: str) -> str:

@@ -64,7 +64,7 @@ def resolve(config: Config, selection: Selection) -> Request:
     defined = choose(name, config.grids, "unknown grid")
     budget = selection.budget or defined.budget or config.run.budget
     choose(budget, config.budgets, "unknown budget")
-    config = _with_plain(config, selection.methods)
+    config = with_plain(config, selection.methods)
     for variant in selection.methods:
         of = choose(variant, config.methods, "unknown method").get("method")
         if of != variant and variant in method_names() and variant not in METHODS:
@@ -100,7 +100,10 @@ def variant(config: Config, name: str, family: str = "") -> Variant:
     if method_name is None:
         raise UsageError(f"[methods.{name}] needs the key 'method'")
     if method_name not in method_names():
-        raise UsageError(f"[methods.{name}] method = {method_name!r}: {did_you_mean(str(method_name), method_names())}")
+        raise UsageError(
+            f"[methods.{name}] method = {method_name!r} is not installed here: "
+            f"{did_you_mean(str(method_name), method_names())}"
+        )
     try:
         method = find_method(method_name)
     except UnusableMethod as error:
@@ -132,7 +135,7 @@ def for_family(config: Config, method: str, family: str) -> dict[str, Any]:
 
 def variants(config: Config) -> tuple[list[Variant], list[str]]:
     """All variants whose methods can be used, and what is wrong with the others. Raises UsageError."""
-    config = _with_plain(config, method_names())
+    config = with_plain(config, method_names())
     found, wrong = _usable(config, config.methods)
     return found, [*map(str, wrong), *ignored()]
 
@@ -168,7 +171,7 @@ def _usable(config: Config, names: Iterable[str]) -> tuple[list[Variant], list[U
     return found, wrong
 
 
-def _with_plain(config: Config, names: Iterable[str]) -> Config:
+def with_plain(config: Config, names: Iterable[str]) -> Config:
     """A method that has no variant in bench.toml is one itself, with its default settings."""
     plain = {name: {"method": name} for name in method_names() if name in names and name not in config.methods}
     return replace(config, methods=config.methods | plain)

@@ -68,6 +68,8 @@ def rebuild(stored: Stored) -> Cell:
     """The cell, from its stored identity alone. Raises NothingSelected where this code cannot repeat it."""
     row, identity = stored.facts.cell, stored.facts.cell["identity"]
     rule = {name: value for name, value in (identity["adaptation"] or {}).items() if name != "head_version"}
+    run = stored.facts.run
+    package = run["facts"].get(f"method {stored.facts.training['identity']['method']}")  # of one that is not built in
     try:
         cell = Cell(
             variant=row["variant"],
@@ -84,7 +86,7 @@ def rebuild(stored: Stored) -> Cell:
     except (UsageError, TypeError) as error:
         raise NothingSelected(
             f"this code cannot repeat {stored.name} ({row['key']}): {error}; the code that can is what made it, "
-            f"{code_of(stored.facts.run)}"
+            f"{code_of(run)}" + (f", and {package}" if package else "")
         ) from None
     return cell
 

@@ -10,8 +10,10 @@ from typing import Any
 from fewshot_bench.config import config_file, load
 from fewshot_bench.errors import NothingSelected
 from fewshot_bench.experiment.choosing import choose
+from fewshot_bench.experiment.grid import with_plain
 from fewshot_bench.experiment.selection import Selection, place_named, place_of
 from fewshot_bench.files import database
+from fewshot_bench.methods.registry import method_names
 from fewshot_bench.results.store import Reader
 
 Row = dict[str, Any]  # see Reader.all_cells
@@ -79,7 +81,7 @@ def why(cell: str, selection: Selection) -> Answer:
     cell: its key or the beginning of it, or the name of a cell of the configuration
     Raises NothingSelected where nothing is called so.
     """
-    config = load(config_file(selection.config), selection.settings)
+    config = with_plain(load(config_file(selection.config), selection.settings), method_names())
     reader = Reader(database(selection.out or Path(config.run.out)))
     rows = reader.all_cells()
     row = _stored(rows, cell, config.methods)

@@ -38,6 +38,23 @@ BAD = (
 )
 
 
+CLAIMS = """
+schema = 1
+source = "Note"
+ways = [4]
+shots = [1]
+[[claims]]
+id = "one"
+sentence = "A sentence."
+where = "here"
+reading = "A reading."
+quantifier = "all"
+kind = "better"
+better = ["nearest"]
+worse = ["protonet"]
+"""
+
+
 @pytest.fixture(autouse=True)
 def _nothing_stays_registered(monkeypatch):
     monkeypatch.setattr(registry, "_registered", {})
@@ -52,6 +69,25 @@ def test_a_method_without_a_variant_is_one_by_its_own_name(place, bench, install
     (run,) = reader.runs_behind([cell["key"]])
     assert run["facts"]["method nearest"].startswith("neighbours 1.2 neighbours:Nearest, neighbours.py SHA-256 ")
     assert "method protonet" not in run["facts"]
+
+
+def test_what_an_upgrade_changed_is_told_of_a_method_without_a_variant(place, bench, install):
+    module = install("neighbours", CODE, nearest="neighbours:Nearest")
+    words = ["--method", "nearest,protonet", "--shot", "1,2"]
+    told = bench("run", *words).err  # of what the grid does not have, a report must be told
+    assert "plots: bench report --method nearest,protonet --shot 1,2\n" in told, told
+    assert "up to date" in bench("why", "nearest-4w1s-s0").out
+    (place.folder / "claims.toml").write_text(CLAIMS)
+    judged = bench("claims", "--claims", "claims.toml")
+    assert judged.code == 0, judged.err
+    sys.modules.pop("neighbours")
+    module.write_text(f"{CODE}\n    version = 99\n")
+    os.utime(module, (1, 1))  # else the compiled code of before is taken for its
+    changed = bench("why", "nearest-4w1s-s0")
+    assert (changed.code, "the code's version" in changed.out, "no such cell" in changed.out) == (0, True, False)
+    ran = bench("replay", "nearest-4w1s-s0")
+    assert (ran.code, ran.err.count("\n")) == (5, 1)
+    assert ", and neighbours 1.2 neighbours:Nearest, neighbours.py SHA-256 " in ran.err
 
 
 def test_a_name_that_means_a_variant_and_a_method_is_refused(place, bench, install):
