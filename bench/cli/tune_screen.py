@@ -49,9 +49,8 @@ def _line(score: Score) -> str:
 def _extent(tuning: Tuning) -> str:
     cells = [cell for candidate in tuning.candidates for cell in candidate.cells]
     n_pairs = len({(c.variant, c.n_way, c.group) for c in tuning.candidates})
-    n_each = len(tuning.candidates) // n_pairs
     return (
-        f"{len(tuning.candidates)} candidates, {n_each} for each of {n_pairs} pairs of a method and a group of "
-        f"settings; {sum(cell.n_episodes for cell in cells)} episodes of {len(cells)} cells, "
+        f"{len(tuning.candidates)} candidates for {n_pairs} pairs of a method and a group of settings; "
+        f"{sum(cell.n_episodes for cell in cells)} episodes of {len(cells)} cells, "
         f"{len({cell.training.key for cell in cells})} trainings on split {tuning.chosen.request.split}"
     )

@@ -1,5 +1,6 @@
 """Tuned rules of fitting at test: what `bench tune` wrote, and `bench run --rules` reads. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -46,9 +47,10 @@ class Rules:
         """What a variant changes of [adaptation] in a setting. Raises UsageError where it was not tuned for it."""
         fitting = [r for r in self.rules if (r.variant, r.n_way) == (variant, n_way) and r.from_shot <= n_shot]
         if not fitting:
+            together = ",".join(dict.fromkeys([*(r.variant for r in self.rules), variant]))  # a file is written anew
             raise UsageError(
                 f"{self.file} has no rule for {variant} with {n_way} ways and {n_shot} shots: tune it too, with "
-                f"`bench tune --method {variant}` and the ways of [tuning], or leave it out, by --method"
+                f"`bench tune --method {together}` and the ways of [tuning], or leave it out, by --method"
             )
         return max(fitting, key=lambda rule: rule.from_shot).adaptation
 
@@ -86,6 +88,12 @@ def read_rules(path: Path) -> Rules:
             raise ParseError("it is not what `bench tune` writes: [[rules]] is missing")
         known = Rule.__dataclass_fields__
         rules = [build(Rule, {k: v for k, v in dict(entry).items() if k in known}, "[rules]") for entry in entries]
+        places = Counter((rule.variant, rule.n_way, rule.from_shot) for rule in rules)
+        for (variant, n_way, from_shot), times in places.items():
+            if times > 1:
+                raise ParseError(
+                    f"{times} [[rules]] are for {variant}, n_way = {n_way}, from_shot = {from_shot}: keep one"
+                )
         data, fingerprint, split = (str(document[name]) for name in ("data", "fingerprint", "split"))
         if not INNER.fullmatch(split):
             raise ParseError(f"split = {split!r}: rules are tuned on `inner` alone, which holds no novel class")

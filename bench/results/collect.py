@@ -163,7 +163,8 @@ def _beside(chosen: Chosen, reader: Reader, with_answers: bool) -> Results | Non
     others = results(
         dataclasses.replace(chosen, request=request, cells=cells), reader=reader, with_answers=with_answers
     )
-    return others if any(cell.state != "missing" for cell in others.cells) else None
+    shown = {cell.key for cell in chosen.cells}  # of a method that no rule fits: the same under both
+    return others if any(cell.state != "missing" and cell.key not in shown for cell in others.cells) else None
 
 
 def stored_scores(reader: Reader, wanted: Callable[[Place], bool]) -> dict[tuple[str, int, int], list[CellScore]]:

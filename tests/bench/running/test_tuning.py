@@ -1,5 +1,6 @@
 """`bench tune`: the same candidates for every method, the best of them written, used and named."""
 
+import json
 import re
 import shutil
 import sqlite3
@@ -67,6 +68,10 @@ def test_from_python_it_is_the_same(place, bench):
 
 def test_results_of_tuned_rules_are_others_of_the_same_training(place, bench):
     bench("tune", "--method", "transfer")
+    assert bench("run", "--method", "protonet").code == 0
+    assert bench("run", "--method", "transfer", "--shot", "1", "--rules", "tuned.toml").code == 0
+    told = bench("report", "--rules", "tuned.toml", "--format", "json").out
+    assert json.loads(told).get("beside") is None  # no second table of what no rule fits
     assert bench("run", "--method", "transfer").code == 0
     assert bench("run", "--method", "transfer", "--rules", "tuned.toml").code == 0
     with sqlite3.connect(place.database) as connection:
@@ -95,6 +100,8 @@ def test_results_of_tuned_rules_are_others_of_the_same_training(place, bench):
         ),
         (["run", "--rules", "wrong.toml"], "--rules wrong.toml: [[rules]] n_way = 'four' must be a whole number"),
         (["run", "--rules", "other.toml"], "other.toml has no rule for transfer with 4 ways and 1 shots: tune it too"),
+        (["run", "--rules", "other.toml"], "with `bench tune --method maml,transfer` and"),
+        (["run", "--rules", "twice.toml"], "twice.toml: 2 [[rules]] are for maml, n_way = 4, from_shot = 1: keep one"),
         (["run", "--rules", "tested.toml"], "--rules tested.toml: split = 'paper': rules are tuned on `inner` alone"),
         (["run", "--rules", "bare.toml"], "bare.toml: it is not what `bench tune` writes: 'data' is missing"),
         (["tune", "--split", "ravi"], "--split has no meaning here"),
@@ -108,6 +115,7 @@ def test_what_cannot_be_is_one_line(place, bench, words, said):
     head = 'trainings = []\ndata = "photos"\nfingerprint = "ab"\nsplit = "{}"\n'
     (place.folder / "bare.toml").write_text(entry.format(4))
     (place.folder / "other.toml").write_text(head.format("inner4") + entry.format(4))
+    (place.folder / "twice.toml").write_text(head.format("inner4") + 2 * entry.format(4))
     (place.folder / "tested.toml").write_text(head.format("paper") + entry.format(4))
     done = bench(*words)
     assert done.code in (2, 5)
