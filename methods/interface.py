@@ -167,11 +167,18 @@ class Method(nn.Module, ABC):
         return torch.Generator().manual_seed(self.problem.seed)
 
     def training_state(self) -> dict[str, Tensor]:
-        """Everything that the next `step` depends on, as named tensors (shared ones once)."""
+        """Everything that the next `step` depends on, as named tensors (shared ones once).
+
+        Raises TypeError where an optimiser's state holds something else.
+        """
         state = dict(self.named_parameters()) | dict(self.named_buffers())
         for name, optimizer in self.optimizers.items():
             for index, slots in optimizer.state_dict()["state"].items():
-                state |= {f"{name}/{index}/{slot}": value for slot, value in slots.items()}
+                for slot, value in slots.items():
+                    if not isinstance(value, Tensor):
+                        kind = type(value).__name__
+                        raise TypeError(f"optimizers[{name!r}] keeps {slot!r} as {kind}: only tensors are stored")
+                    state[f"{name}/{index}/{slot}"] = value
         state["iteration"] = torch.tensor(self.iteration)
         return {name: value.detach().cpu().clone() for name, value in state.items()}
 

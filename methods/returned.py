@@ -77,10 +77,12 @@ def left_behind(what: str, before: Modes) -> str:
 
     before: `modes()` when it was called
     """
-    gradients, dtype = modes()
+    gradients, dtype, device = modes()
     if gradients != before.gradients:
         return f"{what} left gradients switched {'on' if gradients else 'off'}"
-    return "" if dtype == before.dtype else f"{what} left torch's default dtype at {dtype}"
+    if dtype != before.dtype:
+        return f"{what} left torch's default dtype at {dtype}"
+    return "" if device == before.device else f"{what} left torch's default device at {device}"
 
 
 def _no_numbers(what: str, value: Any, device: torch.device) -> str:

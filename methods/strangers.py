@@ -19,11 +19,12 @@ class Modes(NamedTuple):
 
     gradients: bool
     dtype: torch.dtype
+    device: torch.device
 
 
 def modes() -> Modes:
     """Those of now."""
-    return Modes(torch.is_grad_enabled(), torch.get_default_dtype())
+    return Modes(torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_default_device())
 
 
 @contextmanager
@@ -45,6 +46,8 @@ def contained(interrupt: type[KeyboardInterrupt] = KeyboardInterrupt) -> Iterato
     finally:
         torch.set_grad_enabled(before.gradients)
         torch.set_default_dtype(before.dtype)
+        if torch.get_default_device() != before.device:  # None is the CPU; naming it would slow every call down
+            torch.set_default_device(None if before.device.type == "cpu" else before.device)
 
 
 def in_one_line(error: BaseException) -> str:

@@ -243,6 +243,22 @@ class Versions(Small):
         return ["1.2"]
 
 
+class Elsewhere(Small):
+    def step(self, source):
+        losses = super().step(source)
+        torch.set_default_device("meta")
+        return losses
+
+
+class Counting(Small):
+    def step(self, source):
+        losses = super().step(source)
+        for optimizer in self.optimizers.values():
+            for slots in optimizer.state.values():
+                slots["seen"] = self.iteration
+        return losses
+
+
 class Breaking(Small):
     def predict(self, episodes, adaptation):
         return episodes.support_images.reshape(3, 5)
@@ -263,6 +279,7 @@ PLANTED: list[tuple[type[Method], Callable[[Subject], None], str]] = [
     (Nothing, contract.answers, "predict returned a NoneType, not a tensor"),
     (WithoutGradients, contract.answers, "predict left gradients switched off"),
     (Double, contract.steps, "step left torch's default dtype at torch.float64"),
+    (Elsewhere, contract.steps, "step left torch's default device at meta"),
     (Named, contract.steps, "step named a loss 'llll"),
     (Late, contract.says_what_it_is, "its versions are [1208925819614629174706176], not whole numbers from 0 to "),
     (Odd, contract.says_what_it_is, "the setting more can be in no identity: TypeError: a object is no number"),
@@ -317,7 +334,12 @@ def test_a_method_that_keeps_its_promises_passes_and_a_broken_one_does_not():
 
 
 @pytest.mark.parametrize(
-    ("method", "said"), [(Breaking, "RuntimeError: shape '[3, 5]' is invalid"), (Misnamed, "TypeError: ")]
+    ("method", "said"),
+    [
+        (Breaking, "RuntimeError: shape '[3, 5]' is invalid"),
+        (Misnamed, "TypeError: "),
+        (Counting, "TypeError: optimizers['outer'] keeps 'seen' as int: only tensors are stored"),
+    ],
 )
 def test_what_breaks_in_a_check_is_a_finding(method, said):
     registry.register("planted", method)
@@ -326,7 +348,7 @@ def test_what_breaks_in_a_check_is_a_finding(method, said):
     assert all(problem.startswith(said) and "\n" not in problem for problem in problems)
 
 
-@pytest.mark.parametrize("method", [Nothing, WithoutGradients, Double, Sizeless])
+@pytest.mark.parametrize("method", [Nothing, WithoutGradients, Double, Elsewhere, Sizeless])
 def test_what_would_fail_every_check_is_one_line_and_changes_nothing_here(method):
     registry.register("planted", method)
     with pytest.raises(ContractBroken) as broken:
@@ -334,6 +356,7 @@ def test_what_would_fail_every_check_is_one_line_and_changes_nothing_here(method
     assert "\n" not in str(broken.value)
     assert torch.is_grad_enabled()
     assert torch.get_default_dtype() == torch.float32
+    assert torch.zeros(1).device.type == "cpu"
 
 
 def test_a_method_without_trials_is_none():
