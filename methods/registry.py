@@ -7,10 +7,11 @@ whose object is its class. `register` is for a script or a notebook.
 import dataclasses
 import hashlib
 import sys
+import typing
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fewshot_bench.methods.anil import Anil
 from fewshot_bench.methods.interface import Method
@@ -150,6 +151,15 @@ def _problem(found: Any) -> str:
         return f"{found.__name__}.Settings is no dataclass"
     if not settings.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         return f"{found.__name__}.Settings is not frozen: @dataclass(frozen=True)"
+    try:
+        hints = typing.get_type_hints(settings)
+    except Exception as error:  # noqa: BLE001  # annotations are a stranger's code, too
+        return f"the types of {found.__name__}.Settings cannot be read: {in_one_line(error)}"
+    if odd := next((f.name for f in dataclasses.fields(settings) if not _sayable(hints[f.name])), None):
+        return (
+            f"{found.__name__}.Settings.{odd} is of a type that no table or stored result gives back: have int, float, "
+            "str, bool, Path, Literal, a tuple or dict of such, or one of these or None"
+        )
     if type(getattr(found, "version", None)) is not int:
         return f"{found.__name__}.version is no whole number"
     if not isinstance(found.trials, tuple | list) or not all(isinstance(trial, Mapping) for trial in found.trials):
@@ -157,6 +167,16 @@ def _problem(found: Any) -> str:
     if not found.trials:
         return f"{found.__name__}.trials are none: nothing would be checked; {{}} is the defaults"
     return ""
+
+
+def _sayable(hint: Any) -> bool:
+    """Whether `settings.build` makes a value of that type."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if type(None) in arguments:
+        return len(arguments) == 2 and all(_sayable(one) for one in arguments if one is not type(None))
+    if origin in (tuple, dict):
+        return bool(arguments) and _sayable(arguments[0 if origin is tuple else 1])
+    return origin is Literal or any(hint is known for known in (int, float, str, bool, Path, Any))
 
 
 def _in_words(entry: EntryPoint) -> str:

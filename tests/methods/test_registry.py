@@ -77,6 +77,18 @@ BROKEN = {
         "broken:Nearest",
         "is no method: Nearest.Settings is not frozen: @dataclass(frozen=True)",
     ),
+    "settings of settings": (
+        f"from dataclasses import dataclass\n{GOOD}    @dataclass(frozen=True)\n    class Settings:\n"
+        "        lr: float | None = None\n        sizes: tuple[int, ...] = (4,)\n        layers: list[int] = None\n",
+        "broken:Nearest",
+        "is no method: Nearest.Settings.layers is of a type that no table or stored result gives back: have int, ",
+    ),
+    "settings of an unknown type": (
+        f"from dataclasses import dataclass\n{GOOD}    @dataclass(frozen=True)\n    class Settings:\n"
+        "        lr: 'Rate' = None\n",
+        "broken:Nearest",
+        "is no method: the types of Nearest.Settings cannot be read: NameError: name 'Rate' is not defined",
+    ),
     "version": (GOOD.replace("3", "'3'"), "broken:Nearest", "is no method: Nearest.version is no whole number"),
     "older way": (
         GOOD + "    embeds = True\n    def predict(self, episodes, adaptation): pass\n",
