@@ -164,8 +164,7 @@ class RunScreen(Screen):
         self.line(f"\nMean accuracy (%) on novel classes of {chosen.data}, * the highest of a setting")
         self.line(f"{table.experiment.spent}\n")
         self.line(_means(table))
-        self.line(f"
-Intervals, comparisons, plots: {shlex.join(chosen.report_words())}")
+        self.line(f"\nIntervals, comparisons, plots: {shlex.join(chosen.report_words())}")
 
     def _ending(self, outcome: Outcome) -> str:
         """The last line of a run."""
