@@ -22,8 +22,10 @@ def compare(*, names: tuple[str, ...], as_json: bool, margin: float, selection: 
 
     \b
     bench compare maml-mtl maml            A minus B in every setting
-    bench compare old.sqlite new.sqlite    the same cells in two databases, or folders or URLs of such
+    bench compare old.sqlite new.sqlite    the same cells in two databases
     bench compare                          ranks of all variants over the settings
+
+    A database is named by its file, its folder or its URL.
     """
     from fewshot_bench.results.comparisons import compared
 

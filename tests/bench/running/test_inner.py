@@ -11,7 +11,7 @@ from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment import choosing
 from fewshot_bench.experiment.episodes import bank
-from fewshot_bench.running import workers
+from fewshot_bench.running import units
 
 TUNING = """
 [tuning.few]
@@ -38,7 +38,7 @@ def opened_without_novel_images(*words) -> ImageSet:
 
 @pytest.fixture
 def without_novel_images(monkeypatch):
-    for module in (choosing, workers):
+    for module in (choosing, units):
         monkeypatch.setattr(module, "open_images", opened_without_novel_images)
 
 
