@@ -13,7 +13,7 @@ CANNOT = {"clocks": scarcity.no_clock(), "disks": scarcity.no_disk(), "slurm": c
 @pytest.fixture(scope="module")
 def soaked(processes) -> dict[str, list[str]]:
     """The columns of the table, by what was done: every row by one command."""
-    code = f"import runpy, sys; sys.path[:0] = [{str(ROOT)!r}]; runpy.run_module('benchmarks.soak', None, '__main__', True)"
+    code = f"import sys; sys.path[:0] = [{str(ROOT)!r}]; from benchmarks.soak.__main__ import main; main()"
     done = processes.begin(code, "--share", "0.005", "--rows", *ROWS, cwd=ROOT)
     out, err = done.communicate()
     rows = [line.strip("| ").split(" | ") for line in out.splitlines() if line.startswith("| ")][1:]
