@@ -73,8 +73,8 @@ def import_(*, file: Path, out: Path | None, dry_run: bool, as_json: bool) -> No
     """Import a table that `bench export` wrote, or with its columns.
 
     Works as `bench merge` does: equal results are skipped; different ones for the same episode are listed as conflicts
-    (exit 6), and nothing is changed. FILE is CSV or Parquet. Each imported row records the file and its SHA-256 as its
-    origin (bench show).
+    (exit 6), and nothing is changed. FILE is CSV (also packed, .xz) or Parquet. Each imported row records the file and
+    its SHA-256 as its origin (bench show).
     """
     from fewshot_bench.cli.merge_text import imported
 

@@ -150,7 +150,7 @@ selection_options = gathered(Selection, "selection", [
     click.option("-k", "expression", metavar="EXPR",
                  help="Only cells whose name (maml-5w1s-s0) matches, e.g. 'maml and not 35w'."),
     click.option("--rules", type=click.Path(dir_okay=False),
-                 help="Fit at test as this file of `bench tune` says.  [default: as published]"),
+                 help="Fit at test as this file of `bench tune` says; '' for no file.  [default: bench.toml's]"),
     click.option("--out", type=click.Path(file_okay=False, path_type=Path),
                  help="Folder of database, checkpoints and report.  [default: out]"),
 ])  # fmt: skip

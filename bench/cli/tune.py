@@ -22,8 +22,8 @@ from fewshot_bench.experiment.selection import Means, Selection
 def tune(*, selection: Selection, means: Means, output: Path, dry_run: bool, quiet: bool) -> int:
     """Choose each method's adaptation rule on held-out base classes.
 
-    Every method gets the same candidates, those of [tuning], on the same episodes; novel classes are never used. The
-    resulting file is for bench run --rules.
+    Every method gets the same candidates, those of [tuning], on the same episodes; novel classes are never used. So
+    --split, --novel-data, --episodes and --rules are refused. The resulting file is for bench run --rules.
     """
     from fewshot_bench.cli.tune_screen import TuneScreen
 

@@ -1,6 +1,6 @@
 """What a data format provides: the contract between the files that read data and the cache that keeps it.
 
-A new format is one module with `EXPECTS`, `recognises` and `find` (see `Layout`), and one line in
+A new format is one module with `NAME`, `EXPECTS`, `recognises` and `find` (see `Layout`), and one line in
 `fewshot_bench.data`. It sees a folder and an archive alike, as a `Tree`.
 """
 
