@@ -18,6 +18,7 @@ from fewshot_bench.files import database_at
     "--against",
     metavar="FILE",
     required=True,
+    type=click.Path(),  # a shell completes it; a URL passes
     help="Accuracies stored by --write, another database (its file, folder or URL), or those that come with the "
     "package: `smoke`, `standard`.",
 )

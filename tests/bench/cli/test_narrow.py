@@ -92,6 +92,11 @@ def test_a_shell_is_told_how_a_name_goes_on(option, typed, found):
     assert all(item.value.startswith(typed) for item in items)
 
 
+def test_a_shell_completes_the_file_that_is_held_against():
+    items = ShellComplete(cli, {}, "bench", "_BENCH_COMPLETE").get_completions(["check", "--against"], "old")
+    assert [(item.type, item.value) for item in items] == [("file", "old")]
+
+
 def test_a_shell_is_told_of_every_split():
     items = ShellComplete(cli, {}, "bench", "_BENCH_COMPLETE").get_completions(["run", "--split"], "")
     assert {item.value for item in items} == {*SPLITS, *STANDARD_SPLITS}
