@@ -48,8 +48,8 @@ class Engine(Protocol):
     def alive(self) -> set[str]:
         """Names of the jobs that wait or run, whoever submitted them."""
 
-    def held(self) -> str:
-        """Why jobs that `alive` last saw may wait for ever, in a line; empty where no reason is known."""
+    def held(self, names: Collection[str]) -> str:
+        """Why some of these jobs, which `alive` last saw, may wait for ever, in a line; empty if no reason is known."""
 
     def cancel(self, names: Collection[str]) -> None:
         """Stop jobs; what they saved stays."""
@@ -129,7 +129,7 @@ def jobs_at(
     where = files.database(folder)
     with open_engine(name, config.engine.options | dict(options), folder, where) as engine:
         names = sorted(name for name in engine.alive() if name.startswith(prefix(where)))
-        held = engine.held() if names else ""
+        held = engine.held(names)
         if cancel:
             files.write_whole(folder / CANCELLED, secrets.token_bytes(8))
             engine.cancel(names)

@@ -24,6 +24,7 @@ from fewshot_bench.errors import UsageError
 from fewshot_bench.machine import Background
 from fewshot_bench.results.store.engine import server_url
 from fewshot_bench.running.engines import JOB, PARENT, Job
+from fewshot_bench.tables.wording import counted
 
 LOOK_SECONDS = 0.5  # between two looks whether a task was cancelled
 CONNECT_SECONDS = 30
@@ -45,7 +46,7 @@ class Dask:
         self._options, self._database = options, database
         self._client = _client(options)
         self._futures: dict[str, Future] = {}
-        self._n_held = 0
+        self._held: set[str] = set()
 
     def submit(self, job: Job) -> None:
         """Have it run once its predecessor, if it has one, has succeeded."""
@@ -64,7 +65,7 @@ class Dask:
     def alive(self) -> set[str]:
         """Names of tasks that wait or run."""
         states = self._states()
-        self._n_held = sum(state == "no-worker" for state in states.values())
+        self._held = {_name(key) for key, state in states.items() if state == "no-worker"}
         found = {_name(key): key for key in states}
         for name, key in found.items():
             own = self._futures.get(name)
@@ -74,10 +75,11 @@ class Dask:
                 self._futures[name] = Future(key, self._client)
         return set(found)
 
-    def held(self) -> str:
+    def held(self, names: Collection[str]) -> str:
         """Where no worker may take a task."""
         where = f"no worker of {self._options['scheduler']} has what --engine-option resources asks for, or none is up"
-        return f"{self._n_held} tasks wait: {where}" if self._n_held else ""
+        n = len(self._held.intersection(names))
+        return f"{counted(n, 'task')} wait{'s' * (n == 1)}: {where}" if n else ""
 
     def cancel(self, names: Collection[str]) -> None:
         """A task that runs sees it, and its state is saved."""

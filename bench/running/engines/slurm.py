@@ -62,7 +62,7 @@ class Slurm:
         self._options = [f"--{name}={value}" for name, value in asked.items() if value]
         self._options += [f"--{name}" for name, value in asked.items() if not value]  # last: one could swallow a word
         self._folder = out / "jobs"
-        self._held: dict[str, str] = {}  # reason -> the number of a job
+        self._held: dict[str, tuple[str, str]] = {}  # name -> reason, number
         self._numbers: dict[str, list[str]] = {}  # name -> Slurm's numbers: two drivers may begin at once
 
     def submit(self, job: Job) -> None:
@@ -87,13 +87,14 @@ class Slurm:
         for number, reason, name in (line.split("|", 2) for line in lines):  # a name of others may be empty
             if name.startswith("bench-"):
                 found.setdefault(name, []).append(number)
-                self._held |= {reason: number} if LASTING.search(reason) else {}
+                self._held |= {name: (reason, number)} if LASTING.search(reason) else {}
         self._numbers |= found
         return set(found)
 
-    def held(self) -> str:
+    def held(self, names: Collection[str]) -> str:
         """Slurm's own reasons, each with a job that has it."""
-        reasons = ", ".join(f"{reason} (job {number})" for reason, number in sorted(self._held.items()))
+        found = dict(self._held[name] for name in sorted(self._held.keys() & set(names)))
+        reasons = ", ".join(f"{reason} (job {number})" for reason, number in sorted(found.items()))
         advice = "`bench cancel` and run with another --engine-option, or have them released"
         return reasons and f"Slurm may let jobs wait for ever: {reasons}; {advice}"
 

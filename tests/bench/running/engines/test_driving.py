@@ -27,16 +27,16 @@ class Idle:
     """An engine whose jobs wait for ever, or end at once without doing anything."""
 
     def __init__(self, dies: bool = False) -> None:
-        self.dies, self.jobs, self.cancelled, self.why = dies, [], set(), ""
+        self.dies, self.jobs, self.cancelled, self.why, self.others = dies, [], set(), "", set()
 
     def submit(self, job) -> None:
         self.jobs.append(job)
 
     def alive(self) -> set[str]:
-        return set() if self.dies else {job.name for job in self.jobs} - self.cancelled
+        return set() if self.dies else {job.name for job in self.jobs} - self.cancelled | self.others
 
-    def held(self) -> str:
-        return self.why
+    def held(self, names) -> str:
+        return "" if self.others & set(names) else self.why * bool(names)
 
     def cancel(self, names) -> None:
         self.cancelled |= set(names)
@@ -141,9 +141,9 @@ def test_a_signal_asks_what_becomes_of_the_jobs(chosen, n, leave):
 
 def test_why_jobs_wait_is_told_once(chosen):
     said, engine = [], Busy(6)
-    engine.why = "PartitionTimeLimit"
+    engine.why, engine.others = "PartitionTimeLimit", {"bench-0-t1"}  # another database's
     drive(chosen, Means(), engine, said.append, leave=lambda n: True)
-    assert [event.text for event in said] == ["PartitionTimeLimit", "squeue did not answer"]
+    assert [event.text for event in said] == ["squeue did not answer", "PartitionTimeLimit"]
 
 
 def test_an_engine_that_takes_no_more_or_is_away_is_asked_again(chosen):

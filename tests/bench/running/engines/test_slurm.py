@@ -74,7 +74,7 @@ def test_jobs_with_one_name_are_cancelled_together(commands, tmp_path, monkeypat
     assert engine.alive() == {"bench-1-t2", "bench-1-c3"}
     engine.cancel({"bench-1-t2"})
     assert (tmp_path / "asked").read_text().splitlines()[-2:] == ["7", "8"]
-    assert engine.held() == ""  # the job that is held is another's
+    assert engine.held(engine.alive()) == ""  # the job that is held is another's
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_reason_that_does_not_pass_is_named(commands, tmp_path, reason):
     commands("squeue", f"printf '%s\\n' '7|{reason}|bench-1-t2' '8|Dependency|bench-1-c3'")
     engine = slurm(tmp_path)
     assert engine.alive() == {"bench-1-t2", "bench-1-c3"}
-    assert engine.held().startswith(f"Slurm may let jobs wait for ever: {reason} (job 7); ")
+    assert engine.held(engine.alive()).startswith(f"Slurm may let jobs wait for ever: {reason} (job 7); ")
+    assert engine.held({"bench-1-c3", "bench-2-t2"}) == ""  # those of another database
     commands("squeue", "echo '7|Resources|bench-1-t2'")
-    engine.alive()
-    assert engine.held() == ""
+    assert engine.held(engine.alive()) == ""
