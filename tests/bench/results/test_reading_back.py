@@ -265,9 +265,9 @@ def test_no_other_results_are_shipped(bench, monkeypatch):
 
 def test_errors_name_shipped_files_without_their_folder(bench, monkeypatch):
     monkeypatch.delenv("BENCH_DB", raising=False)
-    ran = bench("report", "--measured", "miniimagenet-32tuned", "--method", "reptile")
+    ran = bench("report", "--measured", "miniimagenet-32tuned", "--method", "anil")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
-    assert " miniimagenet-32tuned.toml: rules/miniimagenet-32tuned.toml has no rule for reptile " in ran.err
+    assert " miniimagenet-32tuned.toml: rules/miniimagenet-32tuned.toml has no rule for anil " in ran.err
 
 
 FORGED: dict[str, dict[str, Any]] = {
