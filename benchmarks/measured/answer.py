@@ -80,14 +80,14 @@ def answer_page(stored: Results, judged: Judgement, pretrained: Results) -> str:
 
 def _tuned_above(rows: Sequence[Row]) -> str:
     """Where a mean by a tuned rule is above all of these."""
-    best = _best(rows)
-    higher = [
-        f"`{variant}` in {setting[0]}-way {setting[1]}-shot ({percent(mean)})"
-        for variant in tuned.variants()
-        for setting, mean in tuned.means(variant).items()
-        if mean > best[setting]
-    ]
-    return f"by rules that `bench tune` chose (trained again, seed 0 alone) above it: {', '.join(higher) or 'none'}"
+    told = []
+    for (n_way, n_shot), best in _best(rows).items():
+        means = {variant: tuned.means(variant).get((n_way, n_shot), 0.0) for variant in tuned.variants()}
+        higher = sorted((variant for variant in means if means[variant] > best), key=means.__getitem__, reverse=True)
+        if higher:
+            named = ", ".join(f"`{variant}` ({percent(means[variant])})" for variant in higher)
+            told.append(f"{n_way}-way {n_shot}-shot {named}")
+    return f"by rules that `bench tune` chose (trained again, seed 0 alone) above it: {'; '.join(told) or 'none'}"
 
 
 def _best(rows: Sequence[Row]) -> dict[tuple[int, int], float]:
