@@ -7,16 +7,22 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import settings
 
 from benchmarks.processes import Processes
 from fewshot_bench.data.images import ImageSet
-from fewshot_bench.methods.interface import Episodes
-from fewshot_bench.running.tasks import BaseClasses
+
+if TYPE_CHECKING:  # who only hands out tests, or runs those of tables, need not wait for torch
+    import torch
+
+    from fewshot_bench.methods.interface import Episodes
+    from fewshot_bench.running.tasks import BaseClasses
+
+os.environ["OMP_NUM_THREADS"] = "1"  # torch's threads, in processes that tests begin, too
 
 # files of tests, and of servers that they begin, lie in memory where there is room, since each commit waits for a disk
 MEMORY = Path("/dev/shm")
@@ -42,11 +48,6 @@ def pytest_collection_finish() -> None:
 def pytest_unconfigure() -> None:
     """At the end it is garbage as all else: libraries complain of what is left."""
     gc.unfreeze()
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread():
-    torch.set_num_threads(1)
 
 
 def easy_images(n_classes: int = 24, per_class: int = 30, size: int = 16, channels: int = 1) -> ImageSet:
@@ -80,14 +81,14 @@ def images() -> ImageSet:
 class InDouble:
     """A task source in float64, where the order of summation hides."""
 
-    def __init__(self, source: BaseClasses) -> None:
+    def __init__(self, source: "BaseClasses") -> None:
         self._source = source
 
-    def episodes(self, n_tasks: int, n_way: int, n_shot: int, n_query: int) -> Episodes:
+    def episodes(self, n_tasks: int, n_way: int, n_shot: int, n_query: int) -> "Episodes":
         e = self._source.episodes(n_tasks, n_way, n_shot, n_query)
         return e._replace(support_images=e.support_images.double(), query_images=e.query_images.double())
 
-    def batch(self, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch(self, size: int) -> "tuple[torch.Tensor, torch.Tensor]":
         images, labels = self._source.batch(size)
         return images.double(), labels
 

@@ -82,7 +82,7 @@ CONFIGS = {
     "[grids.mine]\nmethods = []\nways = [4]\nshots = [1]\nseeds = [0]\n": "[grids.mine] methods = []",
     '[methods.mine]\nmethod = "maml"\ninner_lrr = 1\n': "[methods.mine] has no key 'inner_lrr'",
     '[methods.mine]\nmethod = "maml"\nlr = nan\n': "[methods.mine] lr = nan",
-    '[methods.mine]\nmethod = "mmal"\n': "[methods.mine] method = 'mmal': did you mean 'maml'",
+    '[methods.mine]\nmethod = "mmal"\n': "[methods.mine] method = 'mmal' is not installed here: did you mean 'maml'",
     '[methods.mine]\nmethod = "protonet"\ntrain_way = 7\n': "6 base classes in split 'paper' to train mine on",
 }
 

@@ -161,7 +161,10 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_call():
         ({"config": {"run": {"out": object()}}}, "config: run holds <object"),
         ({"config": {"run": {"out": 3}}}, r"^config: \[run\] out = 3"),
         ({"config": {"run": "x"}}, "^config: run = 'x' must be a section"),
-        ({"config": {"methods": {"maml": {"method": "mml"}}}}, r"^config: \[methods.maml\] method = 'mml': did you"),
+        (
+            {"config": {"methods": {"maml": {"method": "mml"}}}},
+            r"^config: \[methods.maml\] method = 'mml' is not installed here: did you",
+        ),
         ({"config": []}, r"config = \[\] must be a text or a path or a dict"),
         ({"methods": 3}, "methods = 3 must be a text"),
         ({"methods": [None]}, "methods = None must be a text"),
