@@ -1,6 +1,7 @@
 """What every figure shares: sizes, style, bytes. No figure leaves a global state behind."""
 
 import io
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import Any
 
 import matplotlib
 import matplotlib.style
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fewshot_bench.reports.fonts import letters_of
@@ -17,6 +19,17 @@ VALUE = "value "  # how the `gid` of an artist begins that shows, under the poin
 _VALUE = re.compile(rf"<g id=(['\"]){VALUE}(.*?)\1>".encode())
 WIDE = 9.5  # inches: a screen or a text width
 _SAVING: dict[Any, Any] = {"svg.hashsalt": "fewshot-bench", "svg.fonttype": "path"}  # equal figures, equal bytes
+
+
+def panels(n: int, most: int, height: float, more: float) -> tuple[Figure, list[Axes], int]:
+    """A figure of n panels, at most so many beside each other, its panels, and how many are beside each other.
+
+    height: of a row of panels, in inches; more: of all else
+    """
+    columns = min(n, most)
+    rows = math.ceil(n / columns)
+    figure = Figure(figsize=(WIDE, height * rows + more), layout="constrained")
+    return figure, [figure.add_subplot(rows, columns, place) for place in range(1, n + 1)], columns
 
 
 def to_svg(figure: Figure) -> bytes:

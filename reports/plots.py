@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from fewshot_bench.reports.canvas import VALUE, WIDE, styled
+from fewshot_bench.reports.canvas import VALUE, WIDE, panels, styled
 from fewshot_bench.reports.palette import BACKGROUND, FAINT, TEXT, Style, readable_on, styles
 from fewshot_bench.tables.aggregate import Aggregate, Measured
 from fewshot_bench.tables.summary import Cell, Row, Table
@@ -41,13 +41,10 @@ def leading(table: Table) -> Table:
 def accuracy_against_shots(table: Table) -> Figure:
     """Accuracy in percent over the shots, one panel a way; bands are the 95 % intervals of the table."""
     look = styles(table.variants)
-    panels = [(way, list(rows)) for way, rows in groupby(table.rows, key=lambda row: row.n_way)]
-    columns = min(len(panels), 3)
-    lines = math.ceil(len(panels) / columns)
+    ways = [(way, list(rows)) for way, rows in groupby(table.rows, key=lambda row: row.n_way)]
     with styled():
-        figure = Figure(figsize=(WIDE, 3.6 * lines + 1), layout="constrained")
-        for place, (way, rows) in enumerate(panels):
-            axes = figure.add_subplot(lines, columns, place + 1)
+        figure, places, columns = panels(len(ways), 3, 3.6, 1)
+        for place, (axes, (way, rows)) in enumerate(zip(places, ways, strict=True)):
             _accuracy_panel(axes, sorted(rows, key=lambda row: row.n_shot), look)
             axes.set_title(f"{way}-way")
             axes.set_xlabel("shots (images a class)")

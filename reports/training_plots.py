@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fewshot_bench.reports.canvas import WIDE, styled
+from fewshot_bench.reports.canvas import WIDE, panels, styled
 from fewshot_bench.reports.palette import FAINT, Style, styles
 from fewshot_bench.reports.plots import legend
 from fewshot_bench.tables.over_training import Curves, curves
@@ -23,21 +23,18 @@ MOST_CURVES = 10  # of a variant: more lie on each other
 
 def accuracy_over_training(results: Results) -> Figure:
     """Accuracy in percent over the images seen in training, a point a budget, with its 95 % interval over episodes."""
-    panels, look = curves(results.by_budget), styles(results.variants)
-    settings = [setting for setting in results.settings if setting in panels]
+    measured, look = curves(results.by_budget), styles(results.variants)
+    settings = [setting for setting in results.settings if setting in measured]
     with styled():
-        columns = min(len(settings), 3)
-        rows = math.ceil(len(settings) / columns)
-        figure = Figure(figsize=(WIDE, 2.3 * rows + 1), layout="constrained")
-        for place, setting in enumerate(settings, start=1):
-            axes = figure.add_subplot(rows, columns, place)
+        figure, places, columns = panels(len(settings), 3, 2.3, 1)
+        for place, (axes, setting) in enumerate(zip(places, settings, strict=True), start=1):
             axes.set_title(setting_name(*setting))
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter("{x:,.0f}")
             axes.xaxis.set_minor_formatter("")
             if place > len(settings) - columns:  # nothing is below it
                 axes.set_xlabel("images seen in training")
-            _budgets_panel(axes, panels[setting], look)
+            _budgets_panel(axes, measured[setting], look)
             axes.axhline(100 / setting[0], color=axes.xaxis.label.get_color(), linestyle="--", linewidth=1)
         figure.supylabel("accuracy (%)", fontsize=9)
         figure.legend(handles=legend(look), labels=[*look, "chance"], loc="outside lower center", ncols=4)
@@ -52,11 +49,8 @@ def training_curves(results: Results) -> Figure:
         losses[point.variant][point.seed, point.trained_on].append(point)
     names = [name for name in results.variants if name in losses]
     with styled():
-        columns = min(len(names), 4)
-        rows = math.ceil(len(names) / columns)
-        figure = Figure(figsize=(WIDE, 2.0 * rows + 0.3), layout="constrained")
-        for place, name in enumerate(names, start=1):
-            axes = figure.add_subplot(rows, columns, place)
+        figure, places, _ = panels(len(names), 4, 2.0, 0.3)
+        for axes, name in zip(places, names, strict=True):
             axes.set_title(name, color=look[name].colour)
             for points in list(losses[name].values())[:MOST_CURVES]:
                 _curve(axes, sorted(points, key=lambda point: point.iteration), look[name])

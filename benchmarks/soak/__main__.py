@@ -32,8 +32,8 @@ from benchmarks.soak.little import Little
 from benchmarks.soak.record import Row, markdown, render
 from benchmarks.soak.rows import ON_ENGINES, ROWS, Soak
 from benchmarks.soak.victim import Victim
+from fewshot_bench.machine import end_with_parent
 
-PR_SET_PDEATHSIG = 1  # prctl(2): a signal that comes when the parent dies
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2): whose parent was killed becomes our child, so that its time is known
 LANES = (  # a half of the work each, long rows last
     ("slurm", "clocks", "checkpoints", "disks", "memory", "databases"),
@@ -44,7 +44,7 @@ LANES = (  # a half of the work each, long rows last
 def fill(names: list[str], share: float, seed: int, write: bool, origin: dict[str, Any]) -> list[Row]:
     """These rows, in a process of its own. origin: what `Row` has of it"""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent(signal.SIGKILL)
     rows = []
     with tempfile.TemporaryDirectory(prefix="soak") as folder, server() as postgresql:
         little = Little(Path(folder), postgresql)

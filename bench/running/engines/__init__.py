@@ -61,14 +61,19 @@ class Engine(Protocol):
         """Leave it. Jobs go on."""
 
 
-def prefix(database: str) -> str:
+def _prefix(database: str) -> str:
     """How the names of all jobs of a database begin."""
     return f"bench-{hashlib.sha256(server_url(database).encode()).hexdigest()[:8]}-"
 
 
 def job_name(database: str, kind: Literal["training", "cell"], key: str) -> str:
     """The name of a unit's job: by it another driver knows the job."""
-    return f"{prefix(database)}{kind[0]}{key}"
+    return f"{_prefix(database)}{kind[0]}{key}"
+
+
+def own(names: Collection[str], database: str) -> list[str]:
+    """Those of a database's jobs, sorted."""
+    return sorted(name for name in names if name.startswith(_prefix(database)))
 
 
 def named_engine(name: str | None, configured: str, options: Collection[object]) -> str:
@@ -128,7 +133,7 @@ def jobs_at(
     folder = out or Path(config.run.out)
     where = files.database(folder)
     with open_engine(name, config.engine.options | dict(options), folder, where) as engine:
-        names = sorted(name for name in engine.alive() if name.startswith(prefix(where)))
+        names = own(engine.alive(), where)
         held = engine.held(names)
         if cancel:
             files.write_whole(folder / CANCELLED, secrets.token_bytes(8))

@@ -21,7 +21,7 @@ from fewshot_bench.files import checkpoints, write_whole
 from fewshot_bench.results.store import Reader, patient
 from fewshot_bench.results.store.engine import open_engine as open_database
 from fewshot_bench.running import events
-from fewshot_bench.running.engines import PROOF, Engine, Job, cancellation, job_name, prefix
+from fewshot_bench.running.engines import PROOF, Engine, Job, cancellation, job_name, own
 from fewshot_bench.running.events import Event
 from fewshot_bench.running.recording import SOME_FAILED, Outcome, history_of, plan_of
 from fewshot_bench.running.signals import StopOnSignal
@@ -107,8 +107,7 @@ class _Driver:
                 raise
             self._warn(str(error))
         else:
-            ours = [name for name in self._alive if name.startswith(prefix(self._chosen.database))]
-            before, self._held = self._held, self._engine.held(ours)
+            before, self._held = self._held, self._engine.held(own(self._alive, self._chosen.database))
             if self._held not in (before, ""):
                 self._tell(events.Warned(self._held))
         return self._alive
