@@ -5,7 +5,7 @@ from dataclasses import asdict
 from textwrap import fill, wrap
 
 from fewshot_bench.tables.documents import json_text
-from fewshot_bench.tables.pairs import Comparison, scope_of
+from fewshot_bench.tables.pairs import Comparison, borrows, scope_of
 from fewshot_bench.tables.ranks import CAUTION, Ranking
 from fewshot_bench.tables.statistics.estimate import ALPHA
 from fewshot_bench.tables.wording import WIDTH, beside, counted, p_value, points, setting_name
@@ -52,14 +52,14 @@ def _text(comparisons: Sequence[Comparison], margin: float, note: str) -> str:
         lines += [_line(c, margin) for c in comparisons if (c.first, c.second) == name]
         lines.append("")
     if tested:
+        lent = ", and borrow from all what they tell of the seeds" if borrows(tested) else ""
         lines += [
             *wrap(
                 f"Paired tests on shared episodes, {scope_of(c.estimate for c in tested)}. The intervals are of one "
                 f"difference each; p (all) and the words are corrected for all {counted(tested[0].n_tests, 'pair')} "
-                f"compared, {100 * ALPHA:.0f} %; claims for those of their sentence. cannot tell: too few episodes, "
-                "seeds or classes to show even the higher side's lead over chance; equal counts: in every shared "
-                "episode. "
-                "Words and formulas: docs/statistics.md",
+                f"compared, {100 * ALPHA:.0f} %{lent}; claims for those of their sentence. cannot tell: too few "
+                "episodes, seeds or classes to show even the higher side's lead over chance; equal counts: in every "
+                "shared episode. Words and formulas: docs/statistics.md",
                 WIDTH,
             )
         ]

@@ -5,7 +5,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import groupby
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -106,7 +106,8 @@ def facts_of_table(experiment: Experiment, style: Mapping[str, Any] = MappingPro
 def facts_of_row(row: Row) -> str:
     """One setting, with its counts as they are shown."""
     shown = {"n": span(*row.n_episodes), "disjoint": str(row.disjoint_episodes)}
-    return _facts(n_way=row.n_way, n_shot=row.n_shot, **shown, compared=row.n_compared)
+    of_seeds = {"spread": list(astuple(row.spread))} if row.spread else {}
+    return _facts(n_way=row.n_way, n_shot=row.n_shot, **shown, compared=row.n_compared, **of_seeds)
 
 
 def facts_of_cell(cell: Cell) -> str:

@@ -18,6 +18,7 @@ from fewshot_bench.tables.statistics.estimate import (
     of_episodes,
     of_seeds_and_episodes,
 )
+from fewshot_bench.tables.statistics.seeds import FEWEST_SEEDS, Spread, lent, spread_of
 
 COUNTED = ("done", "partial")  # states of cells whose episodes count
 ROUNDING = 1e-12  # differences that vary by less are equal, and were rounded on different ways
@@ -38,6 +39,7 @@ class Comparison:
     n_episodes: int  # shared by all of them
     mean: float | None  # of the differences; None where no episode is shared
     estimate: Estimate | None  # None where fewer than two episodes are shared
+    in_family: Estimate | None  # as the tests take it that are corrected: with what the other pairs tell of the seeds
     effect: float | None  # Cohen's d_z: the mean difference over the standard deviation of the episodes' differences
     p: float | None  # two-sided, of this comparison alone
     room: float = 0.0  # how far the higher side is above chance
@@ -53,9 +55,9 @@ class Comparison:
     @property
     def cannot_tell(self) -> bool:
         """Whether so few episodes, seeds or classes can show nothing: not even the higher side's lead over chance."""
-        if self.estimate is None or self.significant:
+        if self.in_family is None or self.significant:
             return False
-        return self.estimate.half_width(1 - ALPHA / self.n_tests) > self.room
+        return self.in_family.half_width(1 - ALPHA / self.n_tests) > self.room
 
     def equivalent(self, margin: float) -> Scope | None:
         """On which classes the difference is shown to be below `margin`, a fraction: two one-sided tests (Schuirmann
@@ -64,16 +66,16 @@ class Comparison:
         The error counts as at least that of a difference of the margin which sits in the fewest episodes it can, whole
         ones, so that a few alike ones are not equivalent; and for classes like these in the fewest of the classes.
         """
-        if self.estimate is None or not 0 < margin < 1:
+        if self.in_family is None or not 0 < margin < 1:
             return None
-        for estimate in dict.fromkeys((self.estimate, self.estimate.here)):
+        for estimate in dict.fromkeys((self.in_family, self.in_family.here)):
             classes = [source for source in estimate.sources[len(estimate.here.sources) :] if source.error]
             if estimate.new_classes and not classes:  # that differ by nothing: they may hide the rare ones
                 continue
             samples = [self.n_episodes - 1.0, *(source.degrees for source in classes)]
             least = [Estimate(0.0, (Source(math.sqrt(margin * (1 - margin) / (n + 1)), n),)) for n in samples]
             half = max(one.half_width(1 - 2 * ALPHA / self.n_tests) for one in (estimate, *least))
-            if abs(self.estimate.mean) + half < margin:
+            if abs(estimate.mean) + half < margin:
                 return estimate.scope
         return None
 
@@ -109,12 +111,21 @@ def by_seed(cells: Iterable[CellScore]) -> dict[int, CellScore]:
 
 
 def compare(
-    first: Sequence[CellScore], second: Sequence[CellScore], *, n_tests: int = 1, new_classes: bool = True
+    first: Sequence[CellScore],
+    second: Sequence[CellScore],
+    *,
+    n_tests: int = 1,
+    new_classes: bool = True,
+    spread: Spread | None = None,
 ) -> Comparison:
-    """Two variants' cells of one setting, a cell a seed; one of n_tests comparisons."""
+    """Two variants' cells of one setting, a cell a seed; one of n_tests comparisons, whose seeds vary as `spread` says.
+
+    The corrected test borrows from the other pairs, and shows nothing that the pair's own interval leaves open.
+    """
     seeds, a, b = _sides(first, second)
     values, n_way = a - b, first[0].n_way
     estimate = estimate_of(values, seeds, first, second, new_classes=new_classes)
+    in_family = lent(estimate, spread)
     p = estimate.p_value() if estimate else None
     return Comparison(
         first=first[0].variant,
@@ -125,13 +136,44 @@ def compare(
         n_episodes=values.shape[1],
         mean=float(values.mean()) if values.size else None,
         estimate=estimate,
+        in_family=in_family,
         effect=_effect(values),
         p=p,
         room=max(float(a.mean()), float(b.mean())) - 1 / n_way if values.size else 0.0,
         equal=bool(values.size) and not values.any(),
         n_tests=n_tests,
-        p_corrected=None if p is None else min(1.0, n_tests * p),
+        p_corrected=corrected(p, n_tests * in_family.p_value()) if p is not None and in_family else None,
     )
+
+
+def corrected(p: float, for_family: float) -> float:
+    """A p-value for a family: never below the pair's own, which is of its own seeds alone."""
+    return min(1.0, max(p, for_family))
+
+
+def spreads_of(results: Results) -> dict[tuple[int, int], Spread | None]:
+    """How seeds vary in each setting, over all variants measured; where it is not said, over those shown."""
+    cells = cells_by_place(results)
+    return {
+        setting: results.spreads[setting]
+        if setting in results.spreads
+        else spread_among([cells.get((name, *setting), []) for name in results.variants])
+        for setting in results.settings
+    }
+
+
+def spread_among(variants: Iterable[Sequence[CellScore]]) -> Spread | None:
+    """How the variants of one setting, each a cell a seed, differ from seed to seed; None where they are too few."""
+    sides = [found for cells in variants if len(found := by_seed(cells)) >= FEWEST_SEEDS]
+    accuracies = shared_accuracies([cell for side in sides for cell in side.values()])
+    if not accuracies.size:
+        return None
+    means = iter(accuracies.mean(axis=1).tolist())
+    by_variant = [{seed: next(means) for seed in side} for side in sides]
+    apart = [[a[s] - b[s] for s in a.keys() & b.keys()] for a, b in combinations(by_variant, 2)]
+    known = [values for values in apart if len(values) >= FEWEST_SEEDS and np.ptp(values) > ROUNDING]
+    trained = {tuple(cell.weights or cell.key for cell in side.values()): len(side) - 1 for side in sides}
+    return spread_of([float(np.var(v, ddof=1)) for v in known], [len(v) - 1 for v in known], trained.values())
 
 
 def estimate_of(
@@ -166,12 +208,18 @@ def compared(comparisons: Iterable[Comparison]) -> str:
     """What was compared, in a few words: methods, or only checkpoints; on which classes."""
     tested = [c for c in comparisons if c.p is not None]
     counts = {len(c.seeds) > 1 for c in tested}
-    whom = "where both have several training seeds methods were compared, else checkpoints"
+    whom = "checkpoints were compared, or, where both have several, methods, over training seeds"
     if counts == {True}:
         whom = "methods were compared, over training seeds"
     elif True not in counts:
         whom = "one training seed, so checkpoints were compared, not methods"
-    return f"{whom}, {scope_of(c.estimate for c in tested)}"
+    told = ", whose variance all pairs tell of" if borrows(tested) else ""
+    return f"{whom}{told}, {scope_of(c.estimate for c in tested)}"
+
+
+def borrows(comparisons: Iterable[Comparison]) -> bool:
+    """Whether one's corrected test rests on what other pairs tell of the seeds."""
+    return any(c.in_family != c.estimate for c in comparisons)
 
 
 def scope_of(estimates: Iterable[Estimate | None]) -> str:
@@ -206,14 +254,14 @@ def compare_with(results: Results, some: Mapping[tuple[int, int], Collection[str
 def _compare_pairs(
     results: Results, pairs: Mapping[tuple[int, int], Sequence[tuple[str, str]]]
 ) -> tuple[Comparison, ...]:
-    places = cells_by_place(results)
+    places, spreads = cells_by_place(results), spreads_of(results)
     found = []
     for setting in results.settings:
         n_tests, new_classes = results.n_tests(*setting), results.experiment.new_classes
         for names in pairs[setting]:
             first, second = (places.get((name, *setting)) for name in names)
             if first and second:
-                found.append(compare(first, second, n_tests=n_tests, new_classes=new_classes))
+                found.append(compare(first, second, n_tests=n_tests, new_classes=new_classes, spread=spreads[setting]))
     return tuple(found)
 
 

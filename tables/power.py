@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from fewshot_bench.tables.pairs import COUNTED, ROUNDING, differences, estimate_of
+from fewshot_bench.tables.pairs import COUNTED, ROUNDING, corrected, differences, estimate_of, spreads_of
 from fewshot_bench.tables.scores import CellScore, Results, cells_by_place
 from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Scope, Source
 from fewshot_bench.tables.statistics.power import (
@@ -19,6 +19,7 @@ from fewshot_bench.tables.statistics.power import (
     seeds_to_separate,
     smallest_difference,
 )
+from fewshot_bench.tables.statistics.seeds import Spread, lent
 from fewshot_bench.tables.summary import disjoint_episodes
 
 # "undecidable within this data": for other classes these are too few, however many episodes are drawn of them; or, of
@@ -88,18 +89,18 @@ def all_pairs(results: Results) -> list[Pair]:
 
 def powers(results: Results, pairs: Iterable[Pair], margin: float, power: float = POWER) -> list[PairPower]:
     """What the data say of each pair; not of two variants that are one and the same cell. `margin` is a fraction."""
-    cells = cells_by_place(results)
+    cells, spreads = cells_by_place(results), spreads_of(results)
     found = []
     for first, second, n_way, n_shot in pairs:
         a, b = (cells.get((name, n_way, n_shot), []) for name in (first, second))
         if a and b and [cell.key for cell in a] != [cell.key for cell in b]:
-            found.append(_power(a, b, results, margin, power))
+            found.append(_power(a, b, results, spreads[n_way, n_shot], margin, power))
     return found
 
 
 def hidden_by_seeds(estimate: Estimate) -> bool:
     """Whether the seeds alone leave the difference undecided, however many episodes: more seeds are needed."""
-    lasting = _of_seeds(estimate)
+    lasting = _lasting(estimate)
     return lasting is not None and lasting.error > 0 and Estimate(estimate.mean, (lasting,)).p_value() > ALPHA
 
 
@@ -109,10 +110,10 @@ def hidden_by_classes(estimate: Estimate) -> bool:
     return bool(added) and Estimate(estimate.mean, added).p_value() > ALPHA
 
 
-def _of_seeds(estimate: Estimate) -> Source | None:
+def _lasting(estimate: Estimate) -> Source | None:
     """The seeds' error that no number of episodes lowers; None with one seed."""
-    sources = estimate.here.sources
-    return next((Source(s.lasting, s.degrees, s.lasting) for s in sources if s.lasting is not None), None)
+    seeds = estimate.seeds
+    return Source(seeds.lasting, seeds.degrees, seeds.lasting) if seeds and seeds.lasting is not None else None
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,8 @@ class _Question:
 
     @property
     def lasting(self) -> Source | None:
-        """See `_of_seeds`."""
-        return _of_seeds(self.estimate)
+        """See `_lasting`."""
+        return _lasting(self.estimate)
 
     def needed(self, difference: float) -> Needed:
         """For a true difference of this size."""
@@ -167,7 +168,12 @@ class _Question:
 
 
 def _power(
-    first: Sequence[CellScore], second: Sequence[CellScore], results: Results, margin: float, power: float
+    first: Sequence[CellScore],
+    second: Sequence[CellScore],
+    results: Results,
+    spread: Spread | None,
+    margin: float,
+    power: float,
 ) -> PairPower:
     seeds, values = differences(first, second)
     n = values.shape[1]
@@ -176,20 +182,21 @@ def _power(
     n_tests = results.n_tests(n_way, n_shot)
     pair = (first[0].variant, second[0].variant, n_way, n_shot, seeds, n, disjoint, n_tests)
     estimate = estimate_of(values, seeds, first, second, new_classes=results.experiment.new_classes)
-    if estimate is None:
+    in_family = lent(estimate, spread)
+    if estimate is None or in_family is None:
         return PairPower(*pair)
-    lasting, alpha = _of_seeds(estimate), ALPHA / n_tests
+    lasting, alpha = _lasting(estimate), ALPHA / n_tests
     mean = estimate.mean if abs(estimate.mean) > ROUNDING else 0.0
-    question = _Question(estimate, n, disjoint, len(seeds), power, alpha, _seconds_per_episode([*first, *second]))
+    question = _Question(in_family, n, disjoint, len(seeds), power, alpha, _seconds_per_episode([*first, *second]))
     return PairPower(
         *pair,
         difference=mean,
         scope=estimate.scope,
         deviation=math.sqrt(n * (estimate.here.error**2 - (lasting.error**2 if lasting else 0.0))),
         seed_error=lasting.error if lasting else None,
-        detectable=smallest_difference(estimate, power, alpha),
-        shown=estimate.p_value() <= alpha,
-        power=power_of(estimate, margin, alpha),
+        detectable=smallest_difference(in_family, power, alpha),
+        shown=corrected(estimate.p_value(), n_tests * in_family.p_value()) <= ALPHA,
+        power=power_of(in_family, margin, alpha),
         for_margin=question.needed(margin),
         for_difference=question.needed(mean),
     )

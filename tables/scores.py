@@ -13,6 +13,7 @@ import numpy as np
 
 from fewshot_bench.tables.statistics.classes import ClassAnswers, ClassConfusion
 from fewshot_bench.tables.statistics.estimate import Values
+from fewshot_bench.tables.statistics.seeds import Spread
 
 CellState = Literal["done", "partial", "failed", "missing"]
 
@@ -194,6 +195,8 @@ class Results:
     beside: "Results | None" = None  # the same cells under another rule, for a table of its own
     # in each setting: variants of the grid that have results, shown here or not; where it is not said, all shown
     n_measured: dict[tuple[int, int], int] = field(default_factory=dict)
+    # likewise, how the differences of these variants vary from seed to seed; where it is not said, those shown do
+    spreads: dict[tuple[int, int], Spread | None] = field(default_factory=dict)
 
     def n_compared(self, n_way: int, n_shot: int) -> int:
         """The variants that the family of a setting is made of."""

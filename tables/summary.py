@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fewshot_bench.tables.pairs import Comparison, compare_all, compare_with, estimate_of
+from fewshot_bench.tables.pairs import Comparison, compare_all, compare_with, estimate_of, spreads_of
 from fewshot_bench.tables.scores import (
     CellScore,
     CellState,
@@ -26,6 +26,7 @@ from fewshot_bench.tables.statistics.estimate import (
     of_episodes,
     of_seeds_and_episodes,
 )
+from fewshot_bench.tables.statistics.seeds import Spread
 from fewshot_bench.tables.wording import accuracy, cell_name
 
 # Of several seeds the worst state decides: a mean over the seeds that happened to survive would flatter.
@@ -102,6 +103,7 @@ class Row:
     disjoint_episodes: int  # no more episodes than this can be drawn without using an image twice
     cells: tuple[Cell, ...]
     n_compared: int = 0  # variants whose pairs are the family of its comparisons, shown or not
+    spread: Spread | None = None  # of their seeds
 
     @property
     def chance(self) -> float:
@@ -171,6 +173,7 @@ def summarise(results: Results, *, every_pair: bool = False) -> Table:
     ways = list(dict.fromkeys(n_way for n_way, _ in results.settings))
     settings = sorted(results.settings, key=lambda setting: ways.index(setting[0]))
     marked = {s: _mark_best(tuple(cell_of(scores[variant, *s]) for variant in results.variants)) for s in settings}
+    spreads = spreads_of(results)
     best = {setting: [cell.variant for cell in cells if cell.best] for setting, cells in marked.items()}
     comparisons = compare_all(results) if every_pair else compare_with(results, best)
     rows = []
@@ -178,7 +181,7 @@ def summarise(results: Results, *, every_pair: bool = False) -> Table:
         capacity = disjoint_episodes(results.experiment, *setting)
         tests = [c for c in comparisons if (c.n_way, c.n_shot) == setting]
         cells = _mark_near_best(marked[setting], tests)
-        rows.append(Row(*setting, capacity, cells, results.n_compared(*setting)))
+        rows.append(Row(*setting, capacity, cells, results.n_compared(*setting), spreads[setting]))
     beside = summarise(results.beside, every_pair=every_pair) if results.beside else None
     return Table(results.experiment, results.variants, results.seeds, tuple(rows), comparisons, beside)
 

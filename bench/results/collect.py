@@ -22,6 +22,7 @@ from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.results.confusion import Classes, class_answers
 from fewshot_bench.results.provenance import AT
 from fewshot_bench.results.store import Reader
+from fewshot_bench.tables.pairs import spread_among
 from fewshot_bench.tables.papers import published_updates
 from fewshot_bench.tables.scores import (
     BudgetScore,
@@ -34,6 +35,7 @@ from fewshot_bench.tables.scores import (
     TrainingCost,
 )
 from fewshot_bench.tables.statistics.classes import ClassAnswers
+from fewshot_bench.tables.statistics.seeds import FEWEST_SEEDS, Spread
 from fewshot_bench.tables.summary import cell_of
 
 SHOWN = 48  # letters of the name of a file of weights
@@ -78,6 +80,7 @@ def results(
         )
         for cell in cells
     )
+    measured = _measured(chosen, stored_cells)
     return Results(
         experiment=_experiment(chosen, reader),
         beside=_beside(chosen, reader, with_answers),
@@ -92,23 +95,47 @@ def results(
             for iteration, loss in points
         ),
         by_budget=_by_budget(chosen, reader, stored_cells, stored_trainings, scores) if with_budgets else (),
-        n_measured=_n_measured(chosen, stored_cells),
+        n_measured={setting: len(variants) for setting, variants in measured.items()},
+        spreads=_spreads(measured, reader, stored_cells, stored_trainings, scores),
         seeds_of={v: chosen.request.seeds_of(v) for v in chosen.request.config.grids[chosen.request.grid].one_seed},
     )
 
 
-def _n_measured(chosen: Chosen, stored: dict[str, StoredCell]) -> dict[tuple[int, int], int]:
-    """In each setting how many variants have results: of the whole grid, and chosen beside it, whatever is shown."""
-    request, found = chosen.request, Counter[tuple[int, int]]()
-    known = {cell.place: cell.key for cell in chosen.cells}
+def _measured(chosen: Chosen, stored: dict[str, StoredCell]) -> dict[tuple[int, int], dict[str, list[Cell]]]:
+    """In each setting the variants with results: of the whole grid, and chosen beside it, whatever is shown."""
+    request, found = chosen.request, dict[tuple[int, int], dict[str, list[Cell]]]()
+    known = {cell.place: cell for cell in chosen.cells}
     grid = request.config.grids[request.grid]
     seeds = tuple(dict.fromkeys([*grid.seeds, *request.seeds]))
     for name in dict.fromkeys([*grid.everyone, *request.methods]):
         with suppress(UsageError):  # one that cannot be made has no results
             cells = grid_cells(dataclasses.replace(request, methods=(name,), seeds=seeds), chosen.images, chosen.other)
-            keys = ((cell.place[1:3], known.get(cell.place) or cell.key) for cell in cells)
-            found.update({setting for setting, key in keys if key in stored and stored[key].n_episodes})
-    return dict(found)
+            for cell in (known.get(cell.place, cell) for cell in cells):  # whose key is known
+                if cell.key in stored and stored[cell.key].n_episodes:
+                    found.setdefault(cell.place[1:3], {}).setdefault(name, []).append(cell)
+    return found
+
+
+def _spreads(
+    measured: dict[tuple[int, int], dict[str, list[Cell]]],
+    reader: Reader,
+    stored: dict[str, StoredCell],
+    trainings: dict[str, StoredTraining],
+    scored: Sequence[CellScore],
+) -> dict[tuple[int, int], Spread | None]:
+    """How the variants of each setting vary from seed to seed; scored: cells whose episodes are read already."""
+    known = {score.key: score for score in scored}
+    few = len({score.seed for score in scored}) < FEWEST_SEEDS  # which borrow nothing
+    lending = {} if few else {s: [c for c in of.values() if len(c) >= FEWEST_SEEDS] for s, of in measured.items()}
+    more = [c for variants in lending.values() for cells in variants for c in cells if c.key not in known]
+    episodes = reader.episodes(c.key for c in more)
+    for c in more:
+        theirs = episodes[c.key][: c.n_episodes]
+        known[c.key] = _score(c, stored[c.key], trainings.get(c.training.key), theirs, None)
+    return {
+        setting: spread_among([known[c.key] for c in cells] for cells in lending.get(setting, []))
+        for setting in measured
+    }
 
 
 def _by_budget(

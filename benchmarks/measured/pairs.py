@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from scipy.special import stdtrit
 
 from fewshot_bench.tables.claims.verdicts import JudgedClaim
-from fewshot_bench.tables.pairs import Comparison, compare_variants
+from fewshot_bench.tables.pairs import Comparison, compare_variants, spreads_of
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.statistics.estimate import ALPHA
 from fewshot_bench.tables.wording import points
@@ -96,11 +96,13 @@ def _counts(pairs: Sequence[Comparison]) -> str:
 def critical(stored: Results) -> str:
     """How much it takes to be significant in these tables."""
     n_tests, n_seeds = max(stored.n_tests(*setting) for setting in stored.settings), len(stored.seeds)
-    times = float(stdtrit(n_seeds - 1, 1 - ALPHA / 2 / n_tests))
+    lending = [spread.borrowed(n_seeds - 1) if spread else 0.0 for spread in spreads_of(stored).values()]
+    most, fewest = (float(stdtrit(n_seeds - 1 + of(lending), 1 - ALPHA / 2 / n_tests)) for of in (min, max))
+    times = f"{fewest:.0f} times" if round(fewest) == round(most) else f"{fewest:.0f} to {most:.0f} times"
     return (
-        f"With {n_seeds} seeds a difference must be {times:.0f} times its error over seeds to be significant among "
-        f"{n_tests} pairs, so that a missing bold says nothing. Rows of one seed compare checkpoints: another seed may "
-        "turn them, and their bold is the weaker evidence."
+        f"With {n_seeds} seeds, and what all pairs tell of how seeds vary, a difference must be {times} its error over "
+        f"seeds to be significant among {n_tests} pairs. Rows of one seed compare checkpoints: another seed may turn "
+        "them, and their bold is the weaker evidence."
     )
 
 

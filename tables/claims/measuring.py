@@ -3,14 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 from fewshot_bench.tables.claims.file import Hypothesis, Place
 from fewshot_bench.tables.pairs import by_seed, differences, estimate_of
 from fewshot_bench.tables.scores import CellScore, Results, cells_by_place, shared_accuracies
 from fewshot_bench.tables.statistics.estimate import Estimate, Values
+from fewshot_bench.tables.statistics.seeds import Spread, lent
 from fewshot_bench.tables.summary import p_below_chance
 
 Cells = Mapping[Place, Sequence[CellScore]]  # one cell a seed
+Spreads = Mapping[tuple[int, int], Spread | None]  # of each setting
+NONE: Spreads = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Tested:
     n_episodes: int  # that all of them share
     estimate: Estimate | None  # of the difference; None where too little was measured
     missing: tuple[str, ...]  # what is not complete; empty where nothing is missing
+    in_family: Estimate | None = None  # as the tests take it that are corrected, see `pairs.Comparison`
     guessing: float = 0.0  # "above chance": the least p-value that "below chance" can have, see `p_below_chance`
 
     @cached_property
@@ -34,14 +39,26 @@ class Tested:
         """Small where the difference is shown to be below 0; 1 where nothing was measured."""
         return max(self.guessing, self.estimate.p_value(alternative="less")) if self.estimate else 1.0
 
+    @property
+    def in_family_true(self) -> float:
+        """As `p_true`, before a correction for the family."""
+        return self.in_family.p_value(alternative="greater") if self.in_family else 1.0
+
+    @property
+    def in_family_false(self) -> float:
+        """As `p_false`, before a correction for the family."""
+        return max(self.guessing, self.in_family.p_value(alternative="less")) if self.in_family else 1.0
+
 
 def cells_of(results: Results) -> Cells:
     """The cells of each place, a cell a seed."""
     return {Place(*place): cells for place, cells in cells_by_place(results).items()}
 
 
-def measure(hypothesis: Hypothesis, cells: Cells, seeds: Sequence[int], *, new_classes: bool = True) -> Tested:
-    """Test a hypothesis on the cells that are there; `seeds` are those that it needs.
+def measure(
+    hypothesis: Hypothesis, cells: Cells, seeds: Sequence[int], spreads: Spreads = NONE, *, new_classes: bool = True
+) -> Tested:
+    """Test a hypothesis on the cells that are there; `seeds` are those that it needs, and vary as `spreads` says.
 
     Where several are needed and only one is there, nothing is tested: the verdict would be about methods.
     """
@@ -59,7 +76,15 @@ def measure(hypothesis: Hypothesis, cells: Cells, seeds: Sequence[int], *, new_c
         missing.append(f"{both}: {values.shape[1]} shared episodes" if len(sides) > 1 else f"{both}: one episode")
     guesses = () if hypothesis.lower else higher
     worse = max((p_below_chance(cell.episodes, 1 / cell.n_way) for cell in guesses), default=0.0)
-    return Tested(hypothesis, shared, values.shape[1], estimate, tuple(missing), worse)
+    in_family = lent(estimate, _spread_for(hypothesis, spreads))
+    return Tested(hypothesis, shared, values.shape[1], estimate, tuple(missing), in_family, worse)
+
+
+def _spread_for(hypothesis: Hypothesis, spreads: Spreads) -> Spread | None:
+    """Of two variants in one setting; of one variant, in two settings or against chance, no other pair tells."""
+    higher, lower = hypothesis.higher, hypothesis.lower
+    settings = {(side.n_way, side.n_shot) for side in (higher, lower) if side}
+    return spreads.get(settings.pop()) if lower and lower.variant != higher.variant and len(settings) == 1 else None
 
 
 def _above(

@@ -41,7 +41,7 @@ def outlook(judged: JudgedClaim, cells: Cells) -> Outlook:
         return Outlook(power, never=INCOMPLETE)
     sign = 1 if judged.claim.quantifier == "all" else -1
     measured = [(t, t.estimate) for t in judged.tested if t.estimate]
-    against = [(t, estimate) for t, estimate in measured if sign * estimate.mean < 0]
+    against = [(t, t.in_family) for t in judged.tested if t.in_family and sign * t.in_family.mean < 0]
     if against:  # one of these, shown, would decide it: the cheapest; Holm's first step divides alpha by all
         alpha, each = ALPHA / len(judged.tested), POWER
         routes = [_extended([(t, _episodes(estimate, t, alpha))], cells) for t, estimate in against]

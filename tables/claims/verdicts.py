@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from fewshot_bench.tables.claims.file import Claim, ClaimFile
-from fewshot_bench.tables.claims.measuring import Cells, Tested, cells_of, measure
+from fewshot_bench.tables.claims.measuring import NONE, Cells, Spreads, Tested, cells_of, measure
 from fewshot_bench.tables.claims.paper import PaperReading, read_paper
+from fewshot_bench.tables.pairs import corrected, spreads_of
 from fewshot_bench.tables.papers import PublishedTable
 from fewshot_bench.tables.scores import Experiment, Results
 from fewshot_bench.tables.statistics.estimate import ALPHA, holm
@@ -22,14 +24,20 @@ class JudgedClaim:
 
     An "all" claim is supported by intersection-union (Berger 1982): each hypothesis significantly true at ALPHA,
     without correction, because all of them must be. It is refuted where one is significantly false after Holm's
-    correction (1979), because any one of them would do. For "some" the two change sides.
+    correction (1979), because any one of them would do. For "some" the two change sides. What is corrected borrows
+    from the other pairs of its setting what the seeds vary by, as `bench compare` does.
     """
 
     claim: Claim
     verdict: Verdict
     tested: tuple[Tested, ...]  # one a hypothesis, in their order
-    shown: tuple[bool | None, ...]  # of each hypothesis whether it is shown true or false by itself, both after Holm
     paper: PaperReading | None  # None where the source has no table here
+
+    @cached_property
+    def shown(self) -> tuple[bool | None, ...]:
+        """Of each hypothesis whether it is shown true or false by itself, both after Holm."""
+        both = zip(after_holm(self.tested, true=True), after_holm(self.tested, true=False), strict=True)
+        return tuple(True if p <= ALPHA else False if q <= ALPHA else None for p, q in both)
 
     @property
     def n_true(self) -> int:
@@ -47,17 +55,21 @@ class JudgedClaim:
 
         Of "all" it is the one nearest to failing, the chain's weakest link; of "some" the one nearest to holding.
         """
-        measured = [t for t in self.tested if t.estimate]
-        if self.claim.quantifier == "all":
-            return min(measured, key=lambda t: (t.p_false, -t.p_true), default=None)
-        return min(measured, key=lambda t: (t.p_true, -t.p_false), default=None)
+        all_of = self.claim.quantifier == "all"
+        p_values = after_holm(self.tested, true=not all_of)
+        measured = [
+            (p, *((t.p_false, -t.p_true) if all_of else (t.p_true, -t.p_false)), i)
+            for i, (p, t) in enumerate(zip(p_values, self.tested, strict=True))
+            if t.estimate
+        ]
+        return self.tested[min(measured)[-1]] if measured else None
 
     @property
     def link_interval(self) -> tuple[float, float] | None:
         """Of the link's difference; 95 % for all hypotheses at once, since the link is chosen by what was measured."""
-        if not self.link or not self.link.estimate:
+        if not self.link or not self.link.in_family:
             return None
-        return self.link.estimate.interval(1 - ALPHA / len(self.tested), within=1.0)
+        return self.link.in_family.interval(1 - ALPHA / len(self.tested), within=1.0)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -104,36 +116,40 @@ def judge(file: ClaimFile, results: Results, published: Sequence[PublishedTable]
     """Judge every claim of a file; `published` are the tables among which the file's own is looked up."""
     cells = cells_of(results)
     table = next((table for table in published if table.id == file.published), None)
-    new_classes = results.experiment.new_classes
-    claims = tuple(judge_claim(c, cells, results.seeds, table, new_classes=new_classes) for c in file.claims)
+    spreads, new_classes = spreads_of(results), results.experiment.new_classes
+    claims = tuple(judge_claim(c, cells, results.seeds, table, spreads, new_classes=new_classes) for c in file.claims)
     return Judgement(file, results.experiment, results.seeds, cells, table, claims)
 
 
 def judge_claim(
-    claim: Claim, cells: Cells, seeds: Sequence[int], table: PublishedTable | None, *, new_classes: bool = True
+    claim: Claim,
+    cells: Cells,
+    seeds: Sequence[int],
+    table: PublishedTable | None,
+    spreads: Spreads = NONE,
+    *,
+    new_classes: bool = True,
 ) -> JudgedClaim:
     """Judge one claim on the cells that are there.
 
     A hypothesis that was not measured keeps its place in the family, with p = 1. One that was measured in part can
     show that a claim of "all" is false, or one of "some" true, but carries no verdict that needs every hypothesis.
     """
-    tested = tuple(measure(hypothesis, cells, seeds, new_classes=new_classes) for hypothesis in claim.hypotheses)
+    tested = tuple(measure(h, cells, seeds, spreads, new_classes=new_classes) for h in claim.hypotheses)
     whole = not any(t.missing for t in tested)
-    for_it, against = [t.p_true for t in tested], [t.p_false for t in tested]
+    all_true, all_false = (whole and max(p) <= ALPHA for p in ([t.p_true for t in tested], [t.p_false for t in tested]))
     if claim.quantifier == "all":
-        supported, refuted = whole and max(for_it) <= ALPHA, _any(against)
+        supported, refuted = all_true, min(after_holm(tested, true=False)) <= ALPHA
     else:
-        supported, refuted = _any(for_it), whole and max(against) <= ALPHA
+        supported, refuted = min(after_holm(tested, true=True)) <= ALPHA, all_false
     verdict: Verdict = "supported" if supported else "refuted" if refuted else "undecided"
-    shown = [
-        True if p <= ALPHA else False if q <= ALPHA else None for p, q in zip(holm(for_it), holm(against), strict=True)
-    ]
-    return JudgedClaim(claim, verdict, tested, tuple(shown), read_paper(claim, table) if table else None)
+    return JudgedClaim(claim, verdict, tested, read_paper(claim, table) if table else None)
 
 
-def _any(p_values: Sequence[float]) -> bool:
-    """Whether at least one is significant, after Holm's correction over all of them."""
-    return min(p_values) * len(p_values) <= ALPHA
+def after_holm(tested: Sequence[Tested], *, true: bool) -> list[float]:
+    """The p-values of showing each hypothesis true, or false, after Holm's correction over all of them."""
+    in_family = holm([t.in_family_true if true else t.in_family_false for t in tested])
+    return [corrected(t.p_true if true else t.p_false, p) for t, p in zip(tested, in_family, strict=True)]
 
 
 def _plain(name: str) -> str:

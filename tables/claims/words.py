@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from fewshot_bench.tables.claims.file import Claim
 from fewshot_bench.tables.claims.outlook import Outlook
 from fewshot_bench.tables.claims.paper import PaperReading, PrintedDifference
-from fewshot_bench.tables.claims.verdicts import JudgedClaim, Judgement
+from fewshot_bench.tables.claims.verdicts import JudgedClaim, Judgement, after_holm
 from fewshot_bench.tables.pairs import scope_of
-from fewshot_bench.tables.statistics.estimate import holm
 from fewshot_bench.tables.statistics.power import POWER
 from fewshot_bench.tables.summary import disjoint_episodes
 from fewshot_bench.tables.wording import counted, percent, points, rough_duration, setting_name
@@ -96,9 +95,9 @@ def _p_value(judged: JudgedClaim) -> str:
     if not judged.link:
         return ""
     place, against = judged.tested.index(judged.link), judged.verdict == "refuted"
-    p_values = [t.p_false if against else t.p_true for t in judged.tested]
     corrected = (judged.claim.quantifier == "all") == against
-    p = holm(p_values)[place] if corrected else p_values[place]
+    own = judged.link.p_false if against else judged.link.p_true
+    p = after_holm(judged.tested, true=not against)[place] if corrected else own
     digits = 4 if p < 0.01 else 3 if p < 0.1 else 2
     shown = "p < 0.0001" if p < 1e-4 else f"p = {p:.{digits}f}"
     return f"one-sided {shown}{' against it' if against else ''}{' after Holm' if corrected else ''}"

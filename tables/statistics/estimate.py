@@ -67,6 +67,12 @@ class Estimate:
         return Estimate(self.mean, self.sources[:-1] if added else self.sources)
 
     @property
+    def seeds(self) -> Source | None:
+        """The source that training seeds are, which stands first; None with one seed."""
+        first = self.here.sources[0]
+        return None if first.lasting is None else first
+
+    @property
     def error(self) -> float:
         """The standard error."""
         return math.hypot(*(source.error for source in self.sources))

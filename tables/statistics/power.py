@@ -61,9 +61,10 @@ def seeds_to_separate(
     `estimate` is known from n_seeds, 2 or more, whose source stands first. None where a thousand would not do.
     """
     seeds, *others = estimate.sources
+    borrowed = seeds.degrees - (n_seeds - 1)  # of other pairs
 
     def suffice(n: int) -> bool:
-        fewer = Source(seeds.error * math.sqrt(n_seeds / n), n - 1)
+        fewer = Source(seeds.error * math.sqrt(n_seeds / n), n - 1 + borrowed)
         return power_of(replace(estimate, sources=(fewer, *others)), difference, alpha) >= power
 
     return _fewest(suffice, MOST_SEEDS)

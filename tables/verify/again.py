@@ -8,6 +8,7 @@ from fewshot_bench.tables.latex import render_latex
 from fewshot_bench.tables.layout import anchor
 from fewshot_bench.tables.papers import PublishedTable
 from fewshot_bench.tables.render import render, render_cells
+from fewshot_bench.tables.statistics.seeds import Spread
 from fewshot_bench.tables.style import Style
 from fewshot_bench.tables.summary import Cell, Row, SeedScore, Table
 from fewshot_bench.tables.verify.html_document import read_html
@@ -20,11 +21,13 @@ from fewshot_bench.tables.wording import cell_name
 READERS: Mapping[str, Callable[[str], Document]] = {".tex": read_latex, ".html": read_html, ".htm": read_html}
 SUFFIX = {"latex": ".tex", "html": ".html"}
 
+Family = tuple[int, Spread | None]  # of a row: variants compared, and how their seeds vary
+
 
 def table_of(
     cells: Sequence[Fact],
     disjoint: Mapping[tuple[int, int], int],
-    compared: Mapping[tuple[int, int], int],
+    families: Mapping[tuple[int, int], Family],
     stored: Table | None,
 ) -> Table:
     """The table that facts of cells are about, with their numbers; marks and other intervals are those of `stored`."""
@@ -34,7 +37,7 @@ def table_of(
     for place, values in facts.items():
         settings.setdefault(place[1], {}).setdefault(place[1:], []).append(_cell(values, whole.get(place)))
     rows = tuple(
-        Row(*setting, disjoint[setting], tuple(row), compared.get(setting, 0))
+        Row(*setting, disjoint[setting], tuple(row), *families.get(setting, (0, None)))
         for of_way in settings.values()
         for setting, row in of_way.items()
     )

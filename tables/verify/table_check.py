@@ -1,17 +1,22 @@
 """One table of a rendered file, and the words around it, against the witnesses."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import groupby
+from typing import Any
 
+from fewshot_bench.tables.pairs import spreads_of
 from fewshot_bench.tables.papers import PublishedTable
 from fewshot_bench.tables.scores import CellScore, Results
+from fewshot_bench.tables.statistics.seeds import Spread
 from fewshot_bench.tables.style import COUNTS, style_of
 from fewshot_bench.tables.summary import Table, summarise
 from fewshot_bench.tables.verify.again import (
     READERS,
     SUFFIX,
+    Family,
     listed_names,
     rendered_again,
     set_again,
@@ -104,17 +109,27 @@ class TableCheck:
         return None
 
     def _in_its_family(self, results: Results | None) -> Results | None:
-        """With as many variants compared as when the table was made: others may have been measured since."""
+        """In the family that was compared when the table was made: other variants may have been measured since."""
         if not results:
             return None
-        now = {setting: results.n_compared(*setting) for setting in results.settings}
-        then = self._compared()
-        return replace(results, n_measured={s: min(most, then.get(s, most)) for s, most in now.items()})
+        then, spreads = self._families(), spreads_of(results)
+        now: dict[tuple[int, int], Family] = {s: (results.n_compared(*s), spreads[s]) for s in results.settings}
+        for setting in then.keys() & now.keys():
+            n, spread = then[setting]
+            if n < now[setting][0] or (n == now[setting][0] and not spread):  # as rows had none at first
+                now[setting] = then[setting]
+        return replace(
+            results,
+            n_measured={setting: n for setting, (n, _) in now.items()},
+            spreads={setting: spread for setting, (_, spread) in now.items()},
+        )
 
-    def _compared(self) -> dict[tuple[int, int], int]:
-        """As the facts of the rows have it."""
+    def _families(self) -> dict[tuple[int, int], Family]:
+        """As the facts of the rows have them."""
         rows = [fact for fact in self._facts if fact.kind == "row" and type(fact.values.get("compared")) is int]
-        return {_setting(fact)[1:]: max(0, fact.values["compared"]) for fact in rows}
+        return {
+            _setting(fact)[1:]: (max(0, fact.values["compared"]), _spread(fact.values.get("spread"))) for fact in rows
+        }
 
     def _laid_out_again(self) -> Document:
         disjoint: dict[tuple[int, int], int] = {}
@@ -125,10 +140,10 @@ class TableCheck:
             disjoint[place] = (
                 true[0] if true else disjoint.get(place, int(said) if said.isdecimal() and len(said) < 10 else 0)
             )
-        compared = self._compared()
-        if self._results:
-            compared = {place: self._results.n_compared(*place) for place in disjoint}
-        table = table_of(self._cells, disjoint, compared, self._stored)
+        families = self._families()
+        if self._stored:
+            families = {(row.n_way, row.n_shot): (row.n_compared, row.spread) for row in self._stored.rows}
+        table = table_of(self._cells, disjoint, families, self._stored)
         return rendered_again(table, self._document.format, self._papers([self._table]), self._style)
 
     def _papers(self, tables: Sequence[RenderedTable]) -> list[PublishedTable]:
@@ -342,6 +357,14 @@ class TableCheck:
                     yield gone(1, f"the table of {kind}", "is missing")
                 else:
                     yield from compare_rows(true.rows, seen, f"the table of {kind}")
+
+
+def _spread(said: Any) -> Spread | None:
+    """As a fact has it; None where it has none, or nonsense."""
+    if not isinstance(said, list) or len(said) != len(fields(Spread)):
+        return None
+    known = all(type(number) is float and math.isfinite(number) and number > 0 for number in said)
+    return Spread(*said) if known else None
 
 
 def _setting(fact: Fact) -> Place:

@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 
 from fewshot_bench.tables.comparison_text import render_comparisons
-from fewshot_bench.tables.pairs import compare, compare_all, compare_variants, differences
+from fewshot_bench.tables.pairs import compare, compare_all, compare_variants, differences, spread_among, spreads_of
+from fewshot_bench.tables.power import powers
 from fewshot_bench.tables.scores import CellScore, EpisodeResult, quantum
 from fewshot_bench.tables.statistics.classes import ClassAnswers
 
@@ -169,6 +170,59 @@ def test_one_pair_reads_the_same_wherever_it_is_shown(make_results):
     alone = replace(results, variants=("maml", "reptile"), n_measured=dict.fromkeys(results.settings, 4))
     assert compare_variants(alone, "maml", "reptile") == two
     assert {c.n_tests for c in compare_variants(replace(alone, n_measured={}), "maml", "reptile")} == {1}
+
+
+def seeded(variants, n_seeds=3, lead=0, n=20):
+    """Three seeds that move every variant by a few queries, and the last one by `lead` more."""
+    rng = np.random.default_rng(8)
+    hard = rng.integers(25, 45, n)
+    return {
+        v: [cell(v, hard + rng.integers(-3, 4) + rng.integers(-3, 4, n) + lead * (v == variants[-1]), s)
+            for s in range(n_seeds)]
+        for v in variants
+    }  # fmt: skip
+
+
+def test_few_seeds_borrow_from_the_pairs_measured_beside_them(make_results):
+    variants = ("a", "b", "c", "d", "e", "f")
+    cells = seeded(variants, lead=24)
+    results = replace(
+        make_results(variants, ((5, 1),), seeds=(0, 1, 2)), cells=tuple(c for of in cells.values() for c in of)
+    )
+    table = {(c.first, c.second): c for c in compare_all(results)}
+    alone = {pair: compare(cells[pair[0]], cells[pair[1]], n_tests=15) for pair in table}
+    with_last = [pair for pair in table if "f" in pair]
+    assert sum(table[pair].significant for pair in with_last) > sum(alone[pair].significant for pair in with_last)
+    for pair, found in table.items():
+        assert (found.estimate, found.p) == (alone[pair].estimate, alone[pair].p)  # a pair's own interval is its own
+        assert found.p_corrected >= found.p
+        assert found.in_family.seeds.error >= found.estimate.seeds.error
+        assert not found.significant or found.estimate.half_width() < abs(found.mean)
+        [power] = powers(results, [(*pair, 5, 1)], 0.01)
+        assert power.shown == found.significant
+    # what is shown of the six changes nothing
+    two = replace(results, variants=("a", "f"), n_measured={(5, 1): 6}, spreads=spreads_of(results))
+    assert compare_variants(two, "a", "f") == (table["a", "f"],)
+    other_way = replace(results, variants=variants[::-1])
+    assert spreads_of(other_way)[5, 1].variance == pytest.approx(spreads_of(results)[5, 1].variance)
+    # two seeds, or two variants, borrow nothing
+    for fewer in ({v: of[:2] for v, of in cells.items()}, {v: cells[v] for v in "ab"}):
+        assert spread_among(fewer.values()) is None
+
+
+def test_heads_of_one_training_are_no_more_degrees_of_freedom():
+    cells = seeded(("a", "b", "c", "d"))
+    one = {v: [replace(c, weights="w" if v in "ab" else v) for c in of] for v, of in cells.items()}
+    assert (spread_among(cells.values()).most, spread_among(one.values()).most) == (6, 4)
+
+
+def test_variants_without_a_shared_episode_lend_nothing():
+    cells = seeded(("a", "b", "c"))
+    elsewhere = [cell("c", [30, 40], s, first=100) for s in range(3)]
+    assert spread_among(cells.values())
+    assert spread_among([cells["a"], cells["b"], elsewhere]) is None
+    failed = [replace(c, state="failed", episodes=()) for c in cells["c"]]
+    assert spread_among([cells["a"], cells["b"], failed]) is None
 
 
 def test_few_episodes_cannot_tell():

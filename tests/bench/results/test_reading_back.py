@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import time
 import tomllib
-from dataclasses import replace
+from dataclasses import astuple, replace
 from itertools import product
 from typing import Any
 
@@ -28,6 +28,7 @@ from fewshot_bench.results.claims import judgement
 from fewshot_bench.results.collect import results
 from fewshot_bench.results.reading_back import choose_stored, names, shipped
 from fewshot_bench.results.store import Reader
+from fewshot_bench.tables.pairs import compare_variants, spreads_of
 
 MINIIMAGENET = os.environ.get("BENCH_MINIIMAGENET")
 
@@ -155,6 +156,19 @@ def test_shipped_results_are_those_of_the_present_code(measured):
     assert {cell.seed for cell in stored.cells if cell.variant == "maml-mtl"} == {0, 1, 2}
     missing = [cell for cell in stored.cells if cell.state != "done"]  # another key would be missing
     assert not missing
+
+
+def test_a_pair_that_is_read_alone_is_compared_as_beside_all_others(measured):
+    """Seeds and families are those of the whole grid, whatever a selection shows of it."""
+    stored, _, chosen, _ = measured
+    pair = ("maml-mtl", "transfer")
+    two = [cell for cell in chosen.cells if cell.variant in pair]
+    alone = results(replace(chosen, cells=two, request=replace(chosen.request, methods=pair)), with_answers=True)
+    assert compare_variants(alone, *pair) == compare_variants(stored, *pair)
+    shown = spreads_of(replace(stored, spreads={}))
+    assert {s: astuple(spread) for s, spread in shown.items()} == pytest.approx(
+        {s: pytest.approx(astuple(spread)) for s, spread in stored.spreads.items()}
+    )
 
 
 def test_the_pages_of_results_are_what_the_command_writes(measured):

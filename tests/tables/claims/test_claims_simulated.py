@@ -10,7 +10,7 @@ from fewshot_bench.tables.claims.file import Place
 from fewshot_bench.tables.claims.measuring import cells_of
 from fewshot_bench.tables.claims.outlook import outlook
 from fewshot_bench.tables.claims.verdicts import judge_claim
-from fewshot_bench.tables.pairs import compare
+from fewshot_bench.tables.pairs import compare, spread_among
 from fewshot_bench.tables.scores import EpisodeResult
 from fewshot_bench.tables.statistics.power import power_of
 
@@ -49,10 +49,18 @@ def rates(make_claims):
 
     def count(draw, text, quantifier="all", seeds=(0,), times=2000):
         claim, rng = make_claims(text, quantifier).claims[0], np.random.default_rng(11)
-        verdicts = [judge_claim(claim, draw(rng), seeds, None).verdict for _ in range(times)]
+        verdicts = [
+            judge_claim(claim, cells, seeds, None, spreads(cells)).verdict for cells in map(draw, [rng] * times)
+        ]
         return verdicts.count("supported") / times, verdicts.count("refuted") / times
 
     return count
+
+
+def spreads(cells):
+    """How the seeds vary in each setting."""
+    settings = {(place.n_way, place.n_shot) for place in cells}
+    return {s: spread_among([of for place, of in cells.items() if (place.n_way, place.n_shot) == s]) for s in settings}
 
 
 def within(rate, nominal=0.05, times=2000):
@@ -119,6 +127,26 @@ def test_with_several_seeds_their_luck_is_no_difference(world, rates):
     assert within(refuted, times=1000)
     supported, refuted = rates(world(truth, luck=0.03), PAIRS, times=200)
     assert supported + refuted > 0.3  # about checkpoints, and right about them
+
+
+@pytest.mark.parametrize("quantifier", ["all", "some"])
+def test_with_few_seeds_a_sentence_is_decided_by_what_all_pairs_tell(quantifier, world, make_claims):
+    """One of three is false (true): corrected for all, three seeds of a pair alone would hardly ever show it."""
+    claim, rng = make_claims(PAIRS, quantifier).claims[0], np.random.default_rng(7)
+    lead = 0.08 if quantifier == "all" else -0.08
+    draw = world(level(transfer=lead) | {(f"beside {i}", 5): 0.5 for i in range(4)}, seeds=(0, 1, 2), luck=0.02)
+    borrowed, alone = [], []
+    for _ in range(100):
+        cells = draw(rng)
+        borrowed.append(judge_claim(claim, cells, (0, 1, 2), None, spreads(cells)))
+        alone.append(judge_claim(claim, cells, (0, 1, 2), None))
+    verdict = "refuted" if quantifier == "all" else "supported"
+    decided, by_itself = ([one for one in each if one.verdict == verdict] for each in (borrowed, alone))
+    assert len(decided) > 50
+    assert len(decided) > 1.5 * len(by_itself)
+    for one in decided:
+        assert (one.link.p_false if quantifier == "all" else one.link.p_true) <= 0.05  # of its own seeds, too
+        assert one.link_interval == one.link.in_family.interval(1 - 0.05 / 3, within=1.0)  # as narrow as what decided
 
 
 def test_true_claims_are_found_as_often_as_the_power_says(world, make_claims):
