@@ -164,16 +164,23 @@ def spreads_of(results: Results) -> dict[tuple[int, int], Spread | None]:
 
 def spread_among(variants: Iterable[Sequence[CellScore]]) -> Spread | None:
     """How the variants of one setting, each a cell a seed, differ from seed to seed; None where they are too few."""
-    sides = [found for cells in variants if len(found := by_seed(cells)) >= FEWEST_SEEDS]
+    sides = [
+        found for cells in variants if len(found := by_seed(sorted(cells, key=lambda cell: cell.seed))) >= FEWEST_SEEDS
+    ]
     accuracies = shared_accuracies([cell for side in sides for cell in side.values()])
     if not accuracies.size:
         return None
-    means = iter(accuracies.mean(axis=1).tolist())
-    by_variant = [{seed: next(means) for seed in side} for side in sides]
-    apart = [[a[s] - b[s] for s in a.keys() & b.keys()] for a, b in combinations(by_variant, 2)]
-    known = [values for values in apart if len(values) >= FEWEST_SEEDS and np.ptp(values) > ROUNDING]
+    seeds = sorted({seed for side in sides for seed in side})
+    means = np.full((len(sides), len(seeds)), np.nan)  # (V, S)
+    means[[[seed in side for seed in seeds] for side in sides]] = accuracies.mean(axis=1)
+    first, second = np.triu_indices(len(sides), 1)
+    apart = means[first] - means[second]  # (V (V - 1) / 2, S)
+    n_seeds = np.isfinite(apart).sum(axis=1)
+    lending = n_seeds >= FEWEST_SEEDS
+    variances = np.nanvar(apart[lending], axis=1, ddof=1)
+    known = variances > ROUNDING**2  # not of one network under two names
     trained = {tuple(cell.weights or cell.key for cell in side.values()): len(side) - 1 for side in sides}
-    return spread_of([float(np.var(v, ddof=1)) for v in known], [len(v) - 1 for v in known], trained.values())
+    return spread_of(variances[known], n_seeds[lending][known] - 1, trained.values())
 
 
 def estimate_of(

@@ -1,12 +1,13 @@
 """How much training seeds vary: what the other pairs of a setting tell of one that was measured with few seeds."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fewshot_bench.tables.statistics.estimate import Estimate
+from fewshot_bench.tables.statistics.estimate import Estimate, Values
 
 FEWEST_SEEDS = 3  # of a pair, to borrow and to lend: two say too little of how alike the variances are
 FEWEST_PAIRS = 3  # that lend
@@ -27,8 +28,8 @@ class Spread:
         return max(0.0, min(self.degrees, self.most - own)) / 2
 
 
-def spread_of(variances: Sequence[float], degrees: Sequence[int], of_trainings: Collection[int]) -> Spread | None:
-    """What variances (N,), one a pair, of so many degrees of freedom each, tell of a pair's variance.
+def spread_of(variances: Values, degrees: NDArray[np.integer], of_trainings: Collection[int]) -> Spread | None:
+    """What variances (N,) above 0, one a pair, of so many degrees of freedom each, tell of a pair's variance.
 
     They are taken to be drawn from a scaled inverse chi-squared distribution, fitted by the moments of their
     logarithms (Smyth 2004, section 6.2). of_trainings: the degrees of freedom of each variant that trained; in a layout
@@ -36,11 +37,10 @@ def spread_of(variances: Sequence[float], degrees: Sequence[int], of_trainings: 
     """
     from scipy.special import digamma, polygamma
 
-    known = [(math.log(v), d / 2) for v, d in zip(variances, degrees, strict=True) if v > 0]
-    if len(known) < FEWEST_PAIRS or len(of_trainings) < 2:
+    if len(variances) < FEWEST_PAIRS or len(of_trainings) < 2:
         return None
-    logs, halves = np.array(known).T
-    centred = logs - digamma(halves) + np.log(halves)
+    halves = np.asarray(degrees) / 2
+    centred = np.log(variances) - digamma(halves) + np.log(halves)
     over = float(np.var(centred, ddof=1) - polygamma(1, halves).mean())  # that chance does not explain
     mean, most = float(centred.mean()), float(sum(of_trainings) - max(of_trainings))
     if over <= 0:
