@@ -215,13 +215,13 @@ def compared(comparisons: Iterable[Comparison]) -> str:
     """What was compared, in a few words: methods, or only checkpoints; on which classes."""
     tested = [c for c in comparisons if c.p is not None]
     counts = {len(c.seeds) > 1 for c in tested}
-    whom = "checkpoints were compared, or, where both have several, methods, over training seeds"
+    seeds = "training seeds" + " (whose variance is learned from all pairs)" * borrows(tested)
+    whom = f"where both have several {seeds} methods were compared, else checkpoints"
     if counts == {True}:
-        whom = "methods were compared, over training seeds"
+        whom = f"methods were compared, over {seeds}"
     elif True not in counts:
         whom = "one training seed, so checkpoints were compared, not methods"
-    told = ", whose variance all pairs tell of" if borrows(tested) else ""
-    return f"{whom}{told}, {scope_of(c.estimate for c in tested)}"
+    return f"{whom}, {scope_of(c.estimate for c in tested)}"
 
 
 def borrows(comparisons: Iterable[Comparison]) -> bool:
