@@ -30,7 +30,7 @@ def python(tmp_path_factory, processes) -> Iterator[Path]:
         yield stub
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # idle, its three processes still use the processor
 def dask(tmp_path_factory, python) -> Iterator[clusters.Dask]:
     with clusters.started(clusters.Dask(tmp_path_factory.mktemp("dask"), python)) as cluster:
         yield cluster
