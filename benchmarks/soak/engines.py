@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,33 @@ from fewshot_bench.results.store import Reader
 from fewshot_bench.running.engines import driving, slurm
 
 Cluster = clusters.Slurm | clusters.Dask
-# what ends, once a grid; a unit and a worker twice
+# what ends, once a grid
 FAULTS = ("unit",) * 5 + ("worker",) * 5 + ("driver",) * 3 + ("server",) * 3 + ("preempted", "cancelled")
-TIMES = {"unit": 2, "worker": 2}
-GRID, SIZE = ("--seed", "0", "--shot", "1"), {"iterations": 60, "episodes": 40}
+GRID = ("--seed", "0", "--shot", "1")
 OFTEN = "from fewshot_bench.running import runner; runner.SAVE_SECONDS = runner.CHUNK_SECONDS = 0.0; "
 SOME_FAILED = 4
 LOOK_SECONDS, LOOKING_SHARE = 0.2, 1.0
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How long a grid is, and how often a unit or a worker of it ends."""
+
+    iterations: int
+    episodes: int
+    of_some: int
+
+    @property
+    def size(self) -> dict[str, int]:
+        """What a place of the little experiment is made with."""
+        return {"iterations": self.iterations, "episodes": self.episodes}
+
+    def times(self, fault: str) -> int:
+        """How often it is done to a grid."""
+        return self.of_some if fault in ("unit", "worker") else 1
+
+
+LONG, SHORT = Extent(60, 40, of_some=2), Extent(30, 20, of_some=1)  # short: while one unit is struck, it is not over
 
 
 @contextmanager
@@ -53,9 +74,9 @@ def _begin(at: str) -> None:
         forked.main(at)
 
 
-def undisturbed(little: Little) -> Content:
+def undisturbed(little: Little, extent: Extent) -> Content:
     """What a run on this machine makes of the grid, in SQLite."""
-    with little.temporary("sqlite", **SIZE) as place:
+    with little.temporary("sqlite", **extent.size) as place:
         local = Victim(place, "run", *GRID)
         assert local.wait() == 0, local.said()
         return place.content()
@@ -79,10 +100,10 @@ class Disturbed:
 
         return Victim(self.place, *(words or ("run", *GRID)), *self.words, act=act)
 
-    def end(self, fault: str, server: Server) -> list[str]:
+    def end(self, fault: str, times: int, server: Server) -> list[str]:
         """Do it, and have the grid done to its end: what is wrong with how that went."""
         wrong: list[str] = []
-        for _ in range(TIMES.get(fault, 1)):
+        for _ in range(times):
             unit = self._unit()
             if fault == "unit":
                 os.kill(unit, signal.SIGKILL)
@@ -120,10 +141,10 @@ class Disturbed:
 
 
 def disturb(
-    little: Little, server: Server, wanted: Content, cluster: Cluster, fault: str, rng: random.Random
+    little: Little, server: Server, wanted: Content, cluster: Cluster, fault: str, rng: random.Random, extent: Extent
 ) -> list[str]:
     """What goes wrong with a grid, or is not as a local run makes it, where this ends on the way."""
-    with little.temporary("postgresql", **SIZE) as place:
+    with little.temporary("postgresql", **extent.size) as place:
         found = Disturbed(place, cluster, rng)
-        wrong = [*found.end(fault, server), *place.faults(wanted)]
+        wrong = [*found.end(fault, extent.times(fault), server), *place.faults(wanted)]
         return [f"{fault}: {said}" for said in wrong]

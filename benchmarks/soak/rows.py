@@ -154,11 +154,12 @@ def dask(soak: Soak) -> str:
 
 
 def _through(engine: str, soak: Soak) -> str:
-    n, wanted = Counter[str](), engines.undisturbed(soak.little)
+    extent = engines.LONG if soak.share >= TENTH else engines.SHORT
+    n, wanted = Counter[str](), engines.undisturbed(soak.little, extent)
     with engines.cluster(engine, soak.little) as found:
         for (fault,) in soak.some(engines.FAULTS):
-            soak.faults += engines.disturb(soak.little, soak.server, wanted, found, fault, soak.rng)
-            n[fault] += engines.TIMES.get(fault, 1)
+            soak.faults += engines.disturb(soak.little, soak.server, wanted, found, fault, soak.rng, extent)
+            n[fault] += extent.times(fault)
     return soak.unless_wrong(_told(n), ", each grid ended in the bits of a local run")
 
 
