@@ -33,11 +33,12 @@ LOOK_SECONDS, LOOKING_SHARE = 0.2, 1.0
 
 @dataclass(frozen=True)
 class Extent:
-    """How long a grid is, and how often a unit or a worker of it ends."""
+    """How long a grid is, how often a unit or a worker of it ends, and within how many seconds of work."""
 
     iterations: int
     episodes: int
     of_some: int
+    seconds: float
 
     @property
     def size(self) -> dict[str, int]:
@@ -49,7 +50,7 @@ class Extent:
         return self.of_some if fault in ("unit", "worker") else 1
 
 
-LONG, SHORT = Extent(60, 40, of_some=2), Extent(30, 20, of_some=1)  # short: while one unit is struck, it is not over
+LONG, SHORT = Extent(60, 40, of_some=2, seconds=1.0), Extent(30, 20, of_some=1, seconds=0.5)
 
 
 @contextmanager
@@ -85,8 +86,8 @@ def undisturbed(little: Little, extent: Extent) -> Content:
 class Disturbed:
     """A grid that a driver has an engine do."""
 
-    def __init__(self, place: Place, cluster: Cluster, rng: random.Random) -> None:
-        self.place, self.cluster, self.rng = place, cluster, rng
+    def __init__(self, place: Place, cluster: Cluster, rng: random.Random, extent: Extent) -> None:
+        self.place, self.cluster, self.rng, self.extent = place, cluster, rng, extent
         self.words = cluster.ready()
         self.driver = self.drive()
 
@@ -100,10 +101,10 @@ class Disturbed:
 
         return Victim(self.place, *(words or ("run", *GRID)), *self.words, act=act)
 
-    def end(self, fault: str, times: int, server: Server) -> list[str]:
+    def end(self, fault: str, server: Server) -> list[str]:
         """Do it, and have the grid done to its end: what is wrong with how that went."""
         wrong: list[str] = []
-        for _ in range(times):
+        for _ in range(self.extent.times(fault)):
             unit = self._unit()
             if fault == "unit":
                 os.kill(unit, signal.SIGKILL)
@@ -127,8 +128,9 @@ class Disturbed:
         return wrong + self.driver.faults()
 
     def _unit(self) -> int:
-        """The process of a unit that is at work, a while after it began."""
-        time.sleep(self.rng.uniform(0, 1))
+        """The process of a unit that is at work, a while after one began."""
+        clusters.wait_for(self._units)
+        time.sleep(self.rng.uniform(0, self.extent.seconds))
         return clusters.wait_for(lambda: next(iter(self._units()), 0))
 
     def _units(self) -> list[int]:
@@ -145,6 +147,6 @@ def disturb(
 ) -> list[str]:
     """What goes wrong with a grid, or is not as a local run makes it, where this ends on the way."""
     with little.temporary("postgresql", **extent.size) as place:
-        found = Disturbed(place, cluster, rng)
-        wrong = [*found.end(fault, extent.times(fault), server), *place.faults(wanted)]
+        found = Disturbed(place, cluster, rng, extent)
+        wrong = [*found.end(fault, server), *place.faults(wanted)]
         return [f"{fault}: {said}" for said in wrong]
