@@ -62,12 +62,15 @@ def _leaders(by_variant: Curves, first: int, last: int) -> str:
     ]
     highest = np.argmax(heights, axis=0)  # (N_PLACES,)
     changes = np.flatnonzero(np.diff(highest)) + 1
-    told = f"{names[highest[0]]} is highest" + ("" if len(changes) else " throughout")
-    return told + "".join(
-        f", from about {_round(float(np.exp(places[at]))):,} on {names[highest[at]]}" for at in changes
-    )
+    told, before = f"{names[highest[0]]} is highest" + ("" if len(changes) else " throughout"), first
+    for at in changes:
+        images = float(np.exp(places[at]))
+        before = _round(images, apart_from=before)
+        told += f", from about {before:,} on {names[highest[at]]}"
+    return told
 
 
-def _round(images: float) -> int:
-    """To two digits."""
-    return int(float(f"{images:.1e}"))
+def _round(images: float, apart_from: float = 0) -> int:
+    """To two digits; or to three, where two are those of the place before, from which it is some way off."""
+    near = _round(apart_from) == int(float(f"{images:.1e}")) if apart_from else False
+    return int(float(f"{images:.{1 + near}e}"))

@@ -16,6 +16,14 @@ def test_where_two_curves_cross():
     assert told == "5-way 1-shot, 100 to 1,000,000 images: transfer is highest, from about 10,000 on maml."
 
 
+def test_a_crossing_next_to_the_start_is_not_printed_as_the_start():
+    """By two digits b would be highest from 100,000 on, where a is said to be."""
+    points = [score("a", n, 0.5) for n in (100_000, 1_000_000)]
+    points += [score("b", 100_000, 0.499), score("b", 1_000_000, 0.6)]
+    (told,) = crossings(points)
+    assert told == "5-way 1-shot, 100,000 to 1,000,000 images: a is highest, from about 102,000 on b."
+
+
 def test_one_curve_above_the_other_and_settings_apart():
     points = [score(v, n, m, setting=s) for s in ((5, 1), (20, 5)) for n in (1, 9) for v, m in (("a", 0.5), ("b", 0.4))]
     assert crossings(points) == tuple(
