@@ -38,8 +38,9 @@ def export(*, out: Path | None, expression: str | None, format_: str | None, out
 
     `bench import` takes the file back. It needs cell_key, number, episode_id, n_correct, n_queries, and the facts on
     any one row of each cell that the database does not know. To analyse simulated results: change n_correct, drop
-    the column answers, and import into another folder. In pandas, give cell_key, episode_id and training_key
-    the dtype str.
+    the column answers, and import into another folder. In pandas, read CSV with low_memory=False and
+    dtype=dict.fromkeys(["cell_key", "episode_id", "training_key"], str). One variant at several budgets
+    or by several rules is told apart by its label: choose by it before a mean is taken.
     """
     from fewshot_bench.results.exchange.export import write_table
 

@@ -56,7 +56,8 @@ def results(
         - `n_way`, `n_shot`, `n_query` (int64): classes; support and query images per class
         - `seed` (int64): of its training
         - `split` (text): whose novel classes it was tested on
-        - `label` (text): data set, split, protocol, budget and name that were asked for
+        - `label` (text): data set, split, protocol, budget and name that were asked for. One name at several budgets or
+          by several rules is that many rows, which the label tells apart: choose by it before a mean is taken
         - `cell_key`, `training_key` (text, 16 hex digits): hashes of everything that can change the result
         - `n_episodes` (int64): stored test episodes
         - `accuracy` (float64): mean over episodes, a fraction of 1; NaN without episodes
