@@ -8,7 +8,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from benchmarks.measured import tuned
-from benchmarks.measured.pairs import PARENTS, SEQUENTIAL, hangs_on_one, won
+from benchmarks.measured.pairs import PARENTS, SEQUENTIAL, clear_and_significant, hangs_on_one, seeds_named, won
 from fewshot_bench.reports.canvas import to_png
 from fewshot_bench.reports.plots import accuracy_against_shots
 from fewshot_bench.tables.claims import words
@@ -33,10 +33,12 @@ def answer_page(stored: Results, judged: Judgement, pretrained: Results) -> str:
     for row in rows:
         best = max((cell for cell in row.cells if cell.mean is not None), key=lambda cell: cell.mean or 0.0)
         alone += not any(cell.near_best or cell.unclear for cell in row.cells)
-        few = "" if len(best.seeds) == len(stored.seeds) else f" (seed {best.seeds[0].seed} alone)"
+        seeds = [one.seed for one in best.seeds]
+        few = "" if len(seeds) == len(stored.seeds) else f" ({seeds_named(seeds)} alone)"
         by_best.setdefault(f"`{best.variant}`{few}", []).append(f"{row.n_way}-way {row.n_shot}-shot")
     highest = "; ".join(f"{name} in {', '.join(where)}" for name, where in by_best.items())
-    gains = [c.mean or 0.0 for c in compare_variants(stored, "transfer-logistic", "transfer") if c.n_way > 5]
+    many = [c for c in compare_variants(stored, "transfer-logistic", "transfer") if c.n_way > 5]
+    gains, (clear, significant) = [c.mean or 0.0 for c in many], clear_and_significant(many)
     chosen = tuned.means("transfer")
     of_head = {
         (c.n_way, c.n_shot): c.mean or 0.0 for row in rows for c in row.cells if c.variant == "transfer-logistic"
@@ -63,9 +65,10 @@ def answer_page(stored: Results, judged: Judgement, pretrained: Results) -> str:
             "same two losses one after the other.",
             "4. With many classes, keep a trained network's features and fit a logistic regression "
             f"(`transfer-logistic`) before you fine-tune all layers by the published rule: with 20 and 35 ways that is "
-            f"worth {points(min(gains))} to {points(max(gains))} points; fine-tuned by a rule that `bench tune` chose "
-            f"(`transfer`, trained again, seed 0 alone) the mean is below that of the regression in {below} of these "
-            f"{len(gains)} settings, too.",
+            f"worth {points(min(gains))} to {points(max(gains))} points (with a 95 % interval without 0 in {clear} of "
+            f"{len(gains)} settings, significant among all pairs in {significant}); fine-tuned by a rule that `bench "
+            f"tune` chose (`transfer`, {tuned.trained_again()}) the mean is below that of the regression in {below} of "
+            f"these {len(gains)} settings, too.",
             f"5. {_pretrained(rows, pretrained)}",
             "",
             "`bench run --data FOLDER` and `bench report` measure all of this on your own images.",
@@ -87,7 +90,7 @@ def _tuned_above(rows: Sequence[Row]) -> str:
         if higher:
             named = ", ".join(f"`{variant}` ({percent(means[variant])})" for variant in higher)
             told.append(f"{n_way}-way {n_shot}-shot {named}")
-    return f"by rules that `bench tune` chose (trained again, seed 0 alone) above it: {'; '.join(told) or 'none'}"
+    return f"by rules that `bench tune` chose ({tuned.trained_again()}) above it: {'; '.join(told) or 'none'}"
 
 
 def _best(rows: Sequence[Row]) -> dict[tuple[int, int], float]:

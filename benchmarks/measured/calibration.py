@@ -11,7 +11,7 @@ from fewshot_bench.results.reading_back import choose_stored, shipped
 from fewshot_bench.tables.scores import CellScore, Results, cells_by_place, quantum, shared_accuracies
 from fewshot_bench.tables.statistics.estimate import Estimate, of_episodes
 from fewshot_bench.tables.summary import Cell, Ends, summarise
-from fewshot_bench.tables.wording import accuracy, percent, points, shots
+from fewshot_bench.tables.wording import accuracy, counted, percent, points, shots
 
 BANDS = Path(__file__).with_name("bands.toml")
 NAMES = ("miniimagenet-84", "miniimagenet-84aug", "miniimagenet-84meta")
@@ -27,7 +27,7 @@ def section() -> list[str]:
     e, n_episodes = tables[0].experiment, {cell.n_episodes for cell in measured.values()}
     return [
         f"{e.dataset}, {e.image_shape[1]} × {e.image_shape[2]} pixels, split `{e.split}` ({e.n_base_classes} base and "
-        f"{e.n_novel_classes} novel classes), {WAYS}-way; {max(n_episodes)} episodes, one seed. "
+        f"{e.n_novel_classes} novel classes), {WAYS}-way; {max(n_episodes)} episodes, {_seeds(tables)}. "
         + " ".join(
             f"{', '.join(f'`{v}`' for v in t.variants)}: {t.experiment.model}, {t.experiment.spent}." for t in tables
         ),
@@ -42,7 +42,8 @@ def section() -> list[str]:
             for variant in band["ours"]
         ),
         "",
-        "In %, ± 95 % over episodes; whether that interval meets the range that others report, which is",
+        "In %, ± 95 % over episodes; whether that interval meets the range that others report, or by how many points "
+        "it lies below (-) or above (+) that range, which is",
         "",
         *(f"- `{variant}`: {b['like']} of {'; '.join(r['source'] for r in b['reported'])}. Ours differs in: {what}."
           for b in bands for variant, what in b["ours"].items()),
@@ -61,6 +62,10 @@ def section() -> list[str]:
 @cache
 def _stored(name: str, budget: str, split: str) -> Results:
     return results(choose_stored(replace(shipped(name), budget=budget, split=split)), with_answers=True)
+
+
+def _seeds(tables: Sequence[Results]) -> str:
+    return counted({cell.seed for table in tables for cell in table.cells if cell.episodes}, "training seed")
 
 
 def _by_place(stored: Results) -> dict[tuple[str, int], Cell]:
@@ -97,10 +102,13 @@ def _curves() -> list[str]:
             if validated:
                 rising[variant] = any(gain.mean > gain.half_width() for gain in validated)
     some, others = (", ".join(f"`{v}`" for v in rising if rising[v] == is_so) for is_so in (True, False))
+    every = (variant for name in NAMES for variant in _stored(name, WHOLE, NOVEL).variants)
+    absent = ", ".join(f"`{variant}`" for variant in every if variant not in rising)
     return [
         *lines,
         "",
-        f"Still rising on `{VALIDATION}`, by more than that interval: {some or 'none'}; not: {others or 'none'}.",
+        f"Still rising on `{VALIDATION}` with {' or '.join(map(shots, SHOTS))}, by more than that interval: "
+        f"{some or 'none'}; not: {others or 'none'}; not measured there after half: {absent or 'none'}.",
     ]
 
 

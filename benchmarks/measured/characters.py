@@ -7,6 +7,7 @@ from fewshot_bench.results.collect import results
 from fewshot_bench.results.reading_back import choose_stored, shipped
 from fewshot_bench.tables.render import render
 from fewshot_bench.tables.summary import summarise
+from fewshot_bench.tables.wording import counted
 
 NAME = "strokes"
 TRAINED = "-as-trained"  # ends the name of a variant that is fitted by as many steps as it is trained with
@@ -25,9 +26,10 @@ def section() -> list[str]:
     }
     lost = [point.loss for point in stored.curves if point.variant == "fomaml"][-1]
     return [
-        f"{e.dataset_note} {e.model}; {e.spent}; one seed; `bench report --measured {NAME}`. MAML, FOMAML and "
-        "meta-transfer on MAML are trained and fitted as MAML's authors publish for characters (one step of a rate "
-        f"of 2 in training, three at test); the variants `…{TRAINED}` are the same networks fitted by one step.",
+        f"{e.dataset_note} {e.model}; {e.spent}; {counted(stored.seeds, 'training seed')}; `bench report --measured "
+        f"{NAME}`. MAML, FOMAML and meta-transfer on MAML are trained and fitted as MAML's authors publish for "
+        "characters (one step of a rate of 2 in training, three at test); the variants "
+        f"`…{TRAINED}` are the same networks fitted by one step.",
         "",
         render(table, "markdown").strip(),
         "",

@@ -1,12 +1,26 @@
 """docs/results.md, from the results that come with the package: no number in it is typed."""
 
+from dataclasses import replace
 from statistics import fmean
 
 from benchmarks import known_duplicates
 from benchmarks.known_duplicates import Duplicate
 from benchmarks.measured import calibration, characters, tuned
-from benchmarks.measured.pairs import PARENTS, QUESTIONS, critical, differences, hangs_on_one, won
+from benchmarks.measured.pairs import (
+    PARENTS,
+    QUESTIONS,
+    critical,
+    differences,
+    hangs_on_one,
+    other_devices,
+    seeds_named,
+    won,
+)
 from fewshot_bench.experiment.choosing import Chosen
+from fewshot_bench.results.collect import results
+from fewshot_bench.results.provenance import AT
+from fewshot_bench.results.reading_back import choose_stored, shipped
+from fewshot_bench.results.store import Reader
 from fewshot_bench.tables.claims import words
 from fewshot_bench.tables.claims.outlook import outlook
 from fewshot_bench.tables.claims.verdicts import JudgedClaim, Judgement
@@ -18,6 +32,8 @@ from fewshot_bench.tables.summary import summarise
 from fewshot_bench.tables.wording import points
 
 NAME, FEATURES = "miniimagenet-32", "imagenet-features"
+CPU = "cpu"
+CHANGED = "2026-11-26T06"  # runs on a card that began before divided pixels by 255 with another last bit than a CPU
 
 
 def results_page(stored: Results, judged: Judgement, chosen: Chosen, pretrained: Results) -> str:
@@ -31,14 +47,14 @@ def results_page(stored: Results, judged: Judgement, chosen: Chosen, pretrained:
         "Pretrained features": [render(summarise(pretrained), "markdown").strip()],
         "Known duplicates": _duplicates(chosen),
         "Accuracy over training": [
-            f"Budgets: `quick` (seed 0) and `standard`. {among(stored.by_budget)}",
+            f"Budgets: {_budgets(stored)}. {among(stored.by_budget)}",
             "",
             *(f"- {sentence}" for sentence in crossings(stored.by_budget)),
         ],
         "Calibration at 84×84": calibration.section(),
         "Characters": characters.section(),
         "Cost": _costs(stored),
-        "What is not decided": _open(stored, judged),
+        "What is not decided": _open(stored, judged, chosen),
     }
     lines = ["# Results", "", *_opening(stored), ""]
     for title, section in sections.items():
@@ -58,7 +74,7 @@ def _opening(stored: Results) -> list[str]:
         "",
         f"Data: {e.dataset}, {' × '.join(map(str, e.image_shape[1:]))} pixels, split `{e.split}` "
         f"({e.n_base_classes} base and {e.n_novel_classes} novel classes). {e.model}; {e.spent}; {e.rule}; "
-        f"seeds {seeds}. {n_done} cells, {n_episodes:,} episodes, trained and tested on {', '.join(devices)}.",
+        f"seeds {seeds}. {n_done} cells, {n_episodes:,} episodes, trained on {', '.join(devices)}.",
     ]
 
 
@@ -92,7 +108,7 @@ def _controls(stored: Results) -> list[str]:
         f"significantly. {critical(stored)}",
         "",
         *(
-            f"- {question} ({what}.) {'; '.join(won(stored, a, b) for a, b in pairs)}."
+            f"- {question} ({what}{other_devices(stored, pairs)}.) {'; '.join(won(stored, a, b) for a, b in pairs)}."
             for question, what, pairs in QUESTIONS
         ),
         "",
@@ -129,6 +145,19 @@ def _pair(duplicate: Duplicate) -> str:
     return " = ".join(f"{name}[{number}]" for name, number in (duplicate.image, *duplicate.others))
 
 
+def _budgets(stored: Results) -> str:
+    """The budgets that are stored, each with the seeds that have results of it."""
+    return " and ".join(
+        f"`{budget}` ({seeds_named(_seeds_trained(budget))})"
+        for budget in dict.fromkeys(point.budget for point in stored.by_budget if point.images_seen)
+    )
+
+
+def _seeds_trained(budget: str) -> list[int]:
+    trainings = results(choose_stored(replace(shipped(NAME), budget=budget))).trainings
+    return sorted({training.seed for training in trainings if training.iterations})
+
+
 def _costs(stored: Results) -> list[str]:
     lines = ["| training of | updates | images drawn | on | minutes |", "|:---|---:|---:|:---|---:|"]
     alike: dict[tuple[tuple[str, ...], int, int, str], list[float]] = {}
@@ -155,22 +184,35 @@ def _costs(stored: Results) -> list[str]:
     ]
 
 
-def _open(stored: Results, judged: Judgement) -> list[str]:
+def _open(stored: Results, judged: Judgement, chosen: Chosen) -> list[str]:
     e, missing = stored.experiment, [cell for cell in stored.cells if cell.state != "done"]
     named = ", ".join(f"{c.variant} {c.n_way}-way {c.n_shot}-shot" for c in missing)
     undecided = [(one, outlook(one, judged.cells)) for one in judged.claims if one.verdict == "undecided"]
     return [
         *(_by_one(one) for one in judged.claims if hangs_on_one(one)),
         *(f"- `{one.claim.id}`: {words.to_decide(ahead, judged)}." for one, ahead in undecided),
-        f"- The published training: these models had {e.published_share or 'all'} of it, on images of "
+        f"- The published training: where a number of updates is published, these models had "
+        f"{e.published_share or 'all'} of it, on images of "
         f"{e.image_shape[1]}×{e.image_shape[2]} pixels in place of 84×84.",
         "- The rule of fitting at test: of the networks that adapt, all but those of [rules that were "
         "tuned](#rules-that-were-tuned) were fitted by the published one alone.",
-        f"- More than {len(stored.seeds)} seeds; more than one of {', '.join(stored.seeds_of)}. Seed 0 of all but the "
-        "sequential controls, `…-equal` and `…-joint` was trained before a change of the last bit in how a card "
-        "divides pixels by 255.",
+        f"- More than {len(stored.seeds)} seeds; more than one of {', '.join(stored.seeds_of)}. Before a change of the "
+        f"last bit in how a card divides pixels by 255 were trained: {_before_the_change(stored, chosen)}.",
         f"- Not measured: {named}." if missing else "- Every cell of the grid is measured.",
     ]
+
+
+def _before_the_change(stored: Results, chosen: Chosen) -> str:
+    """The variants whose networks were trained before it, each with its seeds."""
+    reader, seeds = Reader(chosen.database), dict[str, list[str]]()
+    devices = {(v, t.seed): t.device for t in stored.trainings if t.iterations for v in t.variants}
+    keys = {(cell.variant, cell.seed): cell.key for cell in stored.cells if cell.episodes}
+    for (variant, seed), key in keys.items():
+        if devices.get((variant, seed), CPU) == CPU:
+            continue
+        if min(run["facts"].get(AT, run["started_at"]) for run in reader.runs_behind([key])) < CHANGED:
+            seeds.setdefault(seeds_named([seed]), []).append(variant)
+    return "; ".join(f"{seed} of {', '.join(variants)}" for seed, variants in seeds.items()) or "none"
 
 
 def _by_one(one: JudgedClaim) -> str:

@@ -18,7 +18,7 @@ QUESTIONS = (
     (
         "Is it joint training that helps?",
         "meta-transfer against the same two losses one after the other: as many images pass forward and backward, but "
-        "more are drawn, as meta-transfer uses each for both losses; trained on another card",
+        "more are drawn, as meta-transfer uses each for both losses",
         SEQUENTIAL,
     ),
     (
@@ -65,9 +65,25 @@ def differences(stored: Results, pairs: Iterable[tuple[str, str]]) -> list[str]:
     return lines
 
 
+def seeds_named(seeds: Sequence[int]) -> str:
+    """ "seed 0", or "seeds 0, 1"."""
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+
+
 def _alone(stored: Results, pairs: Sequence[Comparison]) -> str:
-    """The seed of a pair that has not all of them."""
-    return f" (seed {pairs[0].seeds[0]} alone)" if pairs and len(pairs[0].seeds) < len(stored.seeds) else ""
+    """The seeds of a pair that has not all of them."""
+    return f" ({seeds_named(pairs[0].seeds)} alone)" if pairs and len(pairs[0].seeds) < len(stored.seeds) else ""
+
+
+def other_devices(stored: Results, pairs: Iterable[tuple[str, str]]) -> str:
+    """Says so where the trainings of a pair, of the same seed, ran on different devices."""
+    devices = {(v, t.seed): t.device for t in stored.trainings if t.iterations for v in t.variants}
+    apart = any(
+        len({devices[side, seed] for side in pair if (side, seed) in devices}) > 1
+        for pair in pairs
+        for seed in stored.seeds
+    )
+    return "; not all trained on the same device" if apart else ""
 
 
 def _difference(c: Comparison | None) -> str:
@@ -88,21 +104,30 @@ def won(stored: Results, first: str, second: str) -> str:
     return f"`{first}` is above `{second}` in {above}, below in {below}{_alone(stored, pairs)}"
 
 
-def _counts(pairs: Sequence[Comparison]) -> str:
+def clear_and_significant(pairs: Sequence[Comparison]) -> tuple[int, int]:
+    """How many have a 95 % interval without 0, and how many are significant."""
     clear = sum(c.estimate is not None and abs(c.estimate.mean) > c.estimate.half_width() for c in pairs)
-    return f"{len(pairs)} ({clear}, {sum(c.significant for c in pairs)})"
+    return clear, sum(c.significant for c in pairs)
+
+
+def _counts(pairs: Sequence[Comparison]) -> str:
+    clear, significant = clear_and_significant(pairs)
+    return f"{len(pairs)} ({clear}, {significant})"
 
 
 def critical(stored: Results) -> str:
     """How much it takes to be significant in these tables."""
+    if len(stored.seeds) == 1:
+        return "These are checkpoints: another seed may turn them."
     n_tests, n_seeds = max(stored.n_tests(*setting) for setting in stored.settings), len(stored.seeds)
     lending = [spread.borrowed(n_seeds - 1) if spread else 0.0 for spread in spreads_of(stored).values()]
     most, fewest = (float(stdtrit(n_seeds - 1 + of(lending), 1 - ALPHA / 2 / n_tests)) for of in (min, max))
     times = f"{fewest:.0f} times" if round(fewest) == round(most) else f"{fewest:.0f} to {most:.0f} times"
+    told = ", and what all pairs tell of how seeds vary," if any(lending) else ""
+    few = " Rows of one seed compare checkpoints: another seed may turn them, and their bold is the weaker evidence."
     return (
-        f"With {n_seeds} seeds, and what all pairs tell of how seeds vary, a difference must be {times} its error over "
-        f"seeds to be significant among {n_tests} pairs. Rows of one seed compare checkpoints: another seed may turn "
-        "them, and their bold is the weaker evidence."
+        f"With {n_seeds} seeds{told} a difference must be {times} its error over seeds to be significant among "
+        f"{n_tests} pairs.{few if stored.seeds_of else ''}"
     )
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measured.pairs import PARENTS, differences
+from benchmarks.measured.pairs import PARENTS, critical, differences, seeds_named
 from fewshot_bench.config import load
 from fewshot_bench.results.collect import results
 from fewshot_bench.results.reading_back import choose_stored, shipped
@@ -26,7 +26,7 @@ def section(trained_before: Results) -> list[str]:
     return [
         f"`bench tune` trained each of these methods on {n_base - n_held_out} of the {n_base} base classes, and chose "
         f"among the same candidates on tasks of the other {n_held_out}; no novel class was looked at. Then they were "
-        "trained again on all base classes, and fitted by both rules (seed 0; "
+        f"trained again on all base classes, and fitted by both rules ({seeds_named(stored.seeds)}; "
         f"`bench report --measured {NAME}`): as chosen, and by the published one:",
         "",
         render(summarise(stored), "markdown").strip(),
@@ -37,8 +37,8 @@ def section(trained_before: Results) -> list[str]:
         "",
         *differences(both, ((variant, _published(variant)) for variant in stored.variants)),
         "",
-        "Meta-transfer against its parents, each fitted as chosen (seed 0: these are checkpoints); corrected for "
-        f"{stored.n_tests(*stored.settings[0])} pairs:",
+        f"Meta-transfer against its parents, each fitted as chosen ({seeds_named(stored.seeds)}); corrected for "
+        f"{stored.n_tests(*stored.settings[0])} pairs. {critical(stored)}",
         "",
         *differences(stored, (pair for pair in PARENTS if {*pair} <= {*stored.variants})),
         "",
@@ -47,7 +47,8 @@ def section(trained_before: Results) -> list[str]:
         "",
         *_chosen(),
         "",
-        f"No candidate had more than {_most('steps')} steps or {_most('epochs')} epochs: where so many were chosen, "
+        f"No candidate had more than {_most('steps')} steps or, beyond {_most('full_batch')} images, more than "
+        f"{_most('epochs')} epochs or {_most('batches')} mini-batches, whichever is more: where so many were chosen, "
         "more may be better.",
     ]
 
@@ -55,6 +56,11 @@ def section(trained_before: Results) -> list[str]:
 def variants() -> tuple[str, ...]:
     """That were tuned."""
     return _stored().variants
+
+
+def trained_again() -> str:
+    """That these are other trainings, and which."""
+    return f"trained again, {seeds_named(_stored().seeds)}"
 
 
 def means(variant: str) -> dict[tuple[int, int], float]:
@@ -99,9 +105,9 @@ def _moved(trained_before: Results) -> str:
     after = {cell.key: _mean(cell) for cell in _by_published_rule().cells}
     most = max(abs(after[key] - before[key]) for key in after.keys() & before.keys())
     return (
-        f"By the published rule, means of these trainings are up to {percent(most)} points from those of the same seed "
-        "in the table above, which were trained before a change in the last bit of pixels; trained on "
-        f"{_trained_on()}."
+        f"By the published rule, means of these trainings are up to {percent(most)} points from those in the table "
+        "above of the same variant, setting and seed, whose trainings differ in nothing but device or "
+        f"[the last bit of pixels](#what-is-not-decided); trained on {_trained_on()}."
     )
 
 
@@ -132,4 +138,5 @@ def _chosen() -> Iterator[str]:
 
 
 def _most(what: str) -> int:
-    return max(int(rule.get(what, 0)) for group in load(None).tuning.values() for rule in group.rules)
+    """Of any candidate."""
+    return max(int(candidate["adaptation"].get(what, 0)) for candidate in _file()["candidates"])

@@ -19,9 +19,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks.known_duplicates import known, without
+from benchmarks.measured import tuned
 from benchmarks.measured.__main__ import DOCS
 from benchmarks.measured.answer import NUMBERS, PLOT, SHOWN, answer_page, numbers, shown
 from benchmarks.measured.page import FEATURES, NAME, results_page
+from benchmarks.measured.pairs import other_devices
 from fewshot_bench.data.images import ImageSet, outline, without_pixels, wrong_outline
 from fewshot_bench.experiment.episodes import Setting, bank
 from fewshot_bench.results.claims import judgement
@@ -175,6 +177,39 @@ def test_the_pages_of_results_are_what_the_command_writes(measured):
     assert (DOCS / "results.md").read_text(encoding="utf-8") == results_page(*measured)
     stored, judged, _, features = measured
     assert (DOCS / "answer.md").read_text(encoding="utf-8") == answer_page(stored, judged, features)
+
+
+def test_what_the_page_says_of_trainings_is_read_from_them(measured):
+    stored, *_ = measured
+    page = (DOCS / "results.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"divides pixels by 255 were trained: seed 0 of ([^.;]*)\.", page)
+    on_a_cpu = {v for t in stored.trainings if t.device == "cpu" and t.seed == 0 for v in t.variants}
+    assert {"baseline++", "maml-equal"} <= on_a_cpu
+    assert not on_a_cpu & {*told.split(", ")}
+    assert {"r2d2", "maml", "transfer-logistic"} <= {*told.split(", ")}
+    assert "Budgets: `quick` (seed 0) and `standard` (seeds 0, 1, 2)." in page
+    alike = [("maml", "transfer"), ("transfer-logistic", "untrained")]
+    assert other_devices(stored, alike) == ""
+    assert other_devices(stored, [*alike, ("maml-mtl", "maml-equal")]) == "; not all trained on the same device"
+
+
+def test_a_second_seed_of_the_tuned_rules_is_said(measured, monkeypatch):
+    before, *_ = measured
+    one = tuned._stored()
+    assert one.beside is not None
+
+    def with_another(results):
+        other = (replace(cell, seed=max(one.seeds) + 1, key=cell.key[::-1]) for cell in results.cells)
+        return replace(results, seeds=(*one.seeds, max(one.seeds) + 1), cells=(*results.cells, *other))
+
+    two = replace(with_another(one), beside=with_another(one.beside))
+    monkeypatch.setattr(tuned, "_stored", lambda: two)
+    told = "\n".join(tuned.section(before))
+    named = ", ".join(map(str, two.seeds))
+    assert f"fitted by both rules (seeds {named}; " in told
+    assert f"as chosen (seeds {named}); corrected for 15 pairs. With {len(two.seeds)} seeds a difference" in told
+    assert "checkpoints" not in told
+    assert tuned.trained_again() == f"trained again, seeds {named}"
 
 
 def test_known_duplicates_are_novel_images_and_the_rest_is_what_is_stored(measured):
