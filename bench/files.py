@@ -8,11 +8,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from fewshot_bench import machine
+from fewshot_bench.errors import UsageError
 
 DATABASE = "results.sqlite"
+NO_TEMPORARY, OTHER_TEMPORARY = "no temporary file can be written", "let TMPDIR name a folder that has room"
 BY_CONTENT = "sha256:"  # before a file's SHA-256, where an identity has it instead of a name
 
 
@@ -81,6 +84,17 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         if not is_device:
             with suppress(OSError):
                 target.unlink()
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for what is read again soon, gone in the end. Raises UsageError where none can be made."""
+    try:
+        made = TemporaryDirectory(prefix="fewshot-bench-")
+    except OSError as error:
+        raise UsageError(f"{NO_TEMPORARY} ({error.strerror}): {OTHER_TEMPORARY}") from None
+    with made as folder:
+        yield Path(folder)
 
 
 def temporary(path: Path) -> Path:

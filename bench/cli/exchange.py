@@ -4,6 +4,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ import click
 from fewshot_bench.cli.options import database_in, dry_run_option, json_option, out_folder, out_option
 from fewshot_bench.cli.output import written
 from fewshot_bench.errors import UsageError
+from fewshot_bench.files import NO_TEMPORARY, OTHER_TEMPORARY
 
 
 @click.command()
@@ -49,9 +51,13 @@ def export(*, out: Path | None, expression: str | None, format_: str | None, out
     is_parquet = format_ == "parquet" if format_ else output.endswith(".parquet")
     if output == "-" and is_parquet and sys.stdout.isatty():
         raise UsageError("Parquet is not for a terminal: name a file with -o")
-    with tempfile.TemporaryFile() as table:  # a reader that pauses would hold the database, and runs wait for it
-        n = write_table(database_in(out), expression, table, as_parquet=is_parquet)
-        table.seek(0)
+    with ExitStack() as stack:
+        try:  # in a file first: a reader that pauses would hold the database, and runs wait for it
+            table = stack.enter_context(tempfile.TemporaryFile())
+            n = write_table(database_in(out), expression, table, as_parquet=is_parquet)
+            table.seek(0)
+        except OSError as error:
+            raise UsageError(f"{NO_TEMPORARY} ({error.strerror}): {OTHER_TEMPORARY}") from None
         if output == "-":
             if sys.stdout.isatty():  # which must not be given names as they are stored
                 click.echo(table.read().decode(), nl=False)

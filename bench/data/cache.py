@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -47,13 +47,13 @@ def open_cached(
     """
     state = source.state()
     folder = folder_of(cache, state, image_size)
-    found = load(folder)
+    found = _loaded(folder)
     if found is not None:
         return found
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with _alone(cache / f".{folder.name}.lock"):
-            if (found := load(folder)) is not None:
+            if (found := _loaded(folder)) is not None:
                 return found
             found = _prepared(folder, source, state, image_size, progress)
     except OSError as error:
@@ -67,13 +67,18 @@ def open_cached(
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """One process at a time; the system takes the lock from who is killed. Without locks, several at a time."""
-    with path.open("wb") as file:
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):  # to wait for another user's it is enough to read it
+            with suppress(PermissionError, FileNotFoundError):
+                file = stack.enter_context(os.fdopen(os.open(path, flags, 0o666), "rb"))
+                with suppress(OSError):
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                break
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)  # who waits for it may prepare beside who comes now: see above
+            with suppress(OSError):  # another user's; and who waits for it may prepare beside who comes now: see above
+                path.unlink()
 
 
 def _prepared(folder: Path, source: Source, state: str, image_size: int | None, progress: Progress) -> ImageSet:
@@ -104,10 +109,17 @@ def folder_of(cache: Path, state: str, image_size: int | None) -> Path:
 
 
 def load(folder: Path) -> ImageSet | None:
+    """As `_loaded`; None also for what another user keeps to himself."""
+    with suppress(DataError):
+        return _loaded(folder)
+    return None
+
+
+def _loaded(folder: Path) -> ImageSet | None:
     """The data set in a folder of the cache, its images memory-mapped; None when it is missing or damaged.
 
     Sizes, types and ranges are checked, not the pixels: reading all of them would take longer than a second.
-    `content_fingerprint` is the check for those.
+    `content_fingerprint` is the check for those. Raises DataError where we may not read it.
     """
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
@@ -132,6 +144,9 @@ def load(folder: Path) -> ImageSet | None:
             and (images.dtype, class_ids.dtype) == (np.uint8, np.int64)
             and sorted(sum(found.parts.values(), ())) == list(range(len(found.class_names)))
         )
+    except PermissionError as error:  # preparing it again would take it from whose it is
+        advice = "let its owner allow it, or set BENCH_CACHE to a folder of your own"
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror}); {advice}") from None
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return found if intact else None

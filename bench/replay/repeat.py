@@ -1,9 +1,7 @@
 """Recompute a stored cell from its weights and the episode bank: is every answer the stored one?"""
 
 import dataclasses
-import tempfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import DatabaseError, NothingSelected
 from fewshot_bench.experiment.identity import Cell
-from fewshot_bench.files import cache_folder
+from fewshot_bench.files import cache_folder, temporary_folder
 from fewshot_bench.machine import cores
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.methods.registry import origins
@@ -50,8 +48,8 @@ def retrain(stored: Stored, images: ImageSet, episodes: range, progress: Progres
         raise NothingSelected(
             f"{stored.name} starts from a file that is known by its content alone, {training.weights}"
         )
-    with tempfile.TemporaryDirectory(prefix="bench-replay-") as folder:
-        checkpoints = Checkpoints(Path(folder))
+    with temporary_folder() as folder:
+        checkpoints = Checkpoints(folder)
         lab, circumstances = _laboratory(stored, stored.training_run, images, checkpoints)
         progress(f"train {stored.name}", 0, training.iterations)  # the first news may take minutes
         try:

@@ -7,7 +7,6 @@ from functools import partial
 from hashlib import sha256
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, get_args
 
 import pandas as pd
@@ -17,7 +16,7 @@ from fewshot_bench.errors import BenchError, UsageError
 from fewshot_bench.experiment.choosing import Chosen, choose
 from fewshot_bench.experiment.plan import Plan
 from fewshot_bench.experiment.selection import Means, Selection, names, number, numbers, text
-from fewshot_bench.files import write_whole
+from fewshot_bench.files import temporary_folder, write_whole
 from fewshot_bench.results.frames import results
 from fewshot_bench.running import recording
 from fewshot_bench.running.events import Event
@@ -74,8 +73,8 @@ def plan(**words: Unpack[Words]) -> Plan:
         UsageError: for invalid words
         NothingSelected: where no cell matches
     """
-    with TemporaryDirectory() as folder:
-        chosen, means = _resolved(words, Path(folder), choose)
+    with temporary_folder() as folder:
+        chosen, means = _resolved(words, folder, choose)
         return recording.plan_of(chosen, retry_failed=means.retry_failed)
 
 

@@ -48,6 +48,15 @@ class Worker:
         self._start()
 
     def _start(self) -> None:
+        """Raises BenchError where the machine gives no process, no pipe or no memory to share."""
+        try:
+            self._begin()
+        except OSError as error:
+            lacking = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+            again = "run the same command again with fewer --jobs; with --jobs 1 none is needed"
+            raise BenchError(f"a worker process could not be begun ({lacking}): {again}") from None
+
+    def _begin(self) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, its_end = context.Pipe()
         with socket.socket(fileno=os.dup(self.connection.fileno())) as ours:  # it may be stopped in mid-message

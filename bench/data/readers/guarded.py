@@ -143,6 +143,11 @@ def _ended(where: str, code: int, seconds: float, limits: Limits) -> str:
     """Why a reader ended without an answer."""
     if seconds >= limits.wall_seconds or code == -getattr(signal, "SIGXCPU", 0):
         what = f"took more than {limits.cpu_seconds:,} s of processor time, or {limits.wall_seconds:,} s in all"
+    elif code == -getattr(signal, "SIGKILL", 0):  # not by a fault of its own: those have signals of theirs
+        return (
+            f"{where}: its reader was killed, as the system does where memory is short: run the same command again; if "
+            f"that happens again, {_SUSPICION}"
+        )
     else:
         what = f"crashed its reader (exit code {code})"
     return f"{where} {what}: {_SUSPICION}"
@@ -250,4 +255,6 @@ def _limit(limits: Limits) -> None:
     ):
         if (which := getattr(resource, name, None)) is not None:
             hard = value + (name == "RLIMIT_CPU")  # at the hard one the system kills without saying why
-            resource.setrlimit(which, (value, hard))
+            most = resource.getrlimit(which)[1]  # what somebody set for all of us cannot be raised
+            below = [n if most == resource.RLIM_INFINITY else min(n, most) for n in (value, hard)]
+            resource.setrlimit(which, (below[0], below[1]))

@@ -11,14 +11,13 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from fewshot_bench.data.images import Outline, without_pixels
 from fewshot_bench.errors import BenchError, UsageError
 from fewshot_bench.experiment.episodes import BANK_VERSION, Sampler, Setting, bank, lack
 from fewshot_bench.experiment.records import n_right, unpack_answers
-from fewshot_bench.files import as_text
+from fewshot_bench.files import as_text, temporary_folder
 from fewshot_bench.results.exchange.export import words_of
 from fewshot_bench.results.exchange.long_facts import CellFacts, DataSetFacts, Described, TrainingFacts, describe
 from fewshot_bench.results.exchange.long_file import Field, LongFileRow, read_rows
@@ -44,8 +43,8 @@ def merge_file(path: Path, ours: str, provenance: Provenance, *, dry_run: bool =
     """
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file")
-    with TemporaryDirectory() as folder:
-        theirs = str(Path(folder) / "results.sqlite")
+    with temporary_folder() as folder:
+        theirs = str(folder / "results.sqlite")
         with snapshot(ours, or_empty=True) as known:
             described = describe(path, known)
             outlines = {name: facts.outline for name, facts in described.data_sets.items()}

@@ -30,7 +30,10 @@ APPLICATION_ID = 0x46534231  # "FSB1", in SQLite's header: the file is a results
 REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")  # oldest to newest; the last is what `schema.py` describes
 WAIT_SECONDS = 30
 KEPT = 8  # engines that a process keeps
+AGAIN = "run the same command again: what was stored is safe"
+NO_SERVER = "its server is not up, or listens elsewhere"
 STOPPED_SECONDS = 120  # of a writer on a server, between two statements of a transaction
+TEXTS = {"client_encoding": "utf8"}  # hold any character, whatever PGCLIENTENCODING says
 
 
 def open_engine(where: str, *, write: bool) -> Engine:
@@ -68,13 +71,21 @@ def explained(where: str) -> Iterator[None]:
 def _advice(said: str) -> str:
     for symptom, advice in {
         "locked": f"another process has held it for {WAIT_SECONDS} s; wait for that run or stop it",
-        "full": "the disk is full; make room and run the same command again: what was stored is safe",
+        "disk i/o error": f"a quota or a limit on files is reached, or the disk fails; mend that and {AGAIN}",
+        "full": f"the disk is full; make room and {AGAIN}",
+        "permission denied": "ask who owns the database for the right, or name another with BENCH_DB",
         "readonly": "it cannot be written; check its permissions and its folder's",
         "unable to open": "it cannot be opened; check its permissions, and that its folder exists and can be written",
         "not a database": "it is no SQLite database; move it away or name another with BENCH_DB",
         "malformed": "it is damaged; move it away, or restore a copy",
         "foreign key": f"a row that others belong to is missing: {EDITED}",
-        "no such file": "its server is not up, or listens elsewhere",
+        "no such file": NO_SERVER,
+        "connection refused": NO_SERVER,
+        "failed to resolve": "name its server as it is known here",
+        "too many": "wait for other runs to end, or have the server's limit raised",
+        "read-only transaction": "it takes no writes: name the server that does, or another database with BENCH_DB",
+        "canceling statement": "its server is busy, or allows too little time: run the same command again later",
+        "in encoding": "use a database in UTF-8, as `createdb -E UTF8` makes it",
         "no such": EDITED,
         "relation ": EDITED,
         "column ": EDITED,
@@ -151,7 +162,7 @@ def _server_engine(where: str, write: bool, stopped_seconds: float) -> Engine:
     silence = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "tcp_user_timeout": 60_000}
     # and a writer that is stopped in a transaction would keep others out for as long
     stopped = {"options": f"-c idle_in_transaction_session_timeout={1000 * stopped_seconds:.0f}"} if write else {}
-    options = silence | stopped if "psycopg" in url.drivername else {}
+    options: dict[str, str | int] = {**TEXTS, **silence, **stopped} if "psycopg" in url.drivername else {}
     options = {name: value for name, value in options.items() if name not in url.query}
     try:
         return create_engine(url, poolclass=NullPool, isolation_level=level, connect_args=options)

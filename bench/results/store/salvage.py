@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy import select
 
 from fewshot_bench.errors import DatabaseError, OldSchema
+from fewshot_bench.files import temporary_folder
 from fewshot_bench.results.passwords import without_password
 from fewshot_bench.results.store import whole
 from fewshot_bench.results.store.checking import LONGEST_BYTES, check_values, is_plain_table
@@ -99,9 +99,13 @@ def salvage(where: str, target: Path) -> Examined:
     found = examine(where)
     if not any(found.intact.values()):
         raise DatabaseError(f"{without_password(where)}: no row of it can be recovered")
-    with scratch(str(target)) as new:
-        for table in TAKEN:
-            new.add(table.name, found.intact[table.name])
+    try:
+        with scratch(str(target)) as new:
+            for table in TAKEN:
+                new.add(table.name, found.intact[table.name])
+    except BaseException:  # an empty file would keep the same command from being run again
+        target.unlink(missing_ok=True)
+        raise
     return found
 
 
@@ -206,8 +210,8 @@ def _of_full_length(path: Path) -> Iterator[Path]:
     if not path.stat().st_size < n_bytes <= LONGEST_FILE_BYTES:
         yield path
         return
-    with TemporaryDirectory() as folder:
-        copy = Path(folder) / path.name
+    with temporary_folder() as folder:
+        copy = folder / path.name
         shutil.copyfile(path, copy)
         os.truncate(copy, n_bytes)
         yield copy

@@ -6,14 +6,13 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, Table, create_engine, select
 from sqlalchemy.pool import StaticPool
 
 from fewshot_bench.errors import NoResultsYet, OldSchema
+from fewshot_bench.files import temporary_folder
 from fewshot_bench.results.passwords import without_password
 from fewshot_bench.results.store import whole
 from fewshot_bench.results.store.checksums import check_census, check_seal, recount, runs_of
@@ -163,7 +162,7 @@ def _readable_engine(where: str, stack: ExitStack, or_empty: bool) -> Engine:
         if (path := sqlite_path(where)) is None:
             raise
         with explained(where):
-            copy = Path(stack.enter_context(TemporaryDirectory())) / "copy.sqlite"
+            copy = stack.enter_context(temporary_folder()) / "copy.sqlite"
             with closing(sqlite3.connect(path)) as original, closing(sqlite3.connect(copy)) as target:
                 original.backup(target)
         return open_engine(str(copy), write=True)

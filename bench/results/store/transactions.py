@@ -18,6 +18,7 @@ from fewshot_bench.results.store.engine import explained, is_gone, open_engine
 
 LONGEST_PAUSE_SECONDS = 3.0
 # SQLSTATE of a server that shuts down, starts or has no connection left, and of two transactions in each other's way
+LIMITED = ("55P03", "57014")  # SQLSTATE of what took longer than the server allows, or waited so long for others
 PASSING = ("08", "57P0", "53300", "40001", "40P01", "25P03")
 # of a refused connection only the words come: a dropped database or user, or a changed password, is not waited for
 REFUSALS = ("does not exist", "authentication failed", "no pg_hba.conf entry")
@@ -123,5 +124,7 @@ def _passing(error: Any) -> str:
     no_answer = isinstance(error, OperationalError) or error.connection_invalidated  # or not in time
     if state is None and any(words in str(error.orig) for words in REFUSALS):
         return ""
+    if state in LIMITED:
+        return "the database's server ended what it was asked"
     away = no_answer if state is None else str(state).startswith(PASSING)
     return "the database's server is away" if away else ""

@@ -1,10 +1,12 @@
 """The cache: decoded once, shared by processes, repaired when damaged, honest when the disk is full."""
 
+import errno
 import fcntl
 import json
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,6 +159,60 @@ def test_a_killed_preparation_is_harmless_and_removed(photos, tmp_path, cache, s
     assert not leftover.exists()
     assert at_work.exists()
     assert elsewhere.exists()
+
+
+def without_right(monkeypatch, name: str) -> None:
+    """Files of that name are another user's: they may be neither opened nor removed, whoever runs the tests."""
+
+    def unless_theirs(do):
+        def done(path, *words, **named):
+            if str(path).endswith(name):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return do(path, *words, **named)
+
+        return done
+
+    monkeypatch.setattr(os, "open", unless_theirs(os.open))
+    monkeypatch.setattr(Path, "read_text", unless_theirs(Path.read_text))
+    monkeypatch.setattr(Path, "unlink", unless_theirs(Path.unlink))
+
+
+def test_the_lock_of_another_user_does_not_keep_the_cache_closed(photos, tmp_path, cache, monkeypatch):
+    folder = str(photos.as_folder(tmp_path / "set"))
+    without_right(monkeypatch, ".lock")
+    assert len(open_images(folder, cache).images) == 15
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_it_is_enough_that_the_lock_of_another_user_can_be_read(photos, tmp_path, cache, monkeypatch):
+    folder, opened, open_ = str(photos.as_folder(tmp_path / "set")), [], os.open
+
+    def to_read(path, flags, *words, **named):
+        if str(path).endswith(".lock"):
+            opened.append(flags)
+            if flags & os.O_RDWR:
+                raise PermissionError
+            os.close(open_(path, os.O_CREAT, 0o666))
+        return open_(path, flags, *words, **named)
+
+    monkeypatch.setattr(os, "open", to_read)
+    locked, flock = [], fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", lambda file, how: locked.append(flock(file, how)))
+    open_images(folder, cache)
+    assert (len(opened), len(locked)) == (2, 1)
+
+
+def test_what_another_user_keeps_to_himself_is_left_to_him(photos, tmp_path, cache, monkeypatch):
+    """It was taken for damaged, and moved away under whoever had prepared it."""
+    folder = str(photos.as_folder(tmp_path / "set"))
+    open_images(folder, cache)
+    (prepared,) = cache.iterdir()
+    without_right(monkeypatch, "meta.json")
+    said = rf"{prepared}/meta.json: cannot be read \(Permission denied\); .* or set BENCH_CACHE to a folder of your own"
+    with pytest.raises(DataError, match=said):
+        open_images(folder, cache)
+    assert load(prepared) is None
+    assert list(cache.iterdir()) == [prepared]
 
 
 def test_a_full_disk_is_one_line_that_names_the_cache(photos, tmp_path, cache, start):

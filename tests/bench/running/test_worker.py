@@ -1,5 +1,6 @@
 """The main process and its workers, by what they say to each other."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from fewshot_bench import machine
+from fewshot_bench.errors import BenchError
 from fewshot_bench.running import worker
 from fewshot_bench.running.events import Warned
 from fewshot_bench.running.signals import StopOnSignal
@@ -55,6 +57,20 @@ def test_one_that_is_stopped_while_it_imports_its_libraries_is_noticed_as_soon()
     assert "did not answer for 30 s" in watched._overdue(stopping=False, timeout=None)
     process.kill()
     process.communicate()
+
+
+@pytest.mark.parametrize("lacking", ["RawArray", "Pipe", "Process"])
+def test_one_that_the_machine_does_not_give_is_one_line(lacking, monkeypatch):
+    """Where no process, pipe or shared memory is left, the output was said to be what cannot be written."""
+
+    def no_room(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system", "/dev/shm/x")
+
+    monkeypatch.setattr(multiprocessing.get_context("spawn"), lacking, no_room)
+    with pytest.raises(BenchError) as error:
+        worker.Worker(None)
+    why = "/dev/shm/x: Read-only file system"
+    assert str(error.value).startswith(f"a worker process could not be begun ({why}): run the same command again with")
 
 
 def test_the_time_of_one_that_always_has_something_to_say_passes_too(monkeypatch):

@@ -3,6 +3,8 @@
 import os
 import pickle
 import re
+import resource
+import signal
 import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +40,8 @@ class Reader:
                     pass
             case "crash":
                 os.abort()
+            case "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
             case "silence":
                 os._exit(0)
             case "disk":
@@ -85,6 +89,7 @@ def test_what_is_read_comes_back_with_its_progress(tmp_path):
         ("memory", "set needs more than 1,024 MiB of memory to be read"),
         ("processor", "set took more than 1 s of processor time"),
         ("crash", "set crashed its reader"),
+        ("killed", "set: its reader was killed, as the system does where memory is short: run the same command again"),
         ("silence", "set crashed its reader"),
         ("disk", "set gave more than"),
         ("recursion", "set"),
@@ -99,6 +104,17 @@ def test_what_goes_wrong_is_one_line(how, says, tmp_path, monkeypatch):
         read(Reader(how), tmp_path)
     assert says in str(error.value)
     assert str(error.value).isprintable()
+
+
+def test_limits_that_are_set_already_are_kept_to(monkeypatch):
+    """Who may not raise them was told that the file is made to do harm."""
+    most, held = {resource.RLIMIT_NOFILE: 32, resource.RLIMIT_CPU: 10}, {}
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (1, most.get(which, resource.RLIM_INFINITY)))
+    monkeypatch.setattr(resource, "setrlimit", held.__setitem__)
+    guarded._limit(guarded.Limits(1 << 30, 20, 1 << 20))
+    assert held[resource.RLIMIT_NOFILE] == (32, 32)
+    assert held[resource.RLIMIT_CPU] == (10, 10)
+    assert held[resource.RLIMIT_FSIZE] == (1 << 20, 1 << 20)
 
 
 def test_a_missing_library_is_the_users_to_install(tmp_path):

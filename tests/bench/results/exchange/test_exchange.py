@@ -8,6 +8,7 @@ import os
 import re
 import sqlite3
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -160,6 +161,20 @@ def test_where_an_export_cannot_go(filled, bench, monkeypatch):
         assert "pip install 'fewshot-bench[parquet]'" in ran.err
     Path("x.parquet").write_bytes(b"PAR1")
     assert "pip install 'fewshot-bench[parquet]'" in bench("import", "x.parquet").err
+
+
+def test_no_room_for_temporary_files(filled, bench, monkeypatch, tmp_path):
+    """The output's own folder has room: that was said to be full."""
+    assert bench("export", "-o", "all.csv").code == 0
+    with monkeypatch.context() as full:
+        full.setattr(tempfile, "TemporaryFile", lambda: Path("/dev/full").open("w+b"))  # noqa: SIM115
+        ran = bench("export", "-o", "x.csv")
+    said = "bench: error: no temporary file can be written ({}): let TMPDIR name a folder that has room\n"
+    assert (ran.code, ran.err) == (2, said.format("No space left on device"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    for words in (("export", "-o", "x.csv"), ("import", "all.csv")):
+        ran = bench(*words)
+        assert (ran.code, ran.err) == (2, said.format("No such file or directory"))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import event, text
@@ -125,6 +126,68 @@ def test_a_server_that_takes_the_call_and_says_nothing_is_waited_for():
         where = f"postgresql://bench@127.0.0.1:{mute.getsockname()[1]}/bench?connect_timeout=2"
         with pytest.raises(DatabaseError, match="timeout expired; 2 s of waiting: run the same command again"):
             Reader(where)
+
+
+@pytest.mark.parametrize(("encoding", "fits"), [("SQL_ASCII", True), ("LATIN1", False)])
+def test_texts_are_utf8_whatever_the_database_is_in(
+    encoding, fits, own_server, cell, store_cell, provenance, monkeypatch
+):
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    where, name = own_server.database(f"for_{encoding}".lower()), f"in_{encoding}".lower()
+    with open_engine(where, write=True).execution_options(isolation_level="AUTOCOMMIT").connect() as c:
+        c.execute(text(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"))
+    where = where.replace(f"/for_{encoding}".lower(), f"/{name}")
+    command = replace(provenance, command="bench run --out 漢字")
+    if fits:
+        store_cell(Writer(where, command), many(2))
+        assert Reader(where).run_commands() == [command.command]
+    else:
+        with pytest.raises(DatabaseError, match="use a database in UTF-8, as `createdb -E UTF8` makes it"):
+            Writer(where, command)
+
+
+def test_what_took_too_long_for_the_server_is_tried_again(own_server, cell, store_cell, provenance):
+    """A limit that somebody set for all; those who hold the lock may be through soon."""
+    where, said = own_server.database("limited"), []
+    writer = Writer(where, provenance)
+    with writer.engine.begin() as c:
+        c.execute(text("ALTER DATABASE limited SET lock_timeout = 50"))
+    with writer.engine.connect() as holder:
+
+        def tell(line: str) -> None:
+            said.append(line)
+            holder.rollback()
+
+        with patient(60, tell):
+            holder.execute(text("LOCK TABLE cells"))
+            store_cell(writer, many(2))
+    assert said == ["the database's server ended what it was asked; trying again for 60 s"]
+    assert Reader(where).counts().episodes == 2
+    with writer.engine.connect() as holder, patient(0, print):
+        holder.execute(text("LOCK TABLE cells"))
+        with pytest.raises(DatabaseError, match="due to lock timeout: its server is busy, or allows too little time"):
+            store_cell(writer, many(4))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            "ALTER DATABASE written SET default_transaction_read_only = on",
+            "it takes no writes: name the server that does",
+        ),
+        ("CREATE ROLE reads LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reads", "ask who owns the database"),
+    ],
+)
+def test_who_may_not_write_is_told_what_to_do(change, said, own_server, cell, store_cell, provenance):
+    where = own_server.database("written" if "written" in change else "read")
+    store_cell(Writer(where, provenance), many(2))
+    with open_engine(where, write=True).begin() as c:
+        c.execute(text(change))
+    reads = where.replace("bench@", "reads@") if "ROLE" in change else where
+    assert Reader(reads).counts().episodes == 2
+    with pytest.raises(DatabaseError, match=said):
+        Writer(reads, provenance)
 
 
 def test_a_copy_is_kept_before_a_migration(where, cell, store_cell, provenance, make_old):

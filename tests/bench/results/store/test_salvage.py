@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import resource
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -53,6 +54,18 @@ def test_a_whole_database_is_called_whole_and_comes_over_as_it_is(filled, bench,
     assert old.answers(keys) == new.answers(keys)
     assert old.curves([cell.training.key]) == new.curves([cell.training.key])
     assert not examine(NEW).damage
+
+
+def test_a_limit_on_files_is_told_and_the_same_command_goes_on(filled, bench):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        ran = bench("db", "salvage", NEW)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (ran.code, ran.err.count("\n")) == (6, 1)
+    assert f"{NEW}: disk I/O error: a quota or a limit on files is reached" in ran.err
+    assert bench("db", "salvage", NEW).code == 0
 
 
 @pytest.mark.parametrize(
