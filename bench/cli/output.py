@@ -53,9 +53,18 @@ def clean_streams() -> Iterator[None]:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, Cleaned):
                 with suppress(OSError, ValueError):  # nobody listens any more
-                    stream.detach()
+                    _let_go(stream)
         sys.stdout, sys.stderr = before
         raise
+
+
+def _let_go(stream: Cleaned) -> None:
+    """What is left to print goes nowhere where a person will not wait for who does not read it: a pager, say."""
+    try:
+        stream.detach()
+    except KeyboardInterrupt:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        stream.detach()
 
 
 def _open_closed_streams() -> None:

@@ -133,13 +133,13 @@ def _migrated_once() -> Iterator[None]:
     """A new file gets the schema that the migrations made in the first one, statement by statement."""
     made: list[str] = []
 
-    def migrate(connection: Connection, revision: str | None, path: Path | None) -> None:
+    def migrate(connection: Connection, revision: str | None, path: Path | None, kept: list[Path]) -> None:
         is_new_file = revision is None and path is not None
         if is_new_file and made:
             for statement in made:
                 connection.exec_driver_sql(statement)
             return
-        upgrading.migrate(connection, revision, path)
+        upgrading.migrate(connection, revision, path, kept)
         if is_new_file:
             whole: Any = connection.connection.driver_connection
             made.extend(list(whole.iterdump())[1:-1])  # without its transaction, which is the caller's

@@ -228,11 +228,18 @@ def _said(error: BenchError | MemoryError | OSError, file: str, where: str, limi
         return str(error)
     if isinstance(error, MemoryError):
         return f"{file} needs more than {limits.memory_bytes >> 20:,} MiB of memory to be read: {_SUSPICION}"
-    if error.errno == errno.EFBIG:
+    if error.errno == errno.EFBIG and _is_held_to(limits):
         return f"{where} gave more than {limits.output_bytes:,} bytes of images: {_SUSPICION}"
     if error.filename is None and error.errno is not None:  # of the output: a full disk
-        return f"the images of {where} cannot be written: {error.strerror}"
+        return f"the images of {where} cannot be written: {error.strerror}; make room, or set another BENCH_CACHE"
     return f"{error.filename or where}: {error.strerror or error}"
+
+
+def _is_held_to(limits: Limits) -> bool:
+    """Whether how much may be written is what we set, and no lower limit that was there before."""
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] == limits.output_bytes
 
 
 def _say(out: IO[bytes], answer: dict[str, Any]) -> None:

@@ -194,8 +194,14 @@ def _sqlite_engine(path: Path, write: bool) -> Engine:
     def connect() -> sqlite3.Connection:
         if not write and Path(f"{path}-journal").exists():
             # a killed writer left its journal: SQLite must write once to roll it back, then reading is safe
-            with closing(opened("rw")) as connection:
-                connection.execute("SELECT count(*) FROM sqlite_master")
+            try:
+                with closing(opened("rw")) as connection:
+                    connection.execute("SELECT count(*) FROM sqlite_master")
+            except sqlite3.OperationalError as error:
+                if "readonly" not in str(error):
+                    raise
+                undone = "a killed run left it in mid-write: `bench status` by who may write it puts that right"
+                raise DatabaseError(f"{path}: {undone}") from None
         connection = opened("rw" if write else "ro")
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_BYTES)
         connection.execute("PRAGMA foreign_keys=ON")
@@ -216,26 +222,36 @@ def _sqlite_engine(path: Path, write: bool) -> Engine:
 
 
 def _check_or_migrate(engine: Engine, where: str, write: bool) -> None:
-    with engine.begin() as connection:
-        is_sqlite = connection.dialect.name == "sqlite"
-        if is_sqlite:
-            _check_file(connection, where)
+    kept: list[Path] = []
+    try:
+        with engine.begin() as connection:
+            _check_or_migrate_in(connection, where, write, kept)
+    except BaseException:  # nothing was changed, and each further try would leave another copy on a full disk
+        for copy in kept:
+            copy.unlink(missing_ok=True)
+        raise
+
+
+def _check_or_migrate_in(connection: Connection, where: str, write: bool, kept: list[Path]) -> None:
+    is_sqlite = connection.dialect.name == "sqlite"
+    if is_sqlite:
+        _check_file(connection, where)
+    revision = _revision(connection, where)
+    if revision == REVISIONS[-1]:
+        if not is_sqlite:
+            check(connection, without_password(where), REVISIONS)
+        return
+    if not write and revision is None:
+        raise NoResultsYet(f"{without_password(where)}: there are no results yet; make some with `bench run`")
+    if not write:
+        raise OldSchema(f"{without_password(where)}: its schema is old; `bench run` on it upgrades it")
+    if not is_sqlite:  # several first runs at once: one migrates, the others wait and find it done
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": APPLICATION_ID})
         revision = _revision(connection, where)
-        if revision == REVISIONS[-1]:
-            if not is_sqlite:
-                check(connection, without_password(where), REVISIONS)
-            return
-        if not write and revision is None:
-            raise NoResultsYet(f"{without_password(where)}: there are no results yet; make some with `bench run`")
-        if not write:
-            raise OldSchema(f"{without_password(where)}: its schema is old; `bench run` on it upgrades it")
-        if not is_sqlite:  # several first runs at once: one migrates, the others wait and find it done
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": APPLICATION_ID})
-            revision = _revision(connection, where)
-        if revision != REVISIONS[-1]:
-            migrate(connection, revision, sqlite_path(where))
-        if is_sqlite:
-            connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
+    if revision != REVISIONS[-1]:
+        migrate(connection, revision, sqlite_path(where), kept)
+    if is_sqlite:
+        connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
 
 
 _found_whole: set[tuple[int, ...] | None] = set()  # files as they were when this process checked them

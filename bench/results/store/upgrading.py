@@ -9,20 +9,20 @@ from sqlalchemy import Connection, inspect
 from fewshot_bench.files import whole_file
 
 
-def migrate(connection: Connection, revision: str | None, path: Path | None) -> None:
-    """To the newest schema, in the caller's transaction. path: of an SQLite file."""
+def migrate(connection: Connection, revision: str | None, path: Path | None, kept: list[Path]) -> None:
+    """To the newest schema, in the caller's transaction. path: of an SQLite file, whose copy is added to `kept`."""
     from alembic import command
     from alembic.config import Config
 
     if revision is not None:
-        _keep(connection, revision, path)
+        _keep(connection, revision, path, kept)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 
 
-def _keep(connection: Connection, revision: str, path: Path | None) -> None:
+def _keep(connection: Connection, revision: str, path: Path | None, kept: list[Path]) -> None:
     """The database as it is: in a file beside it, or in a schema of the server's."""
     if path is None:
         before = f"before_{revision}"
@@ -33,11 +33,12 @@ def _keep(connection: Connection, revision: str, path: Path | None) -> None:
         return
     # the caller's transaction lets others read, and nobody write
     with (
-        whole_file(copy_of(path, revision)) as file,
+        whole_file(name := copy_of(path, revision)) as file,
         closing(sqlite3.connect(path)) as original,
         closing(sqlite3.connect(file.name)) as copy,
     ):
         original.backup(copy)
+    kept.append(name)
 
 
 def copy_of(path: Path, revision: str) -> Path:

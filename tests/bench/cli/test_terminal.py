@@ -1,16 +1,19 @@
 """What is printed cannot command the terminal, whatever names it, and shows no password."""
 
 import csv
+import fcntl
 import io
 import json
 import os
 import pty
+import signal
 import termios
 from contextlib import suppress
 
 import pytest
 from rich.table import Table
 
+from fewshot_bench.cli import output
 from fewshot_bench.cli.output import cleaned
 from fewshot_bench.cli.screen import CleanConsole
 
@@ -120,3 +123,21 @@ def test_an_error_breaks_between_words_on_a_terminal_and_a_command_stays_whole(p
         "there are no results yet; make some with",
         "`bench run --out 'two words'`",
     ]
+
+
+def test_who_presses_ctrl_c_waits_no_longer_for_who_does_not_read():
+    """As a pager that waits for a key: what was left to print ended in a traceback."""
+    reader, writer = os.pipe()
+    os.write(writer, bytes(fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)))
+    opened = os.fdopen(writer, "w")
+    stream = output.Cleaned(opened)
+    stream.write("the rest")
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        output._let_go(stream)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert not os.read(reader, 5000).strip(b"\0")
+    os.close(reader)
+    opened.close()

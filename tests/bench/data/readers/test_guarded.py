@@ -1,5 +1,6 @@
 """The guard: whatever a reader does under it, the caller lives, and one line says what happened."""
 
+import errno
 import os
 import pickle
 import re
@@ -115,6 +116,13 @@ def test_limits_that_are_set_already_are_kept_to(monkeypatch):
     assert held[resource.RLIMIT_NOFILE] == (32, 32)
     assert held[resource.RLIMIT_CPU] == (10, 10)
     assert held[resource.RLIMIT_FSIZE] == (1 << 20, 1 << 20)
+
+
+def test_a_lower_limit_of_somebody_else_is_not_the_files_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1000, 1000))
+    error, limits = OSError(errno.EFBIG, "File too large"), guarded.Limits(1 << 30, 20, 1 << 20)
+    said = "the images of set cannot be written: File too large; make room, or set another BENCH_CACHE"
+    assert guarded._said(error, "set/a.pkl", "set", limits) == said
 
 
 def test_a_missing_library_is_the_users_to_install(tmp_path):

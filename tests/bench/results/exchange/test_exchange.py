@@ -171,9 +171,10 @@ def test_no_room_for_temporary_files(filled, bench, monkeypatch, tmp_path):
         ran = bench("export", "-o", "x.csv")
     said = "bench: error: no temporary file can be written ({}): let TMPDIR name a folder that has room\n"
     assert (ran.code, ran.err) == (2, said.format("No space left on device"))
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     for words in (("export", "-o", "x.csv"), ("import", "all.csv")):
-        ran = bench(*words)
+        with monkeypatch.context() as missing:
+            missing.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+            ran = bench(*words)
         assert (ran.code, ran.err) == (2, said.format("No such file or directory"))
 
 

@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 from pathlib import Path
+from unittest import mock
 
 import alembic.op
 import pytest
@@ -159,6 +160,20 @@ def test_an_older_database_is_upgraded_and_a_copy_is_kept(revision, writer, wher
     assert copy.with_name(f"{copy.name}.1").stat().st_size
 
 
+def test_an_upgrade_that_fails_leaves_no_copy_for_the_next_try(writer, where, cell, store_cell, make_old, monkeypatch):
+    """Each try on a full disk left one more, as large as the database."""
+    store_cell(writer, RESULTS)
+    make_old(where, REVISIONS[-2])
+    before = Path(where).read_bytes()
+    with monkeypatch.context() as full:
+        full.setattr("alembic.command.upgrade", mock.Mock(side_effect=sqlite3.OperationalError("disk is full")))
+        refused(lambda: upgrade(where), "the disk is full; make room")
+    assert not list(Path(where).parent.glob("*schema*"))
+    assert Path(where).read_bytes() == before
+    upgrade(where)
+    assert len(list(Path(where).parent.glob("*schema*"))) == 1
+
+
 @pytest.mark.parametrize("revision", REVISIONS[:-1])
 def test_bench_run_upgrades(revision, run, bench, make_old):
     make_old(str(run.database), revision)
@@ -167,6 +182,22 @@ def test_bench_run_upgrades(revision, run, bench, make_old):
     assert (ran.code, "Traceback" in ran.err) == (0, False)
     assert "28" in bench("status").out
     assert run.database.with_name(f"{run.database.name}.schema-{revision}").exists()
+
+
+def test_who_may_not_write_is_told_who_can_undo_a_killed_run(where, writer, monkeypatch):
+    """The line spoke of permissions, to one who only reads."""
+    Path(f"{where}-journal").write_bytes(b"\xd9\xd5\x05\xf9 \xa1c\xd7")
+    connect = sqlite3.connect
+
+    def not_ours(*words, **named):
+        connection = mock.Mock(wraps=connect(*words, **named))
+        connection.execute.side_effect = sqlite3.OperationalError("attempt to write a readonly database")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", not_ours)
+    refused(
+        lambda: Reader(where), "a killed run left it in mid-write: `bench status` by who may write it puts that right"
+    )
 
 
 def test_there_is_nothing_to_upgrade(where, writer):
