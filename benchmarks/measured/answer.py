@@ -36,7 +36,8 @@ def answer_page(stored: Results, judged: Judgement, pretrained: Results) -> str:
         seeds = [one.seed for one in best.seeds]
         few = "" if len(seeds) == len(stored.seeds) else f" ({seeds_named(seeds)} alone)"
         by_best.setdefault(f"`{best.variant}`{few}", []).append(f"{row.n_way}-way {row.n_shot}-shot")
-    highest = "; ".join(f"{name} in {', '.join(where)}" for name, where in by_best.items())
+    ranked = sorted(by_best.items(), key=lambda each: -len(each[1]))
+    highest = "; ".join(f"{name} in {len(where)} of {n} settings ({', '.join(where)})" for name, where in ranked)
     many = [c for c in compare_variants(stored, "transfer-logistic", "transfer") if c.n_way > 5]
     gains, (clear, significant) = [c.mean or 0.0 for c in many], clear_and_significant(many)
     chosen = tuned.means("transfer")
@@ -47,17 +48,17 @@ def answer_page(stored: Results, judged: Judgement, pretrained: Results) -> str:
     above = [
         f"`{a}` is above `{b}` in {sum((c.mean or 0) > 0 for c in compare_variants(stored, a, b))}" for a, b in PARENTS
     ]
-    said = ", ".join(f"{_verdict(judged, f'narrow-{name}')} for `{name}`" for name in ("maml-mtl", "reptile-mtl"))
+    said = ", ".join(_verdict(judged, name) for name in ("maml-mtl", "reptile-mtl"))
     return "\n".join(
         [
             "# Which method for my own images?",
             "",
-            "From one set of photographs at 32 pixels and short trainings; on characters the order is "
-            "[another](results.md#characters).",
+            f"From one set of photographs ({e.dataset} at {e.image_shape[1]} pixels), short trainings ({e.spent}) and "
+            f"{len(stored.seeds)} seeds; on characters the order is [another](results.md#characters). What the names "
+            "stand for: `bench list methods`, and [controls](controls.md).",
             "",
-            f"1. Of the methods measured here, fitted by the published rule ({e.dataset} at {e.image_shape[1]} pixels, "
-            f"{e.spent}, {len(stored.seeds)} seeds), the highest mean, in {alone} of {n} settings significantly above "
-            f"all others, is that of {highest}; {_tuned_above(rows)}.",
+            f"1. Of the methods measured here, fitted by the published rule, the highest mean is that of {highest}; it "
+            f"is significantly above all others in {alone} of {n}; {_tuned_above(rows)}.",
             f"2. That meta-transfer beats both its parents in all {n} settings is {said}; by their means, "
             f"{'; '.join(above)} of {n} settings.",
             f"3. Whether joint training is what helps: {'; '.join(won(stored, a, b) for a, b in SEQUENTIAL)} (in "
@@ -99,11 +100,11 @@ def _best(rows: Sequence[Row]) -> dict[tuple[int, int], float]:
 
 
 def _verdict(judged: Judgement, name: str) -> str:
-    """ "refuted (of 18 comparisons 0 shown true, 1 shown false; more seeds may undo it)"."""
-    one = next(one for one in judged.claims if one.claim.id == name)
+    """ "refuted for `maml-mtl` (of 18 comparisons 0 shown true, 1 shown false; more seeds may undo it)"."""
+    one = next(one for one in judged.claims if one.claim.id == f"narrow-{name}")
     counts = words.measured(one, judged).partition(": ")[2].removesuffix(" (after Holm)")
     alone = "; more seeds may undo it" if hangs_on_one(one) else ""
-    return f"{one.verdict} ({counts}{alone})"
+    return f"{one.verdict} for `{name}` ({counts}{alone})"
 
 
 def _pretrained(rows: Sequence[Row], pretrained: Results) -> str:
