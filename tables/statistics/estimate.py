@@ -63,7 +63,8 @@ class Estimate:
     @property
     def here(self) -> "Estimate":
         """On these classes."""
-        added = self.new_classes and self.sources[-1].lasting == self.sources[-1].error
+        own, last = len(self.sources) > 1, self.sources[-1]  # classes never stand alone: what does, is seeds
+        added = self.new_classes and own and last.lasting == last.error
         return Estimate(self.mean, self.sources[:-1] if added else self.sources)
 
     @property

@@ -13,6 +13,7 @@ from fewshot_bench.tables.pairs import compare, compare_all, compare_variants, d
 from fewshot_bench.tables.power import powers
 from fewshot_bench.tables.scores import CellScore, EpisodeResult, quantum
 from fewshot_bench.tables.statistics.classes import ClassAnswers
+from fewshot_bench.tables.statistics.seeds import Spread
 
 N_QUERIES = 75
 
@@ -135,6 +136,17 @@ def test_identical_variants_do_not_differ(n_seeds):
     assert found.mean == 0
     assert found.p == 1.0
     assert found.effect is None
+
+
+def test_variants_that_answer_all_alike_have_seeds_and_no_error_of_classes(make_results):
+    """Both at 100 %: the step of a query is all the error there is, and no class adds to it."""
+    sides = [[replace(with_answers(v, 12, 0.0), seed=s, key=f"{v}-{s}") for s in range(3)] for v in "ab"]
+    found = compare(*sides, n_tests=3, spread=Spread(1e-4, 4.0, 4.0))
+    assert (found.estimate.seeds, found.estimate.here.sources) == (found.estimate.sources[0], found.estimate.sources)
+    assert (found.p_corrected, found.equivalent(0.4)) == (1, "on these classes")  # which may hide the rare ones
+    results = replace(make_results("ab", ((5, 1),), seeds=(0, 1, 2)), cells=tuple(c for of in sides for c in of))
+    [power] = powers(results, [("a", "b", 5, 1)], 0.01)
+    assert power.seed_error > 0
 
 
 def test_one_query_in_each_of_two_episodes_is_not_significant():
