@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -125,7 +125,7 @@ def compare(
     seeds, a, b = _sides(first, second)
     values, n_way = a - b, first[0].n_way
     estimate = estimate_of(values, seeds, first, second, new_classes=new_classes)
-    in_family = lent(estimate, spread)
+    in_family = lent(estimate, spread, values.shape[1])
     p = estimate.p_value() if estimate else None
     return Comparison(
         first=first[0].variant,
@@ -163,10 +163,14 @@ def spreads_of(results: Results) -> dict[tuple[int, int], Spread | None]:
 
 
 def spread_among(variants: Iterable[Sequence[CellScore]]) -> Spread | None:
-    """How the variants of one setting, each a cell a seed, differ from seed to seed; None where they are too few."""
-    sides = [
-        found for cells in variants if len(found := by_seed(sorted(cells, key=lambda cell: cell.seed))) >= FEWEST_SEEDS
-    ]
+    """How the variants of one setting, each a cell a seed, differ from seed to seed; None where they are too few.
+
+    Of cells with the most episodes alone: one that was just begun would pass its noise for that of all seeds.
+    """
+    counted = [by_seed(sorted(cells, key=lambda cell: cell.seed)) for cells in variants]
+    most = max((len(cell.episodes) for side in counted for cell in side.values()), default=0)
+    whole = ({seed: cell for seed, cell in side.items() if len(cell.episodes) == most} for side in counted)
+    sides = [side for side in whole if len(side) >= FEWEST_SEEDS]
     accuracies = shared_accuracies([cell for side in sides for cell in side.values()])
     if not accuracies.size:
         return None
@@ -179,8 +183,12 @@ def spread_among(variants: Iterable[Sequence[CellScore]]) -> Spread | None:
     lending = n_seeds >= FEWEST_SEEDS
     variances = np.nanvar(apart[lending], axis=1, ddof=1)
     known = variances > ROUNDING**2  # not of one network under two names
-    trained = {tuple(cell.weights or cell.key for cell in side.values()): len(side) - 1 for side in sides}
-    return spread_of(variances[known], n_seeds[lending][known] - 1, trained.values())
+    trained: dict[str, int] = {}
+    for side in sorted(sides, key=len):  # heads of one training count once
+        first_cell = next(iter(side.values()))
+        trained[first_cell.weights or first_cell.key] = len(side) - 1
+    found = spread_of(variances[known], n_seeds[lending][known] - 1, trained.values())
+    return replace(found, n_episodes=accuracies.shape[1]) if found else None
 
 
 def estimate_of(

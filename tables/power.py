@@ -182,7 +182,7 @@ def _power(
     n_tests = results.n_tests(n_way, n_shot)
     pair = (first[0].variant, second[0].variant, n_way, n_shot, seeds, n, disjoint, n_tests)
     estimate = estimate_of(values, seeds, first, second, new_classes=results.experiment.new_classes)
-    in_family = lent(estimate, spread)
+    in_family = lent(estimate, spread, n)
     if estimate is None or in_family is None:
         return PairPower(*pair)
     lasting, alpha = _lasting(estimate), ALPHA / n_tests

@@ -76,7 +76,7 @@ def measure(
         missing.append(f"{both}: {values.shape[1]} shared episodes" if len(sides) > 1 else f"{both}: one episode")
     guesses = () if hypothesis.lower else higher
     worse = max((p_below_chance(cell.episodes, 1 / cell.n_way) for cell in guesses), default=0.0)
-    in_family = lent(estimate, _spread_for(hypothesis, spreads))
+    in_family = lent(estimate, _spread_for(hypothesis, spreads), values.shape[1])
     return Tested(hypothesis, shared, values.shape[1], estimate, tuple(missing), in_family, worse)
 
 

@@ -20,6 +20,7 @@ class Spread:
     variance: float  # that a pair has on average; of fractions
     degrees: float  # of freedom that it is worth: `most` where the pairs vary alike
     most: float  # that all these trainings have together
+    n_episodes: int = 0  # that each mean is of: a pair of fewer has more noise than these, and borrows nothing
 
     def borrowed(self, own: float) -> float:
         """Degrees of freedom that a pair with so many of its own is lent: half of what there is, to be sure."""
@@ -49,14 +50,14 @@ def spread_of(variances: Values, degrees: NDArray[np.integer], of_trainings: Col
     return Spread(math.exp(mean + float(digamma(half)) - math.log(half)), min(2 * half, most), most)
 
 
-def lent(estimate: Estimate | None, spread: Spread | None) -> Estimate | None:
-    """The estimate of a pair as a test takes it that is corrected for a family: with what the other pairs tell.
+def lent(estimate: Estimate | None, spread: Spread | None, n_episodes: int) -> Estimate | None:
+    """The estimate of a pair, of n_episodes, as a test takes it that is corrected for a family: with what others tell.
 
     With three seeds a t quantile of two degrees of freedom, corrected for a hundred pairs, shows nothing at all. The
     seeds' variance is drawn towards the other pairs' (Smyth 2004), but never below its own, and has the degrees of
     freedom of both. The interval of one pair needs no correction, and is of its own seeds alone.
     """
-    if estimate is None or spread is None or (seeds := estimate.seeds) is None:
+    if estimate is None or spread is None or n_episodes < spread.n_episodes or (seeds := estimate.seeds) is None:
         return estimate
     own, borrowed = seeds.degrees, spread.borrowed(seeds.degrees)
     if not borrowed:

@@ -226,6 +226,21 @@ def test_heads_of_one_training_are_no_more_degrees_of_freedom():
     cells = seeded(("a", "b", "c", "d"))
     one = {v: [replace(c, weights="w" if v in "ab" else v) for c in of] for v, of in cells.items()}
     assert (spread_among(cells.values()).most, spread_among(one.values()).most) == (6, 4)
+    of_more_seeds = {**seeded("abcd", n_seeds=5), "b": one["b"]}
+    of_more_seeds["a"] = [replace(c, weights="w") for c in of_more_seeds["a"]]
+    assert spread_among(of_more_seeds.values()).most == 4 + 4
+
+
+@pytest.mark.parametrize("state", ["done", "partial"])
+def test_a_cell_that_was_just_begun_changes_nothing_of_others(state):
+    """Of few episodes the means would vary by chance as training seeds do not."""
+    *whole, begun = seeded("abcde").values()
+    begun = [replace(c, state=state, episodes=c.episodes[:2]) for c in begun]
+    spread = spread_among(whole)
+    assert spread_among([begun, *whole]) == spread
+    assert spread_among([[*whole[0][:2], begun[2]], *whole[1:]]) == spread_among(whole[1:])
+    borrows = [compare(whole[0], other, n_tests=10, spread=spread) for other in (whole[1], begun)]
+    assert [c.in_family != c.estimate for c in borrows] == [True, False]
 
 
 def test_variants_without_a_shared_episode_lend_nothing():

@@ -41,13 +41,13 @@ def test_what_is_lent_lies_between_and_never_below_the_pairs_own():
     own = of_seeds_and_episodes(values)
     seeds, variance = own.seeds, float(np.var(values.mean(axis=1), ddof=1))
     assert seeds.error == pytest.approx(math.sqrt(variance / 3))
-    more = lent(own, Spread(4 * variance, 6.0, 28.0)).seeds
+    more = lent(own, Spread(4 * variance, 6.0, 28.0), 20).seeds
     assert more.degrees == 2 + 3
     assert more.error**2 == pytest.approx((3 * 4 + 2 * 1) / 5 * variance / 3)
     assert more.error**2 - more.lasting**2 == pytest.approx(seeds.error**2 - seeds.lasting**2)  # of the episodes
-    less = lent(own, Spread(variance / 4, 6.0, 28.0)).seeds
+    less = lent(own, Spread(variance / 4, 6.0, 28.0), 20).seeds
     assert (less.error, less.lasting, less.degrees) == pytest.approx((seeds.error, seeds.lasting, 5.0))
-    assert lent(own, Spread(4 * variance, 6.0, 28.0)).sources[1:] == own.sources[1:]
+    assert lent(own, Spread(4 * variance, 6.0, 28.0), 20).sources[1:] == own.sources[1:]
 
 
 def test_what_has_no_seeds_of_its_own_borrows_nothing():
@@ -55,9 +55,9 @@ def test_what_has_no_seeds_of_its_own_borrows_nothing():
     one, two = of_episodes(np.array([0.1, 0.2, 0.3])), of_seeds_and_episodes(np.array([[0.1, 0.2], [0.4, 0.3]]))
     new = replace(one, sources=(*one.sources, Source(0.1, 11, 0.1)), new_classes=True)
     for estimate in (one, two, new):
-        assert lent(estimate, spread) is estimate
-    assert lent(two, None) is two
-    assert lent(None, spread) is None
+        assert lent(estimate, spread, 20) is estimate
+    assert lent(two, None, 20) is two
+    assert lent(None, spread, 20) is None
 
 
 def alike(rng, n):
@@ -88,7 +88,7 @@ def family(values):
     variances = np.array([np.var((a - b).mean(axis=1), ddof=1) for a, b in combinations(values, 2)])
     own = values.shape[1] - 1
     spread = spread_of(variances, np.full(len(variances), own), [own] * len(values))
-    return [(pair, lent(pair, spread)) for pair in pairs]
+    return [(pair, lent(pair, spread, 20)) for pair in pairs]
 
 
 def shown(pairs):
@@ -137,6 +137,6 @@ def test_more_seeds_keep_what_is_borrowed():
 
 def test_what_classes_add_stays_what_it_is():
     of_classes = Estimate(0.1, (Source(0.02, 2, lasting=0.01), Source(0.01, 39), Source(0.03, 11, 0.03)), True)
-    drawn = lent(of_classes, Spread(0.03**2, 8.0, 8.0))
+    drawn = lent(of_classes, Spread(0.03**2, 8.0, 8.0), 20)
     assert drawn.sources[1:] == of_classes.sources[1:]
     assert drawn.here.seeds.degrees == 5
