@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import astuple, dataclass, field, fields, replace
 from functools import cached_property
 from itertools import groupby
 from typing import Any
+
+import numpy as np
 
 from fewshot_bench.tables.pairs import spreads_of
 from fewshot_bench.tables.papers import PublishedTable
@@ -40,6 +42,7 @@ from fewshot_bench.tables.wording import cell_name, setting_name
 LISTED = ("accuracy", "n", "sd", "sampler")  # columns of the list of cells that facts are enough for
 NAMED = ("dataset", "fingerprint", "split")  # in the facts of a table
 NO_DATA = "the data of some rows are not at hand: the data set's name and their column disjoint are not checked"
+SINCE = "how seeds vary is taken from the file, not from what is stored: more may have been measured since"
 PARTLY = "bold, marks, captions, notes and words are not checked: what the command shows has changed since"
 
 Place = tuple[str, int, int]  # variant, n_way, n_shot
@@ -109,15 +112,15 @@ class TableCheck:
         return None
 
     def _in_its_family(self, results: Results | None) -> Results | None:
-        """In the family that was compared when the table was made: other variants may have been measured since."""
+        """In the family that was compared when the table was made: variants, and more of them, may have come since."""
         if not results:
             return None
-        then, spreads = self._families(), spreads_of(results)
+        spreads = spreads_of(results)
         now: dict[tuple[int, int], Family] = {s: (results.n_compared(*s), spreads[s]) for s in results.settings}
-        for setting in then.keys() & now.keys():
-            n, spread = then[setting]
-            if n < now[setting][0] or (n == now[setting][0] and not spread):  # as rows had none at first
-                now[setting] = then[setting]
+        then = {s: family for s, family in self._families().items() if s in now and family[0] <= now[s][0]}
+        if any(n == now[s][0] and not _alike(spread, now[s][1]) for s, (n, spread) in then.items()):
+            self.notes.append(SINCE)  # so that an edited one is not passed over
+        now |= then
         return replace(
             results,
             n_measured={setting: n for setting, (n, _) in now.items()},
@@ -363,8 +366,13 @@ def _spread(said: Any) -> Spread | None:
     """As a fact has it; None where it has none, or nonsense."""
     if not isinstance(said, list) or len(said) != len(fields(Spread)):
         return None
-    known = all(type(number) is float and math.isfinite(number) and number > 0 for number in said)
+    known = all(type(number) in (int, float) and math.isfinite(number) and number > 0 for number in said)
     return Spread(*said) if known else None
+
+
+def _alike(one: Spread | None, other: Spread | None) -> bool:
+    """But for rounding, which another processor does in another way."""
+    return one == other or bool(one and other and np.allclose(astuple(one), astuple(other), rtol=1e-9, atol=0))
 
 
 def _setting(fact: Fact) -> Place:

@@ -13,7 +13,8 @@ from fewshot_bench.tables.render import render, render_cells
 from fewshot_bench.tables.style import Style
 from fewshot_bench.tables.summary import disjoint_episodes, summarise
 from fewshot_bench.tables.verify.again import READERS
-from fewshot_bench.tables.verify.table_check import Origin, Witnesses
+from fewshot_bench.tables.statistics.seeds import Spread
+from fewshot_bench.tables.verify.table_check import SINCE, Origin, Witnesses
 from fewshot_bench.tables.verify.verification import UnknownSchema, keys_in, verify
 
 PAPERS = load_published()
@@ -357,6 +358,24 @@ def test_variants_measured_since_make_no_mark_an_edited_one(kind, make_results):
     assert rendered(then, kind) != rendered(since, kind)
     assert check_whole(rendered(then, kind), kind, since).findings == ()
     assert check_whole(rendered(since, kind), kind, then).findings != ()  # there were never so many
+
+
+@BOTH
+def test_seeds_and_episodes_measured_since_make_no_mark_an_edited_one(kind, make_results):
+    """Of as many variants: how their seeds vary is another today, and said to be the file's."""
+    results = make_results(settings=((5, 1),), seeds=(0, 1, 2))
+    spread = Spread(1e-8, 8.0, 12.0, 40)
+    then, noisy, finer = (
+        replace(results, spreads={(5, 1): one})
+        for one in (spread, replace(spread, variance=1.0), replace(spread, variance=spread.variance * (1 + 1e-15)))
+    )
+    dagger, text = {".tex": r"$\dagger$", ".html": "†"}[kind], rendered(then, kind)
+    assert text.count(dagger) != rendered(noisy, kind).count(dagger)
+    for since, notes in ((then, ()), (finer, ()), (noisy, (SINCE,)), (replace(then, spreads={(5, 1): None}), (SINCE,))):
+        checked = check_whole(text, kind, since)
+        assert (checked.findings, checked.notes) == ((), notes)
+    marked = edit(text, dagger, "", after='"spread"' if kind == ".tex" else "data-row")
+    assert check_whole(marked, kind, noisy).findings
 
 
 def test_cells_without_a_number_are_true_until_there_is_one(make_results, marked):
