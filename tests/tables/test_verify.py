@@ -10,10 +10,10 @@ import pytest
 from fewshot_bench.tables.latex import render_latex
 from fewshot_bench.tables.papers import load_published
 from fewshot_bench.tables.render import render, render_cells
+from fewshot_bench.tables.statistics.seeds import Spread
 from fewshot_bench.tables.style import Style
 from fewshot_bench.tables.summary import disjoint_episodes, summarise
 from fewshot_bench.tables.verify.again import READERS
-from fewshot_bench.tables.statistics.seeds import Spread
 from fewshot_bench.tables.verify.table_check import SINCE, Origin, Witnesses
 from fewshot_bench.tables.verify.verification import UnknownSchema, keys_in, verify
 
