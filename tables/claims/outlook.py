@@ -41,10 +41,15 @@ def outlook(judged: JudgedClaim, cells: Cells) -> Outlook:
         return Outlook(power, never=INCOMPLETE)
     sign = 1 if judged.claim.quantifier == "all" else -1
     measured = [(t, t.estimate) for t in judged.tested if t.estimate]
-    against = [(t, t.in_family) for t in judged.tested if t.in_family and sign * t.in_family.mean < 0]
+    against = [(t, t.in_family, e) for t, e in measured if t.in_family and sign * e.mean < 0]
     if against:  # one of these, shown, would decide it: the cheapest; Holm's first step divides alpha by all
         alpha, each = ALPHA / len(judged.tested), POWER
-        routes = [_extended([(t, _episodes(estimate, t, alpha))], cells) for t, estimate in against]
+        routes = [
+            _extended(
+                [(t, _episodes(in_family, t, alpha)), (t, _episodes(own, t, ALPHA))], cells
+            )  # which shows it, too
+            for t, in_family, own in against
+        ]
         known = [route for route in routes if route]
         best = min(known, key=lambda route: (_seconds(route, cells) or 0.0, sum(e.more for e in route)), default=None)
     else:  # all of them would have to be shown

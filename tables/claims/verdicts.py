@@ -66,10 +66,15 @@ class JudgedClaim:
 
     @property
     def link_interval(self) -> tuple[float, float] | None:
-        """Of the link's difference; 95 % for all hypotheses at once, since the link is chosen by what was measured."""
-        if not self.link or not self.link.in_family:
+        """Of the link's difference; 95 % for all hypotheses at once, since the link is chosen by what was measured.
+
+        Nor narrower than the one-sided test of its own seeds: without 0 in it the link is shown.
+        """
+        if not self.link or not self.link.estimate or not self.link.in_family:
             return None
-        return self.link.in_family.interval(1 - ALPHA / len(self.tested), within=1.0)
+        corrected, own = (1 - ALPHA / len(self.tested), 1 - 2 * ALPHA)
+        pair = (self.link.in_family.interval(corrected, within=1.0), self.link.estimate.interval(own, within=1.0))
+        return min(low for low, _ in pair), max(high for _, high in pair)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -135,7 +140,8 @@ def judge_claim(
     A hypothesis that was not measured keeps its place in the family, with p = 1. One that was measured in part can
     show that a claim of "all" is false, or one of "some" true, but carries no verdict that needs every hypothesis.
     """
-    tested = tuple(measure(h, cells, seeds, spreads, new_classes=new_classes) for h in claim.hypotheses)
+    lending = spreads if len(claim.hypotheses) > 1 else NONE  # one alone is not corrected
+    tested = tuple(measure(h, cells, seeds, lending, new_classes=new_classes) for h in claim.hypotheses)
     whole = not any(t.missing for t in tested)
     all_true, all_false = (whole and max(p) <= ALPHA for p in ([t.p_true for t in tested], [t.p_false for t in tested]))
     if claim.quantifier == "all":

@@ -146,7 +146,32 @@ def test_with_few_seeds_a_sentence_is_decided_by_what_all_pairs_tell(quantifier,
     assert len(decided) > 1.5 * len(by_itself)
     for one in decided:
         assert (one.link.p_false if quantifier == "all" else one.link.p_true) <= 0.05  # of its own seeds, too
-        assert one.link_interval == one.link.in_family.interval(1 - 0.05 / 3, within=1.0)  # as narrow as what decided
+        family, own = (e.interval(c) for e, c in ((one.link.in_family, 1 - 0.05 / 3), (one.link.estimate, 0.9)))
+        assert one.link_interval == (min(family[0], own[0]), max(family[1], own[1]))  # as narrow as what decided
+
+
+def test_a_link_whose_interval_is_without_0_is_decided(world, make_claims):
+    """Corrected for two alone, what is borrowed makes an interval narrower than a pair's own seeds allow a verdict."""
+    pairs = 'kind = "better"\npairs = [["maml", "transfer"], ["maml", "protonet"]]\nshots = [5]\n'
+    claim, rng = make_claims(pairs).claims[0], np.random.default_rng(9)
+    draw = world(level(maml=-0.05) | {(f"beside {i}", 5): 0.5 for i in range(8)}, seeds=(0, 1, 2), luck=0.02)
+    judged = [judge_claim(claim, cells, (0, 1, 2), None, spreads(cells)) for cells in map(draw, [rng] * 150)]
+    assert all(one.verdict != "undecided" or np.prod(one.link_interval) <= 0 for one in judged)
+    assert any(one.link_interval[1] < 0 for one in judged)
+
+
+def test_a_sentence_of_one_comparison_is_not_corrected_and_borrows_nothing(world, make_claims):
+    pair = 'kind = "better"\nbetter = ["maml"]\nworse = ["transfer"]\nshots = [5]\n'
+    claim, rng = make_claims(pair).claims[0], np.random.default_rng(9)
+    truth = level(maml=0.04) | {(f"beside {i}", 5): 0.5 for i in range(4)}
+    draw, verdicts = world(truth, seeds=(0, 1, 2), luck=0.02), set()
+    for _ in range(40):
+        cells = draw(rng)
+        one = judge_claim(claim, cells, (0, 1, 2), None, spreads(cells))
+        assert one == judge_claim(claim, cells, (0, 1, 2), None)
+        assert one.n_true == (one.verdict == "supported")
+        verdicts.add(one.verdict)
+    assert verdicts >= {"supported", "undecided"}
 
 
 def test_true_claims_are_found_as_often_as_the_power_says(world, make_claims):
