@@ -96,7 +96,7 @@ def _both() -> Results:
     others = (cell for cell in _by_published_rule().cells if cell.key not in keys)
     cells = (replace(cell, variant=_published(cell.variant)) for cell in others)
     names = (*stored.variants, *map(_published, stored.variants))
-    return replace(stored, variants=names, cells=(*stored.cells, *cells), n_measured={})
+    return replace(stored, variants=names, cells=(*stored.cells, *cells), n_measured={}, spreads={})
 
 
 def _moved(trained_before: Results) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Source
+from fewshot_bench.tables.statistics.seeds import FEWEST_SEEDS
 
 POWER = 0.8  # that is asked for where none is named (Cohen 1988)
 MOST_EPISODES = 10**12  # more than this is never
@@ -64,7 +65,8 @@ def seeds_to_separate(
     borrowed = seeds.degrees - (n_seeds - 1)  # of other pairs
 
     def suffice(n: int) -> bool:
-        fewer = Source(seeds.error * math.sqrt(n_seeds / n), n - 1 + borrowed)
+        degrees = n - 1 + (borrowed if n >= FEWEST_SEEDS else 0)
+        fewer = Source(seeds.error * math.sqrt(n_seeds / n), degrees)
         return power_of(replace(estimate, sources=(fewer, *others)), difference, alpha) >= power
 
     return _fewest(suffice, MOST_SEEDS)

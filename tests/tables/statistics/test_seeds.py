@@ -133,6 +133,7 @@ def test_more_seeds_keep_what_is_borrowed():
     for n, yes in ((fewer, True), (fewer - 1, False)):
         there = Estimate(0.0, (Source(0.02 * math.sqrt(3 / n), n - 1 + 4),))
         assert (power_of(there, 0.08, ALPHA / 21) >= 0.8) == yes
+    assert seeds_to_separate(borrowed, 3, 0.3, 0.8, ALPHA / 21) == 3  # two borrow nothing
 
 
 def test_what_classes_add_stays_what_it_is():
