@@ -1,7 +1,7 @@
 """The section of docs/results.md on rules of fitting at test that were tuned on base classes."""
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,17 +11,22 @@ from benchmarks.measured.pairs import PARENTS, critical, differences, seeds_name
 from fewshot_bench.config import load
 from fewshot_bench.results.collect import results
 from fewshot_bench.results.reading_back import choose_stored, shipped
+from fewshot_bench.tables.pairs import compare_variants
 from fewshot_bench.tables.render import render
 from fewshot_bench.tables.scores import CellScore, Results, shared_accuracies
 from fewshot_bench.tables.summary import summarise
-from fewshot_bench.tables.wording import accuracy, percent
+from fewshot_bench.tables.wording import accuracy, counted, percent
 
 NAME = "miniimagenet-32tuned"
+ANOTHER = 1  # a seed that is shipped and in no table yet
+Pair = tuple[str, str]
 
 
 def section(trained_before: Results) -> list[str]:
     """The lines of the section. trained_before: the same cells by the published rule, of earlier trainings, too"""
-    stored, both = _stored(), _both()
+    stored = _stored()
+    both, parents = _both(stored), [pair for pair in PARENTS if {*pair} <= {*stored.variants}]
+    rules = [(variant, _published(variant)) for variant in stored.variants]
     n_base, n_held_out = stored.experiment.n_base_classes, int(str(_file()["split"]).removeprefix("inner"))
     return [
         f"`bench tune` trained each of these methods on {n_base - n_held_out} of the {n_base} base classes, and chose "
@@ -35,13 +40,14 @@ def section(trained_before: Results) -> list[str]:
         "– where the published rule was chosen. Bold: significantly different, corrected for the "
         f"{both.n_tests(*both.settings[0])} pairs of these columns.",
         "",
-        *differences(both, ((variant, _published(variant)) for variant in stored.variants)),
+        *differences(both, rules),
         "",
         f"Meta-transfer against its parents, each fitted as chosen ({seeds_named(stored.seeds)}); corrected for "
         f"{stored.n_tests(*stored.settings[0])} pairs. {critical(stored)}",
         "",
-        *differences(stored, (pair for pair in PARENTS if {*pair} <= {*stored.variants})),
+        *differences(stored, parents),
         "",
+        *_with_another_seed(stored, both, rules, parents),
         f"{_moved(trained_before)} On how little rules were chosen (accuracy on the base classes that were held out, "
         "of the best of several candidates, with its 95 % interval where there are more episodes than one):",
         "",
@@ -75,25 +81,56 @@ def _file() -> dict[str, Any]:
 
 
 @cache
-def _stored() -> Results:
-    return results(choose_stored(shipped(NAME)), with_answers=True)
+def _stored(seeds: tuple[int, ...] = ()) -> Results:
+    """With these seeds; those of the table where none are named."""
+    return results(choose_stored(replace(shipped(NAME), seeds=seeds)), with_answers=True)
 
 
-def _by_published_rule() -> Results:
-    beside = _stored().beside
-    assert beside
-    return beside
+def _by_published_rule(stored: Results) -> Results:
+    assert stored.beside
+    return stored.beside
+
+
+def _with_another_seed(stored: Results, both: Results, rules: Sequence[Pair], parents: Sequence[Pair]) -> list[str]:
+    """How far another training of everything says the same, as long as the table has one seed."""
+    if len(stored.seeds) > 1:
+        return []
+    other = _stored((ANOTHER,))
+    missing = [v for v in other.variants if all(c.state == "missing" for c in other.cells if c.variant == v)]
+    but = f" but {', '.join(missing)}" if missing else ""
+    return [
+        f"Two seeds are too few to compare methods, so that the table has one. Everything{but} was trained and fitted "
+        f"again with {seeds_named([ANOTHER])}, by the same rules (`--seed {ANOTHER}`). Of what a chosen rule adds, "
+        f"{_said_again(both, _both(other), rules)}; of meta-transfer against its parents, "
+        f"{_said_again(stored, other, parents)}.",
+        "",
+    ]
+
+
+def _said_again(one: Results, other: Results, pairs: Sequence[Pair]) -> str:
+    """Of one's significant differences how many are found in the other."""
+    there = {(c.first, c.second, c.n_way, c.n_shot): c for pair in pairs for c in compare_variants(other, *pair)}
+    both = [
+        (c.mean or 0.0, again.mean, again.significant)
+        for pair in pairs
+        for c in compare_variants(one, *pair)
+        if c.significant and (again := there.get((c.first, c.second, c.n_way, c.n_shot))) and again.mean is not None
+    ]
+    alike = [significant for mean, again, significant in both if mean * again > 0]
+    return (
+        f"{len(alike)} of {counted(len(both), 'significant difference')} measured with both have the same sign there, "
+        f"{sum(alike)} significantly"
+    )
 
 
 def _published(variant: str) -> str:
     return f"{variant} as published"
 
 
-def _both() -> Results:
+def _both(stored: Results) -> Results:
     """The cells of both rules as variants of one table; where the rule is the same, so is the cell."""
-    stored = _stored()
     keys = {cell.key for cell in stored.cells}
-    others = (cell for cell in _by_published_rule().cells if cell.key not in keys)
+    others = (cell for cell in _by_published_rule(stored).cells if cell.key not in keys)
     cells = (replace(cell, variant=_published(cell.variant)) for cell in others)
     names = (*stored.variants, *map(_published, stored.variants))
     return replace(stored, variants=names, cells=(*stored.cells, *cells), n_measured={}, spreads={})
@@ -102,7 +139,7 @@ def _both() -> Results:
 def _moved(trained_before: Results) -> str:
     """How far another training of the same seed went."""
     before = {cell.key: _mean(cell) for cell in trained_before.cells if cell.episodes}
-    after = {cell.key: _mean(cell) for cell in _by_published_rule().cells}
+    after = {cell.key: _mean(cell) for cell in _by_published_rule(_stored()).cells}
     most = max(abs(after[key] - before[key]) for key in after.keys() & before.keys())
     return (
         f"By the published rule, means of these trainings are up to {percent(most)} points from those in the table "
@@ -114,7 +151,7 @@ def _moved(trained_before: Results) -> str:
 def _trained_on() -> str:
     """The devices, each with its variants."""
     found: dict[str, set[str]] = {}
-    for training in _by_published_rule().trainings:
+    for training in _by_published_rule(_stored()).trainings:
         if training.device:
             found.setdefault(training.device, set()).update(training.variants)
     return "; ".join(f"{device}: {', '.join(sorted(names))}" for device, names in found.items())

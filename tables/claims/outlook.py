@@ -44,12 +44,10 @@ def outlook(judged: JudgedClaim, cells: Cells) -> Outlook:
     against = [(t, t.in_family, e) for t, e in measured if t.in_family and sign * e.mean < 0]
     if against:  # one of these, shown, would decide it: the cheapest; Holm's first step divides alpha by all
         alpha, each = ALPHA / len(judged.tested), POWER
-        routes = [
-            _extended(
-                [(t, _episodes(in_family, t, alpha)), (t, _episodes(own, t, ALPHA))], cells
-            )  # which shows it, too
-            for t, in_family, own in against
-        ]
+        both = (
+            [(t, _episodes(e, t, alpha)), (t, _episodes(own, t, ALPHA))] for t, e, own in against
+        )  # of its seeds, too
+        routes = [_extended(needed, cells) for needed in both]
         known = [route for route in routes if route]
         best = min(known, key=lambda route: (_seconds(route, cells) or 0.0, sum(e.more for e in route)), default=None)
     else:  # all of them would have to be shown

@@ -23,14 +23,14 @@ from benchmarks.measured import tuned
 from benchmarks.measured.__main__ import DOCS
 from benchmarks.measured.answer import NUMBERS, PLOT, SHOWN, answer_page, numbers, shown
 from benchmarks.measured.page import FEATURES, NAME, results_page
-from benchmarks.measured.pairs import other_devices
+from benchmarks.measured.pairs import PARENTS, other_devices
 from fewshot_bench.data.images import ImageSet, outline, without_pixels, wrong_outline
 from fewshot_bench.experiment.episodes import Setting, bank
 from fewshot_bench.results.claims import judgement
 from fewshot_bench.results.collect import results
 from fewshot_bench.results.reading_back import choose_stored, names, shipped
 from fewshot_bench.results.store import Reader
-from fewshot_bench.tables.pairs import compare_variants, spreads_of
+from fewshot_bench.tables.pairs import compare_all, compare_variants, spreads_of
 
 MINIIMAGENET = os.environ.get("BENCH_MINIIMAGENET")
 
@@ -210,6 +210,24 @@ def test_a_second_seed_of_the_tuned_rules_is_said(measured, monkeypatch):
     assert f"as chosen (seeds {named}); corrected for 15 pairs. With {len(two.seeds)} seeds a difference" in told
     assert "checkpoints" not in told
     assert tuned.trained_again() == f"trained again, seeds {named}"
+
+
+def test_what_another_seed_of_the_tuned_rules_says_is_counted(measured):
+    """By means over the episodes, cell by cell."""
+    one, other = tuned._stored(), tuned._stored((tuned.ANOTHER,))
+    assert {cell.seed for cell in other.cells} == {tuned.ANOTHER}
+    means = {c.place[:3]: np.mean([e.accuracy for e in c.episodes]) for c in other.cells if c.episodes}
+    alike = []
+    for found in compare_all(one):
+        places = [(name, found.n_way, found.n_shot) for name in (found.first, found.second)]
+        a_pair = (found.first, found.second) in PARENTS or (found.second, found.first) in PARENTS
+        if found.significant and a_pair and all(place in means for place in places):
+            alike.append(found.mean * (means[places[0]] - means[places[1]]) > 0)
+    said = tuned._said_again(one, other, PARENTS)
+    assert said.startswith(
+        f"{sum(alike)} of {len(alike)} significant differences measured with both have the same sign"
+    )
+    assert said in (DOCS / "results.md").read_text(encoding="utf-8")
 
 
 def test_known_duplicates_are_novel_images_and_the_rest_is_what_is_stored(measured):
