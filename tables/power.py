@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from fewshot_bench.tables.pairs import COUNTED, ROUNDING, corrected, differences, estimate_of, spreads_of
+from fewshot_bench.tables.pairs import COUNTED, ROUNDING, compare, spreads_of
 from fewshot_bench.tables.scores import CellScore, Results, cells_by_place
 from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Scope, Source
 from fewshot_bench.tables.statistics.power import (
@@ -19,7 +19,7 @@ from fewshot_bench.tables.statistics.power import (
     seeds_to_separate,
     smallest_difference,
 )
-from fewshot_bench.tables.statistics.seeds import Spread, lent
+from fewshot_bench.tables.statistics.seeds import Spread
 from fewshot_bench.tables.summary import disjoint_episodes
 
 # "undecidable within this data": for other classes these are too few, however many episodes are drawn of them; or, of
@@ -175,14 +175,12 @@ def _power(
     margin: float,
     power: float,
 ) -> PairPower:
-    seeds, values = differences(first, second)
-    n = values.shape[1]
     n_way, n_shot = first[0].n_way, first[0].n_shot
     disjoint = disjoint_episodes(results.experiment, n_way, n_shot)
-    n_tests = results.n_tests(n_way, n_shot)
-    pair = (first[0].variant, second[0].variant, n_way, n_shot, seeds, n, disjoint, n_tests)
-    estimate = estimate_of(values, seeds, first, second, new_classes=results.experiment.new_classes)
-    in_family = lent(estimate, spread, n)
+    n_tests, new_classes = results.n_tests(n_way, n_shot), results.experiment.new_classes
+    found = compare(first, second, n_tests=n_tests, new_classes=new_classes, spread=spread)
+    n, seeds, estimate, in_family = found.n_episodes, found.seeds, found.estimate, found.in_family
+    pair = (found.first, found.second, n_way, n_shot, seeds, n, disjoint, n_tests)
     if estimate is None or in_family is None:
         return PairPower(*pair)
     lasting, alpha = _lasting(estimate), ALPHA / n_tests
@@ -195,7 +193,7 @@ def _power(
         deviation=math.sqrt(n * (estimate.here.error**2 - (lasting.error**2 if lasting else 0.0))),
         seed_error=lasting.error if lasting else None,
         detectable=smallest_difference(in_family, power, alpha),
-        shown=corrected(estimate.p_value(), n_tests * in_family.p_value()) <= ALPHA,
+        shown=found.significant,
         power=power_of(in_family, margin, alpha),
         for_margin=question.needed(margin),
         for_difference=question.needed(mean),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
+from typing import Literal
 
 from fewshot_bench.tables.claims.file import Hypothesis, Place
 from fewshot_bench.tables.pairs import by_seed, differences, estimate_of
@@ -32,22 +33,26 @@ class Tested:
     @cached_property
     def p_true(self) -> float:
         """Small where the difference is shown to be above 0; 1 where nothing was measured."""
-        return self.estimate.p_value(alternative="greater") if self.estimate else 1.0
+        return _p_value(self.estimate, "greater")
 
     @cached_property
     def p_false(self) -> float:
         """Small where the difference is shown to be below 0; 1 where nothing was measured."""
-        return max(self.guessing, self.estimate.p_value(alternative="less")) if self.estimate else 1.0
+        return max(self.guessing, _p_value(self.estimate, "less"))
 
     @property
     def in_family_true(self) -> float:
         """As `p_true`, before a correction for the family."""
-        return self.in_family.p_value(alternative="greater") if self.in_family else 1.0
+        return _p_value(self.in_family, "greater")
 
     @property
     def in_family_false(self) -> float:
         """As `p_false`, before a correction for the family."""
-        return max(self.guessing, self.in_family.p_value(alternative="less")) if self.in_family else 1.0
+        return max(self.guessing, _p_value(self.in_family, "less"))
+
+
+def _p_value(estimate: Estimate | None, alternative: Literal["greater", "less"]) -> float:
+    return estimate.p_value(alternative=alternative) if estimate else 1.0
 
 
 def cells_of(results: Results) -> Cells:

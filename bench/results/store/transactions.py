@@ -17,8 +17,8 @@ from fewshot_bench.results.passwords import without_password
 from fewshot_bench.results.store.engine import explained, is_gone, open_engine
 
 LONGEST_PAUSE_SECONDS = 3.0
-# SQLSTATE of a server that shuts down, starts or has no connection left, and of two transactions in each other's way
 LIMITED = ("55P03", "57014")  # SQLSTATE of what took longer than the server allows, or waited so long for others
+# SQLSTATE of a server that shuts down, starts or has no connection left, and of two transactions in each other's way
 PASSING = ("08", "57P0", "53300", "40001", "40P01", "25P03")
 # of a refused connection only the words come: a dropped database or user, or a changed password, is not waited for
 REFUSALS = ("does not exist", "authentication failed", "no pg_hba.conf entry")
