@@ -28,9 +28,9 @@ from typing import Any
 
 from benchmarks.data import origin
 from benchmarks.postgresql import server
-from benchmarks.soak.little import Little
+from benchmarks.soak.little import SEEDS, Little
 from benchmarks.soak.record import Row, markdown, render
-from benchmarks.soak.rows import ON_ENGINES, ROWS, Soak
+from benchmarks.soak.rows import ON_ENGINES, ROWS, TENTH, Soak
 from benchmarks.soak.victim import Victim
 from fewshot_bench.machine import end_with_parent
 
@@ -47,7 +47,8 @@ def fill(names: list[str], share: float, seed: int, write: bool, origin: dict[st
     end_with_parent(signal.SIGKILL)
     rows = []
     with tempfile.TemporaryDirectory(prefix="soak") as folder, server() as postgresql:
-        little = Little(Path(folder), postgresql)
+        whole = share >= TENTH or "outages" in names  # whose runs must last until the server has stopped
+        little = Little(Path(folder), postgresql, SEEDS if whole else SEEDS[:1])
         with little.temporary() as place:
             undisturbed = Victim(place, "run")
             assert undisturbed.wait() == 0, undisturbed.said()

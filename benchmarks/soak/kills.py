@@ -58,8 +58,9 @@ class Kills:
         for number in range(n):
             before = place.content()
             moment = self.rng.choice(MOMENTS)
-            most = OF_A_WORKER.get(moment) if jobs == 2 else None
-            hit = Hit(moment, self.rng.randint(1, most or MOST.get(moment, 1)), target, place.folder / f"hit{number}")
+            most = (OF_A_WORKER.get(moment) if jobs == 2 else None) or MOST.get(moment)
+            number_of_pass = self.rng.randint(1, self.little.part(most) if most else 1)
+            hit = Hit(moment, number_of_pass, target, place.folder / f"hit{number}")
             if self._struck(place, jobs, hit) == 0:
                 break
             after = place.content()

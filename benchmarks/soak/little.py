@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,7 @@ adaptation = {{}}
 methods = ["transfer", "protonet"]
 ways = [4]
 shots = [1, 5]
-seeds = [0, 1]
+seeds = {seeds}
 [methods.protonet]
 method = "protonet"
 train_way = 5
@@ -124,8 +124,9 @@ class Place:
 class Little:
     """Makes places, each with the same experiment."""
 
-    def __init__(self, folder: Path, server: Server | None) -> None:
-        self.folder, self.server, self._number = folder, server, 0
+    def __init__(self, folder: Path, server: Server | None, seeds: Sequence[int] = SEEDS) -> None:
+        """seeds: with one of them it has half of the trainings and cells."""
+        self.folder, self.server, self.seeds, self._number = folder, server, seeds, 0
         _photographs(folder / "photos")
 
     def place(self, kind: str = "sqlite", *, iterations: int = 6, episodes: int = 6) -> Place:
@@ -133,12 +134,18 @@ class Little:
         self._number += 1
         folder = self.folder / f"place{self._number}"
         folder.mkdir()
-        written = CONFIG.format(source=str(self.folder / "photos"), iterations=iterations, episodes=episodes)
+        written = CONFIG.format(
+            source=str(self.folder / "photos"), iterations=iterations, episodes=episodes, seeds=[*self.seeds]
+        )
         (folder / "bench.toml").write_text(written, encoding="utf-8")
         if kind == "sqlite":
             return Place(folder, str(folder / "out" / "results.sqlite"), self.folder / "cache")
         assert self.server is not None
         return Place(folder, self.server.database(f"soak{self._number}"), self.folder / "cache")
+
+    def part(self, n: int) -> int:
+        """How many of n things, which happen to the whole experiment, happen to this one."""
+        return n * len(self.seeds) // len(SEEDS)
 
     @contextmanager
     def temporary(self, kind: str = "sqlite", **options: int) -> Iterator[Place]:

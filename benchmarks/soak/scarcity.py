@@ -117,7 +117,7 @@ def turn_clocks(little: Little, wanted: Content, kind: str, *, jump: bool) -> li
             clock.write_text(offset, encoding="ascii")
         runs = Victim(place, act=lambda: _exec_clocked(note, clocks, jump=jump))
         for number in range(1, len(CLOCKS) if jump else 0):
-            while n_begun(note) < 15 * number and runs.wait(0.01) is None:
+            while n_begun(note) < little.part(15 * number) and runs.wait(0.01) is None:
                 pass
             for clock, offset in zip(clocks, (CLOCKS[number], CLOCKS[-number - 1]), strict=True):
                 clock.write_text(offset, encoding="ascii")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from benchmarks.soak.little import SEEDS, VARIANTS, Content, Little, Place
+from benchmarks.soak.little import VARIANTS, Content, Little, Place
 from benchmarks.soak.victim import Hit, Victim
 
 DAMAGES = ("cut", "flipped", "exchanged", "another's")
@@ -57,7 +57,7 @@ def _damage(paths: list[Path], damaging: str, rng: random.Random) -> list[Path]:
 def _stopped(little: Little) -> Iterator[Place]:
     """A place where every training was killed in its middle."""
     with little.temporary() as place:
-        for number, (variant, seed) in enumerate(itertools.product(VARIANTS, SEEDS)):
+        for number, (variant, seed) in enumerate(itertools.product(VARIANTS, little.seeds)):
             hit = Hit("step", 5, "main", place.folder / f"hit{number}")
             run = Victim(place, "run", "--method", variant, "--seed", str(seed), act=hit.act)
             assert run.wait() == -signal.SIGKILL, run.said()
