@@ -6,8 +6,8 @@ import re
 import shlex
 import shutil
 import sqlite3
-import time
 import tomllib
+from contextlib import closing
 from dataclasses import astuple, replace
 from itertools import product
 from typing import Any
@@ -26,6 +26,7 @@ from benchmarks.measured.page import FEATURES, NAME, results_page
 from benchmarks.measured.pairs import PARENTS, other_devices
 from fewshot_bench.data.images import ImageSet, outline, without_pixels, wrong_outline
 from fewshot_bench.experiment.episodes import Setting, bank
+from fewshot_bench.files import DATABASE
 from fewshot_bench.results.claims import judgement
 from fewshot_bench.results.collect import results
 from fewshot_bench.results.reading_back import choose_stored, names, shipped
@@ -292,18 +293,23 @@ def test_shipped_cells_measured_anew(bench):
         assert ran.out.splitlines()[-1].startswith(("identical", "same within"))
 
 
-def test_a_report_of_shipped_results_is_verified_by_another_reader(bench, tmp_path, monkeypatch):
+def imported_at(name):
+    with closing(sqlite3.connect(shipped(name).out / DATABASE)) as connection:
+        ((when,),) = connection.execute("SELECT max(started_at) FROM runs")
+    return when
+
+
+def test_a_report_of_shipped_results_is_verified_by_another_reader(measured, bench, tmp_path, monkeypatch):
     """Of two tables: by the tuned rules, and by the published one."""
     monkeypatch.delenv("BENCH_DB", raising=False)
     name, file = "miniimagenet-32tuned", tmp_path / "table.tex"
-    for reader in ("one", "another"):  # each imports them at a time of its own
-        monkeypatch.setenv("BENCH_CACHE", str(tmp_path / reader))
-        if reader == "one":
-            file.write_text(bench("report", "--measured", name, "--format", "latex").out, encoding="utf-8")
-            time.sleep(1.1)
+    file.write_text(bench("report", "--measured", name, "--format", "latex").out, encoding="utf-8")
+    one = imported_at(name)
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "another"))
     ran = bench("verify", str(file), "--measured", name)
     assert ran.code == 0, ran.out + ran.err
     assert "note:" not in ran.out
+    assert one < imported_at(name)  # each reader's at a time of its own
     first, second = re.findall(r'"command": "([^"]*)"', file.read_text(encoding="utf-8"))
     assert second == f"{first} --rules ''"
     text = file.read_text(encoding="utf-8")
