@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -26,7 +27,7 @@ from fewshot_bench.cli.status import cancel, show, status
 from fewshot_bench.cli.tune import tune
 from fewshot_bench.cli.verify import verify
 from fewshot_bench.cli.why import why
-from fewshot_bench.errors import BenchError
+from fewshot_bench.errors import BenchError, UsageError
 
 GROUPS = {
     "Make results": (init, list_, data, method, tune, run, status, cancel),
@@ -86,6 +87,7 @@ def main() -> None:
 
 def _main() -> None:
     try:
+        _stand_somewhere()
         code = cli.main(prog_name="bench", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.NoArgsIsHelpError as error:  # plain `bench`
@@ -110,6 +112,14 @@ def _main() -> None:
             raise
         _forget_output()
         _fail(f"the output cannot be written: {error.strerror}", 1)
+
+
+def _stand_somewhere() -> None:
+    """Raises UsageError in a folder that is gone: libraries of torch's end the process there, each in its own words."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise UsageError(f"the current folder cannot be used ({error.strerror}): change to another one") from None
 
 
 def _forget_output() -> None:

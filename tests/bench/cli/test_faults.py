@@ -1,11 +1,13 @@
 """Faults of the machine: nothing is recorded against the work, nothing is silent, and the same command goes on."""
 
+import array
 import fcntl
 import os
 import shutil
 import signal
 import sqlite3
 import subprocess
+import termios
 import time
 import tomllib
 from contextlib import closing
@@ -165,6 +167,31 @@ def workers_of(pid: int) -> list[str]:
     return [line for line in found.splitlines() if "spawn_main" in line]
 
 
+READ_BY_NOBODY = """
+from fewshot_bench.cli import screen
+from fewshot_bench.running import signals
+screen.BEAT_SECONDS, signals.UNREAD_SECONDS = 0.001, 0.2
+"""
+
+
+@pytest.mark.slow
+def test_a_signal_ends_a_run_whose_lines_nobody_reads(place, begun):
+    """Its heartbeat waits in a full pipe, and whoever else prints for that."""
+    place.add(LONG)
+    ours, its = os.pipe()
+    fcntl.fcntl(its, fcntl.F_SETPIPE_SZ, 4096)
+    running = begun("run", "-v", "--budget", "long", "--method", "transfer", before=READ_BY_NOBODY, err=its)
+    os.close(its)
+    unread = array.array("i", [0])
+    until(
+        lambda: not fcntl.ioctl(ours, termios.FIONREAD, unread) and unread[0] > 3800
+    )  # a line that does not fit waits
+    os.kill(running.pid, signal.SIGTERM)
+    assert running.wait() == 143
+    os.close(ours)
+    assert rows(place, "SELECT exit_code FROM runs") == [(143,)]
+
+
 @pytest.mark.slow
 def test_a_unit_that_takes_too_long_is_stopped_with_its_state_saved(place):
     place.add(LONG)
@@ -322,6 +349,13 @@ def test_a_stream_that_the_shell_closed_leads_nowhere(name, place):
     known, wrong = place.in_own_process("list", "methods", before=closed), place.in_own_process("lisp", before=closed)
     assert (known.code, known.err, "protonet" in known.out) == (0, "", name != "stdout")
     assert (wrong.code, wrong.out, "No such command 'lisp'" in wrong.err) == (2, "", name != "stderr")
+
+
+def test_a_current_folder_that_is_gone_is_one_line(place):
+    leave = "import os, pathlib; here = pathlib.Path('here'); here.mkdir(); os.chdir(here); os.rmdir('../here')"
+    ran = place.in_own_process("report", before=leave)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert "the current folder cannot be used (No such file or directory): change to another one" in ran.err
 
 
 def test_names_that_are_not_utf_8_are_names(place, bench):
