@@ -1,6 +1,7 @@
 """The machine that this runs on; which process this is among those of all machines, and whether one is gone."""
 
 import ctypes
+import errno
 import functools
 import hashlib
 import mmap
@@ -9,6 +10,7 @@ import re
 import select
 import socket
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -16,6 +18,8 @@ from typing import Any
 BEGIN_SECONDS = 10.0  # in which a thread has long begun, on a busy machine too
 PR_SET_PDEATHSIG = 1  # prctl(2)
 LITTLE_BYTES = 2**28  # of memory: a few of a convolution's buffers
+FEW_FILES = 4  # SQLite opens a database, its journal and their folder
+MORE_FILES = "too few files may be open at once: raise the limit (ulimit -n)"
 # torch's RuntimeErrors say so, and the ImportError of a library that does not fit, which may be larger
 OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "DefaultCPUAllocator", "failed to map segment")
 
@@ -60,6 +64,17 @@ def lacks_memory(error: Exception) -> bool:
         mmap.mmap(-1, LITTLE_BYTES).close()
     except (OSError, ValueError):
         return True
+    return False
+
+
+def lacks_files() -> bool:
+    """Whether so few more files may be open that what cannot be opened may be so for that; SQLite does not say it."""
+    try:
+        with ExitStack() as stack:
+            for _ in range(FEW_FILES):
+                stack.enter_context(Path(os.devnull).open("rb"))
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)
     return False
 
 

@@ -24,6 +24,7 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
+from fewshot_bench import machine
 from fewshot_bench.data.format import Labels, Progress, Source
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.data.readers.image_decoding import RESAMPLER
@@ -58,6 +59,8 @@ def open_cached(
             found = _prepared(folder, source, state, image_size, progress)
     except OSError as error:
         advice = "make room, or set BENCH_CACHE to a folder that can be written"
+        if machine.lacks_files():
+            advice = machine.MORE_FILES
         raise DataError(f"cannot prepare the data set in {cache}: {error.strerror or error}; {advice}") from None
     if decoded:
         decoded(source, found)

@@ -19,6 +19,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
+from fewshot_bench import machine
 from fewshot_bench.errors import DatabaseError, NoResultsYet, OldSchema, UsageError
 from fewshot_bench.files import DATABASE
 from fewshot_bench.results.passwords import hide_passwords, is_url, without_password
@@ -63,12 +64,17 @@ def explained(where: str) -> Iterator[None]:
     except UnicodeDecodeError:  # the driver quotes a schema that is no text
         raise DatabaseError(f"{without_password(where)}: {_advice('malformed')}") from None
     except OSError as error:
-        raise DatabaseError(
-            f"{error.filename or without_password(where)}: {error.strerror}; choose another --out"
-        ) from error
+        wrong, advice = error.strerror, "choose another --out"
+        if isinstance(error, FileExistsError) and Path(error.filename).is_symlink():  # a folder was to be made
+            wrong, advice = "a link to what is not there", "make the folder that it names, or choose another --out"
+        elif machine.lacks_files():
+            advice = machine.MORE_FILES
+        raise DatabaseError(f"{error.filename or without_password(where)}: {wrong}; {advice}") from error
 
 
 def _advice(said: str) -> str:
+    if "unable to open" in said.lower() and machine.lacks_files():
+        return f"{said}: {machine.MORE_FILES}"
     for symptom, advice in {
         "locked": f"another process has held it for {WAIT_SECONDS} s; wait for that run or stop it",
         "disk i/o error": f"a quota or a limit on files is reached, or the disk fails; mend that and {AGAIN}",

@@ -1,5 +1,7 @@
 """Which files the store opens, and what it says of the others; it never harms what it cannot use."""
 
+import os
+import resource
 import sqlite3
 import subprocess
 from pathlib import Path
@@ -59,6 +61,24 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, provenance):
         refused(lambda where=where: Writer(where, provenance), "choose another --out")
         refused(lambda where=where: Reader(where), "")
     refused(lambda: Writer(str(tmp_path), provenance), "unable to open")
+
+
+def test_a_folder_that_is_a_link_to_nothing_is_one_line(tmp_path, provenance):
+    (tmp_path / "out").symlink_to(tmp_path / "unmounted")
+    where = str(tmp_path / "out" / "results.sqlite")
+    refused(lambda: Writer(where, provenance), "a link to what is not there; make the folder that it names, or choose")
+
+
+def test_too_few_open_files_are_not_called_a_lack_of_permissions(writer, where):
+    free = os.dup(0)
+    os.close(free)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for more in (0, 1):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + more, limits[1]))
+        try:
+            refused(lambda: writer.end_run(0), "too few files may be open at once: raise the limit (ulimit -n)")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_a_new_file_carries_our_mark_and_keeps_a_rollback_journal(writer, where):
