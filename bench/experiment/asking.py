@@ -17,6 +17,10 @@ class UnusableVariant(UsageError):
     """A variant whose package is broken; the others are not."""
 
 
+class NotInstalled(UsageError):
+    """A variant whose method is of no package that is installed here, or is misspelled."""
+
+
 def asked(where: str, method: str, ask: Callable[[], T]) -> T:
     """What a method answers. Raises UnusableVariant, naming its package, where that is an error."""
     try:

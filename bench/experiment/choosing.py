@@ -151,7 +151,8 @@ def choose(
             request, unusable = grids.without_unusable(request)
         grids.check_settings(request)
     except UsageError as error:
-        raise UsageError(f"{called(used, selection.settings)}: {error}") from None
+        rest = grids.leaving_out(request, error)
+        raise UsageError(f"{called(used, selection.settings)}: {error}{rest}") from None
     source = selection.data or config.data.source
     size = config.data.image_size
 

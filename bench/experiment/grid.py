@@ -1,6 +1,7 @@
 """config -> the cells of a grid, checked against the data before anything trains. Pure."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 from pathlib import Path
@@ -10,7 +11,7 @@ from fewshot_bench.config import LONGEST_NAME, AugmentationConfig, Config, choos
 from fewshot_bench.data.format import FAMILIES
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import UsageError, did_you_mean
-from fewshot_bench.experiment.asking import UnusableVariant, asked, training_setting_of, versions_of
+from fewshot_bench.experiment.asking import NotInstalled, UnusableVariant, asked, training_setting_of, versions_of
 from fewshot_bench.experiment.episodes import Setting, lack
 from fewshot_bench.experiment.identity import Cell, Training, by_content
 from fewshot_bench.experiment.network import backbone_of, check_network, check_size, weights_of
@@ -100,7 +101,7 @@ def variant(config: Config, name: str, family: str = "") -> Variant:
     if method_name is None:
         raise UsageError(f"[methods.{name}] needs the key 'method'")
     if method_name not in method_names():
-        raise UsageError(
+        raise NotInstalled(
             f"[methods.{name}] method = {method_name!r} is not installed here: "
             f"{did_you_mean(str(method_name), method_names())}"
         )
@@ -155,6 +156,16 @@ def without_unusable(request: Request) -> tuple[Request, tuple[str, ...]]:
     if wrong and not found:
         raise wrong[0]
     return replace(request, methods=tuple(v.name for v in found)), tuple(map(str, wrong))
+
+
+def leaving_out(request: Request, error: UsageError) -> str:
+    """The end of a message on a variant that cannot be used here: the words that choose all others."""
+    usable = []
+    for name in request.methods if isinstance(error, NotInstalled | UnusableVariant) else ():
+        with suppress(UsageError):
+            check_settings(replace(request, methods=(name,)))
+            usable.append(name)
+    return f"; without it: --method {','.join(usable)}" if usable else ""
 
 
 def _usable(config: Config, names: Iterable[str]) -> tuple[list[Variant], list[UsageError]]:

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
+from fewshot_bench.config import config_file, load
 from fewshot_bench.errors import NothingSelected, UsageError
+from fewshot_bench.experiment.grid import with_plain
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.files import database_at, is_database
 from fewshot_bench.results.collect import results, stored_scores
@@ -34,8 +36,14 @@ def compared(names: Sequence[str], format_: str, selection: Selection, margin: f
 def _variants(first: str, second: str, format_: str, selection: Selection, margin: float) -> str:
     if first == second:
         raise UsageError(f"{first!r} compared with itself is no comparison")
-    for name in (first, second):
-        if not is_database(name) and (name.endswith((".sqlite", ".db")) or "/" in name):
+    known = with_plain(load(config_file(selection.config), selection.settings), (first, second)).methods
+    for name in (name for name in (first, second) if name not in known):
+        if is_database(name):
+            raise UsageError(
+                f"{without_password(name)} is a database: compare it with another one; two variants in one are "
+                "compared by name, their database named by --out or BENCH_DB"
+            )
+        if name.endswith((".sqlite", ".db")) or "/" in name:
             raise UsageError(f"{name}: no such file")
     if selection.methods:
         raise UsageError(f"--method is not for `compare {first} {second}`: the two names are the methods")

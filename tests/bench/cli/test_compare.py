@@ -86,6 +86,8 @@ def test_one_key_with_other_answers_is_a_conflict(bench, monkeypatch):
         (["transfer"], "not 1 names"),
         (["transfer", "transfer"], "compared with itself"),
         (["transfer", "nosuch.sqlite"], "nosuch.sqlite: no such file"),
+        (["transfer", "out"], "out is a database: compare it with another one"),
+        (["postgresql://me:pw@h/db", "transfer"], "postgresql://***@h/db is a database: compare it with another one"),
         (["transfer", "protonett"], "did you mean 'protonet'?"),
         (["transfer", "protonet", "--method", "transfer"], "--method is not for"),
     ],

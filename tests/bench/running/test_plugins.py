@@ -193,6 +193,18 @@ def test_other_variants_go_on_without_a_broken_one(place, bench, install):
     assert bench("run", "-q", "--method", "gone").code == 2
 
 
+def test_a_variant_whose_package_is_not_installed_can_be_left_out(place, bench):
+    place.add('[methods.gone]\nmethod = "lost"\n[grids.both]\nmethods = ["transfer", "gone", "protonet"]\nways = [4]\n'
+              "shots = [1]\nseeds = [0]\n")  # fmt: skip
+    for command in ("run", "report"):
+        ran = bench(command, "-q", "--grid", "both")
+        assert (ran.code, ran.err.count("\n")) == (2, 1)
+        assert "[methods.gone] method = 'lost' is not installed here" in ran.err
+        assert ran.err.endswith("; without it: --method transfer,protonet\n")
+        assert bench(command, "-q", "--grid", "both", "--method", "transfer,protonet").code == 0
+    assert "without it" not in bench("run", "--method", "gone").err
+
+
 PRETRAINED = """
 from dataclasses import dataclass
 from pathlib import Path
