@@ -4,15 +4,16 @@ import shlex
 import shutil
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
 
 from fewshot_bench.cli.options import database_in, dry_run_option, json_option, out_folder, out_option
 from fewshot_bench.cli.output import written
-from fewshot_bench.errors import UsageError
-from fewshot_bench.files import NO_TEMPORARY, OTHER_TEMPORARY
+from fewshot_bench.errors import BenchError, UsageError
+from fewshot_bench.files import NO_TEMPORARY, OTHER_TEMPORARY, temporary_folder
 
 
 @click.command()
@@ -72,22 +73,42 @@ def export(*, out: Path | None, expression: str | None, format_: str | None, out
 
 
 @click.command(name="import")
-@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE|-")
 @out_option
 @dry_run_option
 @json_option
-def import_(*, file: Path, out: Path | None, dry_run: bool, as_json: bool) -> None:
+def import_(*, file: str, out: Path | None, dry_run: bool, as_json: bool) -> None:
     """Import a table that `bench export` wrote, or with its columns.
 
     Works as `bench merge` does: equal results are skipped; different ones for the same episode are listed as conflicts
-    (exit 6), and nothing is changed. FILE is CSV (also packed, .xz) or Parquet. Each imported row records the file and
-    its SHA-256 as its origin (bench show).
+    (exit 6), and nothing is changed. FILE is CSV (also packed, .xz) or Parquet, and - is stdin. Each imported row
+    records the file and its SHA-256 as its origin (bench show).
     """
     from fewshot_bench.cli.merge_text import imported
 
     command = shlex.join(["bench", *sys.argv[1:]])
-    for said in imported(file, out_folder(out), command, dry_run=dry_run, as_json=as_json):
-        click.echo(said)
+    with _as_file(file) as path:
+        for said in imported(path, out_folder(out), command, dry_run=dry_run, as_json=as_json):
+            click.echo(said)
+
+
+@contextmanager
+def _as_file(name: str) -> Iterator[Path]:
+    """The file of a name; for "-" one with all of stdin in it, as a table is read twice."""
+    if name != "-":
+        yield Path(name)
+        return
+    with temporary_folder() as folder:
+        path = folder / "stdin"
+        try:
+            with path.open("wb") as file:
+                shutil.copyfileobj(sys.stdin.buffer, file)
+        except OSError as error:
+            raise UsageError(f"{NO_TEMPORARY} ({error.strerror}): {OTHER_TEMPORARY}") from None
+        try:
+            yield path
+        except BenchError as error:  # the file is none of the user's
+            raise type(error)(str(error).replace(str(path), path.name)) from None
 
 
 @click.command()

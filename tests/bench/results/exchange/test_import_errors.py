@@ -1,5 +1,6 @@
 """`bench import`: what is wrong in a table is one line, with file, row and column."""
 
+import io
 import json
 import re
 from pathlib import Path
@@ -145,6 +146,16 @@ def test_what_is_no_table_is_one_line(case, tmp_path, monkeypatch, bench):
     assert ran.err.startswith("bench: error: x.csv")
     assert said in ran.err
     assert not Path("out").exists()
+
+
+def test_stdin_is_a_table_too(filled, bench, monkeypatch):
+    bench("export", "-o", "x.csv")
+    for content, code, said in ((Path("x.csv").read_bytes(), 0, ""), (b"a,b\n1", 2, "bench: error: stdin: ")):
+        with monkeypatch.context() as patched:
+            patched.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+            ran = bench("import", "-", "--out", "other")
+        assert (ran.code, ran.err[: len(said)]) == (code, said), ran
+    assert bench("compare", "out", "other").out.count("equal counts\n") > 0
 
 
 def test_files_that_are_none_are_one_line(filled, bench):
