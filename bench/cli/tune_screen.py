@@ -7,6 +7,7 @@ import click
 from fewshot_bench.cli.dry_run import cost_text
 from fewshot_bench.cli.output import written
 from fewshot_bench.cli.run_screen import RunScreen
+from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.selection import Means, Selection
 from fewshot_bench.running.pace import cost_of
 from fewshot_bench.running.recording import plan_of
@@ -19,6 +20,8 @@ class TuneScreen(RunScreen):
 
     def tune(self, selection: Selection, means: Means, output: Path, *, dry_run: bool) -> int:
         """Try what was not tried yet, and write the rules chosen; returns the exit code."""
+        if not output.absolute().parent.is_dir():  # before the hours that it takes, not after them
+            raise UsageError(f"{output}: its folder is not there: make it, or name another file with -o")
         tuning = tuning_of(selection, self.preparing, self.decoded)
         if dry_run:
             plan = plan_of(tuning.chosen, retry_failed=means.retry_failed)

@@ -36,6 +36,7 @@ WRONG = {
     ("run", "--data", "strokse"): (2, "no folder or file strokse here, and no data set of that name (did you mean"),
     ("run", "--data", "."): (2, "is in no known layout"),
     ("run", "--config", "none.toml"): (2, "none.toml: cannot be read: No such file"),
+    ("tune", "-o", "none/tuned.toml"): (2, "none/tuned.toml: its folder is not there: make it"),
     ("run", "-k", "maml and"): (2, "expected a word, found the end"),
     ("run", "-k", "(" * 5000): (2, "it is nested more than 50 deep"),
     ("run", "-k", "not " * 5000 + "maml"): (2, "it is nested more than 50 deep"),
