@@ -9,6 +9,7 @@ import click
 
 from fewshot_bench.cli.options import out_folder
 from fewshot_bench.data.image_files import class_folders, rows_of_classes
+from fewshot_bench.data.readers.given_images import turned_files
 from fewshot_bench.data.readers.trees import Folder
 from fewshot_bench.errors import DataError
 from fewshot_bench.files import checkpoints, database
@@ -26,6 +27,8 @@ def predicted(cell: str, support: Path, images: tuple[Path, ...], form: str, out
     rows = rows_of_classes(tree, class_folders(tree))
     model.fit([tree.path / row.file for row in rows], [row.label for row in rows])
     shares = model.predict_proba(images)
+    if turned := turned_files([*(support / row.file for row in rows), *images]):
+        click.echo(turned, err=True)
     click.echo(f"with {model.name} of {model.of}", err=True)
     labels = [str(label) for label in model.classes]
     found = list(zip(map(str, images), shares.argmax(1).tolist(), shares.tolist(), strict=True))

@@ -68,7 +68,8 @@ class TrainedModel:
     """A finished training and its rule of adaptation: `fit` it to a task's labelled images, then `predict`.
 
     Images are paths of files, PIL images, or arrays or tensors (N, H, W), (N, C, H, W) or (N, H, W, C) of bytes or of
-    floats in [0, 1]. Files and PIL images are resized as the data set was. Each `fit` starts from the stored weights.
+    floats in [0, 1]. Files and PIL images are resized as the data set was, and as there the EXIF orientation turns none
+    and transparency is dropped. Each `fit` starts from the stored weights.
 
     Attributes:
         cell: of the stored result

@@ -1,6 +1,6 @@
 """Images as a user gives them, brought to the pixels that a data set has: same decoding, channels and size."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fewshot_bench.data.readers.faults import read_bounded, reason
-from fewshot_bench.data.readers.image_decoding import MAX_IMAGE_BYTES, pixels_of, read_image, resized_pixels
+from fewshot_bench.data.readers.image_decoding import (
+    MAX_IMAGE_BYTES,
+    is_turned,
+    pixels_of,
+    quiet_pillow,
+    read_image,
+    resized_pixels,
+    turned_text,
+)
 from fewshot_bench.errors import DataError
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]  # (C, H, W): bytes, or floats in [0, 1]
@@ -31,7 +39,15 @@ def given_images(images: Any, shape: tuple[int, int], *, inverted: bool = False)
     except TypeError:  # an array without dimensions, too
         raise DataError(f"images are a {type(images).__name__}: give files, PIL images, or arrays of them") from None
     for number, image in enumerate(several):
-        yield _given(image, f"image {number}", shape, inverted=inverted)
+        with quiet_pillow():
+            found = _given(image, f"image {number}", shape, inverted=inverted)
+        yield found
+
+
+def turned_files(files: Iterable[Path]) -> str:
+    """Which of some image files are read as stored although EXIF would turn them, in words; or nothing."""
+    with quiet_pillow():
+        return turned_text([str(file) for file in files if is_turned(read_bounded(file, MAX_IMAGE_BYTES))])
 
 
 def _given(image: Any, where: str, shape: tuple[int, int], *, inverted: bool) -> Pixels:

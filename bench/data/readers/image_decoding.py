@@ -10,7 +10,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -90,6 +90,15 @@ def read_image(data: bytes, where: str, image_size: int | None = None) -> NDArra
     return pixels
 
 
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Pillow warns of nothing: broken EXIF blocks and transparency are not used, too many pixels are an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
 def _ends(data: bytes) -> bool:
     """Whether a JPEG's image has an end, of which Pillow says nothing where bytes follow; True for other formats.
 
@@ -133,9 +142,7 @@ def decode_into(
     nothing to pickle and nothing to guard in the caller's main module. Two threads bring photographs of
     500×375 pixels to 84×84 in 0.54 of one thread's time; on 32×32 pixels they gain nothing.
     """
-    with warnings.catch_warnings(), ThreadPoolExecutor(WORKERS) as pool:
-        warnings.simplefilter("ignore", UserWarning)  # broken EXIF blocks, which are not used
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with quiet_pillow(), ThreadPoolExecutor(WORKERS) as pool:
         try:
             return put_all(sink, _decoded(pool, files, image_size), total, partial(progress, "decoding images"))
         finally:
@@ -181,7 +188,7 @@ def turned_text(names: Sequence[str]) -> str:
     return f"{counted(names, 'photograph')} read as stored, which EXIF would turn: {told}{more}" if names else ""
 
 
-def _is_turned(data: bytes) -> bool:
+def is_turned(data: bytes) -> bool:
     """Whether EXIF says that the image in a file lies on its side or head; False for what is damaged."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -228,7 +235,7 @@ def _decode_chunk(files: list[Encoded], image_size: int | None) -> list[Decoded 
         try:
             data = file.content if isinstance(file.content, bytes) else read_bounded(file.content, MAX_IMAGE_BYTES)
             pixels = read_image(data, file.where, image_size)
-            decoded.append(Decoded(file.place, file.where, pixels, _is_turned(data)))
+            decoded.append(Decoded(file.place, file.where, pixels, is_turned(data)))
         except DataError as error:
             decoded.append(DataError(str(error)))  # as it was raised it would keep the file in memory
     return decoded

@@ -233,6 +233,20 @@ def test_predict_writes_a_row_an_image(run, bench, images, tmp_path):
     assert all(row["probabilities"].keys() == set(model.classes) for row in found)
 
 
+def test_predict_names_files_that_exif_would_turn_and_is_silent_on_transparency(run, bench):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16)).astype(np.uint8))
+    for label in "ab":
+        Path("support", label).mkdir(parents=True)
+        picture.save(f"support/{label}/1.png", exif=exif if label == "a" else None)
+    seen_through = picture.convert("P")  # of such Pillow warns: warnings are errors here
+    seen_through.save("query.png", transparency=bytes(range(256)), exif=exif)
+    ran = bench("predict", "protonet-4w1s-s0", "--support", "support", "query.png")
+    told = "2 photographs read as stored, which EXIF would turn: support/a/1.png, query.png\nwith "
+    assert (ran.code, ran.err[: len(told)], ran.err.count("\n")) == (0, told, 2)
+
+
 @pytest.mark.parametrize("support", ["absent", "out"])
 def test_predict_without_labelled_images_is_one_line(support, run, bench):
     ran = bench("predict", "protonet-4w1s-s0", "--support", support, "bench.toml")

@@ -130,10 +130,10 @@ def test_what_exif_would_turn(kind):
         if orientation is not None:
             exif[ExifTags.Base.Orientation] = orientation
         Image.new("RGB", (4, 4)).save(out, kind, exif=exif)
-        assert image_decoding._is_turned(out.getvalue()) == (orientation in (2, 3, 6, 8))
+        assert image_decoding.is_turned(out.getvalue()) == (orientation in (2, 3, 6, 8))
     damaged = out.getvalue().replace(b"MM\0*", b"MM\xff*")
-    assert not image_decoding._is_turned(damaged)
-    assert not image_decoding._is_turned(b"no image")
+    assert not image_decoding.is_turned(damaged)
+    assert not image_decoding.is_turned(b"no image")
 
 
 def test_missing_files_are_named_together(photos, tmp_path, cache):
