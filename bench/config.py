@@ -339,6 +339,11 @@ def _check_names(config: Config) -> None:
                 raise UsageError(f"[{section}] {name[:LONGEST_NAME]!r} cannot be a name: {reason}")
     for name, grid in config.grids.items():
         for variant in grid.everyone:
+            if variant not in config.methods and _is_installed(variant):
+                raise UsageError(
+                    f"[grids.{name}] methods: {variant!r} is another package's method, and a grid names variants: "
+                    f'add [methods.{variant}] with method = "{variant}"'
+                )
             choose(variant, config.methods, f"[grids.{name}] methods: unknown method")
         if grid.budget:
             choose(grid.budget, config.budgets, f"[grids.{name}] budget: unknown budget")
@@ -346,6 +351,12 @@ def _check_names(config: Config) -> None:
             raise UsageError(f"[grids.{name}] protocol = {grid.protocol!r} is not valid: known: matched, single")
     choose(config.run.grid, config.grids, "[run] grid: unknown grid")
     choose(config.run.budget, config.budgets, "[run] budget: unknown budget")
+
+
+def _is_installed(method: str) -> bool:
+    from fewshot_bench.methods.names import declared  # which looks through all packages: where a name is unknown, only
+
+    return method in declared()
 
 
 def unsayable(name: str) -> str:

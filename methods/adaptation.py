@@ -111,7 +111,8 @@ def adapt(
 
     second_order keeps the graph of the gradients, so that a later gradient goes through them exactly; without
     it the steps count as constants and memory stays flat in their number. recompute: neither is kept but computed
-    again when it is needed, step by step, so that memory stays flat in second order, too.
+    again when it is needed, step by step, so that memory stays flat in second order, too; not for an `update` that
+    counts its calls or has learned rates, which would get no gradient.
     `only` names the weights to move.
     """
     names = only or tuple(weights)

@@ -90,6 +90,18 @@ def test_what_an_upgrade_changed_is_told_of_a_method_without_a_variant(place, be
     assert ", and neighbours 1.2 neighbours:Nearest, neighbours.py SHA-256 " in ran.err
 
 
+def test_a_grid_of_a_method_without_a_variant_says_what_to_add(place, bench, install):
+    install("neighbours", CODE, nearest="neighbours:Nearest")
+    config = place.folder / "bench.toml"
+    grid = config.read_text().replace('methods = ["transfer", ', 'methods = ["nearest", ')
+    config.write_text(grid)
+    said = bench("run", "-q")
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert 'a grid names variants: add [methods.nearest] with method = "nearest"\n' in said.err
+    config.write_text(f'{grid}\n[methods.nearest]\nmethod = "nearest"\n')
+    assert bench("run", "-q", "--shot", "1").code == 0
+
+
 def test_a_name_that_means_a_variant_and_a_method_is_refused(place, bench, install):
     install("neighbours", CODE, untrained="neighbours:Nearest")
     said = bench("run", "-q", "--method", "untrained", "--shot", "1")
