@@ -12,7 +12,7 @@ from fewshot_bench.methods.trunk import Weights
 
 
 class LinearHead(nn.Module):
-    """A linear layer over the features; starts as torch's does, uniform in ±1/sqrt(n_features)."""
+    """A linear layer over the features; its weight starts as torch's, uniform in ±1/sqrt(n_features), its bias at 0."""
 
     def __init__(self, n_features: int, n_classes: int, generator: torch.Generator) -> None:
         super().__init__()

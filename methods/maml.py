@@ -6,7 +6,8 @@ classes: 0.01 times n_way in the units used here, the mean cross-entropy. Charac
 [families] in bench.toml.
 Deviations: every parameter is adapted, batch-norm's scale and shift too (the published code has no scale and
 does not adapt the shift; re-implementations do); by default batch-norm takes its moments from the support set,
-not from the queries (`norm = "transductive"` is the published way).
+not from the queries (`norm = "transductive"` is the published way, at test with as many queries a class as shots, not
+15); meta_batch is 4 for any shots (the paper's appendix: 2 for 5-shot).
 """
 
 import math

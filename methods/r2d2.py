@@ -2,11 +2,13 @@
 
 W = (X'X / N + lambda I)^-1 X'Y / N on the support set, with a column of ones for the bias; logits are alpha times the
 queries' regression, and gradients go through the solution. As in the published code: 16 ways in training, Adam at
-5e-3 halved every 2,000 episodes, lambda from 50.
+5e-3 halved every 2,000 episodes, lambda from 50, and the N (the paper's equation has none: its lambda is N times this).
 Deviations: lambda and alpha are learned through their logarithms, so that they stay positive (the published code
 learns alpha and, by its default, keeps lambda); alpha starts at 1 (published code: 1e-4); the paper's shift, the same
-for all classes, is left out, as cross-entropy cannot see it; features are the backbone's last block, without dropout
-(the published network joins its last two); training episodes have the protocol's shots (published: 1 to 10, drawn).
+for all classes, is left out, as cross-entropy cannot see it; features are the backbone's last block, with ReLU and
+without dropout (the published network joins its last two, and has leaky ReLU and dropout of 0.1); training episodes
+have the protocol's shots and queries (published code: 1 to 9 shots, drawn, and queries up to 15 images a class); the
+last iterate is used, as there are no validation classes.
 """
 
 import math

@@ -8,7 +8,9 @@ meta-batch's tasks keeps its own (published: one set, used by the tasks in turn)
 on their order; mini-batches run through the task's shuffled images without shuffling them again, so that with many
 ways 8 batches of 10 do not see them all. At test the initialisation is fitted by the rule that all gradient methods
 share, plain SGD (published: 50 more steps of the inner Adam): the paper compared here says "regular stochastic
-gradient descent".
+gradient descent"; by default batch-norm then takes its moments from the support set alone (published: from it and
+the one query that is asked, or, with transduction, all of them: one a class, not 15), and under `transductive` from
+the queries alone. Poolings have no padding (published: they have, 6x6 features of 84 pixels, not 5x5).
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,10 @@
 
 Eshratifar, Eigen, Pedram 2019: "The base model for transfer learning is trained on all 64 training classes",
 then "copying the initial feature extraction layers, and fine-tuning the resulting model on the target task".
-Deviations: none known; the paper gives no hyper-parameter.
+The paper gives no hyper-parameter; deviations from where those here come from: batches of 64, and no augmentation
+unless [augmentation] has some (Chen et al. 2019: 16, with it; Tian et al. 2020: 64, SGD); batch-norm by default takes
+its moments at test from the support set (Chen, Tian: from training, `norm = "running"`); `frozen` and fine-tuning are
+fitted by the rule that all gradient methods share (Chen: 100 epochs in batches of 4).
 """
 
 from dataclasses import dataclass
