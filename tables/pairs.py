@@ -183,11 +183,14 @@ def spread_among(variants: Iterable[Sequence[CellScore]]) -> Spread | None:
     lending = n_seeds >= FEWEST_SEEDS
     variances = np.nanvar(apart[lending], axis=1, ddof=1)
     known = variances > ROUNDING**2  # not of one network under two names
-    trained: dict[str, int] = {}
-    for side in sorted(sides, key=len):  # heads of one training count once
-        first_cell = next(iter(side.values()))
-        trained[first_cell.weights or first_cell.key] = len(side) - 1
-    found = spread_of(variances[known], n_seeds[lending][known] - 1, trained.values())
+    n_trained, networks = 0, dict[str, int]()  # weights -> seed
+    for side, of in zip(sides, means, strict=True):
+        if np.nanvar(of) > ROUNDING**2:  # what no seed moves tells nothing of how they vary
+            mine = {cell.weights or cell.key: seed for seed, cell in side.items()}
+            n_trained += networks.keys().isdisjoint(mine)  # heads of one training count once
+            networks |= mine
+    most = len(networks) - n_trained - len({*networks.values()}) + 1.0  # of a layout of variants by seeds, with gaps
+    found = spread_of(variances[known], n_seeds[lending][known] - 1, most)
     return replace(found, n_episodes=accuracies.shape[1]) if found else None
 
 

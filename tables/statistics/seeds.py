@@ -1,7 +1,6 @@
 """How much training seeds vary: what the other pairs of a setting tell of one that was measured with few seeds."""
 
 import math
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,21 +28,20 @@ class Spread:
         return max(0.0, min(self.degrees, self.most - own)) / 2
 
 
-def spread_of(variances: Values, degrees: NDArray[np.integer], of_trainings: Collection[int]) -> Spread | None:
+def spread_of(variances: Values, degrees: NDArray[np.integer], most: float) -> Spread | None:
     """What variances (N,) above 0, one a pair, of so many degrees of freedom each, tell of a pair's variance.
 
     They are taken to be drawn from a scaled inverse chi-squared distribution, fitted by the moments of their
-    logarithms (Smyth 2004, section 6.2). of_trainings: the degrees of freedom of each variant that trained; in a layout
-    of variants by seeds all pairs together have no more than those of all variants but one. None for fewer than three.
+    logarithms (Smyth 2004, section 6.2). most: the degrees of freedom that all pairs have together. None for too few.
     """
     from scipy.special import digamma, polygamma
 
-    if len(variances) < FEWEST_PAIRS or len(of_trainings) < 2:
+    if len(variances) < FEWEST_PAIRS or most < 1:
         return None
     halves = np.asarray(degrees) / 2
     centred = np.log(variances) - digamma(halves) + np.log(halves)
     over = float(np.var(centred, ddof=1) - polygamma(1, halves).mean())  # that chance does not explain
-    mean, most = float(centred.mean()), float(sum(of_trainings) - max(of_trainings))
+    mean = float(centred.mean())
     if over <= 0:
         return Spread(math.exp(mean), most, most)
     half = _inverse_trigamma(over)

@@ -222,13 +222,38 @@ def test_few_seeds_borrow_from_the_pairs_measured_beside_them(make_results):
         assert spread_among(fewer.values()) is None
 
 
+def of_network(cells, name):
+    return [replace(c, weights=f"{name}-{c.seed}") for c in cells]
+
+
 def test_heads_of_one_training_are_no_more_degrees_of_freedom():
     cells = seeded(("a", "b", "c", "d"))
-    one = {v: [replace(c, weights="w" if v in "ab" else v) for c in of] for v, of in cells.items()}
+    one = {v: of_network(of, "w" if v in "ab" else v) for v, of in cells.items()}
     assert (spread_among(cells.values()).most, spread_among(one.values()).most) == (6, 4)
-    of_more_seeds = {**seeded("abcd", n_seeds=5), "b": one["b"]}
-    of_more_seeds["a"] = [replace(c, weights="w") for c in of_more_seeds["a"]]
-    assert spread_among(of_more_seeds.values()).most == 4 + 4
+    five = {v: of_network(of, "w" if v in "ab" else v) for v, of in seeded("abcd", n_seeds=5).items()}
+    for some in (slice(3), slice(1, 4)):  # which seeds of it a head has, makes no training of its own
+        assert spread_among({**five, "b": five["b"][some]}.values()).most == 4 + 4
+
+
+def test_seeds_that_only_some_have_are_no_more_degrees_of_freedom_than_they_compare():
+    three, five = seeded("abcd"), seeded("abcd", n_seeds=5)
+    whole = spread_among(three.values())
+    lone = spread_among([five["a"][:4], *([*three[v]] for v in "bcd")])
+    assert (whole.most, lone.most) == (6, 6)
+    assert spread_among([five["a"][:4], [*five["b"][:3], five["b"][4]], three["c"], three["d"]]).most == 6
+    assert spread_among([five["a"][:4], five["b"][:4], three["c"], three["d"]]).most == 7
+    renamed = {v: [replace(c, seed=7 * c.seed + 11) for c in of] for v, of in three.items()}
+    assert spread_among(renamed.values()) == whole
+
+
+def test_what_no_seed_moves_tells_nothing_of_how_seeds_vary():
+    """Frozen networks under other names and heads: their pairs with one that varies are its variance, again and again."""
+    cells = seeded("abcdef")
+    frozen = {v: [replace(cells[v][0], seed=s, key=f"{v}-{s}") for s in range(3)] for v in "def"}
+    assert spread_among([*(cells[v] for v in "abc"), *frozen.values()]).most == spread_among(cells[v] for v in "abc").most
+    assert spread_among([cells["a"], *frozen.values()]) is None
+    found = compare(frozen["d"], frozen["e"], n_tests=6, spread=spread_among(cells.values()))
+    assert found.p_corrected >= found.p
 
 
 @pytest.mark.parametrize("state", ["done", "partial"])
