@@ -8,7 +8,7 @@ from fewshot_bench.tables.documents import json_text
 from fewshot_bench.tables.pairs import Comparison, borrows, scope_of
 from fewshot_bench.tables.ranks import CAUTION, Ranking
 from fewshot_bench.tables.statistics.estimate import ALPHA
-from fewshot_bench.tables.wording import WIDTH, beside, counted, p_value, points, setting_name
+from fewshot_bench.tables.wording import WIDTH, beside, p_value, pairs_counted, points, setting_name
 
 
 def render_comparisons(comparisons: Sequence[Comparison], format: str, *, margin: float = 0.0, note: str = "") -> str:
@@ -52,11 +52,12 @@ def _text(comparisons: Sequence[Comparison], margin: float, note: str) -> str:
         lines += [_line(c, margin) for c in comparisons if (c.first, c.second) == name]
         lines.append("")
     if tested:
+        family = pairs_counted([c.n_tests for c in tested])
         lent = ", and borrow from all what they tell of the seeds" if borrows(tested) else ""
         lines += [
             *wrap(
                 f"Paired tests on shared episodes, {scope_of(c.estimate for c in tested)}. The intervals are of one "
-                f"difference each; p (all) and the words are corrected for all {counted(tested[0].n_tests, 'pair')} "
+                f"difference each; p (all) and the words are corrected for all {family} "
                 f"compared, {100 * ALPHA:.0f} %{lent}; claims for those of their sentence. cannot tell: too few "
                 "episodes, seeds or classes to show even the higher side's lead over chance; equal counts: in every "
                 "shared episode. Words and formulas: docs/statistics.md",
@@ -75,7 +76,8 @@ def _headline(comparisons: Sequence[Comparison]) -> str:
     fewest = min(seeds)
     if fewest == 1:
         return "Where both have several training seeds, methods are compared; else only two checkpoints."
-    return f"Methods compared over {fewest} training seeds or more; the seeds' variance is in the intervals."
+    more = " or more" * (len(seeds) > 1)
+    return f"Methods compared over {fewest} training seeds{more}; the seeds' variance is in the intervals."
 
 
 def _line(c: Comparison, margin: float) -> str:

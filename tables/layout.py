@@ -14,7 +14,7 @@ from fewshot_bench.tables.pairs import compared
 from fewshot_bench.tables.papers import STATEMENT, PublishedRow, PublishedTable, PublishedValue
 from fewshot_bench.tables.scores import Experiment
 from fewshot_bench.tables.summary import Cell, Row, Table
-from fewshot_bench.tables.wording import accuracy, cell_name, counted, percent, reach, setting_name, shots, span
+from fewshot_bench.tables.wording import accuracy, cell_name, pairs_counted, percent, reach, setting_name, shots, span
 
 SCHEMA = 1  # of the facts; raise it when a reader of them must change
 REUSE_MARK = "‡"
@@ -222,12 +222,12 @@ def _test_notes(table: Table) -> list[Note]:
     """What bold and the mark beside it mean, and which family of tests they come from."""
     bold = "Bold: the highest mean of the row among complete cells."
     best = [Note("", bold)] if any(cell.best for cell in table.cells) else []
-    tested = sum(comparison.p is not None for comparison in table.comparisons)
+    tested = [comparison.n_tests for comparison in table.comparisons if comparison.p is not None]
     if not tested:
         return best
     near = (
         "not significantly worse than the row's best on the same episodes (paired test, 5 %, corrected for the "
-        f"{counted(max(c.n_tests for c in table.comparisons), 'pair')} of variants in a setting); "
+        f"{pairs_counted(tested)} of variants in a setting); "
         f"{compared(table.comparisons)}. "
         f"Beside a bold number, a complete cell without {NEAR_MARK} or {UNCLEAR_MARK} is significantly worse."
     )

@@ -189,8 +189,8 @@ def spread_among(variants: Iterable[Sequence[CellScore]]) -> Spread | None:
             mine = {cell.weights or cell.key: seed for seed, cell in side.items()}
             n_trained += networks.keys().isdisjoint(mine)  # heads of one training count once
             networks |= mine
-    most = len(networks) - n_trained - len({*networks.values()}) + 1.0  # of a layout of variants by seeds, with gaps
-    found = spread_of(variances[known], n_seeds[lending][known] - 1, most)
+    degrees = len(networks) - n_trained - len({*networks.values()}) + 1.0  # of variants by seeds, with gaps
+    found = spread_of(variances[known], n_seeds[lending][known] - 1, degrees)
     return replace(found, n_episodes=accuracies.shape[1]) if found else None
 
 

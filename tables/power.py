@@ -64,6 +64,7 @@ class PairPower:
     difference: float | None = None  # as measured; what follows is None, too, where it could not be
     deviation: float | None = None  # of one episode's difference, averaged over the seeds
     seed_error: float | None = None  # the standard error that no number of episodes lowers; None with one seed
+    borrowed: float = 0.0  # degrees of freedom that other pairs lend its seeds
     detectable: float | None = None  # the smallest true difference that n_episodes show with the power asked for
     shown: bool = False  # whether the measured one is significant already
     power: float | None = None  # to show a true difference of the margin with n_episodes
@@ -192,6 +193,7 @@ def _power(
         scope=estimate.scope,
         deviation=math.sqrt(n * (estimate.here.error**2 - (lasting.error**2 if lasting else 0.0))),
         seed_error=lasting.error if lasting else None,
+        borrowed=in_family.seeds.degrees - estimate.seeds.degrees if in_family.seeds and estimate.seeds else 0.0,
         detectable=smallest_difference(in_family, power, alpha),
         shown=found.significant,
         power=power_of(in_family, margin, alpha),

@@ -11,9 +11,9 @@ from fewshot_bench.tables.wording import (
     WIDTH,
     beside,
     columns,
-    counted,
     duration,
     padded,
+    pairs_counted,
     percent,
     points,
     setting_name,
@@ -157,11 +157,12 @@ def _premises(pairs: Sequence[PairPower], power: float, *, with_best: bool) -> l
     elif counts[0] < 2:
         about = "Where both have several training seeds, differences of methods; else of two checkpoints only."
     else:
+        more, others = " or more" * (len(counts) > 1), ", and from other pairs" * any(p.borrowed for p in pairs)
         about = (
-            f"{counts[0]} training seeds: differences of methods; the seeds' share is known from so few values only."
+            f"{counts[0]} training seeds{more}: differences of methods; how seeds vary is known from these few{others}."
         )
-    n_tests = max(p.n_tests for p in pairs)
-    of_all = f"corrected for all {counted(n_tests, 'pair')} of a setting" if n_tests > 1 else "of one pair"
+    n_tests = [p.n_tests for p in pairs]
+    of_all = f"corrected for all {pairs_counted(n_tests)} of a setting" if max(n_tests) > 1 else "of one pair"
     scopes = sorted({p.scope for p in pairs if p.difference is not None})
     test = f"Paired test, two-sided at {ALPHA:g} {of_all}, as `bench compare` makes it; power {power:g}."
     chosen = "The best of a setting is chosen by these same episodes, which flatters its lead." if with_best else ""

@@ -25,6 +25,12 @@ def counted(things: Sized | int, one: str, several: str = "") -> str:
     return f"{n:,} {one if n == 1 else several or one + 's'}"
 
 
+def pairs_counted(n_tests: Collection[int]) -> str:
+    """ "21 pairs", or "3 to 21 pairs": the families of several settings."""
+    low, high = min(n_tests), max(n_tests)
+    return f"{low:,} to " * (low < high) + counted(high, "pair")
+
+
 def conflict(n_cells: int, n_same_weights: int, where: str) -> str:
     """That one experiment has two results, as `bench merge` finds them; empty for none.
 

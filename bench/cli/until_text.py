@@ -10,6 +10,7 @@ from fewshot_bench.tables.power import hidden_by_classes, hidden_by_seeds
 from fewshot_bench.tables.scores import Experiment, Results
 from fewshot_bench.tables.separation import Contest, Place
 from fewshot_bench.tables.statistics.estimate import ALPHA
+from fewshot_bench.tables.statistics.seeds import FEWEST_SEEDS
 from fewshot_bench.tables.statistics.sequential import boundaries, fractions_of
 from fewshot_bench.tables.summary import disjoint_episodes
 from fewshot_bench.tables.wording import WIDTH, counted, duration, setting_name
@@ -48,12 +49,13 @@ def ending(contests: Sequence[Contest], results: Results) -> str:
         if n_seeds == 1
         else f"{n_seeds} training seeds: this compares methods; the spread over seeds is part of the error."
     )
+    lent = ", and takes from other pairs how seeds vary" * (n_seeds >= FEWEST_SEEDS)
     notes = [
         f"{about} It speaks {scope_of(c.estimate for c in contests)}. "
         f"At most {100 * ALPHA:g} % of such runs separate any pair that does not differ (Holm over "
         f"{len(contests)} pairs, O'Brien-Fleming-type spending over the interim analyses). That holds for "
         "these as planned: another --max-episodes, chosen because of this outcome, is another test. So is `bench "
-        "compare`, which corrects for the pairs of one setting.",
+        f"compare`, which corrects for the pairs of one setting{lent}.",
         "Tables show as many episodes as the budget says; bench report --episodes N shows N of them (of one setting: "
         "--way and --shot).",
     ]

@@ -122,6 +122,7 @@ def _block(judged: JudgedClaim, judgement: Judgement) -> Block:
 def _notes(judgement: Judgement) -> tuple[str, ...]:
     covered = "episodes only" if len(judgement.seeds) == 1 else "episodes and training seeds"
     tested = [one for judged in judgement.claims for one in judged.tested]
+    lent = ", and borrow from other pairs what they tell of the seeds" * any(t.in_family != t.estimate for t in tested)
     margin = sorted({100 * judged.claim.margin for judged in judgement.claims})
     notes = [
         f"Intervals are two-sided, and cover {covered}, {scope_of(t.estimate for t in tested)}; that of a link is 95 % "
@@ -130,7 +131,7 @@ def _notes(judgement: Judgement) -> tuple[str, ...]:
         "(intersection-union). refuted: at least one is significantly false after Holm's correction. undecided: "
         "neither, or what is needed was not measured whole. Where only some comparisons are claimed, the two tests "
         "change places. Each sentence is judged by itself, with its own 5 %. Counts of comparisons shown "
-        "true and shown false are after Holm's correction, both, over the comparisons of that sentence: `bench "
+        f"true and shown false are after Holm's correction, both, over the comparisons of that sentence{lent}: `bench "
         "compare` and † correct for all pairs of a setting, so that there the same pair can be not separated.",
         "A one-sided test at 5 % goes with a 90 % interval of one comparison: a link's interval can reach past 0 where "
         "the test is passed.",

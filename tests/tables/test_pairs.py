@@ -9,11 +9,14 @@ import pytest
 from scipy import stats
 
 from fewshot_bench.tables.comparison_text import render_comparisons
+from fewshot_bench.tables.layout import notes
 from fewshot_bench.tables.pairs import compare, compare_all, compare_variants, differences, spread_among, spreads_of
-from fewshot_bench.tables.power import powers
+from fewshot_bench.tables.power import all_pairs, powers
+from fewshot_bench.tables.power_text import power_text
 from fewshot_bench.tables.scores import CellScore, EpisodeResult, quantum
 from fewshot_bench.tables.statistics.classes import ClassAnswers
 from fewshot_bench.tables.statistics.seeds import Spread
+from fewshot_bench.tables.summary import summarise
 
 N_QUERIES = 75
 
@@ -226,6 +229,32 @@ def of_network(cells, name):
     return [replace(c, weights=f"{name}-{c.seed}") for c in cells]
 
 
+def test_what_is_said_of_seeds_and_families_is_of_all_that_is_shown(make_results):
+    """In one setting three variants are measured, in the other all six; what is borrowed is said, in every output."""
+    variants, few = tuple("abcdef"), tuple("abc")
+    cells = seeded(variants)
+    more = [replace(c, n_shot=5, key=f"5-{c.key}") for v in few for c in cells[v]]
+    results = replace(
+        make_results(few, ((5, 1), (5, 5)), seeds=(0, 1, 2)),
+        cells=(*(c for v in few for c in cells[v]), *more),
+        n_measured={(5, 1): 6},
+        spreads={(5, 1): spread_among(cells.values())},
+    )
+    pairs = powers(results, all_pairs(results), 0.01)
+    assert {p.n_shot: p.borrowed > 0 for p in pairs} == {1: True, 5: True}
+    for p, c in zip(pairs, compare_all(results), strict=True):
+        assert p.borrowed == c.in_family.seeds.degrees - 2
+    told = power_text(pairs, 0.01, 0.8), render_comparisons(compare_all(results), "text")
+    table = summarise(results)
+    for text in (*told, " ".join(note.text for note in notes(table))):
+        assert "3 to 15 pairs" in " ".join(text.split())
+    assert "known from these few, and from other pairs." in " ".join(told[0].split())
+    assert told[1].startswith("Methods compared over 3 training seeds; ")
+    alone = powers(replace(results, spreads=dict.fromkeys(results.settings)), all_pairs(results), 0.01)
+    assert {p.borrowed for p in alone} == {0}
+    assert "how seeds vary is known from these few." in " ".join(power_text(alone, 0.01, 0.8).split())
+
+
 def test_heads_of_one_training_are_no_more_degrees_of_freedom():
     cells = seeded(("a", "b", "c", "d"))
     one = {v: of_network(of, "w" if v in "ab" else v) for v, of in cells.items()}
@@ -247,10 +276,12 @@ def test_seeds_that_only_some_have_are_no_more_degrees_of_freedom_than_they_comp
 
 
 def test_what_no_seed_moves_tells_nothing_of_how_seeds_vary():
-    """Frozen networks under other names and heads: their pairs with one that varies are its variance, again and again."""
+    """Frozen networks, under several names: their pairs with one that varies are its variance, again and again."""
     cells = seeded("abcdef")
     frozen = {v: [replace(cells[v][0], seed=s, key=f"{v}-{s}") for s in range(3)] for v in "def"}
-    assert spread_among([*(cells[v] for v in "abc"), *frozen.values()]).most == spread_among(cells[v] for v in "abc").most
+    assert (
+        spread_among([*(cells[v] for v in "abc"), *frozen.values()]).most == spread_among(cells[v] for v in "abc").most
+    )
     assert spread_among([cells["a"], *frozen.values()]) is None
     found = compare(frozen["d"], frozen["e"], n_tests=6, spread=spread_among(cells.values()))
     assert found.p_corrected >= found.p

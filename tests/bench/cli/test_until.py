@@ -182,6 +182,9 @@ def test_several_seeds_compare_methods(bench):
     ran = bench(*UNTIL, "--shot", "1", "--seed", "0,1")
     assert ran.code == 0
     assert "2 training seeds: this compares methods" in ran.err
+    assert "corrects for the pairs of one setting." in " ".join(ran.err.split())
+    ran = bench(*UNTIL, "--shot", "1", "--seed", "0,1,2")
+    assert "of one setting, and takes from other pairs how seeds vary." in " ".join(ran.err.split())
 
 
 @pytest.mark.parametrize(

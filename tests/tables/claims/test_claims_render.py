@@ -15,6 +15,7 @@ from fewshot_bench.tables.claims.file import parse_claims, shipped_claims
 from fewshot_bench.tables.claims.render import CLAIM_RENDERERS, render_claims
 from fewshot_bench.tables.claims.verdicts import judge
 from fewshot_bench.tables.papers import load_published
+from fewshot_bench.tables.statistics.seeds import Spread
 from fewshot_bench.tables.wording import WIDTH
 
 VARIANTS = ("transfer", "protonet", "maml", "fomaml", "reptile", "maml-mtl", "reptile-mtl")
@@ -272,3 +273,12 @@ def test_same_results_same_bytes(format, shipped, marked):
 def test_unknown_format_names_the_known():
     with pytest.raises(ValueError, match="known: text, details, html, markdown, latex, json, junit"):
         render_claims(None, "pdf")
+
+
+def test_what_is_borrowed_is_said(grid, make_claims):
+    """Of three seeds the counts rest on other pairs, too; of one they do not."""
+    for seeds, borrows in (((0,), False), ((0, 1, 2), True)):
+        results = grid(CLEAR, seeds=seeds)
+        results = replace(results, spreads=dict.fromkeys(results.settings, Spread(1e-4, 8.0, 8.0)))
+        text = " ".join(render_claims(judge(make_claims(MAML_WINS), results), "details").split())
+        assert ("of that sentence, and borrow from other pairs what they tell of the seeds: `bench" in text) == borrows
