@@ -103,6 +103,14 @@ def test_equal_methods_are_told_apart_in_at_most_five_worlds_of_a_hundred(n_vari
     assert np.mean(found) <= 0.05 + 2.6 * (0.05 * 0.95 / times) ** 0.5
 
 
+@pytest.mark.slow
+def test_many_methods_of_which_one_varies_most_are_the_worst_case():
+    """Its pairs borrow from many that vary less, and more than their own variance is needed to know it."""
+    rng, times = np.random.default_rng(15), 1000
+    found = [any(shown(family(world(rng, one_of_six(rng, 15), 3, 20)))) for _ in range(times)]
+    assert 0.04 < np.mean(found) <= 0.08 + 2 * (0.08 * 0.92 / times) ** 0.5
+
+
 def test_three_seeds_of_seven_methods_show_what_their_own_variance_hides():
     """Of a difference that is five times a seed's deviation, between the first variant and the last."""
     rng = np.random.default_rng(3)
