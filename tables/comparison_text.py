@@ -94,7 +94,7 @@ def _json(comparisons: Sequence[Comparison], margin: float) -> str:
     """Fractions, unrounded; null where there is no number."""
     listed = []
     for c in comparisons:
-        low, high = c.estimate.interval() if c.estimate else (None, None)
+        low, high = c.estimate.interval(within=1.0) if c.estimate else (None, None)
         listed.append(
             asdict(c) | {"low": low, "high": high, "verdict": verdict(c, margin), "scope": scope_of([c.estimate])}
         )

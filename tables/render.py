@@ -17,8 +17,8 @@ from fewshot_bench.tables.summary import Cell, Row, Table
 JSON_SCHEMA = 1  # raise it when a reader of the JSON must change
 CSV_COLUMNS = (
     "variant", "n_way", "n_shot", "seeds", "mean", "deviation", "half_width", "low", "high", "data_half_width",
-    "seed_half_width", "n_episodes", "state", "reason", "chance", "disjoint_episodes", "best", "near_best", "keys",
-    "rule",
+    "seed_half_width", "n_episodes", "state", "reason", "chance", "disjoint_episodes", "best", "near_best", "unclear",
+    "keys", "rule",
 )  # fmt: skip
 
 
@@ -67,6 +67,7 @@ def _csv_line(rule: str, row: Row, cell: Cell) -> Iterator[str | int | float | N
         "disjoint_episodes": row.disjoint_episodes,
         "best": int(cell.best),
         "near_best": int(cell.near_best),
+        "unclear": int(cell.unclear),
         "rule": rule,
         "low": low,
         "high": high,

@@ -96,7 +96,7 @@ def _json(report: RegressionReport) -> str:
 
 
 def _document(finding: Finding) -> dict[str, Any]:
-    low, high = finding.estimate.interval() if finding.estimate else (None, None)
+    low, high = finding.estimate.interval(within=1.0) if finding.estimate else (None, None)
     names = ("n_way", "n_shot", "seed")
     place = dict(zip(names, finding.cell[1:], strict=True)) if finding.cell else dict.fromkeys(names)
     numbers = {

@@ -131,7 +131,8 @@ def _json_test(tested: Tested, margin: float) -> dict[str, Any]:
     estimate, told = tested.estimate, dict.fromkeys(("difference", "interval", "p_true", "p_false", "power"))
     if estimate:
         power = power_of(estimate, margin, two_sided=False)
-        told = dict(zip(told, (estimate.mean, estimate.interval(), tested.p_true, tested.p_false, power), strict=True))
+        interval = estimate.interval(within=1.0)
+        told = dict(zip(told, (estimate.mean, interval, tested.p_true, tested.p_false, power), strict=True))
     known = {"comparison": str(tested.hypothesis), "n_episodes": tested.n_episodes, "seeds": tested.seeds}
     return {**known, **told, "missing": tested.missing}
 

@@ -1,5 +1,6 @@
 """Paired comparisons: what is paired, what is said where little is shared, and the error rates by simulation."""
 
+import json
 import re
 from dataclasses import replace
 from itertools import combinations
@@ -54,6 +55,14 @@ def test_the_widest_numbers_stand_apart_within_80_columns():
     line = next(line for line in render_comparisons([found], "text").splitlines() if line.startswith(" 35-way"))
     assert re.search(r"\+\d\d\.\d\d to \+\d\d\.\d\d +< 0\.0001 +< 0\.0001  higher$", line)
     assert len(line) <= 80
+
+
+def test_text_and_json_end_an_interval_alike():
+    """Of two episodes that t would have reach beyond 100 points."""
+    found = compare([cell("a", [70, 20])], [cell("b", [10, 25])])
+    assert "-100.00 to +100.00" in render_comparisons([found], "text")
+    [one] = json.loads(render_comparisons([found], "json"))["comparisons"]
+    assert (one["low"], one["high"]) == (-1.0, 1.0)
 
 
 def with_answers(variant, n_episodes, error, first=0):

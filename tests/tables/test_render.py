@@ -131,6 +131,16 @@ def test_csv_is_long_complete_and_measured_only(table):
     assert failed["keys"] == "maml-5-1-0"
 
 
+def test_csv_marks_as_the_other_formats_do(make_results):
+    """A cell of which nothing can be told must not read like one that is significantly worse."""
+    results = make_results(("maml", "reptile"), ((5, 1),))
+    one = replace(results.cells[0], episodes=results.cells[0].episodes[:1], n_episodes_wanted=1)
+    table = summarise(replace(results, cells=(one, results.cells[1])))
+    marks = [(row["best"], row["near_best"], row["unclear"]) for row in csv_rows(table)]
+    assert sorted(marks) == [("0", "0", "1"), ("1", "0", "0")]
+    assert [mark[2] == "1" for mark in marks] == [cell.unclear for cell in table.cells]
+
+
 def test_csv_disarms_formulas(hostile):
     rows = csv_rows(hostile)
     assert {row["variant"] for row in rows} >= {"'=cmd()", "new\n\nline"}
