@@ -23,8 +23,9 @@ def verify(*, file: Path, selection: Selection, as_json: bool) -> int:
     FILE is .tex or .html. Each displayed number is compared with its embedded metadata, and this with the database. If
     the file's command is valid here, under the configuration that is named, the table is rendered again: then bold, the
     marks † § ¶ ? ‡, captions, notes and all words, and a report's alarms, claims, costs, style and script are compared,
-    too. Not checked are plots, images, and tables that are not the benchmark's. Exits 3 if something differs, 5 if
-    nothing measured is in the file. docs/storage.md explains edited, stale, unknown and gone.
+    too. Not checked are plots, images, LaTeX's labels and comments (and the notes in them), and tables that are not
+    the benchmark's. Exits 3 if something differs, 5 if nothing measured is in the file. docs/storage.md explains
+    edited, stale, unknown and gone.
     """
     from fewshot_bench.replay.verification import verified
 

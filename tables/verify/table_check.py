@@ -175,7 +175,7 @@ class TableCheck:
             return
         for should, row in zip(true, seen, strict=True):
             for due, found in list(zip(should.fields, row.fields, strict=True))[row is seen[0] :]:
-                name = f"a field of {should.fields[0].text or 'the heading'}"
+                name = f"a field of {'the heading' if row is seen[0] else should.fields[0].text}"
                 yield from compare_field(name, due, found, "its facts say", self._results is not None)
         for fact in self._cells:
             wanted = None if self._wanted is None else self._wanted.get(place_of(fact.values))

@@ -192,6 +192,13 @@ def test_every_style_of_latex_is_read(style, make_results):
     assert [finding.kind for finding in edited] == ["edited"]
 
 
+def test_an_edited_heading_is_called_one(make_results):
+    results = make_results(**SMALL)
+    text = render_latex(summarise(results), (), Style(transpose=True, siunitx=True))
+    [finding] = check(text.replace("chance 20.00", "chance 21.00", 1), ".tex", results).findings
+    assert "a field of the heading shows 5-way, chance 21.00" in finding.text
+
+
 def test_html_may_be_dressed_as_one_likes(make_results):
     results = make_results(**SMALL)
     text = rendered(results, ".html")
