@@ -167,7 +167,9 @@ def reading_options(command: F) -> Callable[..., Any]:
     @functools.wraps(command)
     def wrapped(*, selection: Selection, measured: str | None, **given: Any) -> Any:
         databases = given.get("names") and all(map(is_database, given["names"]))
-        if measured is not None or not databases:  # these say themselves what they hold
+        if databases and measured is not None:
+            raise click.UsageError("--measured is not for two databases: they say themselves what they hold")
+        if not databases:
             with uncollected():  # torch is imported there
                 selection = _read_back(selection, measured)
         return command(selection=selection, **given)

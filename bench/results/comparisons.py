@@ -89,7 +89,7 @@ def _narrowed(selection: Selection) -> Selection:
     others = replace(selection, methods=(), ways=(), shots=(), seeds=(), expression=None)
     for name, value in asdict(others).items():
         if value:
-            option = "--set" if name == "settings" else "--" + name
+            option = "--set" if name == "settings" else "--" + name.replace("_", "-")
             raise UsageError(
                 f"{option} is not for two databases: only --method, --way, --shot, --seed and -k choose cells"
             )

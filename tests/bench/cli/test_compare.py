@@ -32,6 +32,9 @@ def test_two_databases_cell_by_cell(bench):
     assert bench("compare", "old.sqlite", "out", "-k", "nosuch").code == 5
     refused = bench("compare", "old.sqlite", "out", "--budget", "tiny")
     assert (refused.code, "--budget is not for two databases" in refused.err) == (2, True)
+    for option in ("--novel-data", "--measured"):  # as it was typed
+        refused = bench("compare", "old.sqlite", "out", option, "strokes")
+        assert (refused.code, f"{option} is not for two databases" in refused.err) == (2, True)
     with sqlite3.connect("old.sqlite") as c:
         c.execute("DELETE FROM answers")
     c.close()
