@@ -230,7 +230,7 @@ def test_a_table_made_under_another_configuration_is_rendered_again_under_that(r
 
 def test_help_says_what_is_not_checked(bench):
     words = " ".join(bench("verify", "--help").out.split())
-    assert "Not checked are plots, images, and tables that are not the benchmark's" in words
+    assert "Not checked are plots, images, LaTeX's labels and comments (and the notes in them), and tables" in words
 
 
 LISTED, COSTS = '<tr id="transfer-4-way-5-shot">', r'<table class="cost">.*?<tbody>\s*<tr>'
