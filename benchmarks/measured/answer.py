@@ -16,7 +16,7 @@ from fewshot_bench.tables.claims.verdicts import Judgement
 from fewshot_bench.tables.pairs import compare_variants
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.summary import Row, summarise
-from fewshot_bench.tables.wording import accuracy, cell_name, percent, points
+from fewshot_bench.tables.wording import accuracy, cell_name, percent, points, setting_name
 
 PLOT, NUMBERS = "answer.png", "Description"  # of PNG's keywords
 FEATURES = "imagenet-logistic"
@@ -29,15 +29,15 @@ SHOWN = (
 def answer_page(stored: Results, judged: Judgement, pretrained: Results) -> str:
     """Five sentences for someone who must choose a method. pretrained: the same settings with pretrained features"""
     e, n = stored.experiment, len(stored.settings)
-    by_best, alone, rows = dict[str, list[str]](), 0, summarise(stored).rows
+    alone, rows = 0, summarise(stored).rows
+    highest = dict[str, list[tuple[int, int]]]()
     for row in rows:
         best = max((cell for cell in row.cells if cell.mean is not None), key=lambda cell: cell.mean or 0.0)
         alone += not any(cell.near_best or cell.unclear for cell in row.cells)
         seeds = [one.seed for one in best.seeds]
         few = "" if len(seeds) == len(stored.seeds) else f" ({seeds_named(seeds)} alone)"
-        by_best.setdefault(f"`{best.variant}`{few}", []).append(f"{row.n_way}-way {row.n_shot}-shot")
-    ranked = sorted(by_best.items(), key=lambda each: -len(each[1]))
-    highest = "; ".join(f"{name} in {len(where)} of {n} settings ({', '.join(where)})" for name, where in ranked)
+        highest.setdefault(f"`{best.variant}`{few}", []).append((row.n_way, row.n_shot))
+    ranked = sorted(highest.items(), key=lambda each: -len(each[1]))
     many = [c for c in compare_variants(stored, "transfer-logistic", "transfer") if c.n_way > 5]
     gains, (clear, significant) = [c.mean or 0.0 for c in many], clear_and_significant(many)
     chosen = tuned.means("transfer")
@@ -48,7 +48,6 @@ def answer_page(stored: Results, judged: Judgement, pretrained: Results) -> str:
     above = [
         f"`{a}` is above `{b}` in {sum((c.mean or 0) > 0 for c in compare_variants(stored, a, b))}" for a, b in PARENTS
     ]
-    said = ", ".join(_verdict(judged, name) for name in ("maml-mtl", "reptile-mtl"))
     return "\n".join(
         [
             "# Which method for my own images?",
@@ -57,18 +56,20 @@ def answer_page(stored: Results, judged: Judgement, pretrained: Results) -> str:
             f"{len(stored.seeds)} seeds; on characters the order is [another](results.md#characters). What the names "
             "stand for: `bench list methods`, and [controls](controls.md).",
             "",
-            f"1. Of the methods measured here, fitted by the published rule, the highest mean is that of {highest}; it "
-            f"is significantly above all others in {alone} of {n}; {_tuned_above(rows)}.",
-            f"2. That meta-transfer beats both its parents in all {n} settings is {said}; by their means, "
+            f"1. **Highest means: {'; '.join(f'{name} {_where(settings)}' for name, settings in ranked)}**, of the "
+            f"methods measured here and fitted by the published rule; significantly above all others in {alone} of {n} "
+            f"settings. By rules that `bench tune` chose (trained again), above these: {_tuned_above(rows)}.",
+            f"2. **That meta-transfer beats both its parents in all {n} settings** is {_narrow(judged)}; fitted by the "
+            f"rules that `bench tune` chose, {_narrow(tuned.judged())}; by their means and the published rule, "
             f"{'; '.join(above)} of {n} settings.",
-            f"3. Whether joint training is what helps: {'; '.join(won(stored, a, b) for a, b in SEQUENTIAL)} (in "
+            f"3. **Whether joint training is what helps**: {'; '.join(won(stored, a, b) for a, b in SEQUENTIAL)} (in "
             "brackets: with a 95 % interval without 0, and significant among all pairs); the second of each trains the "
             "same two losses one after the other.",
-            "4. With many classes, keep a trained network's features and fit a logistic regression "
-            f"(`transfer-logistic`) before you fine-tune all layers by the published rule: with 20 and 35 ways that is "
-            f"worth {points(min(gains))} to {points(max(gains))} points (with a 95 % interval without 0 in {clear} of "
-            f"{len(gains)} settings, significant among all pairs in {significant}); fine-tuned by a rule that `bench "
-            f"tune` chose (`transfer`, {tuned.trained_again()}) the mean is below that of the regression in {below} of "
+            "4. **With many classes, keep a trained network's features and fit a logistic regression "
+            f"(`transfer-logistic`) before you fine-tune all layers by the published rule**: with 20 and 35 ways that "
+            f"is worth {points(min(gains))} to {points(max(gains))} points (with a 95 % interval without 0 in {clear} "
+            f"of {len(gains)} settings, significant among all pairs in {significant}); fine-tuned by a rule that "
+            f"`bench tune` chose (`transfer`, trained again) the mean is below that of the regression in {below} of "
             f"these {len(gains)} settings, too.",
             f"5. {_pretrained(rows, pretrained)}",
             "",
@@ -90,8 +91,28 @@ def _tuned_above(rows: Sequence[Row]) -> str:
         higher = sorted((variant for variant in means if means[variant] > best), key=means.__getitem__, reverse=True)
         if higher:
             named = ", ".join(f"`{variant}` ({percent(means[variant])})" for variant in higher)
-            told.append(f"{n_way}-way {n_shot}-shot {named}")
-    return f"by rules that `bench tune` chose ({tuned.trained_again()}) above it: {'; '.join(told) or 'none'}"
+            told.append(f"{setting_name(n_way, n_shot)} {named}")
+    return "; ".join(told) or "none"
+
+
+def _where(settings: Sequence[tuple[int, int]]) -> str:
+    """ "with 1 and 5 shots of 20 and 35 ways"; ways with the same numbers of shots together."""
+    shots_of: dict[int, list[int]] = {}
+    for n_way, n_shot in settings:
+        shots_of.setdefault(n_way, []).append(n_shot)
+    ways_of: dict[tuple[int, ...], list[int]] = {}
+    for n_way, n_shots in shots_of.items():
+        ways_of.setdefault(tuple(n_shots), []).append(n_way)
+    return ", ".join(
+        f"with {_all(n_shots)} shot{'s' * (n_shots != (1,))} of {_all(n_ways)} ways"
+        for n_shots, n_ways in ways_of.items()
+    )
+
+
+def _all(numbers: Sequence[int]) -> str:
+    """ "5, 20 and 35"."""
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _best(rows: Sequence[Row]) -> dict[tuple[int, int], float]:
@@ -99,12 +120,15 @@ def _best(rows: Sequence[Row]) -> dict[tuple[int, int], float]:
     return {(r.n_way, r.n_shot): max(cell.mean or 0.0 for cell in r.cells) for r in rows}
 
 
-def _verdict(judged: Judgement, name: str) -> str:
-    """ "refuted for `maml-mtl` (of 18 comparisons 0 shown true, 1 shown false; more seeds may undo it)"."""
-    one = next(one for one in judged.claims if one.claim.id == f"narrow-{name}")
-    counts = words.measured(one, judged).partition(": ")[2].removesuffix(" (after Holm)")
-    alone = "; more seeds may undo it" if hangs_on_one(one) else ""
-    return f"{one.verdict} for `{name}` ({counts}{alone})"
+def _narrow(judged: Judgement) -> str:
+    """ "undecided for `maml-mtl` (of 18 comparisons 3 shown true, ...), refuted for `reptile-mtl` (...)"."""
+    claims = {one.claim.id: one for one in judged.claims}
+    told = []
+    for name in ("maml-mtl", "reptile-mtl"):
+        one = claims[f"narrow-{name}"]
+        counts = words.measured(one, judged).partition(": ")[2].removesuffix(" (after Holm)")
+        told.append(f"{one.verdict} for `{name}` ({counts}{'; more seeds may undo it' * hangs_on_one(one)})")
+    return ", ".join(told)
 
 
 def _pretrained(rows: Sequence[Row], pretrained: Results) -> str:
@@ -116,9 +140,9 @@ def _pretrained(rows: Sequence[Row], pretrained: Results) -> str:
         if cell.variant == FEATURES
     ]
     return (
-        f"A logistic regression on frozen features of a network trained on ImageNet (`{FEATURES}`: "
-        f"{pretrained.experiment.backbone.partition(',')[0]}) is {points(min(leads))} to {points(max(leads))} points "
-        f"above the best of these methods. {pretrained.experiment.pretraining}"
+        f"**A logistic regression on frozen features of a network trained on ImageNet** (`{FEATURES}`: "
+        f"{pretrained.experiment.backbone.partition(',')[0]}) **is {points(min(leads))} to {points(max(leads))} points "
+        f"above the best of these methods.** {pretrained.experiment.pretraining}"
     )
 
 

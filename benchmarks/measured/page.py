@@ -16,6 +16,7 @@ from benchmarks.measured.pairs import (
     seeds_named,
     won,
 )
+from benchmarks.measured.sentences import verdicts
 from fewshot_bench.experiment.choosing import Chosen
 from fewshot_bench.results.collect import results
 from fewshot_bench.results.provenance import AT
@@ -89,12 +90,8 @@ def _parents(stored: Results) -> list[str]:
 
 
 def _sentences(stored: Results, judged: Judgement) -> list[str]:
-    lines = ["| sentence | reading | verdict | comparisons |", "|:---|:---|:---|:---|"]
-    for one in judged.claims:
-        said, _, counts = words.measured(one, judged).partition(": ")
-        lines.append(f"| “{one.claim.sentence}” | {one.claim.reading} | {said} | {counts} |")
     return [
-        *lines,
+        *verdicts(judged),
         "",
         "A verdict tests its sentence's own comparisons alone, one-sided and corrected by Holm; bold is corrected "
         f"for all pairs. Verdicts hold for this data set and {stored.experiment.spent}. "

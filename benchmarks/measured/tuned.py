@@ -8,29 +8,31 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measured.pairs import PARENTS, critical, differences, seeds_named
+from benchmarks.measured.sentences import verdicts
 from fewshot_bench.config import load
+from fewshot_bench.results.claims import judgement
 from fewshot_bench.results.collect import results
 from fewshot_bench.results.reading_back import choose_stored, shipped
-from fewshot_bench.tables.pairs import compare_variants
+from fewshot_bench.tables.claims.verdicts import Judgement
 from fewshot_bench.tables.render import render
 from fewshot_bench.tables.scores import CellScore, Results, shared_accuracies
 from fewshot_bench.tables.summary import summarise
-from fewshot_bench.tables.wording import accuracy, counted, percent
+from fewshot_bench.tables.wording import accuracy, percent
 
 NAME = "miniimagenet-32tuned"
-ANOTHER = 1  # a seed that is shipped and in no table yet
-Pair = tuple[str, str]
 
 
 def section(trained_before: Results) -> list[str]:
     """The lines of the section. trained_before: the same cells by the published rule, of earlier trainings, too"""
     stored = _stored()
-    both, parents = _both(stored), [pair for pair in PARENTS if {*pair} <= {*stored.variants}]
-    rules = [(variant, _published(variant)) for variant in stored.variants]
+    both = _both(stored)
+    none = [v for v in stored.variants if _published(v) not in both.variants]  # no rule fits them
+    rules = [(v, _published(v)) for v in stored.variants if v not in none]
     n_base, n_held_out = stored.experiment.n_base_classes, int(str(_file()["split"]).removeprefix("inner"))
     return [
         f"`bench tune` trained each of these methods on {n_base - n_held_out} of the {n_base} base classes, and chose "
-        f"among the same candidates on tasks of the other {n_held_out}; no novel class was looked at. Then they were "
+        f"among the same candidates on tasks of the other {n_held_out}; no novel class was looked at. (Not "
+        f"{', '.join(f'`{v}`' for v in none)}: nothing is fitted, and the cells are those above.) Then they were "
         f"trained again on all base classes, and fitted by both rules ({seeds_named(stored.seeds)}; "
         f"`bench report --measured {NAME}`): as chosen, and by the published one:",
         "",
@@ -45,11 +47,14 @@ def section(trained_before: Results) -> list[str]:
         f"Meta-transfer against its parents, each fitted as chosen ({seeds_named(stored.seeds)}); corrected for "
         f"{stored.n_tests(*stored.settings[0])} pairs. {critical(stored)}",
         "",
-        *differences(stored, parents),
+        *differences(stored, PARENTS),
         "",
-        *_with_another_seed(stored, both, rules, parents),
-        f"{_moved(trained_before)} On how little rules were chosen (accuracy on the base classes that were held out, "
-        "of the best of several candidates, with its 95 % interval where there are more episodes than one):",
+        "The paper's sentences, each method fitted as chosen:",
+        "",
+        *verdicts(judged()),
+        "",
+        f"{_moved(trained_before, none)} On how little rules were chosen (accuracy on the base classes that were held "
+        "out, of the best of several candidates, with its 95 % interval where there are more episodes than one):",
         "",
         *_chosen(),
         "",
@@ -59,14 +64,15 @@ def section(trained_before: Results) -> list[str]:
     ]
 
 
+@cache
+def judged() -> Judgement:
+    """The paper's sentences, each method fitted as chosen."""
+    return judgement(None, shipped(NAME))
+
+
 def variants() -> tuple[str, ...]:
     """That were tuned."""
     return _stored().variants
-
-
-def trained_again() -> str:
-    """That these are other trainings, and which."""
-    return f"trained again, {seeds_named(_stored().seeds)}"
 
 
 def means(variant: str) -> dict[tuple[int, int], float]:
@@ -81,46 +87,13 @@ def _file() -> dict[str, Any]:
 
 
 @cache
-def _stored(seeds: tuple[int, ...] = ()) -> Results:
-    """With these seeds; those of the table where none are named."""
-    return results(choose_stored(replace(shipped(NAME), seeds=seeds)), with_answers=True)
+def _stored() -> Results:
+    return results(choose_stored(shipped(NAME)), with_answers=True)
 
 
 def _by_published_rule(stored: Results) -> Results:
     assert stored.beside
     return stored.beside
-
-
-def _with_another_seed(stored: Results, both: Results, rules: Sequence[Pair], parents: Sequence[Pair]) -> list[str]:
-    """How far another training of everything says the same, as long as the table has one seed."""
-    if len(stored.seeds) > 1:
-        return []
-    other = _stored((ANOTHER,))
-    missing = [v for v in other.variants if all(c.state == "missing" for c in other.cells if c.variant == v)]
-    but = f" but {', '.join(missing)}" if missing else ""
-    return [
-        f"Two seeds are too few to compare methods, so that the table has one. Everything{but} was trained and fitted "
-        f"again with {seeds_named([ANOTHER])}, by the same rules (`--seed {ANOTHER}`). Of what a chosen rule adds, "
-        f"{_said_again(both, _both(other), rules)}; of meta-transfer against its parents, "
-        f"{_said_again(stored, other, parents)}.",
-        "",
-    ]
-
-
-def _said_again(one: Results, other: Results, pairs: Sequence[Pair]) -> str:
-    """Of one's significant differences how many are found in the other."""
-    there = {(c.first, c.second, c.n_way, c.n_shot): c for pair in pairs for c in compare_variants(other, *pair)}
-    both = [
-        (c.mean or 0.0, again.mean, again.significant)
-        for pair in pairs
-        for c in compare_variants(one, *pair)
-        if c.significant and (again := there.get((c.first, c.second, c.n_way, c.n_shot))) and again.mean is not None
-    ]
-    alike = [significant for mean, again, significant in both if mean * again > 0]
-    return (
-        f"{len(alike)} of {counted(len(both), 'significant difference')} measured with both have the same sign there, "
-        f"{sum(alike)} significantly"
-    )
 
 
 def _published(variant: str) -> str:
@@ -131,28 +104,28 @@ def _both(stored: Results) -> Results:
     """The cells of both rules as variants of one table; where the rule is the same, so is the cell."""
     keys = {cell.key for cell in stored.cells}
     others = (cell for cell in _by_published_rule(stored).cells if cell.key not in keys)
-    cells = (replace(cell, variant=_published(cell.variant)) for cell in others)
-    names = (*stored.variants, *map(_published, stored.variants))
-    return replace(stored, variants=names, cells=(*stored.cells, *cells), n_measured={}, spreads={})
+    cells = [replace(cell, variant=_published(cell.variant)) for cell in others]
+    names = dict.fromkeys([*stored.variants, *(cell.variant for cell in cells)])
+    return replace(stored, variants=tuple(names), cells=(*stored.cells, *cells), n_measured={}, spreads={})
 
 
-def _moved(trained_before: Results) -> str:
-    """How far another training of the same seed went."""
+def _moved(trained_before: Results, none: Sequence[str]) -> str:
+    """How far another training of the same seed went. none: those that were not trained again"""
     before = {cell.key: _mean(cell) for cell in trained_before.cells if cell.episodes}
     after = {cell.key: _mean(cell) for cell in _by_published_rule(_stored()).cells}
     most = max(abs(after[key] - before[key]) for key in after.keys() & before.keys())
     return (
         f"By the published rule, means of these trainings are up to {percent(most)} points from those in the table "
         "above of the same variant, setting and seed, whose trainings differ in nothing but device or "
-        f"[the last bit of pixels](#what-is-not-decided); trained on {_trained_on()}."
+        f"[the last bit of pixels](#what-is-not-decided); trained on {_trained_on(none)}."
     )
 
 
-def _trained_on() -> str:
+def _trained_on(none: Sequence[str]) -> str:
     """The devices, each with its variants."""
     found: dict[str, set[str]] = {}
     for training in _by_published_rule(_stored()).trainings:
-        if training.device:
+        if training.device and not {*training.variants} & {*none}:
             found.setdefault(training.device, set()).update(training.variants)
     return "; ".join(f"{device}: {', '.join(sorted(names))}" for device, names in found.items())
 

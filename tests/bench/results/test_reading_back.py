@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks.known_duplicates import known, without
-from benchmarks.measured import tuned
+from benchmarks.measured import answer, tuned
 from benchmarks.measured.__main__ import DOCS
 from benchmarks.measured.answer import NUMBERS, PLOT, SHOWN, answer_page, numbers, shown
 from benchmarks.measured.page import FEATURES, NAME, results_page
-from benchmarks.measured.pairs import PARENTS, other_devices
+from benchmarks.measured.pairs import other_devices
 from fewshot_bench.data.images import ImageSet, outline, without_pixels, wrong_outline
 from fewshot_bench.experiment.episodes import Setting, bank
 from fewshot_bench.files import DATABASE
@@ -31,7 +31,8 @@ from fewshot_bench.results.claims import judgement
 from fewshot_bench.results.collect import results
 from fewshot_bench.results.reading_back import choose_stored, names, shipped
 from fewshot_bench.results.store import Reader
-from fewshot_bench.tables.pairs import compare_all, compare_variants, spreads_of
+from fewshot_bench.tables.claims.words import measured as worded
+from fewshot_bench.tables.pairs import compare_variants, spreads_of
 
 MINIIMAGENET = os.environ.get("BENCH_MINIIMAGENET")
 
@@ -194,41 +195,32 @@ def test_what_the_page_says_of_trainings_is_read_from_them(measured):
     assert other_devices(stored, [*alike, ("maml-mtl", "maml-equal")]) == "; not all trained on the same device"
 
 
-def test_a_second_seed_of_the_tuned_rules_is_said(measured, monkeypatch):
-    before, *_ = measured
-    one = tuned._stored()
-    assert one.beside is not None
-
-    def with_another(results):
-        other = (replace(cell, seed=max(one.seeds) + 1, key=cell.key[::-1]) for cell in results.cells)
-        return replace(results, seeds=(*one.seeds, max(one.seeds) + 1), cells=(*results.cells, *other))
-
-    two = replace(with_another(one), beside=with_another(one.beside))
-    monkeypatch.setattr(tuned, "_stored", lambda: two)
-    told = "\n".join(tuned.section(before))
-    named = ", ".join(map(str, two.seeds))
-    assert f"fitted by both rules (seeds {named}; " in told
-    assert f"as chosen (seeds {named}); corrected for 15 pairs. With {len(two.seeds)} seeds a difference" in told
-    assert "checkpoints" not in told
-    assert tuned.trained_again() == f"trained again, seeds {named}"
+def test_the_paper_s_sentences_are_judged_by_both_rules(measured):
+    """The same sentences and comparisons; what is fitted by no rule has the same cells in both."""
+    stored, judged, *_ = measured
+    by_tuned, tuned_cells = tuned.judged(), {cell.place: cell for cell in tuned._stored().cells}
+    assert {cell.state for cell in tuned_cells.values()} == {"done"}
+    assert by_tuned.seeds == stored.seeds
+    assert [(one.claim.id, len(one.tested)) for one in by_tuned.claims] == [
+        (one.claim.id, len(one.tested)) for one in judged.claims
+    ]
+    same = [cell for cell in stored.cells if cell.place in tuned_cells and cell.key == tuned_cells[cell.place].key]
+    assert {cell.variant for cell in same} >= {"protonet"}
+    assert all(tuned_cells[cell.place].episodes == cell.episodes for cell in same if cell.variant == "protonet")
+    page = (DOCS / "results.md").read_text(encoding="utf-8").partition("## Rules that were tuned")[2]
+    for one in by_tuned.claims:
+        assert f"| {one.claim.reading} | {worded(one, by_tuned).replace(': ', ' | ', 1)} |" in page
 
 
-def test_what_another_seed_of_the_tuned_rules_says_is_counted(measured):
-    """By means over the episodes, cell by cell."""
-    one, other = tuned._stored(), tuned._stored((tuned.ANOTHER,))
-    assert {cell.seed for cell in other.cells} == {tuned.ANOTHER}
-    means = {c.place[:3]: np.mean([e.accuracy for e in c.episodes]) for c in other.cells if c.episodes}
-    alike = []
-    for found in compare_all(one):
-        places = [(name, found.n_way, found.n_shot) for name in (found.first, found.second)]
-        a_pair = (found.first, found.second) in PARENTS or (found.second, found.first) in PARENTS
-        if found.significant and a_pair and all(place in means for place in places):
-            alike.append(found.mean * (means[places[0]] - means[places[1]]) > 0)
-    said = tuned._said_again(one, other, PARENTS)
-    assert said.startswith(
-        f"{sum(alike)} of {len(alike)} significant differences measured with both have the same sign"
-    )
-    assert said in (DOCS / "results.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ([(5, 1)], "with 1 shot of 5 ways"),
+        ([(5, 1), (5, 5), (9, 1), (9, 5), (35, 9)], "with 1 and 5 shots of 5 and 9 ways, with 9 shots of 35 ways"),
+    ],
+)
+def test_settings_with_the_same_shots_are_told_together(settings, told):
+    assert answer._where(settings) == told
 
 
 def test_known_duplicates_are_novel_images_and_the_rest_is_what_is_stored(measured):
