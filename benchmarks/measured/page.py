@@ -71,7 +71,8 @@ def _opening(stored: Results) -> list[str]:
     return [
         "Look up every accuracy, difference and verdict that was measured on one data set. `python -m "
         "benchmarks.measured` writes this page from the episodes that come with the package; "
-        f"`bench report --measured {NAME}` shows the same with plots, on any machine and without the images.",
+        f"`bench report --measured {NAME}` shows the same with plots, on any machine and without the images. "
+        "In five sentences: [which method for my own images?](answer.md)",
         "",
         f"Data: {e.dataset}, {' × '.join(map(str, e.image_shape[1:]))} pixels, split `{e.split}` "
         f"({e.n_base_classes} base and {e.n_novel_classes} novel classes). {e.model}; {e.spent}; {e.rule}; "
