@@ -59,9 +59,9 @@ def answer_page(stored: Results, judged: Judgement, pretrained: Results) -> str:
             f"1. **Highest means: {'; '.join(f'{name} {_where(settings)}' for name, settings in ranked)}**, of the "
             f"methods measured here and fitted by the published rule; significantly above all others in {alone} of {n} "
             f"settings. By rules that `bench tune` chose (trained again), above these: {_tuned_above(rows)}.",
-            f"2. **That meta-transfer beats both its parents in all {n} settings** is {_narrow(judged)}; fitted by the "
-            f"rules that `bench tune` chose, {_narrow(tuned.judged())}; by their means and the published rule, "
-            f"{'; '.join(above)} of {n} settings.",
+            f"2. **That meta-transfer beats both its parents in all {n} settings** is {_narrow(judged)}; fitted by "
+            f"rules that `bench tune` chose on {tuned.chosen_on()} episodes each, {_narrow(tuned.judged())}; by their "
+            f"means and the published rule, {'; '.join(above)} of {n} settings.",
             f"3. **Whether joint training is what helps**: {'; '.join(won(stored, a, b) for a, b in SEQUENTIAL)} (in "
             "brackets: with a 95 % interval without 0, and significant among all pairs); the second of each trains the "
             "same two losses one after the other.",

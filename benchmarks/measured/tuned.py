@@ -18,7 +18,7 @@ from fewshot_bench.tables.render import render
 from fewshot_bench.tables.scores import Results, shared_accuracies
 from fewshot_bench.tables.statistics.estimate import of_episodes
 from fewshot_bench.tables.summary import summarise
-from fewshot_bench.tables.wording import accuracy, percent
+from fewshot_bench.tables.wording import accuracy, percent, span
 
 NAME = "miniimagenet-32tuned"
 
@@ -82,6 +82,12 @@ def means(variant: str) -> dict[tuple[int, int], float]:
     return {(c.n_way, c.n_shot): c.mean for c in cells if c.variant == variant and c.mean is not None}
 
 
+def chosen_on() -> str:
+    """On how many episodes a rule was chosen: "1 to 10"."""
+    several = [int(entry["n_episodes"]) for entry in _file()["rules"]]
+    return span(min(several), max(several))
+
+
 def _file() -> dict[str, Any]:
     """What `bench tune` wrote."""
     return tomllib.loads(Path(str(shipped(NAME).rules)).read_text(encoding="utf-8"))
@@ -114,7 +120,8 @@ def _moved(trained_before: Results, none: Sequence[str]) -> str:
     """How far another training of the same seed went. none: those that were not trained again"""
     before = {cell.key: cell for cell in trained_before.cells if cell.variant not in none}
     after = {cell.key: cell for cell in _by_published_rule(_stored()).cells}
-    moved = [shared_accuracies([after[key]]) - shared_accuracies([before[key]]) for key in before.keys() & after.keys()]
+    both = [shared_accuracies([after[key], before[key]]) for key in before.keys() & after.keys()]
+    moved = [again - once for again, once in both]  # (E,) each
     clear = sum(bool((e := of_episodes(change)) and abs(e.mean) > e.half_width()) for change in moved)
     most = max(abs(float(change.mean())) for change in moved)
     return (
