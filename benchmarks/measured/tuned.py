@@ -72,7 +72,7 @@ def judged() -> Judgement:
 
 
 def variants() -> tuple[str, ...]:
-    """That were tuned."""
+    """Of the tables of both rules."""
     return _stored().variants
 
 
