@@ -78,6 +78,13 @@ def lacks_files() -> bool:
     return False
 
 
+def lead_nowhere(number: int) -> None:
+    """What is written to a file descriptor goes nowhere from now on."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
+
+
 class Background(Thread):
     """A thread beside the work that ends with it. `start` raises MemoryError where there is no room to begin.
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 from fewshot_bench.tables.pairs import compared
 from fewshot_bench.tables.summary import Row, Table
-from fewshot_bench.tables.wording import counted, span
+from fewshot_bench.tables.wording import counted, joined, span
 
 NARROWING = ("--method", "--way", "--shot", "--seed", "-k")  # options of `bench run`, each with its value
 NARROWING_TO_ONE = ("--method", "METHOD", "--way", "WAY", "--shot", "SHOT", "--seed", "SEED")
@@ -25,7 +25,7 @@ def answer(table: Table) -> str:
     told = [f"{variant} in {count}" for variant, count in wins]
     kind = "setting" if len(rows) == len(table.rows) else "comparable setting"
     told[0] = f"{wins[0][0]} has the highest mean accuracy in {wins[0][1]} of {counted(rows, kind)}"
-    outcome = f"{place}, {_listed(told)}"
+    outcome = f"{place}, {joined(told)}"
     if not tested:
         return f"{outcome}; nothing could be tested."
     clear = sum(_stands_apart(row, table) for row in rows)
@@ -84,8 +84,8 @@ def for_one_number(command: str) -> str:
 
 def _measured(table: Table) -> str:
     experiment = table.experiment
-    ways = _listed([str(way) for way in table.ways])
-    counts = _listed([str(count) for count in sorted({row.n_shot for row in table.rows})])
+    ways = joined([str(way) for way in table.ways])
+    counts = joined([str(count) for count in sorted({row.n_shot for row in table.rows})])
     low, high = table.n_episodes
     tasks = f"the mean over {span(low, high)} task{'' if high == 1 else 's'}" if high else "a mean over tasks"
     alike = all(row.n_episodes[0] == row.n_episodes[1] for row in table.rows)
@@ -119,11 +119,6 @@ def _so_far(table: Table) -> str:
     absent = [f"{states[state]} {state}" for state in ("partial", "failed", "missing") if states[state]]
     n_cells = len(table.cells)
     return f"So far, with {states['done']} of {n_cells} cells complete ({', '.join(absent)}), o" if absent else "O"
-
-
-def _listed(parts: list[str]) -> str:
-    """ "a, b and c"."""
-    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
 
 
 def _number(count: int) -> str:

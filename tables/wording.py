@@ -25,6 +25,11 @@ def counted(things: Sized | int, one: str, several: str = "") -> str:
     return f"{n:,} {one if n == 1 else several or one + 's'}"
 
 
+def joined(parts: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
+
+
 def pairs_counted(n_tests: Collection[int]) -> str:
     """ "21 pairs", or "3 to 21 pairs": the families of several settings."""
     low, high = min(n_tests), max(n_tests)

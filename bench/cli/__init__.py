@@ -1,6 +1,5 @@
 """The command line; only this folder imports click and rich. Commands are thin: options in, one call, lines out."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -124,7 +123,7 @@ def _stand_somewhere() -> None:
 
 def _forget_output() -> None:
     """What is buffered cannot be written either."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    machine.lead_nowhere(sys.stdout.fileno())
 
 
 def _where_options_are_listed(error: click.ClickException) -> str:

@@ -13,6 +13,7 @@ from typing import BinaryIO, TextIO
 
 import click
 
+from fewshot_bench import machine
 from fewshot_bench.errors import UsageError
 from fewshot_bench.files import whole_file, write_whole
 from fewshot_bench.results.passwords import hide_passwords
@@ -63,7 +64,7 @@ def _let_go(stream: Cleaned) -> None:
     try:
         stream.detach()
     except KeyboardInterrupt:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        machine.lead_nowhere(stream.fileno())
         stream.detach()
 
 

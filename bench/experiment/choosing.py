@@ -1,12 +1,12 @@
 """Words that choose -> cells, resolved against configuration and data."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fewshot_bench.config import called, config_file, load
+from fewshot_bench.config import Config, called, config_file, load
 from fewshot_bench.data import open_images
 from fewshot_bench.data.cache import Decoded
 from fewshot_bench.data.images import ImageSet
@@ -124,6 +124,11 @@ def data_name(images: str, other: str) -> str:
 def data_fingerprint(images: str, other: str) -> str:
     """What data are known by; other: as in `data_name`."""
     return images + (f", tested on {other}" if other else "")
+
+
+def configured(selection: Selection, plain: Iterable[str]) -> Config:
+    """The configuration that a selection names, with those of `plain` that are methods without a variant."""
+    return grids.with_plain(load(config_file(selection.config), selection.settings), plain)
 
 
 def choose(

@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fewshot_bench.config import config_file, load
 from fewshot_bench.errors import NothingSelected
-from fewshot_bench.experiment.choosing import choose
-from fewshot_bench.experiment.grid import with_plain
+from fewshot_bench.experiment.choosing import choose, configured
 from fewshot_bench.experiment.selection import Selection, place_named, place_of
 from fewshot_bench.files import database
 from fewshot_bench.methods.registry import method_names
@@ -81,7 +79,7 @@ def why(cell: str, selection: Selection) -> Answer:
     cell: its key or the beginning of it, or the name of a cell of the configuration
     Raises NothingSelected where nothing is called so.
     """
-    config = with_plain(load(config_file(selection.config), selection.settings), method_names())
+    config = configured(selection, method_names())
     reader = Reader(database(selection.out or Path(config.run.out)))
     rows = reader.all_cells()
     row = _stored(rows, cell, config.methods)

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from fewshot_bench.config import config_file, load
 from fewshot_bench.errors import UsageError
-from fewshot_bench.experiment.grid import with_plain
+from fewshot_bench.experiment.choosing import configured
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.methods.registry import method_names
 from fewshot_bench.reports.claims_page import claims_page
@@ -33,7 +32,7 @@ def judged(file: Path | None, selection: Selection) -> tuple[set[str], Callable[
 def judgement(file: Path | None, selection: Selection) -> Judgement:
     """Every sentence of a file held against what is stored."""
     published = load_published()
-    variants = list(with_plain(load(config_file(selection.config), selection.settings), method_names()).methods)
+    variants = list(configured(selection, method_names()).methods)
     sentences = _sentences(file, variants, [table.id for table in published])
     chosen = choose_stored(_narrowed(sentences, selection))
     stored = results(chosen, with_answers=True)

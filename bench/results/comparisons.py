@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from fewshot_bench.config import config_file, load
 from fewshot_bench.errors import NothingSelected, UsageError
-from fewshot_bench.experiment.grid import with_plain
+from fewshot_bench.experiment.choosing import configured
 from fewshot_bench.experiment.selection import Selection
 from fewshot_bench.files import database_at, is_database
 from fewshot_bench.results.collect import results, stored_scores
@@ -36,7 +35,7 @@ def compared(names: Sequence[str], format_: str, selection: Selection, margin: f
 def _variants(first: str, second: str, format_: str, selection: Selection, margin: float) -> str:
     if first == second:
         raise UsageError(f"{first!r} compared with itself is no comparison")
-    known = with_plain(load(config_file(selection.config), selection.settings), (first, second)).methods
+    known = configured(selection, (first, second)).methods
     for name in (name for name in (first, second) if name not in known):
         if is_database(name):
             raise UsageError(

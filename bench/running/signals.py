@@ -1,11 +1,12 @@
 """Stopping a run by a signal."""
 
-import os
 import select
 import signal
 import threading
 from contextlib import suppress
 from types import FrameType
+
+from fewshot_bench import machine
 
 UNREAD_SECONDS = 5.0  # who reads nothing for so long is not waited for by a run that is to stop
 
@@ -58,9 +59,7 @@ def _let_go_of_unread() -> None:
     """Let what nobody takes go nowhere: the write that the signal interrupted is repeated, to what is there now."""
     unread = [number for number in (1, 2) if not _is_read(number)]
     for number in unread:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, number)
-        os.close(nowhere)
+        machine.lead_nowhere(number)
     for thread in threading.enumerate() if unread else ():  # a heartbeat may wait there, and hold the screen's lock
         if thread is not threading.current_thread() and thread.ident:
             signal.pthread_kill(thread.ident, signal.SIGTERM)

@@ -16,7 +16,7 @@ from fewshot_bench.tables.claims.verdicts import Judgement
 from fewshot_bench.tables.pairs import compare_variants
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.summary import Row, summarise
-from fewshot_bench.tables.wording import accuracy, cell_name, percent, points, setting_name
+from fewshot_bench.tables.wording import accuracy, cell_name, joined, percent, points, setting_name
 
 PLOT, NUMBERS = "answer.png", "Description"  # of PNG's keywords
 FEATURES = "imagenet-logistic"
@@ -104,15 +104,9 @@ def _where(settings: Sequence[tuple[int, int]]) -> str:
     for n_way, n_shots in shots_of.items():
         ways_of.setdefault(tuple(n_shots), []).append(n_way)
     return ", ".join(
-        f"with {_all(n_shots)} shot{'s' * (n_shots != (1,))} of {_all(n_ways)} ways"
+        f"with {joined([*map(str, n_shots)])} shot{'s' * (n_shots != (1,))} of {joined([*map(str, n_ways)])} ways"
         for n_shots, n_ways in ways_of.items()
     )
-
-
-def _all(numbers: Sequence[int]) -> str:
-    """ "5, 20 and 35"."""
-    *first, last = map(str, numbers)
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _best(rows: Sequence[Row]) -> dict[tuple[int, int], float]:

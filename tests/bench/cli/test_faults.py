@@ -183,9 +183,8 @@ def test_a_signal_ends_a_run_whose_lines_nobody_reads(place, begun):
     running = begun("run", "-v", "--budget", "long", "--method", "transfer", before=READ_BY_NOBODY, err=its)
     os.close(its)
     unread = array.array("i", [0])
-    until(
-        lambda: not fcntl.ioctl(ours, termios.FIONREAD, unread) and unread[0] > 3800
-    )  # a line that does not fit waits
+    # a line that does not fit waits
+    until(lambda: not fcntl.ioctl(ours, termios.FIONREAD, unread) and unread[0] > 3800)
     os.kill(running.pid, signal.SIGTERM)
     assert running.wait() == 143
     os.close(ours)
