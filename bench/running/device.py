@@ -44,13 +44,13 @@ def prepare(device: torch.device, threads: int) -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
     if sys.platform == "linux" and device.type == "cpu":
-        # keep large blocks instead of handing them back to the system after every layer: the next layer would
-        # wait for fresh zeroed pages (training ProtoNet took 1.2 to 2 times as long)
-        m_trim_threshold, m_mmap_threshold = -1, -3
+        # keep all memory instead of handing it back to the system after a layer or a step: the next would wait for
+        # fresh zeroed pages (training ProtoNet took 1.2 to 2 times as long)
+        m_trim_threshold, m_mmap_max = -1, -4
         libc = ctypes.CDLL(None)
         if hasattr(libc, "mallopt"):  # glibc
-            libc.mallopt(m_mmap_threshold, 1 << 30)
-            libc.mallopt(m_trim_threshold, (1 << 31) - 1)
+            libc.mallopt(m_mmap_max, 0)  # from the heap alone
+            libc.mallopt(m_trim_threshold, -1)  # never given back
 
 
 @contextmanager
