@@ -40,11 +40,10 @@ def answer_page(stored: Results, judged: Judgement, pretrained: Results) -> str:
     ranked = sorted(highest.items(), key=lambda each: -len(each[1]))
     many = [c for c in compare_variants(stored, "transfer-logistic", "transfer") if c.n_way > 5]
     gains, (clear, significant) = [c.mean or 0.0 for c in many], clear_and_significant(many)
-    chosen = tuned.means("transfer")
     of_head = {
         (c.n_way, c.n_shot): c.mean or 0.0 for row in rows for c in row.cells if c.variant == "transfer-logistic"
     }
-    below = sum(mean < of_head[setting] for setting, mean in chosen.items() if setting[0] > 5)
+    below = sum(v == "transfer" and way > 5 and m < of_head[way, shot] for (v, way, shot), m in tuned.means().items())
     above = [
         f"`{a}` is above `{b}` in {sum((c.mean or 0) > 0 for c in compare_variants(stored, a, b))}" for a, b in PARENTS
     ]
@@ -85,12 +84,12 @@ def answer_page(stored: Results, judged: Judgement, pretrained: Results) -> str:
 
 def _tuned_above(rows: Sequence[Row]) -> str:
     """Where a mean by a tuned rule is above all of these."""
-    told = []
+    told, means = [], tuned.means()
     for (n_way, n_shot), best in _best(rows).items():
-        means = {variant: tuned.means(variant).get((n_way, n_shot), 0.0) for variant in tuned.variants()}
-        higher = sorted((variant for variant in means if means[variant] > best), key=means.__getitem__, reverse=True)
-        if higher:
-            named = ", ".join(f"`{variant}` ({percent(means[variant])})" for variant in higher)
+        above = {v: mean for (v, *setting), mean in means.items() if setting == [n_way, n_shot] and mean > best}
+        if above:
+            higher = sorted(above, key=above.__getitem__, reverse=True)
+            named = ", ".join(f"`{v}` ({percent(above[v])})" for v in higher)
             told.append(f"{setting_name(n_way, n_shot)} {named}")
     return "; ".join(told) or "none"
 

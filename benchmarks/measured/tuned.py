@@ -71,15 +71,9 @@ def judged() -> Judgement:
     return judgement(None, shipped(NAME))
 
 
-def variants() -> tuple[str, ...]:
-    """Of the tables of both rules."""
-    return _stored().variants
-
-
-def means(variant: str) -> dict[tuple[int, int], float]:
-    """(n_way, n_shot) -> its mean as chosen."""
-    cells = summarise(_stored()).cells
-    return {(c.n_way, c.n_shot): c.mean for c in cells if c.variant == variant and c.mean is not None}
+def means() -> dict[tuple[str, int, int], float]:
+    """(variant, n_way, n_shot) -> its mean as chosen."""
+    return {(c.variant, c.n_way, c.n_shot): c.mean for c in summarise(_stored()).cells if c.mean is not None}
 
 
 def chosen_on() -> str:
