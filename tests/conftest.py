@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+os.environ["OMP_NUM_THREADS"] = "1"  # of torch and, before it is loaded, numpy; in processes that tests begin, too
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -21,8 +23,6 @@ if TYPE_CHECKING:  # who only hands out tests, or runs those of tables, need not
 
     from fewshot_bench.methods.interface import Episodes
     from fewshot_bench.running.tasks import BaseClasses
-
-os.environ["OMP_NUM_THREADS"] = "1"  # torch's threads, in processes that tests begin, too
 
 # files of tests, and of servers that they begin, lie in memory where there is room, since each commit waits for a disk
 MEMORY = Path("/dev/shm")
