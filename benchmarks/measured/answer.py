@@ -11,8 +11,7 @@ from benchmarks.measured import tuned
 from benchmarks.measured.pairs import PARENTS, SEQUENTIAL, clear_and_significant, hangs_on_one, seeds_named, won
 from fewshot_bench.reports.canvas import to_png
 from fewshot_bench.reports.plots import accuracy_against_shots
-from fewshot_bench.tables.claims import words
-from fewshot_bench.tables.claims.verdicts import Judgement
+from fewshot_bench.tables.claims.verdicts import JudgedClaim, Judgement
 from fewshot_bench.tables.pairs import compare_variants
 from fewshot_bench.tables.scores import Results
 from fewshot_bench.tables.summary import Row, summarise
@@ -51,19 +50,19 @@ def answer_page(stored: Results, judged: Judgement, pretrained: Results) -> str:
         [
             "# Which method for my own images?",
             "",
-            f"From one set of photographs ({e.dataset} at {e.image_shape[1]} pixels), short trainings ({e.spent}) and "
-            f"{len(stored.seeds)} seeds; on characters the order is [another](results.md#characters). What the names "
+            f"From one set of photographs ({e.dataset} at {e.image_shape[1]} pixels), {len(stored.seeds)} seeds and "
+            f"short trainings, {e.spent}; on characters the order is [another](results.md#characters). What the names "
             "stand for: `bench list methods`, and [controls](controls.md).",
             "",
             f"1. **Highest means: {'; '.join(f'{name} {_where(settings)}' for name, settings in ranked)}**, of the "
             f"methods measured here and fitted by the published rule; significantly above all others in {alone} of {n} "
             f"settings. By rules that `bench tune` chose (trained again), above these: {_tuned_above(rows)}.",
-            f"2. **That meta-transfer beats both its parents in all {n} settings** is {_narrow(judged)}; fitted by "
-            f"rules that `bench tune` chose on {tuned.chosen_on()} episodes each, {_narrow(tuned.judged())}; by their "
-            f"means and the published rule, {'; '.join(above)} of {n} settings.",
-            f"3. **Whether joint training is what helps**: {'; '.join(won(stored, a, b) for a, b in SEQUENTIAL)} (in "
-            "brackets: with a 95 % interval without 0, and significant among all pairs); the second of each trains the "
-            "same two losses one after the other.",
+            f"2. **That meta-transfer beats both its parents in all {n} settings is {_verdicts(judged)}; fitted by "
+            f"rules that `bench tune` chose on {tuned.chosen_on()} episodes each, {_verdicts(tuned.judged())}**: "
+            f"comparisons shown true, shown false and open are {_comparisons(judged)} by the published rule, and "
+            f"{_comparisons(tuned.judged())} by the chosen ones; by means and the published rule {'; '.join(above)} of "
+            f"{n} settings.",
+            f"3. {_joint(stored)}",
             "4. **With many classes, keep a trained network's features and fit a logistic regression "
             f"(`transfer-logistic`) before you fine-tune all layers by the published rule**: with 20 and 35 ways that "
             f"is worth {points(min(gains))} to {points(max(gains))} points (with a 95 % interval without 0 in {clear} "
@@ -113,15 +112,43 @@ def _best(rows: Sequence[Row]) -> dict[tuple[int, int], float]:
     return {(r.n_way, r.n_shot): max(cell.mean or 0.0 for cell in r.cells) for r in rows}
 
 
-def _narrow(judged: Judgement) -> str:
-    """ "undecided for `maml-mtl` (of 18 comparisons 3 shown true, ...), refuted for `reptile-mtl` (...)"."""
+def _narrow(judged: Judgement) -> dict[str, JudgedClaim]:
+    """Variant -> the sentence that it beats both its parents everywhere."""
     claims = {one.claim.id: one for one in judged.claims}
-    told = []
-    for name in ("maml-mtl", "reptile-mtl"):
-        one = claims[f"narrow-{name}"]
-        counts = words.measured(one, judged).partition(": ")[2].removesuffix(" (after Holm)")
-        told.append(f"{one.verdict} for `{name}` ({counts}{'; more seeds may undo it' * hangs_on_one(one)})")
-    return ", ".join(told)
+    return {name: claims[f"narrow-{name}"] for name, _ in SEQUENTIAL}
+
+
+def _verdicts(judged: Judgement) -> str:
+    """ "undecided for `maml-mtl`, refuted for `reptile-mtl`"."""
+    told = {
+        f"`{name}`": one.verdict + " (more seeds may undo it)" * hangs_on_one(one)
+        for name, one in _narrow(judged).items()
+    }
+    if len(verdicts := {*told.values()}) == 1:
+        return f"{verdicts.pop()} for {joined([*told])}"
+    return ", ".join(f"{verdict} for {name}" for name, verdict in told.items())
+
+
+def _comparisons(judged: Judgement) -> str:
+    """ "3, 0 and 15 of 18 for `maml-mtl`, ..."."""
+    return ", ".join(
+        f"{one.n_true}, {one.n_false} and {one.n_open} of {len(one.tested)} for `{name}`"
+        for name, one in _narrow(judged).items()
+    )
+
+
+def _joint(stored: Results) -> str:
+    """Whether joint training is what helps."""
+    found = {pair: [c for c in compare_variants(stored, *pair) if c.mean is not None] for pair in SEQUENTIAL}
+    every = [c for pairs in found.values() for c in pairs]
+    sides = [[c for c in every if sign * (c.mean or 0.0) > 0] for sign in (1, -1)]
+    better, worse = (clear_and_significant(side)[1] for side in sides)
+    return (
+        "**Joint training is significantly better than training the same two losses one after the other in "
+        f"{better} of {len(every)} comparisons, and significantly worse in {worse}**: "
+        f"{'; '.join(won(stored, *pair) for pair in SEQUENTIAL)} (in brackets: so many with a 95 % interval without 0, "
+        "and so many significant among all pairs)."
+    )
 
 
 def _pretrained(rows: Sequence[Row], pretrained: Results) -> str:

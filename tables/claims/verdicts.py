@@ -50,6 +50,11 @@ class JudgedClaim:
         return self.shown.count(False)
 
     @property
+    def n_open(self) -> int:
+        """And neither."""
+        return self.shown.count(None)
+
+    @property
     def link(self) -> Tested | None:
         """The hypothesis that the verdict turns on; None where nothing was measured.
 

@@ -63,7 +63,7 @@ def measured(judged: JudgedClaim, judgement: Judgement) -> str:
     return (
         f"{judged.verdict}{at(judged, judgement)} for {whom}, {scope_of(t.estimate for t in judged.tested)}: of "
         f"{counted(n, 'comparison')} {judged.n_true} shown true, {judged.n_false} shown false, "
-        f"{n - judged.n_true - judged.n_false} open{' (after Holm)' if n > 1 else ''}"
+        f"{judged.n_open} open{' (after Holm)' if n > 1 else ''}"
     )
 
 
