@@ -87,7 +87,7 @@ def _json(table: Table, published: Sequence[PublishedTable]) -> str:
 
 def _plain(table: Table) -> dict[str, Any]:
     return {
-        "experiment": asdict(table.experiment),
+        "experiment": asdict(table.experiment) | {"published_share": table.experiment.published_share},
         "variants": table.variants,
         "seeds": table.seeds,
         "rows": [

@@ -4,9 +4,10 @@ Whoever holds results (a database, a JSON file, a test) hands them over in these
 where they came from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import floor
 from typing import Any, Literal
 
 import numpy as np
@@ -159,8 +160,23 @@ class Experiment:
     augmentation: str = ""  # of training images; empty where there is none
     pretraining: str = ""  # what is to be said where networks may have seen the novel classes: sentences
     new_classes: bool = True  # comparisons are for classes like these; False: on these alone, as was declared
-    published_share: str = ""  # "0.3 to 1.5 %" of the published training; empty where none has fewer
+    # variant -> the least and the most that its trainings have of the published one, in %, where a number is published
+    shares: dict[str, tuple[float, float]] = field(default_factory=dict)
+    whole: float = 100.0  # so many % count as all of it
     facts: dict[str, str] = field(default_factory=dict)  # provenance: commit, versions, hardware, ...
+
+    @property
+    def published_share(self) -> str:
+        """How much of the published training all of these have; see `share_of`."""
+        return self.share_of(self.shares)
+
+    def share_of(self, variants: Iterable[str]) -> str:
+        """ "0.3 to 1.5 %" of the published training; empty where none of these is known to have less than all of it."""
+        shares = [share for variant in variants for share in self.shares.get(variant, ())]
+        if not shares or min(shares) >= self.whole:
+            return ""
+        low, high = (f"{share:.2g}" if share < 10 else f"{floor(share)}" for share in (min(shares), max(shares)))
+        return f"{low} %" if low == high else f"{low} to {high} %"
 
     @property
     def spent(self) -> str:

@@ -4,7 +4,6 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from math import floor
 from pathlib import Path
 from typing import Any
 
@@ -306,23 +305,21 @@ def _experiment(chosen: Chosen, reader: Reader) -> Experiment:
         augmentation=str(request.config.augmentation),
         pretraining=" ".join(filter(None, seen)),
         new_classes=request.config.statistics.new_classes,
-        published_share=_published_share(chosen),
+        shares=_shares(chosen),
+        whole=100 * request.config.statistics.whole_training,
         facts=_facts(cells, reader),
     )
 
 
-def _published_share(chosen: Chosen) -> str:
-    """The least and the most of its published training that one has; empty where none has less than declared.
-
-    An untrained network, a control, is no training.
-    """
+def _shares(chosen: Chosen) -> dict[str, tuple[float, float]]:
+    """Variant -> the least and the most % of its published training that one has; an untrained network has none."""
     published = published_updates()
-    known = [c.training for c in chosen.cells if c.training.method in published and c.training.iterations]
-    shares = [100 * training.iterations / published[training.method] for training in known]
-    if not shares or min(shares) >= 100 * chosen.request.config.statistics.whole_training:
-        return ""
-    low, high = (f"{share:.2g}" if share < 10 else f"{floor(share)}" for share in (min(shares), max(shares)))
-    return f"{low} %" if low == high else f"{low} to {high} %"
+    found: dict[str, list[float]] = {}
+    for cell in chosen.cells:
+        if cell.training.method in published and cell.training.iterations:
+            share = 100 * cell.training.iterations / published[cell.training.method]
+            found.setdefault(cell.variant, []).append(share)
+    return {variant: (min(shares), max(shares)) for variant, shares in found.items()}
 
 
 def rule_of(chosen: Chosen) -> str:

@@ -42,14 +42,13 @@ class ClaimSheet:
 def lay_out_claims(judgement: Judgement) -> ClaimSheet:
     """Everything that a printed judgement says."""
     counts = [(sum(judged.verdict == verdict for judged in judgement.claims), verdict) for verdict in VERDICTS]
-    share = f", at {judgement.experiment.published_share} of the published training"
-    share = share if judgement.experiment.published_share else ""
+    share = say.share_of(judgement.claims, judgement)
     return ClaimSheet(
         title=f"Claims of {judgement.file.source}",
         first=_first(judgement),
         headline=f"{counted(judgement.claims, 'sentence')}: "
         + ", ".join(f"{count} {word}" for count, word in counts)
-        + share,
+        + f", at {share} of the published training" * bool(share),
         head=_head(judgement),
         link=" or ".join(dict.fromkeys(say.link_name(judged.claim) for judged in judgement.claims)),
         blocks=tuple(_block(judged, judgement) for judged in judgement.claims),
@@ -58,9 +57,8 @@ def lay_out_claims(judgement: Judgement) -> ClaimSheet:
 
 
 def _first(judgement: Judgement) -> tuple[tuple[str, str], ...]:
-    decided = [f"{one.claim.id} {one.verdict}" for one in judgement.claims if one.verdict != "undecided"]
-    share = judgement.experiment.published_share
-    tested = [t.estimate for one in judgement.claims if one.verdict != "undecided" for t in one.tested]
+    decided = [one for one in judgement.claims if one.verdict != "undecided"]
+    share, tested = say.share_of(decided, judgement), [t.estimate for one in decided for t in one.tested]
     at = f" ({scope_of(tested)}{f', at {share} of the published training' * bool(share)})" if decided else ""
     open_ones = [one for one in judgement.claims if one.verdict == "undecided"]
     ahead = [(outlook(one, judgement.cells), one) for one in open_ones]
@@ -71,7 +69,7 @@ def _first(judgement: Judgement) -> tuple[tuple[str, str], ...]:
         cheapest, one = ahead[min(steps)[2]]
         step = f"for {one.claim.id}, {say.to_decide(cheapest, judgement)}"
     return (
-        ("Decided", (", ".join(decided) or "nothing") + at),
+        ("Decided", (", ".join(f"{one.claim.id} {one.verdict}" for one in decided) or "nothing") + at),
         ("Not decided", ", ".join(one.claim.id for one in open_ones) or "nothing"),
         ("Next step", step),
     )

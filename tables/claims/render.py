@@ -11,6 +11,7 @@ from fewshot_bench.tables.claims.layout import Block, lay_out_claims
 from fewshot_bench.tables.claims.measuring import Tested
 from fewshot_bench.tables.claims.outlook import outlook
 from fewshot_bench.tables.claims.verdicts import VERDICTS, JudgedClaim, Judgement
+from fewshot_bench.tables.claims.words import share_of
 from fewshot_bench.tables.documents import html_environment, latex_environment, markdown_environment
 from fewshot_bench.tables.statistics.power import power_of
 from fewshot_bench.tables.wording import WIDTH, aligned
@@ -101,7 +102,7 @@ def _json_claim(judged: JudgedClaim, judgement: Judgement) -> dict[str, Any]:
     return {
         **{name: getattr(claim, name) for name in CLAIM_FIELDS},
         "verdict": judged.verdict,
-        "at_share_of_published_training": judgement.experiment.published_share or None,
+        "at_share_of_published_training": share_of([judged], judgement) or None,
         "agreement": judged.agreement,
         "paper": paper
         and {

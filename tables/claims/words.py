@@ -1,6 +1,6 @@
 """What is said of one judged claim: its paper, its verdict, its link, its power, and what would decide it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from fewshot_bench.tables.claims.file import Claim
 from fewshot_bench.tables.claims.outlook import Outlook
@@ -69,8 +69,15 @@ def measured(judged: JudgedClaim, judgement: Judgement) -> str:
 
 def at(judged: JudgedClaim, judgement: Judgement) -> str:
     """ " at 0.25 % of the published training": what a decided verdict is about, where that is less than all of it."""
-    share = judgement.experiment.published_share
+    share = share_of([judged], judgement)
     return f" at {share} of the published training" if share and judged.verdict != "undecided" else ""
+
+
+def share_of(claims: Iterable[JudgedClaim], judgement: Judgement) -> str:
+    """How much of the published training the variants of these sentences have; empty where that is all of it."""
+    hypotheses = (hypothesis for judged in claims for hypothesis in judged.claim.hypotheses)
+    variants = {side.variant: None for one in hypotheses for side in (one.higher, one.lower) if side}
+    return judgement.experiment.share_of(variants)
 
 
 def difference(judged: JudgedClaim) -> str:

@@ -113,13 +113,14 @@ def test_the_first_three_lines_say_what_is_decided_and_what_to_do(grid, make_cla
 @pytest.mark.parametrize("format", [name for name in CLAIM_RENDERERS if name != "junit"])
 def test_a_verdict_carries_the_share_of_the_published_training(format, grid, make_claims):
     results = grid(CLEAR | {"protonet": (0.5, 0.9)})
-    short = replace(results, experiment=replace(results.experiment, published_share="0.25 %"))
+    shares = {"maml": (0.25, 0.25), "protonet": (0.25, 0.25), "reptile": (7.0, 25.0)}  # that one is not in the sentence
+    short = replace(results, experiment=replace(results.experiment, shares=shares))
     text = render_claims(judge(make_claims(MAML_WINS), short), format).replace("\\%", "%")
     assert "0.25 %" in text
     if format not in ("json", "text"):
         assert text.casefold().count("refuted at 0.25 % of the published training") >= 2
     assert "0.25" not in render_claims(judge(make_claims(MAML_WINS), results), format)
-    decided_later = replace(results.experiment, published_share="0.25 %")
+    decided_later = replace(results.experiment, shares=shares)
     undecided = judge(make_claims(MAML_WINS), replace(grid(OPEN), experiment=decided_later))
     assert "undecided at" not in render_claims(undecided, format)
 
