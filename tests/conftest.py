@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from hypothesis import settings
 
 from benchmarks.processes import Processes
 from fewshot_bench.data.images import ImageSet
+from fewshot_bench.methods import names
 
 if TYPE_CHECKING:  # who only hands out tests, or runs those of tables, need not wait for torch
     import torch
@@ -49,6 +51,20 @@ def pytest_collection_finish() -> None:
 def pytest_unconfigure() -> None:
     """At the end it is garbage as all else: libraries complain of what is left."""
     gc.unfreeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def house_alone() -> Iterator[None]:
+    """Methods of packages that are installed here by chance are tested by test_contract.py alone."""
+    installed, find = [entry for entries in names.declared().values() for entry in entries], names._declared
+
+    def declared(places: tuple[tuple[str, int], ...]) -> dict[str, list[EntryPoint]]:
+        others = {name: [e for e in entries if e not in installed] for name, entries in find(places).items()}
+        return {name: entries for name, entries in others.items() if entries}
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(names, "_declared", declared)
+        yield
 
 
 def easy_images(n_classes: int = 24, per_class: int = 30, size: int = 16, channels: int = 1) -> ImageSet:

@@ -67,8 +67,9 @@ def test_what_is_shared_has_a_name():
 
 
 def loaded_by(statement: str) -> set[str]:
-    """The top-level modules that a statement loads in a fresh interpreter."""
-    code = f"{statement}\nimport sys\nprint(*{{name.split('.')[0] for name in sys.modules}})"
+    """The top-level modules that a statement loads in a fresh interpreter, where no package declares a method."""
+    alone = "import importlib.metadata as m\nm.entry_points = lambda **_: ()\n"
+    code = f"{alone}{statement}\nimport sys\nprint(*{{name.split('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 

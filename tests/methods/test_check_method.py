@@ -375,7 +375,7 @@ import sys
 import pytest
 sys.path[:0] = {paths}
 sys.dont_write_bytecode = True
-sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "tests/methods/test_contract.py", "-k", "nearest"]))
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", {words}]))
 """
 CODE = """
 from fewshot_bench.methods.protonet import ProtoNet
@@ -390,10 +390,20 @@ def test_the_tests_run_over_whatever_is_declared(mean, install, processes):
     """The contract's tests meet a package from outside the repository, whole or broken, by its entry point."""
     code = CODE + "    def predict(self, e, a):\n        return super().predict(e, a)[..., :1]\n" if mean else CODE
     module = install("neighbours", code, nearest="neighbours:Nearest")
-    done = processes.begin(TRIED.format(paths=[str(ROOT), str(module.parent)]), cwd=ROOT)
+    words = '"tests/methods/test_contract.py", "-k", "nearest"'
+    done = processes.begin(TRIED.format(paths=[str(ROOT), str(module.parent)], words=words), cwd=ROOT)
     out, err = done.communicate()
     assert done.wait() == (1 if mean else 0), out + err
     if mean:
         assert "ContractBroken: predict returned logits of shape (2, 20, 1), not (2, 20, 4)" in out
     else:
         assert "13 passed" in out
+
+
+def test_all_other_tests_are_of_the_house_alone(install, processes):
+    """A contributor's package in the same environment, with names that tests give to theirs, too."""
+    module = install("visitors", CODE, nearest="visitors:Nearest", own="visitors:Nearest")
+    paths = [str(ROOT), str(module.parent)]
+    done = processes.begin(TRIED.format(paths=paths, words='"tests/methods/test_registry.py"'), cwd=ROOT)
+    out, err = done.communicate()
+    assert done.wait() == 0, out + err

@@ -10,6 +10,11 @@ from fewshot_bench.methods.contract import RULE, Check, EasyImages, Subject, cas
 from fewshot_bench.methods.registry import UnusableMethod, find_method, method_names
 
 
+@pytest.fixture(scope="module", autouse=True)
+def house_alone():
+    """Here they count."""
+
+
 def all_cases() -> list[ParameterSet]:
     """Every check of every method that can be used."""
     found = []

@@ -32,7 +32,9 @@ def _points_at_every_second_iteration(monkeypatch):
 
 @pytest.fixture(params=list(METHODS))
 def training(request, make_training):
-    return make_training(request.param, ITERATIONS, **SMALL.get(request.param, {}))
+    own, known = METHODS[request.param].Settings(), {"train_way": 5, "batch_size": 8} | META
+    small = SMALL.get(request.param, {key: value for key, value in known.items() if hasattr(own, key)})
+    return make_training(request.param, ITERATIONS, **small)
 
 
 @pytest.fixture(scope="module")
