@@ -58,7 +58,7 @@ def facts(table: Table) -> tuple[tuple[str, str], ...]:
         "images": f"{channels} × {height} × {width}, {experiment.images_per_novel_class} a novel class",
         "protocol": f"{experiment.protocol}: {experiment.protocol_note}",
         "budget": experiment.budget,
-        "rule of fitting": experiment.rule,
+        "rule of fitting": experiment.fitting,
         "backbone": experiment.backbone,
         "augmentation in training": experiment.augmentation or "none",
         "normalisation at test": norms,
@@ -92,13 +92,14 @@ def _measured(table: Table) -> str:
     faced = "every method faced the same tasks" if alike else "methods are compared on the tasks that they share"
     plural = "" if len(table.variants) == 1 else "s"
     seen = "may have" if experiment.pretraining else "had never"
-    beside = f"; the table after it has the same under {table.beside.experiment.rule}" if table.beside else ""
+    beside = f"; the table after it has the same under {table.beside.experiment.fitting}" if table.beside else ""
     return (
         f"{_number(len(table.variants)).capitalize()} way{plural} of preparing a model, compared on "
         f"{experiment.dataset}. Each model was trained on {experiment.n_base_classes} classes, then asked to "
         f"tell apart {ways} classes that it {seen} seen, from {counts} example images of each. Each "
         f"number below is {tasks} of the share of {experiment.n_query} other images a class that it named "
-        f"correctly; {faced}. To each task models were fitted by {experiment.rule}{beside}. {experiment.protocol_note}"
+        f"correctly; {faced}. To each task models were fitted by {experiment.fitting}{beside}. "
+        f"{experiment.protocol_note}"
     )
 
 

@@ -166,7 +166,7 @@ def caption(table: Table, *, interval: bool = True) -> str:
         f"Accuracy (%) on the novel classes of {experiment.dataset}: "
         f"mean{' ± 95 % t-interval' * interval} over episodes; "
         f"{count}{seeds}, {experiment.n_query} queries a class; protocol {experiment.protocol}, "
-        f"split {experiment.split}, {experiment.spent}, fitted by {experiment.rule}, {experiment.model}."
+        f"split {experiment.split}, {experiment.spent}, fitted by {experiment.fitting}, {experiment.model}."
         f"{_wider(table) * interval}"
     )
 

@@ -12,6 +12,7 @@ from fewshot_bench.tables import documents, layout
 from fewshot_bench.tables.documents import csv_text, html_environment, markdown_environment
 from fewshot_bench.tables.latex import render_latex
 from fewshot_bench.tables.papers import STATEMENT, PublishedTable
+from fewshot_bench.tables.scores import Experiment
 from fewshot_bench.tables.summary import Cell, Row, Table
 
 JSON_SCHEMA = 1  # raise it when a reader of the JSON must change
@@ -54,11 +55,11 @@ def _csv(table: Table, _: Sequence[PublishedTable]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for one in table.with_beside:
-        writer.writerows(_csv_line(one.experiment.rule, row, cell) for row in one.rows for cell in row.cells)
+        writer.writerows(_csv_line(one.experiment, row, cell) for row in one.rows for cell in row.cells)
     return text.getvalue()
 
 
-def _csv_line(rule: str, row: Row, cell: Cell) -> Iterator[str | int | float | None]:
+def _csv_line(experiment: Experiment, row: Row, cell: Cell) -> Iterator[str | int | float | None]:
     low, high = cell.ends or (None, None)
     told: dict[str, Any] = {
         "seeds": " ".join(str(seed.seed) for seed in cell.seeds),
@@ -68,7 +69,7 @@ def _csv_line(rule: str, row: Row, cell: Cell) -> Iterator[str | int | float | N
         "best": int(cell.best),
         "near_best": int(cell.near_best),
         "unclear": int(cell.unclear),
-        "rule": rule,
+        "rule": "its own" if cell.variant in experiment.fits_itself else experiment.rule,
         "low": low,
         "high": high,
     }

@@ -15,6 +15,7 @@ import numpy as np
 from fewshot_bench.tables.statistics.classes import ClassAnswers, ClassConfusion
 from fewshot_bench.tables.statistics.estimate import Values
 from fewshot_bench.tables.statistics.seeds import Spread
+from fewshot_bench.tables.wording import joined
 
 CellState = Literal["done", "partial", "failed", "missing"]
 
@@ -157,6 +158,7 @@ class Experiment:
     n_query: int  # queries per class
     command: str  # repeats the run
     rule: str = "the published rule"  # how methods are fitted at test, in words
+    fits_itself: tuple[str, ...] = ()  # variants of other packages' methods, which follow no rule but their own
     augmentation: str = ""  # of training images; empty where there is none
     pretraining: str = ""  # what is to be said where networks may have seen the novel classes: sentences
     new_classes: bool = True  # comparisons are for classes like these; False: on these alone, as was declared
@@ -183,6 +185,12 @@ class Experiment:
         """The budget, and how far from the published one it is."""
         share = f" ({self.published_share} of the published training)" if self.published_share else ""
         return f"budget {self.budget}{share}"
+
+    @property
+    def fitting(self) -> str:
+        """The rule, and who does not follow it."""
+        own = f", but {joined(self.fits_itself)} in {'its' if len(self.fits_itself) == 1 else 'their'} own way"
+        return self.rule + own * bool(self.fits_itself)
 
     @property
     def model(self) -> str:

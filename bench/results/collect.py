@@ -18,6 +18,7 @@ from fewshot_bench.experiment.network import backbone_of
 from fewshot_bench.experiment.records import StoredCell, StoredTraining
 from fewshot_bench.experiment.selection import Place, place_of
 from fewshot_bench.methods.adaptation import Adaptation
+from fewshot_bench.methods.registry import METHODS
 from fewshot_bench.results.confusion import Classes, class_answers
 from fewshot_bench.results.provenance import AT
 from fewshot_bench.results.store import Reader
@@ -302,6 +303,9 @@ def _experiment(chosen: Chosen, reader: Reader) -> Experiment:
         n_query=request.config.episodes.n_query,
         command=chosen.command(),
         rule=rule_of(chosen),
+        fits_itself=tuple(
+            dict.fromkeys(c.variant for c in cells if not c.adaptation and c.training.method not in METHODS)
+        ),
         augmentation=str(request.config.augmentation),
         pretraining=" ".join(filter(None, seen)),
         new_classes=request.config.statistics.new_classes,
@@ -324,12 +328,15 @@ def _shares(chosen: Chosen) -> dict[str, tuple[float, float]]:
 
 def rule_of(chosen: Chosen) -> str:
     """How methods are fitted at test, in words; heads on frozen features are variants of their own."""
+    fitted = [cell for cell in chosen.cells if cell.adaptation and not cell.adaptation.head]
+    if not fitted:
+        return "no common rule"
     if rules := chosen.request.rules:
         elsewhere = ", ".join(rules.tuned_elsewhere(chosen.cells, chosen.images))
         said = f"; tuned on other trainings than here: {elsewhere}" if elsewhere else ""
         return f"rules tuned by one procedure ({Path(rules.file).name}, SHA-256 {rules.content_sha256[:8]}{said})"
     packaged, used = load(), set()
-    for cell in (c for c in chosen.cells if c.adaptation and not c.adaptation.head):
+    for cell in fitted:
         of_family = for_family(packaged, cell.training.method, chosen.images.family).get("adaptation", {})
         if cell.adaptation != Adaptation(**of_family):
             return "the rule of bench.toml"

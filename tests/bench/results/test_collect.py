@@ -36,17 +36,18 @@ def test_damaged_answers_are_refused_by_what_reads_them_and_no_other(run, bench,
 
 
 def test_the_rule_of_a_table_is_called_published_where_it_is_that_for_its_kind_of_images(full_size):
-    def of(variant, family, **adaptation):
+    def of(variant, family, beside="transfer", **adaptation):
         methods = {variant: {"method": "maml", "adaptation": adaptation}} if adaptation else {}
         config = replace(load(), methods=load().methods | methods)
         images = replace(full_size, family=family)
-        request = resolve(config, Selection(methods=(variant, "transfer"), ways=(5,), shots=(1,)))
+        request = resolve(config, Selection(methods=(variant, beside), ways=(5,), shots=(1,)))
         return rule_of(Chosen(request, images, cells(request, images), Path("out"), "", None, None))
 
     assert of("maml", "") == of("transfer", "characters") == "the published rule"
     assert of("maml", "characters") == "the published rules"
     assert of("own", "", lr_per_way=0.4, lr_most=2.0, steps=3) == "the rule of bench.toml"
     assert of("own", "characters", steps=4) == "the rule of bench.toml"
+    assert of("protonet", "", beside="transfer-logistic") == "no common rule"
 
 
 def test_every_budget_that_is_stored_is_a_point_over_training_images(run, bench):

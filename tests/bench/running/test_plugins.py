@@ -1,7 +1,9 @@
 """Methods of other packages and of scripts, from the command to the database, in worker processes too."""
 
+import csv
 import hashlib
 import importlib
+import io
 import json
 import os
 import sys
@@ -88,6 +90,25 @@ def test_what_an_upgrade_changed_is_told_of_a_method_without_a_variant(place, be
     ran = bench("replay", "nearest-4w1s-s0")
     assert (ran.code, ran.err.count("\n")) == (5, 1)
     assert ", and neighbours 1.2 neighbours:Nearest, neighbours.py SHA-256 " in ran.err
+
+
+def test_a_table_says_which_methods_follow_no_rule_but_their_own(place, bench, install):
+    install("neighbours", CODE, nearest="neighbours:Nearest")
+    methods = ["--method", "nearest,transfer", "--shot", "1"]
+    assert bench("run", "-q", *methods).code == 0
+    assert (
+        ", fitted by the rule of bench.toml, but nearest in its own way, "
+        in bench("report", *methods, "--format", "markdown").out
+    )
+    rows = csv.DictReader(io.StringIO(bench("report", *methods, "--format", "csv").out))
+    assert {row["variant"]: row["rule"] for row in rows} == {"nearest": "its own", "transfer": "the rule of bench.toml"}
+    assert bench("report", *methods).code == 0
+    page = (place.folder / "out" / "report.html").read_text()
+    assert "models were fitted by the rule of bench.toml, but nearest in its own way. " in page
+    assert (
+        ", fitted by no common rule, but nearest in its own way, "
+        in bench("report", "--method", "nearest", "--shot", "1", "--format", "markdown").out
+    )
 
 
 def test_a_grid_of_a_method_without_a_variant_says_what_to_add(place, bench, install):
