@@ -1,6 +1,6 @@
 """A stored model for images of the user's own: fitted to a few labelled ones, it names others."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, MappingView, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from os import PathLike
@@ -34,6 +34,7 @@ from fewshot_bench.running.returned import BrokenMethod, blaming, require
 from fewshot_bench.running.runner import Laboratory, answer
 from fewshot_bench.running.tasks import EMBEDDED_AT_ONCE, Gallery, as_floats
 from fewshot_bench.seeding import Stream, shuffled
+from fewshot_bench.settings import shown
 
 AT_ONCE = 1024  # images that are predicted in one pass, where they do not depend on each other
 
@@ -57,6 +58,8 @@ def load(
     """
     if not isinstance(cell, str):
         raise UsageError(f"cell = {cell!r} must be a text: a cell's name (maml-5w1s-s0) or key")
+    if weights is not None and not isinstance(weights, str | PathLike):
+        raise UsageError(f"weights = {shown(weights)} must be a text or a path")
     stored = find_stored(Reader(database_at(str(where))), cell)
     beside = Path(where) if Path(where).is_dir() else Path(where).parent
     if weights is None and "://" in str(where):
@@ -68,8 +71,8 @@ class TrainedModel:
     """A finished training and its rule of adaptation: `fit` it to a task's labelled images, then `predict`.
 
     Images are paths of files, PIL images, or arrays or tensors (N, H, W), (N, C, H, W) or (N, H, W, C) of bytes or of
-    floats in [0, 1]. Files and PIL images are resized as the data set was, and as there the EXIF orientation turns none
-    and transparency is dropped. Each `fit` starts from the stored weights.
+    floats in [0, 1]; a single image that is an array is [image]. Files and PIL images are resized as the data set was,
+    and as there the EXIF orientation turns none and transparency is dropped. Each `fit` starts from the stored weights.
 
     Attributes:
         cell: of the stored result
@@ -237,6 +240,8 @@ def _laboratory(stored: Stored, weights: Path, device: torch.device) -> Laborato
 
 def _labels(labels: Any) -> NDArray[Any]:
     """(n,) whole numbers or texts. Raises UsageError."""
+    if isinstance(labels, Iterator | MappingView):  # which numpy takes for one object
+        labels = list(labels)
     wrong = UsageError("labels must be one whole number or text per image, all of one kind")
     if isinstance(labels, Sequence) and len(set(map(_kind, labels))) > 1:  # which numpy would turn into texts
         raise wrong

@@ -91,7 +91,8 @@ def episodes(
         The first eleven columns of `results`, and:
 
         - `number` (int64): in the episode bank: 0, 1, 2, ... without gaps in each cell
-        - `episode_id` (text, 16 hex digits): equal for all methods that faced the same images: merge on it
+        - `episode_id` (text, 16 hex digits): equal for all methods that faced the same images: merge on it, and before
+          a pivot keep one `label` a name, or the `cell_key`s that `run` gave: of two budgets an episode is there twice
         - `n_correct`, `n_queries` (int64): correct answers, and queries
         - `accuracy` (float64): their quotient
     """

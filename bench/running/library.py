@@ -85,7 +85,8 @@ def run(*, progress: Callable[[Event], None] | None = None, **words: Unpack[RunW
     main thread: it stops at Ctrl-C and SIGTERM. Variants whose packages are broken are left out, with a warning.
 
     Args:
-        progress: is called with every event (running/events.py) after it was recorded
+        progress: is called with every event (running/events.py) after it was recorded; what it raises ends the run, and
+            it may read results, but begin no other run of the same database
         **words: which cells, and what computes them; see `Words` and `RunWords`
 
     Returns:

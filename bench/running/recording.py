@@ -5,8 +5,9 @@ What the work tells is recorded, and only then told on: to a screen, or to whoev
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -32,6 +33,7 @@ from fewshot_bench.running.workers import for_workers, run_in_workers
 
 SOME_FAILED = 4  # exit code
 STOPPED = (129, 130, 143)  # exit codes: by SIGHUP, Ctrl-C, SIGTERM
+_being_filled: set[str] = set()  # databases, by this process
 
 
 @dataclass
@@ -123,7 +125,8 @@ def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None],
     others |= {"rules at test": f"{rules.file}, SHA-256 {rules.content_sha256}"} if rules else {}
     provenance = collect(command, machine.describe(device), threads, jobs, others)
     stop = StopOnSignal()
-    with patient(settings.server_wait_seconds, lambda said: tell(events.Warned(said)), stop.asked):
+    waiting = patient(settings.server_wait_seconds, lambda said: tell(events.Warned(said)), stop.asked)
+    with _once_at_a_time(chosen.database), waiting:
         writer = Writer(chosen.database, provenance)
         fetch = {"fetch": Reader(chosen.database).weights} if settings.weights == "database" else {}
         weights = Checkpoints(checkpoints(chosen.out), **fetch)
@@ -155,6 +158,19 @@ def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None],
             finally:
                 _end(writer, outcome)
     return outcome
+
+
+@contextmanager
+def _once_at_a_time(database: str) -> Iterator[None]:
+    """No run that another's `tell` begins: each would wait for what the other has claimed."""
+    place = database if "://" in database else str(Path(database).resolve())
+    if place in _being_filled:
+        raise UsageError(f"{database}: a run of this process is filling it; begin another when it is over")
+    _being_filled.add(place)
+    try:
+        yield
+    finally:
+        _being_filled.discard(place)
 
 
 def _end(writer: Writer, outcome: Outcome) -> None:

@@ -33,6 +33,7 @@ def given_images(images: Any, shape: tuple[int, int], *, inverted: bool = False)
     shape: (C, side) of the data set. Others are resized as it was, grey ones repeated to colour.
     inverted: whether the data set's files were (Omniglot's ink is bright); arrays are taken as they are
     """
+    _check_several(images, shape[0])
     one = isinstance(images, str | PathLike | Image.Image)
     try:
         several = iter([images] if one else images)
@@ -42,6 +43,13 @@ def given_images(images: Any, shape: tuple[int, int], *, inverted: bool = False)
         with quiet_pillow():
             found = _given(image, f"image {number}", shape, inverted=inverted)
         yield found
+
+
+def _check_several(images: Any, channels: int) -> None:
+    """Raise DataError for one image (H, W, C) or (C, H, W), whose rows or colours would be taken for images."""
+    shape = tuple(getattr(images, "shape", ()))
+    if len(shape) == 3 and (shape[2] in GREY_OR_COLOUR or (channels == 3 and shape[0] == 3)):
+        raise DataError(f"images are one array {shape}: give one image as [image], several grey ones as (N, 1, H, W)")
 
 
 def turned_files(files: Iterable[Path]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -16,6 +17,7 @@ from PIL import Image
 import fewshot_bench
 from fewshot_bench.data import open_images
 from fewshot_bench.data.formats import omniglot
+from fewshot_bench.data.readers.given_images import given_images
 from fewshot_bench.errors import BenchError, DatabaseError, DataError, NothingSelected, UsageError
 from fewshot_bench.experiment.episodes import Setting, bank
 from fewshot_bench.experiment.records import unpack_answers
@@ -152,6 +154,27 @@ def test_what_is_no_image_is_one_line(kind, model):
         model.predict(given)
 
 
+@pytest.mark.parametrize(
+    ("channels", "shape"), [(1, (16, 16, 1)), (1, (16, 16, 3)), (3, (16, 16, 3)), (3, (3, 16, 16))]
+)
+@pytest.mark.parametrize("form", [np.zeros, torch.zeros])
+def test_one_image_as_an_array_is_not_taken_for_several(form, channels, shape):
+    with pytest.raises(DataError, match=r"images are one array \(.*\): give one image as \[image\]"):
+        list(given_images(form(shape), (channels, 16)))
+    one, three = form(shape), form((3, 1, 16, 16))
+    if shape[-1 if shape[-1] < 16 else 0] == channels:
+        assert [image.shape for image in given_images([one], (channels, 16))] == [(channels, 16, 16)]
+    assert len(list(given_images(three, (channels, 16)))) == 3
+
+
+def test_labels_may_be_any_iterable_that_has_an_order(model):
+    pixels = np.zeros((2, 16, 16), np.uint8)
+    for labels in ((name for name in "ba"), map(str, "ba"), {0: "b", 1: "a"}.values(), pd.Series(["b", "a"])):
+        assert model.fit(pixels, labels).classes.tolist() == ["a", "b"]
+    with pytest.raises(UsageError, match="one whole number or text per image"):
+        model.fit(pixels, {"a", "b"})
+
+
 @pytest.mark.parametrize("labels", [["a", "a"], ["a"], [0.5, 1.5], [["a", "b"]], [None, "a"], ["a", 1], [True, 2]])
 def test_labels_that_make_no_task_are_one_line(labels, model):
     with pytest.raises(UsageError, match=r"do not make a task|one whole number or text per image"):
@@ -181,6 +204,8 @@ def test_an_episode_has_a_whole_number(number, model):
 
 
 def test_what_cannot_be_loaded_is_one_line(run):
+    with pytest.raises(UsageError, match="weights = 3 must be a text or a path"):
+        fewshot_bench.load("out", "protonet-4w5s-s0", weights=3)  # type: ignore[arg-type]
     for cell in (None, 3):
         with pytest.raises(UsageError, match=f"cell = {cell} must be a text"):
             fewshot_bench.load("out", cell)  # type: ignore[arg-type]

@@ -211,6 +211,24 @@ def test_a_run_that_cannot_be_leaves_nothing_behind(place):
 
 
 @pytest.mark.usefixtures("place")
+def test_a_run_is_not_begun_by_what_another_one_tells():
+    """Each would wait for what the other has claimed. Reading is free, and so is another database."""
+    words: dict[str, Any] = {"methods": "protonet", "shots": 1}
+    seen: list = []
+
+    def begin(_):
+        seen.append(len(results("out")))
+        if len(seen) == 1:
+            run(**words, out="other")
+            with pytest.raises(UsageError, match="a run of this process is filling it"):
+                run(**words, out=Path("out").resolve())
+
+    assert len(run(**words, progress=begin)) == len(results("other")) == 1
+    assert seen[-1] == 1
+    assert len(run(**words, episodes=8)) == 1
+
+
+@pytest.mark.usefixtures("place")
 def test_a_selection_without_cells_is_one_line():
     with pytest.raises(NothingSelected, match="matches none of the cells"):
         plan(matching="nothing")
