@@ -84,8 +84,10 @@ def register(name: str, method: type[Method]) -> None:
     jobs=1.
 
     Raises:
-        UnusableMethod: for what is no method, or a name that is taken
+        UnusableMethod: for what is no method, or a name that is taken or none
     """
+    if not isinstance(name, str) or not name.strip():
+        raise UnusableMethod(f"the name {name!r:.60} is no text: a method is chosen by it")
     if name in METHODS or name in declared() or name in packaged_variants():  # whose name would mean the variant
         raise UnusableMethod(f"the name {name!r} is taken: choose another")
     if problem := _problem(method):

@@ -1,6 +1,6 @@
 """A stored model for images of the user's own: fitted to a few labelled ones, it names others."""
 
-from collections.abc import Iterable, Iterator, MappingView, Sequence
+from collections.abc import Iterable, Iterator, KeysView, Sequence, ValuesView
 from contextlib import contextmanager
 from itertools import islice
 from os import PathLike
@@ -240,7 +240,7 @@ def _laboratory(stored: Stored, weights: Path, device: torch.device) -> Laborato
 
 def _labels(labels: Any) -> NDArray[Any]:
     """(n,) whole numbers or texts. Raises UsageError."""
-    if isinstance(labels, Iterator | MappingView):  # which numpy takes for one object
+    if isinstance(labels, Iterator | KeysView | ValuesView):  # which numpy takes for one object
         labels = list(labels)
     wrong = UsageError("labels must be one whole number or text per image, all of one kind")
     if isinstance(labels, Sequence) and len(set(map(_kind, labels))) > 1:  # which numpy would turn into texts

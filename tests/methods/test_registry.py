@@ -162,6 +162,13 @@ def test_a_name_that_is_taken_is_not_registered(name, install):
         register(name, Own)
 
 
+@pytest.mark.parametrize("name", ["", " ", None, 5, ["own"]])
+def test_a_name_is_a_text(name):
+    with pytest.raises(UnusableMethod, match="is no text: a method is chosen by it"):
+        register(name, Own)
+    assert method_names() == list(METHODS)
+
+
 def test_what_is_no_method_is_not_registered():
     with pytest.raises(UnusableMethod, match="'own' is no method: Method has no predict and no step"):
         register("own", Method)  # type: ignore[type-abstract]
