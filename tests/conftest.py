@@ -1,6 +1,7 @@
 """What many tests share: a tiny data set in memory, and one thread so that results are the same everywhere."""
 
 import gc
+import importlib
 import os
 import shutil
 import sys
@@ -25,6 +26,12 @@ if TYPE_CHECKING:  # who only hands out tests, or runs those of tables, need not
 
     from fewshot_bench.methods.interface import Episodes
     from fewshot_bench.running.tasks import BaseClasses
+
+# in a fresh clone two workers compile what they import to bytecode: one begins with torch, the other with these
+OTHERS = ("statsmodels.api", "sklearn.linear_model", "matplotlib.axes", "sqlalchemy", "alembic", "distributed")
+if os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0":
+    for name in OTHERS:
+        importlib.import_module(name)
 
 # files of tests, and of servers that they begin, lie in memory where there is room, since each commit waits for a disk
 MEMORY = Path("/dev/shm")
