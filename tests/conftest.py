@@ -1,5 +1,6 @@
 """What many tests share: a tiny data set in memory, and one thread so that results are the same everywhere."""
 
+import atexit
 import gc
 import importlib
 import os
@@ -53,11 +54,8 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.set_threshold(700, 10, 100)  # what lives longer, as modules imported since, seldom: it took a fifteenth more
     gc.enable()
-
-
-def pytest_unconfigure() -> None:
-    """At the end it is garbage as all else: libraries complain of what is left."""
-    gc.unfreeze()
+    # libraries complain of what is left when Python ends; not before, as pytest goes through all of it ten times
+    atexit.register(gc.unfreeze)
 
 
 @pytest.fixture(scope="module", autouse=True)
