@@ -81,8 +81,10 @@ def world(rng, deviations, n_seeds, n_episodes, lead=0.0):
 
 def family(values):
     """Each pair's own estimate, and as it is corrected."""
-    pairs = [of_seeds_and_episodes(a - b) for a, b in combinations(values, 2)]
-    variances = np.array([np.var((a - b).mean(axis=1), ddof=1) for a, b in combinations(values, 2)])
+    first, second = np.array([*combinations(range(len(values)), 2)]).T
+    differences = values[first] - values[second]
+    pairs = [of_seeds_and_episodes(one) for one in differences]
+    variances = differences.mean(axis=2).var(axis=1, ddof=1)
     own = values.shape[1] - 1
     spread = spread_of(variances, np.full(len(variances), own), own * (len(values) - 1))
     return [(pair, lent(pair, spread, 20)) for pair in pairs]
