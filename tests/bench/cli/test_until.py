@@ -168,22 +168,24 @@ def test_clear_differences_need_no_more_looks(place, bench):
 
 @pytest.mark.usefixtures("place")
 def test_failed_cells_are_not_waited_for(bench):
-    ran = bench(*UNTIL, "--method", "hopeless", "--shot", "1")
+    words = (*UNTIL, "--max-episodes", "12", "--method", "hopeless", "--shot", "1")
+    ran = bench(*words)
     assert ran.code == 4
     assert ran.err.count("failed: ") == 1
     assert "3 pairs without results" in " ".join(ran.err.split())
-    again = bench(*UNTIL, "--method", "hopeless", "--shot", "1", "--retry-failed")
+    again = bench(*words, "--retry-failed")
     assert again.code == 4
     assert again.err.count("failed: ") == 1  # tried once more, not once a look
 
 
 @pytest.mark.usefixtures("place")
 def test_several_seeds_compare_methods(bench):
-    ran = bench(*UNTIL, "--shot", "1", "--seed", "0,1")
+    words = (*UNTIL, "--max-episodes", "6", "--shot", "1")
+    ran = bench(*words, "--seed", "0,1")
     assert ran.code == 0
     assert "2 training seeds: this compares methods" in ran.err
     assert "corrects for the pairs of one setting." in " ".join(ran.err.split())
-    ran = bench(*UNTIL, "--shot", "1", "--seed", "0,1,2")
+    ran = bench(*words, "--seed", "0,1,2")
     assert "of one setting, and takes from other pairs how seeds vary." in " ".join(ran.err.split())
 
 
