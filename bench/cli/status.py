@@ -29,7 +29,9 @@ def status(
         rung = None if alarms is None else [dataclasses.asdict(alarm) for alarm in alarms]
         click.echo(json.dumps(dataclasses.asdict(counts) | {"cells": cells, "alarms": rung, "jobs": jobs}))
         return
-    states = ", ".join(f"{n} {state}" for state, n in sorted(counts.trainings.items())) or "none"
+    # "running" in the database stays where a run was stopped: who works now is told by `at work`
+    called = {"running": "begun"}
+    states = ", ".join(f"{n} {called.get(state, state)}" for state, n in sorted(counts.trainings.items())) or "none"
     click.echo(f"trainings: {states}")
     click.echo(f"cells:     {counts.cells - counts.failed_cells} with results, {counts.failed_cells} failed")
     click.echo(f"episodes:  {counts.episodes}")

@@ -93,10 +93,14 @@ class Chosen:
         return words
 
     def report_words(self) -> list[str]:
-        """The command whose report shows what was run: the whole grid, unless some of it lies beside the grid."""
+        """The command whose report shows what was run: the whole grid, unless some of it lies beside the grid.
+
+        The number of episodes is named: a report shows no more of a cell than its budget has.
+        """
         words = ["bench", "report"]
         for option, (now, whole) in self._narrowed.items():
             words += [option, ",".join(map(str, now))] if set(now) - set(whole) else []
+        words += ["--episodes", str(self.request.episodes)] if self.request.episodes else []
         return words + self._out
 
     @property

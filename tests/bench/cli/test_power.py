@@ -60,7 +60,8 @@ def test_without_a_database(bench):
 
 @pytest.mark.usefixtures("run")
 def test_a_number_of_episodes_instead_of_the_budgets(bench):
-    assert bench("run", "--episodes", "9", "--shot", "1", "-q").code == 0
+    told = bench("run", "--episodes", "9", "--shot", "1").err
+    assert "plots: bench report --episodes 9\n" in told, told
     table = json.loads(bench("power", "--episodes", "9", "--all", "--json").out)
     assert [p["n_episodes"] for p in table["pairs"]] == [9, 6]
     assert [p["n_episodes"] for p in json.loads(bench("power", "--all", "--json").out)["pairs"]] == [6, 6]
