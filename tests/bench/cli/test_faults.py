@@ -125,7 +125,9 @@ def test_status_says_who_is_at_what_and_a_killed_run_holds_nothing_up(place, ben
     assert "since 20" in line
     running.kill()
     running.communicate()
-    assert "at work:" not in bench("status").out
+    stopped = bench("status").out
+    assert stopped.startswith("trainings: 1 begun\n")
+    assert "at work:" not in stopped
     assert bench("run", "--method", "transfer").code == 0
     assert rows(place, "SELECT count(*) FROM claims") == [(0,)]
 
