@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # who only hands out tests, or runs those of tables, need not
     from fewshot_bench.running.tasks import BaseClasses
 
 # in a fresh clone two workers compile what they import to bytecode: one begins with torch, the other with these
-OTHERS = ("statsmodels.api", "sklearn.linear_model", "matplotlib.axes", "sqlalchemy", "alembic", "distributed")
+OTHERS = ("scipy.stats", "pandas", "matplotlib.axes", "sqlalchemy", "alembic")
 if os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0":
     for name in OTHERS:
         importlib.import_module(name)

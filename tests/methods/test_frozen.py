@@ -6,7 +6,6 @@ import functools
 import pytest
 import torch
 import torch.nn.functional as F
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from fewshot_bench.methods import contract, frozen
@@ -41,6 +40,8 @@ def tasks(n_way: int, n_shot: int, n_features: int = 24) -> tuple[Tensor, Tensor
 
 @pytest.mark.parametrize(("n_way", "n_shot"), [(5, 1), (20, 5), (5, 100)])
 def test_logistic_regression_is_scikit_learn_s(n_way, n_shot):
+    from sklearn.linear_model import LogisticRegression
+
     support, labels, queries = tasks(n_way, n_shot)
     mine = logistic_logits(support, labels, queries, n_way)
     for t in range(2):

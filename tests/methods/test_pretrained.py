@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
@@ -25,6 +24,8 @@ NETWORK, SIDE = "test_efficientnet", 64  # a small one, with activations in its 
 @pytest.fixture(scope="module")
 def theirs():
     """timm's network with moments that are not those of the start."""
+    import timm
+
     torch.manual_seed(3)
     net = timm.create_model(NETWORK, pretrained=False)
     with torch.no_grad():
@@ -55,6 +56,8 @@ def test_features_are_those_of_timm(theirs, file, channels):
 
 
 def test_pixels_are_normalised_as_the_weights_were_trained(theirs, file):
+    import timm
+
     images = torch.rand(4, 3, SIDE, SIDE)
     trunk = TimmTrunk(NETWORK, SIDE, 0, file, "inception").eval()
     with torch.no_grad():

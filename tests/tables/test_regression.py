@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 from scipy import stats
 
 from fewshot_bench.tables.check.baseline import Baseline, baseline_of, make_baseline, read_baseline, stored_cell
@@ -159,6 +158,8 @@ def test_equal_accuracies_from_other_counts_are_not_identical(make_results):
 
 def test_variants_are_tested_over_clusters_of_shared_queries(make_results):
     """Against statsmodels: a mean weighted by queries, robust to clusters of one way and number."""
+    from statsmodels.regression.linear_model import WLS
+
     results = make_results(("maml", "reptile"), seeds=(0, 1), n=15)
     rng = np.random.default_rng(0)
     draws = {cell.key: rng.integers(-4, 3, 15) for cell in results.cells}
@@ -179,7 +180,7 @@ def test_variants_are_tested_over_clusters_of_shared_queries(make_results):
                 gained.append(draws[cell.key][i] / e.n_queries)
                 queries.append(e.n_queries)
                 clusters.append(100 * cell.n_way + i)
-    model = sm.WLS(np.array(gained), np.ones(len(gained)), np.array(queries))
+    model = WLS(np.array(gained), np.ones(len(gained)), np.array(queries))
     fit = model.fit(cov_type="cluster", cov_kwds={"groups": np.array(clusters)})
     assert found.estimate.mean == pytest.approx(fit.params[0])
     assert found.estimate.error == pytest.approx(fit.bse[0])

@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 
 import pytest
-import timm
 import torch
 
 from fewshot_bench.config import Config, load
@@ -153,6 +152,8 @@ def test_a_grid_on_a_resnet_runs_and_says_so(deep, bench):
 @pytest.fixture
 def pretrained(place):
     """A grid on a small network of timm with weights from a file."""
+    import timm
+
     net = timm.create_model("test_efficientnet", pretrained=False)
     torch.save(net.state_dict(), place.folder / "net.pth")
     text = (place.folder / "bench.toml").read_text().replace("[model]\nfilters = 4\n", "", 1)
@@ -187,6 +188,8 @@ def test_a_pretrained_network_runs_and_its_tables_say_what_it_has_seen(pretraine
 
 
 def test_weights_count_by_their_content(full_size, tmp_path):
+    import timm
+
     net = timm.create_model("test_efficientnet", pretrained=False)
 
     def key(name: str, **more) -> str:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
 
 import fewshot_bench
 from fewshot_bench.errors import NothingSelected, UsageError
@@ -35,6 +34,8 @@ def headed(run, bench, monkeypatch):
 
 
 def test_heads_share_a_training_and_its_features_repeat_and_are_loaded(headed, bench, monkeypatch):
+    from sklearn.linear_model import LogisticRegression
+
     run, n_embedded = headed
     assert n_embedded == 1
     model = fewshot_bench.load("out", "transfer-logistic-4w5s-s0", device="cpu")

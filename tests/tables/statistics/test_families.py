@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from statsmodels.stats.multitest import multipletests
 
 from fewshot_bench.tables.statistics.estimate import holm
 
@@ -28,6 +27,8 @@ def test_against_the_definition(p_values):
 
 
 def test_against_statsmodels():
+    from statsmodels.stats.multitest import multipletests
+
     p_values = np.random.default_rng(0).random(40) ** 3
     assert holm(list(p_values)) == pytest.approx(multipletests(p_values, method="holm")[1])
 
