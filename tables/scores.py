@@ -189,7 +189,7 @@ class Experiment:
     @property
     def fitting(self) -> str:
         """The rule, and who does not follow it."""
-        own = f", but {joined(self.fits_itself)} in {'its' if len(self.fits_itself) == 1 else 'their'} own way"
+        own = f" ({joined(self.fits_itself)} in {'its' if len(self.fits_itself) == 1 else 'their'} own way)"
         return self.rule + own * bool(self.fits_itself)
 
     @property

@@ -97,16 +97,16 @@ def test_a_table_says_which_methods_follow_no_rule_but_their_own(place, bench, i
     methods = ["--method", "nearest,transfer", "--shot", "1"]
     assert bench("run", "-q", *methods).code == 0
     assert (
-        ", fitted by the rule of bench.toml, but nearest in its own way, "
+        ", fitted by the rule of bench.toml (nearest in its own way), "
         in bench("report", *methods, "--format", "markdown").out
     )
     rows = csv.DictReader(io.StringIO(bench("report", *methods, "--format", "csv").out))
     assert {row["variant"]: row["rule"] for row in rows} == {"nearest": "its own", "transfer": "the rule of bench.toml"}
     assert bench("report", *methods).code == 0
     page = (place.folder / "out" / "report.html").read_text()
-    assert "models were fitted by the rule of bench.toml, but nearest in its own way. " in page
+    assert "models were fitted by the rule of bench.toml (nearest in its own way). " in page
     assert (
-        ", fitted by no common rule, but nearest in its own way, "
+        ", fitted by no common rule (nearest in its own way), "
         in bench("report", "--method", "nearest", "--shot", "1", "--format", "markdown").out
     )
 
