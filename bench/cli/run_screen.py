@@ -188,7 +188,7 @@ class _Shown:
     def __init__(self, screen: Screen, plan: Plan, as_json: bool) -> None:
         self._screen, self._as_json = screen, as_json
         self._names = {todo.training.key: f"{todo.name} s{todo.training.seed}" for todo in plan.todo}
-        self._begun = {todo.training.key: todo.stored.iteration for todo in plan.todo if todo.stored}
+        self._to_go_on = {todo.training.key for todo in plan.todo if todo.stored and todo.stored.iteration}
         self._n_cells, self._n_ended = sum(len(todo.cells) for todo in plan.todo) * plan.with_cells, 0
         self._episodes_done: dict[str, int] = {}
         screen.bar("grid", "grid", 0, self._n_cells, steady=False)
@@ -219,7 +219,9 @@ class _Shown:
 
     def _training(self, event: events.Started | events.Saved | events.Progressed) -> None:
         key, of, note = event.training.key, event.training.iterations, None
-        at = self._begun.get(key, 0) if isinstance(event, events.Started) else event.progress.iteration
+        if isinstance(event, events.Started) and key in self._to_go_on:
+            return  # from where its state says, which is beyond what is stored
+        at = 0 if isinstance(event, events.Started) else event.progress.iteration
         if isinstance(event, events.Progressed):
             note = f"loss {event.losses.get('loss', float('nan')):.3f}, {at / event.progress.seconds:.1f} it/s"
             self._screen.detail(f"{self._names[key]}: iteration {at}/{of}, {note}")

@@ -135,6 +135,8 @@ def train(training: Training, lab: Laboratory) -> Iterator[TrainingEvent]:
             method.iteration, source.images_drawn, clock.seconds(), clock.peak_bytes(), describe(lab.device)
         )
 
+    if method.iteration:
+        yield Saved(training, progress())  # it goes on from there
     while method.iteration < training.iterations:
         pending.add(_step(method, source, training, lab.device))
         stop, last = lab.should_stop(), method.iteration == training.iterations

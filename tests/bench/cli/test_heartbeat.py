@@ -9,7 +9,7 @@ import pytest
 from fewshot_bench.cli.run_screen import _Shown
 from fewshot_bench.cli.screen import BEAT_SECONDS, Screen
 from fewshot_bench.experiment.plan import Plan, PlannedCell, PlannedTraining
-from fewshot_bench.experiment.records import TrainingProgress
+from fewshot_bench.experiment.records import StoredTraining, TrainingProgress
 from fewshot_bench.running.events import Evaluated, Progressed, Saved, Started, Trained
 from fewshot_bench.tables.scores import EpisodeResult
 
@@ -79,6 +79,21 @@ def test_it_says_what_is_at_what_iteration_how_fast_and_how_long_still(screen, t
     shown.show(Evaluated(planned, [result] * 10, 1.0))
     screen.beat()
     assert said(screen)[-1] == f"grid 0/1; {test} 11/60, 0.5/s, 98 s to go"
+
+
+def test_how_fast_it_goes_counts_from_where_it_goes_on(screen, time, cell):
+    """Which is beyond what is stored of it, a point of its curves."""
+    training = replace(cell.training, iterations=4000)
+    stored = StoredTraining(training.key, "running", training.method, {}, 50, 4000, 0, 50.0, 0, "cpu", "", "")
+    shown = _Shown(screen, Plan((), (PlannedTraining(training, stored, ()),), 0), as_json=False)
+    shown.show(Started(training))
+    time.seconds = 30  # until its state is loaded
+    progress = TrainingProgress(90, 0, 90.0, 0, "cpu")
+    shown.show(Saved(training, progress))
+    time.seconds = 90
+    shown.show(Progressed(training, replace(progress, iteration=120), {"loss": 1.0}))
+    screen.beat()
+    assert said(screen)[-1].endswith(" 120/4000, 0.5/s, 2.2 h to go")
 
 
 @pytest.mark.parametrize(("verbosity", "terminal", "beats"), [(0, False, True), (-1, False, False), (0, True, False)])
