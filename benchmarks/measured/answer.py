@@ -8,7 +8,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from benchmarks.measured import tuned
-from benchmarks.measured.pairs import PARENTS, SEQUENTIAL, clear_and_significant, hangs_on_one, seeds_named, won
+from benchmarks.measured.pairs import PARENTS, SEQUENTIAL, clear_and_significant, hangs_on_one, seeds_named, sides, won
 from fewshot_bench.reports.canvas import to_png
 from fewshot_bench.reports.plots import accuracy_against_shots
 from fewshot_bench.tables.claims.verdicts import JudgedClaim, Judgement
@@ -139,10 +139,8 @@ def _comparisons(judged: Judgement) -> str:
 
 def _joint(stored: Results) -> str:
     """Whether joint training is what helps."""
-    found = {pair: [c for c in compare_variants(stored, *pair) if c.mean is not None] for pair in SEQUENTIAL}
-    every = [c for pairs in found.values() for c in pairs]
-    sides = [[c for c in every if sign * (c.mean or 0.0) > 0] for sign in (1, -1)]
-    better, worse = (clear_and_significant(side)[1] for side in sides)
+    every = [c for pair in SEQUENTIAL for c in compare_variants(stored, *pair) if c.mean is not None]
+    better, worse = (clear_and_significant(side)[1] for side in sides(every))
     return (
         "**Joint training is significantly better than training the same two losses one after the other in "
         f"{better} of {len(every)} comparisons, and significantly worse in {worse}**: "

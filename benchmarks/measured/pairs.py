@@ -100,8 +100,14 @@ def won(stored: Results, first: str, second: str) -> str:
     pairs = [c for c in compare_variants(stored, first, second) if c.mean is not None]
     if not pairs:
         return f"`{first}` and `{second}` are not both measured"
-    above, below = (_counts([c for c in pairs if sign * (c.mean or 0.0) > 0]) for sign in (1, -1))
+    above, below = map(_counts, sides(pairs))
     return f"`{first}` is above `{second}` in {above}, below in {below}{_alone(stored, pairs)}"
+
+
+def sides(pairs: Sequence[Comparison]) -> tuple[list[Comparison], list[Comparison]]:
+    """Those whose first is higher by its mean, and those whose second is."""
+    above, below = ([c for c in pairs if sign * (c.mean or 0.0) > 0] for sign in (1, -1))
+    return above, below
 
 
 def clear_and_significant(pairs: Sequence[Comparison]) -> tuple[int, int]:

@@ -23,7 +23,6 @@ SECTIONS = {
     "augmentation": typing.get_type_hints(Config)["augmentation"],
     "adaptation": Adaptation,
 }
-NAMED = [name for name in METHODS if name in load().methods]  # a variant, too
 
 
 def written(text: str, tmp_path) -> Config:
@@ -56,10 +55,10 @@ def test_every_single_key_has_a_comment():
 def test_the_file_holds_the_defaults_of_the_code():
     assert load().adaptation == dataclasses.asdict(Adaptation())
     assert load().augmentation == AugmentationConfig()
-    # a method that is a variant under its own name is one with its own defaults
-    for name in NAMED:
+    # every registered method is a variant under its own name and with its own defaults
+    for name, method in METHODS.items():
         found = variant(load(), name)
-        assert (found.method, found.settings) == (name, METHODS[name].Settings())
+        assert (found.method, found.settings) == (name, method.Settings())
 
 
 def commented_settings() -> dict[str, dict[str, list]]:
@@ -74,7 +73,7 @@ def commented_settings() -> dict[str, dict[str, list]]:
     return found
 
 
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", list(METHODS))
 def test_the_comments_name_every_setting_with_its_default(name):
     comments = commented_settings()
     told = comments.get(name, {})
