@@ -171,7 +171,7 @@ def reading_options(command: F) -> Callable[..., Any]:
             raise click.UsageError("--measured is not for two databases: they say themselves what they hold")
         if not databases:
             with uncollected():  # torch is imported there
-                selection = _read_back(selection, measured)
+                selection = read_back(selection, measured)
         return command(selection=selection, **given)
 
     return wrapped
@@ -198,12 +198,12 @@ def stored_options(command: F) -> Callable[..., Any]:
     @functools.wraps(command)
     def wrapped(*, out: Path | None, measured: str | None, **given: Any) -> Any:
         selection = Selection(out=out, config=given.pop("config", None))
-        return command(selection=_read_back(selection, measured) if measured is not None else selection, **given)
+        return command(selection=read_back(selection, measured) if measured is not None else selection, **given)
 
     return wrapped
 
 
-def _read_back(selection: Selection, measured: str | None) -> Selection:
+def read_back(selection: Selection, measured: str | None = None) -> Selection:
     """In the database and under the settings that come with the package; else as in the last run."""
     from fewshot_bench.results.reading_back import last_command, shipped  # takes long to import
 

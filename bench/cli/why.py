@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fewshot_bench.cli.options import json_option, selection_options
+from fewshot_bench.cli.options import json_option, read_back, selection_options
 from fewshot_bench.experiment.selection import Selection
 
 if TYPE_CHECKING:
@@ -24,11 +24,12 @@ def why(*, cell: str, as_json: bool, selection: Selection) -> None:
 
     CELL is a stored key (or its beginning), or the name of a cell of the configuration, e.g. maml-5w1s-s0. What the
     configuration asks for now is compared with what is stored under that key; or, for a name, with the nearest
-    stored result of the same method and setting: the one with the fewest fields that differ.
+    stored result of the same method and setting: the one with the fewest fields that differ. Where nothing says which
+    experiment is meant, it is that of the last run.
     """
     from fewshot_bench.replay import why as asking
 
-    answer = asking.why(cell, selection)
+    answer = asking.why(cell, read_back(selection))
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(answer) | {"up_to_date": answer.up_to_date}))
     else:

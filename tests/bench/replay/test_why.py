@@ -123,6 +123,18 @@ def test_options_choose_what_is_asked_for(run, bench):
     assert re.search(r"training.seed +0 -> 2", out)
 
 
+def test_the_last_run_is_meant_where_nothing_is_said(place, bench):
+    assert bench("run", "-q", "--method", "transfer", "--shot", "1", "--set", "methods.transfer.lr=0.02").code == 0
+    ran = bench("why", "transfer-4w1s-s0")
+    assert "transfer-4w1s-s0: up to date: stored under " in ran.out
+    assert ran.err == "as in the last run: --set=methods.transfer.lr=0.02\n"
+    out = bench("why", "transfer-4w1s-s0", "--set", "methods.transfer.lr=0.03").out
+    assert "training.settings.lr  0.02 -> 0.03" in out
+    config = place.folder / "bench.toml"
+    config.write_text(config.read_text().replace("steps = 2", "steps = 3"))
+    assert "adaptation.steps  2 -> 3" in bench("why", "transfer-4w1s-s0").out
+
+
 def test_nothing_near(run, bench):
     ran = bench("why", "transfer-4w5s-s0")
     assert (ran.code, "is not stored, and nothing near it" in ran.out) == (0, True)
