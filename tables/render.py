@@ -69,19 +69,13 @@ def _csv_line(experiment: Experiment, row: Row, cell: Cell) -> Iterator[str | in
         "best": int(cell.best),
         "near_best": int(cell.near_best),
         "unclear": int(cell.unclear),
-        "rule": _rule(experiment, cell.variant),
+        "rule": "its own" if cell.variant in experiment.fits_itself else experiment.rule,
         "low": low,
         "high": high,
     }
     for name in CSV_COLUMNS:
         value = told[name] if name in told else getattr(cell, name)
         yield csv_text(value) if isinstance(value, str) else value
-
-
-def _rule(experiment: Experiment, variant: str) -> str:
-    if variant in experiment.fits_itself:
-        return "its own"
-    return "" if variant in experiment.no_rule else experiment.rule
 
 
 def _json(table: Table, published: Sequence[PublishedTable]) -> str:

@@ -159,7 +159,6 @@ class Experiment:
     command: str  # repeats the run
     rule: str = "the published rule"  # how methods are fitted at test, in words
     fits_itself: tuple[str, ...] = ()  # variants of other packages' methods, which follow no rule but their own
-    no_rule: tuple[str, ...] = ()  # variants of ours that none fits: nearest prototypes, heads on frozen features
     augmentation: str = ""  # of training images; empty where there is none
     pretraining: str = ""  # what is to be said where networks may have seen the novel classes: sentences
     new_classes: bool = True  # comparisons are for classes like these; False: on these alone, as was declared

@@ -303,7 +303,9 @@ def _experiment(chosen: Chosen, reader: Reader) -> Experiment:
         n_query=request.config.episodes.n_query,
         command=chosen.command(),
         rule=rule_of(chosen),
-        **_without_rule(cells),
+        fits_itself=tuple(
+            dict.fromkeys(c.variant for c in cells if not c.adaptation and c.training.method not in METHODS)
+        ),
         augmentation=str(request.config.augmentation),
         pretraining=" ".join(filter(None, seen)),
         new_classes=request.config.statistics.new_classes,
@@ -340,14 +342,6 @@ def rule_of(chosen: Chosen) -> str:
             return "the rule of bench.toml"
         used.add(cell.adaptation)
     return "the published rules" if len(used) > 1 else "the published rule"
-
-
-def _without_rule(cells: list[Cell]) -> dict[str, tuple[str, ...]]:
-    """Variants of other packages' methods, and of ours, that are not fitted by the rule of adaptation."""
-    headed = [c.variant for c in cells if c.adaptation and c.adaptation.head]
-    own = [c.variant for c in cells if not c.adaptation and c.training.method not in METHODS]
-    ours = [c.variant for c in cells if not c.adaptation and c.training.method in METHODS]
-    return {"fits_itself": tuple(dict.fromkeys(own)), "no_rule": tuple(dict.fromkeys(ours + headed))}
 
 
 def _facts(cells: list[Cell], reader: Reader) -> dict[str, str]:

@@ -111,15 +111,6 @@ def test_a_table_says_which_methods_follow_no_rule_but_their_own(place, bench, i
     )
 
 
-def test_long_tables_name_no_rule_where_none_fits(place, bench):
-    methods = ["--method", "transfer,protonet,transfer-logistic", "--shot", "1"]
-    assert bench("run", "-q", *methods).code == 0
-    rows = csv.DictReader(io.StringIO(bench("report", *methods, "--format", "csv").out))
-    assert {row["variant"]: row["rule"] for row in rows} == {
-        "transfer": "the rule of bench.toml", "protonet": "", "transfer-logistic": "",
-    }  # fmt: skip
-
-
 def test_a_grid_of_a_method_without_a_variant_says_what_to_add(place, bench, install):
     install("neighbours", CODE, nearest="neighbours:Nearest")
     config = place.folder / "bench.toml"
