@@ -209,13 +209,11 @@ def _sqlite_engine(path: Path, write: bool) -> Engine:
                 undone = "a killed run left it in mid-write: `bench status` by who may write it puts that right"
                 raise DatabaseError(f"{path}: {undone}") from None
         connection = opened("rw" if write else "ro")
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_BYTES)
-        connection.execute("PRAGMA foreign_keys=ON")
-        if write:
-            connection.execute("PRAGMA synchronous=FULL")
-            # a new file has a rollback journal, and a foreign one keeps what it has
-            if connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,):
-                connection.execute("PRAGMA journal_mode=DELETE")
+        try:
+            _set_up(connection, write)
+        except BaseException:  # nobody else has it
+            connection.close()
+            raise
         return connection
 
     engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
@@ -225,6 +223,17 @@ def _sqlite_engine(path: Path, write: bool) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
+
+
+def _set_up(connection: sqlite3.Connection, write: bool) -> None:
+    """Raises sqlite3.DatabaseError where the file is no database."""
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_BYTES)
+    connection.execute("PRAGMA foreign_keys=ON")
+    if write:
+        connection.execute("PRAGMA synchronous=FULL")
+        # a new file has a rollback journal, and a foreign one keeps what it has
+        if connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,):
+            connection.execute("PRAGMA journal_mode=DELETE")
 
 
 def _check_or_migrate(engine: Engine, where: str, write: bool) -> None:

@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def test_two_databases_cell_by_cell(bench):
     for option in ("--novel-data", "--measured"):  # as it was typed
         refused = bench("compare", "old.sqlite", "out", option, "strokes")
         assert (refused.code, f"{option} is not for two databases" in refused.err) == (2, True)
-    with sqlite3.connect("old.sqlite") as c:
+    with closing(sqlite3.connect("old.sqlite")) as c, c:
         c.execute("DELETE FROM answers")
     c.close()
     assert bench("compare", "old.sqlite", "out").code == 0  # counts are enough

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import sqlite3
+from contextlib import closing
 from typing import cast
 
 import pytest
@@ -203,7 +204,7 @@ def set_counts(reseal):
     """Give a cell (maml-4w1s-s0) other counts, with checksums that fit."""
 
     def change(database, cell: str, counts) -> None:
-        with sqlite3.connect(database) as c:
+        with closing(sqlite3.connect(database)) as c, c:
             (key,) = c.execute("SELECT key FROM cells WHERE label LIKE ?", (f"% {cell}",)).fetchone()
             for number, count in enumerate(counts):
                 c.execute("UPDATE episodes SET n_correct = ? WHERE cell_key = ? AND number = ?", (count, key, number))
@@ -267,7 +268,7 @@ def test_answers_that_no_longer_fit_the_counts_ring(run, bench, set_counts):
 
 
 def test_equal_weights_of_two_seeds_ring_in_status(run, bench, reseal):
-    with sqlite3.connect(run.database) as c:
+    with closing(sqlite3.connect(run.database)) as c, c:
         (one,) = c.execute("SELECT checkpoint FROM trainings WHERE method = 'transfer'").fetchone()
         c.execute("UPDATE trainings SET checkpoint = ? WHERE method = 'transfer'", (one,))
     c.close()
@@ -278,7 +279,7 @@ def test_equal_weights_of_two_seeds_ring_in_status(run, bench, reseal):
 
 def test_status_is_silent_without_alarms_and_names_tables_with_several(run, bench, set_counts):
     assert "alarms:    none (" in bench("status").out
-    with sqlite3.connect(run.database) as c:
+    with closing(sqlite3.connect(run.database)) as c, c:
         c.execute("UPDATE cells SET label = replace(label, ' single ', ' matched ') WHERE n_shot = 5")
     c.close()
     set_counts(run.database, "transfer-4w1s-s0", [0] * 24)
@@ -296,7 +297,7 @@ def test_a_database_too_large_for_status_is_left_to_doctor(run, bench, monkeypat
 
 
 def test_damaged_counts_are_said_before_anything_is_shown(run, bench):
-    with sqlite3.connect(run.database) as c:
+    with closing(sqlite3.connect(run.database)) as c, c:
         c.execute("UPDATE episodes SET n_correct = 1 - n_correct")
     c.close()
     ran = bench("status")

@@ -115,7 +115,7 @@ def test_what_the_last_run_was_asked_is_read_where_nothing_else_is_named(place, 
 @pytest.mark.parametrize("command", [("report",), ("compare",), ("doctor",), ("check", "--against", "x", "--write")])
 def test_what_a_stored_command_names_is_not_opened(command, run, bench, reseal, tmp_path):
     def forge(stored: str) -> None:
-        with sqlite3.connect(run.database) as connection:
+        with closing(sqlite3.connect(run.database)) as connection, connection:
             connection.execute("UPDATE runs SET command = ?", [stored])
         reseal(run.database)
 
@@ -132,7 +132,7 @@ def test_what_a_stored_command_names_is_not_opened(command, run, bench, reseal, 
 def test_a_forged_outline_is_one_line(run, bench, reseal):
     for outlined in ("{}", "[]", json.dumps({"runs": [[0, 10**12]]}), None):
         database = run.folder / "out" / "results.sqlite"
-        with sqlite3.connect(database) as connection:
+        with closing(sqlite3.connect(database)) as connection, connection:
             ((whole,),) = connection.execute("SELECT outline FROM data_sets")
             forged = outlined or json.dumps(json.loads(whole) | {"runs": [[0, 10**12]]})
             connection.execute("UPDATE data_sets SET outline = ?", [forged])
@@ -141,7 +141,7 @@ def test_a_forged_outline_is_one_line(run, bench, reseal):
         assert ran.code != 0
         assert ran.err.count("\n") == 1
         assert "data_sets" in ran.err
-        with sqlite3.connect(database) as connection:
+        with closing(sqlite3.connect(database)) as connection, connection:
             connection.execute("UPDATE data_sets SET outline = ?", [whole])
 
 
@@ -372,7 +372,7 @@ def test_an_outline_has_each_class_once(case):
 
 
 def test_half_a_quotation_in_the_last_command_says_nothing_of_an_experiment(run, bench, reseal):
-    with sqlite3.connect(run.database) as connection:
+    with closing(sqlite3.connect(run.database)) as connection, connection:
         connection.execute("UPDATE runs SET command = ?", ["bench run --grid 'x"])
     connection.close()
     reseal(run.database)
@@ -381,7 +381,7 @@ def test_half_a_quotation_in_the_last_command_says_nothing_of_an_experiment(run,
 
 
 def test_an_export_to_a_terminal_is_cleaned(run, bench, reseal, monkeypatch):
-    with sqlite3.connect(run.database) as connection:
+    with closing(sqlite3.connect(run.database)) as connection, connection:
         connection.execute("UPDATE cells SET label = ?", ["\x1b[2J"])
     connection.close()
     reseal(run.database)

@@ -1,6 +1,7 @@
 """Augmentation: torchvision's operations with parameters that only an image's place in a draw decides."""
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -173,7 +174,7 @@ def test_results_name_it_and_are_repeated_from_the_database_alone(place, bench):
     assert bench("run", "-q", "--method", "protonet", "--shot", "1").code == 0
     words = "(crops moved by up to 2 pixels, horizontal flips, colour jitter of 0.3)"
     assert f"training images augmented {words}" in bench("report", "--format", "markdown", "--method", "protonet").out
-    with sqlite3.connect(place.database) as connection:
+    with closing(sqlite3.connect(place.database)) as connection, connection:
         keys = [key for (key,) in connection.execute("SELECT key FROM cells")]
     (place.folder / "bench.toml").unlink()
     assert len(keys) == 2

@@ -5,6 +5,7 @@ import re
 import shutil
 import sqlite3
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def test_results_of_tuned_rules_are_others_of_the_same_training(place, bench):
     assert json.loads(told).get("beside") is None  # no second table of what no rule fits
     assert bench("run", "--method", "transfer").code == 0
     assert bench("run", "--method", "transfer", "--rules", "tuned.toml").code == 0
-    with sqlite3.connect(place.database) as connection:
+    with closing(sqlite3.connect(place.database)) as connection, connection:
         cells = connection.execute(
             "SELECT label, identity, training_key FROM cells WHERE variant = 'transfer'"
         ).fetchall()

@@ -4,6 +4,7 @@ import os
 import resource
 import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 from unittest import mock
 
@@ -117,6 +118,16 @@ def test_what_is_no_database_is_left_as_it_is(content, where, provenance):
     refused(lambda: Writer(where, provenance), "move it away")
     refused(lambda: Reader(where), "move it away")
     assert Path(where).read_bytes() == content
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_what_is_no_database_is_not_held_open_by_its_error(where, provenance):
+    Path(where).write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
+    for action in (lambda: Writer(where, provenance), lambda: Reader(where)):
+        with pytest.raises(DatabaseError) as told:
+            action()
+        assert told.value.__cause__ is not None
+        assert os.path.realpath(where) not in {os.path.realpath(entry) for entry in Path("/proc/self/fd").iterdir()}
 
 
 def test_a_newer_schema_is_refused_with_its_number(writer, where, provenance):

@@ -1,6 +1,7 @@
 """The views that other programs read."""
 
 import sqlite3
+from contextlib import closing
 
 import pandas as pd
 import pytest
@@ -9,7 +10,7 @@ from fewshot_bench.results.frames import episodes, results
 
 
 def test_they_say_what_the_library_says(run):
-    with sqlite3.connect(run.database) as connection:
+    with closing(sqlite3.connect(run.database)) as connection, connection:
         cells = pd.read_sql("SELECT * FROM accuracy ORDER BY cell_key", connection)
         rows = pd.read_sql("SELECT * FROM accuracy_by_episode ORDER BY cell_key, number", connection)
     ours = results(run.folder / "out").sort_values("cell_key", ignore_index=True)
@@ -22,7 +23,7 @@ def test_they_say_what_the_library_says(run):
 
 
 def test_another_view_of_their_name_is_refused(run, bench):
-    with sqlite3.connect(run.database) as connection:
+    with closing(sqlite3.connect(run.database)) as connection, connection:
         connection.execute("DROP VIEW accuracy")
         connection.execute("CREATE VIEW accuracy AS SELECT * FROM cells")
     ran = bench("status")
