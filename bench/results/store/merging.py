@@ -16,6 +16,7 @@ from fewshot_bench.results.store.engine import explained, open_engine
 from fewshot_bench.results.store.schema import answers, cells, curves, data_sets, episodes, runs, trainings
 from fewshot_bench.results.store.snapshot import Snapshot, snapshot
 from fewshot_bench.results.store.whole import Row
+from fewshot_bench.results.store.writing import insert_run
 
 RUN_CONTENT = ("started_at", "command", "git_commit", "git_dirty", "facts")  # two rows equal in these are one run
 
@@ -118,9 +119,7 @@ class _Transfer:
             values = {name: value for name, value in row.items() if name != "id"}
             here = self._our_runs.get(_content(row))
             if here is None:
-                key = self._c.execute(insert(runs).values(values)).inserted_primary_key
-                assert key is not None
-                self._run_ids[theirs] = key[0]
+                self._run_ids[theirs] = insert_run(self._c, values)
             else:
                 self._run_ids[theirs] = here["id"]
                 if here["ended_at"] is None:  # it was under way when it was merged before

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert
 
 from fewshot_bench.results.store.checksums import SEALED, episodes_sha256, recount, seal
 from fewshot_bench.results.store.engine import explained, open_engine
-from fewshot_bench.results.store.schema import episodes, metadata, runs
-from fewshot_bench.results.store.writing import COUNTED
+from fewshot_bench.results.store.schema import metadata
+from fewshot_bench.results.store.writing import counted_episodes, insert_run
 
 
 class Scratch:
@@ -27,14 +27,11 @@ class Scratch:
 
     def add_run(self, values: dict[str, Any]) -> int:
         """Insert a run; returns its number."""
-        key = self._c.execute(insert(runs).values(values)).inserted_primary_key
-        assert key is not None
-        return int(key[0])
+        return insert_run(self._c, values)
 
     def count(self, cell_key: str) -> dict[str, Any]:
         """`n_episodes` and `sha256` of a cell whose episodes are all here."""
-        query = select(*(episodes.c[name] for name in COUNTED)).where(episodes.c.cell_key == cell_key)
-        rows = self._c.execute(query.order_by(episodes.c.number)).all()
+        rows = counted_episodes(self._c, cell_key)
         return {"n_episodes": len(rows), "sha256": episodes_sha256(rows)}
 
 

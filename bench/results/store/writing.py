@@ -57,17 +57,8 @@ class Writer(Database):
 
     @transaction
     def _begin(self, c: Connection, provenance: Provenance) -> int:
-        row = c.execute(
-            runs.insert().values(
-                started_at=provenance.started_at,
-                command=provenance.command,
-                git_commit=provenance.git_commit,
-                git_dirty=provenance.git_dirty,
-                facts=json.dumps(provenance.facts, sort_keys=True),
-            )
-        )
-        assert row.inserted_primary_key is not None
-        run_id: int = row.inserted_primary_key[0]
+        values = vars(provenance) | {"facts": json.dumps(provenance.facts, sort_keys=True)}
+        run_id = insert_run(c, values)
         seal(c, runs, runs.c.id == run_id)
         enter(self.where, c, runs, run_id)
         return run_id
@@ -211,8 +202,7 @@ class Writer(Database):
         """The SHA-256 over a cell's episodes, to go on with. They are read again only if others have added some."""
         known = self._grown.get(cell["key"])
         if known is None or known.hexdigest() != cell["sha256"]:
-            query = select(*(episodes.c[name] for name in COUNTED)).where(episodes.c.cell_key == cell["key"])
-            known = hashlib.sha256(episodes_text(c.execute(query.order_by(episodes.c.number)).all()))
+            known = hashlib.sha256(episodes_text(counted_episodes(c, cell["key"])))
             if known.hexdigest() != cell["sha256"]:
                 what = f"the episodes of cell {cell['key']} do not match their checksum"
                 raise DatabaseError(f"{self.where}: {what}: {EDITED}")
@@ -249,6 +239,19 @@ class Writer(Database):
 def counts(result: EpisodeResult) -> dict[str, int | str]:
     """What the table `episodes` keeps of a result."""
     return {name: getattr(result, name) for name in COUNTED}
+
+
+def counted_episodes(c: Connection, cell_key: str) -> Sequence[Row[Any]]:
+    """COUNTED of a cell's episodes, in order."""
+    query = select(*(episodes.c[name] for name in COUNTED)).where(episodes.c.cell_key == cell_key)
+    return c.execute(query.order_by(episodes.c.number)).all()
+
+
+def insert_run(c: Connection, values: dict[str, Any]) -> int:
+    """Insert a row of `runs`; returns its number."""
+    key = c.execute(runs.insert().values(values)).inserted_primary_key
+    assert key is not None
+    return int(key[0])
 
 
 def insert_new(c: Connection, table: Table, rows: list[dict[str, Any]]) -> list[Row[Any]]:
