@@ -248,38 +248,37 @@ def _check_or_migrate(engine: Engine, where: str, write: bool) -> None:
 
 
 def _check_or_migrate_in(connection: Connection, where: str, write: bool, kept: list[Path]) -> None:
-    is_sqlite = connection.dialect.name == "sqlite"
-    if is_sqlite:
-        _check_file(connection, where)
+    path = sqlite_path(where)
+    if path:
+        _check_file(connection, where, path)
     revision = _revision(connection, where)
     if revision == REVISIONS[-1]:
-        if not is_sqlite:
+        if not path:
             check(connection, without_password(where), REVISIONS)
         return
     if not write and revision is None:
         raise NoResultsYet(f"{without_password(where)}: there are no results yet; make some with `bench run`")
     if not write:
         raise OldSchema(f"{without_password(where)}: its schema is old; `bench run` on it upgrades it")
-    if not is_sqlite:  # several first runs at once: one migrates, the others wait and find it done
+    if not path:  # several first runs at once: one migrates, the others wait and find it done
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": APPLICATION_ID})
         revision = _revision(connection, where)
     if revision != REVISIONS[-1]:
-        migrate(connection, revision, sqlite_path(where), kept)
-    if is_sqlite:
+        migrate(connection, revision, path, kept)
+    if path:
         connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
 
 
-_found_whole: set[tuple[int, ...] | None] = set()  # files as they were when this process checked them
+_found_whole: set[tuple[int, ...]] = set()  # files as they were when this process checked them
 
 
-def _check_file(connection: Connection, where: str) -> None:
+def _check_file(connection: Connection, where: str, path: Path) -> None:
     identifier = connection.exec_driver_sql("PRAGMA application_id").scalar()
     if identifier != APPLICATION_ID and (identifier or inspect(connection).get_table_names()):
         raise DatabaseError(f"{where}: it is another program's database; name another with BENCH_DB")
-    path = sqlite_path(where)
-    state = path.stat() if path else None
-    seen = state and (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
-    if seen is None or seen not in _found_whole:
+    state = path.stat()
+    seen = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+    if seen not in _found_whole:
         check(connection, where, REVISIONS)
         _found_whole.add(seen)
 
