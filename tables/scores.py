@@ -236,7 +236,7 @@ def cells_by_place(results: Results) -> dict[tuple[str, int, int], list[CellScor
     """(variant, n_way, n_shot) -> its cells, a cell a seed, in the order of the seeds."""
     places: dict[tuple[str, int, int], list[CellScore]] = {}
     for cell in results.cells:
-        places.setdefault((cell.variant, cell.n_way, cell.n_shot), []).append(cell)
+        places.setdefault(cell.place[:3], []).append(cell)
     return places
 
 

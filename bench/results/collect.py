@@ -222,10 +222,7 @@ def _score(
     if state != "done" and reason:
         state = "failed"
     return CellScore(
-        variant=cell.variant,
-        n_way=cell.setting.n_way,
-        n_shot=cell.setting.n_shot,
-        seed=cell.training.seed,
+        *cell.place,
         key=cell.key,
         state=state,
         reason=reason if state == "failed" else "",

@@ -41,8 +41,7 @@ def against_database(
         return
     others = [stored[key] for key in keys if not _is_of(stored[key], facts, stored)]
     if others:
-        other = cell_name(others[0].variant, others[0].n_way, others[0].n_shot)
-        yield edited(line, name, seen, other, f"its key {others[0].key} is that of")
+        yield edited(line, name, seen, cell_name(*others[0].place[:3]), f"its key {others[0].key} is that of")
         return
     cell = _restate(facts, stored, n_wanted)
     now = accuracy(cell.mean, cell.half_width, cell.interval)
@@ -63,11 +62,10 @@ def _is_of(score: CellScore, facts: Mapping[str, Any], stored: Mapping[str, Cell
     A cell may have been stored under another variant's name, where two are one and the same; but not where that
     name has a result of its own in the setting.
     """
-    place = (score.variant, score.n_way, score.n_shot)
-    if place == place_of(facts):
+    place = place_of(facts)
+    if score.place[:3] == place:
         return True
-    own = any((other.variant, other.n_way, other.n_shot) == place_of(facts) for other in stored.values())
-    return place[1:] == place_of(facts)[1:] and not own
+    return score.place[1:3] == place[1:] and not any(other.place[:3] == place for other in stored.values())
 
 
 def _restate(facts: Mapping[str, Any], stored: Mapping[str, CellScore], n_wanted: int | None) -> Cell:
