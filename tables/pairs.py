@@ -69,10 +69,10 @@ class Comparison:
         if self.in_family is None or not 0 < margin < 1:
             return None
         for estimate in dict.fromkeys((self.in_family, self.in_family.here)):
-            classes = [source for source in estimate.sources[len(estimate.here.sources) :] if source.error]
-            if estimate.new_classes and not classes:  # that differ by nothing: they may hide the rare ones
+            classes = estimate.classes
+            if estimate.new_classes and not (classes and classes.error):  # that differ by nothing may hide rare ones
                 continue
-            samples = [self.n_episodes - 1.0, *(source.degrees for source in classes)]
+            samples = [self.n_episodes - 1.0, *([classes.degrees] if classes else [])]
             least = [Estimate(0.0, (Source(math.sqrt(margin * (1 - margin) / (n + 1)), n),)) for n in samples]
             half = max(one.half_width(1 - 2 * ALPHA / self.n_tests) for one in (estimate, *least))
             if abs(estimate.mean) + half < margin:

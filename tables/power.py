@@ -101,20 +101,18 @@ def powers(results: Results, pairs: Iterable[Pair], margin: float, power: float 
 
 def hidden_by_seeds(estimate: Estimate) -> bool:
     """Whether the seeds alone leave the difference undecided, however many episodes: more seeds are needed."""
-    lasting = _lasting(estimate)
-    return lasting is not None and lasting.error > 0 and Estimate(estimate.mean, (lasting,)).p_value() > ALPHA
+    seeds = estimate.seeds
+    if not seeds or not seeds.lasting:
+        return False
+    return Estimate(estimate.mean, (Source(seeds.lasting, seeds.degrees),)).p_value() > ALPHA
 
 
 def hidden_by_classes(estimate: Estimate) -> bool:
     """Whether these classes alone leave the difference undecided, however many episodes are drawn of them."""
-    added = tuple(source for source in estimate.sources[len(estimate.here.sources) :] if source.error)
-    return bool(added) and Estimate(estimate.mean, added).p_value() > ALPHA
-
-
-def _lasting(estimate: Estimate) -> Source | None:
-    """The seeds' error that no number of episodes lowers; None with one seed."""
-    seeds = estimate.seeds
-    return Source(seeds.lasting, seeds.degrees, seeds.lasting) if seeds and seeds.lasting is not None else None
+    classes = estimate.classes
+    if not classes or not classes.error:
+        return False
+    return Estimate(estimate.mean, (classes,)).p_value() > ALPHA
 
 
 @dataclass(frozen=True)
@@ -129,19 +127,14 @@ class _Question:
     alpha: float
     pace: float | None  # seconds of an episode
 
-    @property
-    def lasting(self) -> Source | None:
-        """See `_lasting`."""
-        return _lasting(self.estimate)
-
     def needed(self, difference: float) -> Needed:
         """For a true difference of this size."""
         n, aims = self.n_episodes, (difference, self.power, self.alpha)
         might_be = [as_it_may_be(self.estimate, 0.95), self.estimate, as_it_may_be(self.estimate, 0.05)]
-        of_classes = len(self.estimate.sources) > len(self.estimate.here.sources)
+        of_classes, of_seeds = self.estimate.classes, self.estimate.seeds
         low, enough, high = (episodes_to_separate(e, n, *aims) for e in might_be)
         fewest, more, most = (
-            seeds_to_separate(e, self.n_seeds, *aims) if self.lasting and difference else None for e in might_be
+            seeds_to_separate(e, self.n_seeds, *aims) if of_seeds and difference else None for e in might_be
         )
         few, classes, many = (classes_to_separate(e, n, *aims) if of_classes and difference else None for e in might_be)
         return Needed(
@@ -162,7 +155,7 @@ class _Question:
         if enough is None:
             if of_new_classes and episodes_to_separate(self.estimate.here, n, difference, self.power, self.alpha):
                 return "undecidable within this data"
-            return "more seeds, not episodes" if self.lasting and self.lasting.error > 0 else "never"
+            return "more seeds, not episodes" if (seeds := self.estimate.seeds) and seeds.lasting else "never"
         if enough > self.disjoint and not of_new_classes:
             return "undecidable within this data"
         return "enough" if enough <= n else "more episodes"
@@ -184,15 +177,15 @@ def _power(
     pair = (found.first, found.second, n_way, n_shot, seeds, n, disjoint, n_tests)
     if estimate is None or in_family is None:
         return PairPower(*pair)
-    lasting, alpha = _lasting(estimate), ALPHA / n_tests
+    lasting, alpha = estimate.seeds.lasting if estimate.seeds else None, ALPHA / n_tests
     mean = estimate.mean if abs(estimate.mean) > ROUNDING else 0.0
     question = _Question(in_family, n, disjoint, len(seeds), power, alpha, _seconds_per_episode([*first, *second]))
     return PairPower(
         *pair,
         difference=mean,
         scope=estimate.scope,
-        deviation=math.sqrt(n * (estimate.here.error**2 - (lasting.error**2 if lasting else 0.0))),
-        seed_error=lasting.error if lasting else None,
+        deviation=math.sqrt(n * (estimate.here.error**2 - (lasting or 0.0) ** 2)),
+        seed_error=lasting,
         borrowed=in_family.seeds.degrees - estimate.seeds.degrees if in_family.seeds and estimate.seeds else 0.0,
         detectable=smallest_difference(in_family, power, alpha),
         shown=found.significant,

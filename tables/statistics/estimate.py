@@ -63,9 +63,13 @@ class Estimate:
     @property
     def here(self) -> "Estimate":
         """On these classes."""
+        return Estimate(self.mean, self.sources[:-1] if self.classes else self.sources)
+
+    @property
+    def classes(self) -> Source | None:
+        """The source that classes add, which stands last; None where they add none."""
         own, last = len(self.sources) > 1, self.sources[-1]  # classes never stand alone: what does, is seeds
-        added = self.new_classes and own and last.lasting == last.error
-        return Estimate(self.mean, self.sources[:-1] if added else self.sources)
+        return last if self.new_classes and own and last.lasting == last.error else None
 
     @property
     def seeds(self) -> Source | None:
