@@ -30,6 +30,11 @@ def joined(parts: Sequence[str]) -> str:
     return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
 
 
+def bare_name(name: str) -> str:
+    """What stays of a name however it is set: "MAML MTL" and maml-mtl are mamlmtl."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
 def pairs_counted(n_tests: Collection[int]) -> str:
     """ "21 pairs", or "3 to 21 pairs": the families of several settings."""
     low, high = min(n_tests), max(n_tests)

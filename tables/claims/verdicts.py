@@ -12,6 +12,7 @@ from fewshot_bench.tables.pairs import corrected, spreads_of
 from fewshot_bench.tables.papers import PublishedTable
 from fewshot_bench.tables.scores import Experiment, Results
 from fewshot_bench.tables.statistics.estimate import ALPHA, holm
+from fewshot_bench.tables.wording import bare_name
 
 Verdict = Literal["supported", "refuted", "undecided"]
 VERDICTS: tuple[Verdict, ...] = ("supported", "refuted", "undecided")
@@ -119,7 +120,7 @@ class Judgement:
     @property
     def other_data(self) -> bool:
         """Whether the paper's table is of data with another name."""
-        return self.published is not None and _plain(self.published.dataset) != _plain(self.experiment.dataset)
+        return self.published is not None and bare_name(self.published.dataset) != bare_name(self.experiment.dataset)
 
 
 def judge(file: ClaimFile, results: Results, published: Sequence[PublishedTable] = ()) -> Judgement:
@@ -161,7 +162,3 @@ def after_holm(tested: Sequence[Tested], *, true: bool) -> list[float]:
     """The p-values of showing each hypothesis true, or false, after Holm's correction over all of them."""
     in_family = holm([t.in_family_true if true else t.in_family_false for t in tested])
     return [corrected(t.p_true if true else t.p_false, p) for t, p in zip(tested, in_family, strict=True)]
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())

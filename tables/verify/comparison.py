@@ -7,6 +7,7 @@ from difflib import SequenceMatcher
 from fewshot_bench.tables.verify.finding import Finding, edited, gone
 from fewshot_bench.tables.verify.rendered import Passage, RenderedRow, RenderedTable
 from fewshot_bench.tables.verify.seen import Field, digits
+from fewshot_bench.tables.wording import bare_name
 
 IMAGES = "the section 'The images'"
 FEWEST = 4  # words that tell one passage from another
@@ -18,11 +19,11 @@ def find_columns(table: RenderedTable, names: list[str], last: list[str]) -> tup
     `last` are names to be looked for from the right. Returns the places, and the headings that were reworded.
     """
     header = header_of(table)
-    titles = dict(enumerate(map(_letters, header), start=1))
+    titles = dict(enumerate(map(bare_name, header), start=1))
     places: dict[str, int] = {}
     for name, columns in [(n, list(titles)[::-1]) for n in reversed(last)] + [(n, list(titles)) for n in names]:
-        found = [column for column in columns if titles[column] == _letters(name) and column not in places.values()]
-        places |= {name: found[0]} if found and _letters(name) else {}
+        found = [column for column in columns if titles[column] == bare_name(name) and column not in places.values()]
+        places |= {name: found[0]} if found and bare_name(name) else {}
     free = [column for column in titles if column not in places.values()]
     missing = [name for name in (*names, *last) if name not in places]
     if len(free) != len(missing):
@@ -110,8 +111,3 @@ def _quoted(words: Sequence[str]) -> str:
 
 def _common(words: Sequence[str], other: Passage) -> int:
     return sum((Counter(words) & Counter(word for _, word in other.words)).values())
-
-
-def _letters(text: str) -> str:
-    """What stays of a name when it is set nicely: "MAML MTL" is maml-mtl."""
-    return "".join(letter for letter in text.casefold() if letter.isalnum())
