@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from fewshot_bench.tables.scores import CellScore, Results, cells_by_place, quantum, shared_accuracies
+from fewshot_bench.tables.scores import COUNTED, CellScore, Results, cells_by_place, quantum, shared_accuracies
 from fewshot_bench.tables.statistics.classes import for_new_classes
 from fewshot_bench.tables.statistics.estimate import (
     ALPHA,
@@ -20,7 +20,6 @@ from fewshot_bench.tables.statistics.estimate import (
 )
 from fewshot_bench.tables.statistics.seeds import FEWEST_SEEDS, Spread, lent, spread_of
 
-COUNTED = ("done", "partial")  # states of cells whose episodes count
 ROUNDING = 1e-12  # differences that vary by less are equal, and were rounded on different ways
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from fewshot_bench.tables.pairs import COUNTED, ROUNDING, compare, spreads_of
-from fewshot_bench.tables.scores import CellScore, Results, cells_by_place
+from fewshot_bench.tables.pairs import ROUNDING, compare, spreads_of
+from fewshot_bench.tables.scores import COUNTED, CellScore, Results, cells_by_place
 from fewshot_bench.tables.statistics.estimate import ALPHA, Estimate, Scope, Source
 from fewshot_bench.tables.statistics.power import (
     MOST_EPISODES,

@@ -18,6 +18,7 @@ from fewshot_bench.tables.statistics.seeds import Spread
 from fewshot_bench.tables.wording import joined
 
 CellState = Literal["done", "partial", "failed", "missing"]
+COUNTED = ("done", "partial")  # states of cells whose episodes count
 
 
 @dataclass(frozen=True)

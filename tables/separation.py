@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from fewshot_bench.tables.pairs import differences, estimate_of
-from fewshot_bench.tables.scores import CellScore, Results, cells_by_place
+from fewshot_bench.tables.scores import COUNTED, CellScore, Results, cells_by_place
 from fewshot_bench.tables.statistics.estimate import Estimate
 from fewshot_bench.tables.statistics.sequential import as_z, fractions_of, separated
 
@@ -87,7 +87,7 @@ def _estimate(
     """At the next look; None unless all seeds of both variants have all its episodes."""
     first, second = (cells[variant, *contest.place] for variant in (contest.first, contest.second))
     n = contest.looks[len(contest.estimates)]
-    if any(cell.state not in ("done", "partial") or len(cell.episodes) < n for cell in (*first, *second)):
+    if any(cell.state not in COUNTED or len(cell.episodes) < n for cell in (*first, *second)):
         return None
     seeds, values = differences(first, second)
     return estimate_of(values[:, :n], seeds, first, second, new_classes=new_classes) if values.shape[1] >= n else None

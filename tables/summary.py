@@ -9,6 +9,7 @@ import numpy as np
 
 from fewshot_bench.tables.pairs import Comparison, compare_all, compare_with, estimate_of, spreads_of
 from fewshot_bench.tables.scores import (
+    COUNTED,
     CellScore,
     CellState,
     EpisodeResult,
@@ -211,7 +212,7 @@ def cell_of(scores: list[CellScore]) -> Cell:
     state = max((seed.state for seed in seeds), key=WORST_LAST.index)
     reason = _reason(seeds, state)
     values = np.empty((0, 0))
-    if state in ("done", "partial"):
+    if state in COUNTED:
         values = shared_accuracies(scores)
         if values.shape[1] < max(seed.n_episodes for seed in seeds) and state == "done":
             state, reason = "partial", f"the seeds share only {values.shape[1]} episodes"
@@ -312,7 +313,7 @@ def _reach(estimate: Estimate | None, n_answers: float) -> tuple[float, Ends | N
 
 
 def _seed_score(score: CellScore) -> SeedScore:
-    counts = score.state in ("done", "partial")
+    counts = score.state in COUNTED
     accuracies = [episode.accuracy for episode in score.episodes] if counts else []
     state: CellState = "missing" if counts and not accuracies else score.state
     reason = score.reason

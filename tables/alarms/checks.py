@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from fewshot_bench.tables.alarms import implausible, sameness
 from fewshot_bench.tables.alarms.alarm import Check
-from fewshot_bench.tables.scores import CellScore
+from fewshot_bench.tables.scores import COUNTED, CellScore
 
 CHECKS = (
     implausible.below_chance,
@@ -24,5 +24,5 @@ CHECKS = (
 
 def checks(cells: Iterable[CellScore]) -> tuple[Check, ...]:
     """All checks of one table's cells; those without episodes are passed over."""
-    with_episodes = [cell for cell in cells if cell.state in ("done", "partial") and cell.episodes]
+    with_episodes = [cell for cell in cells if cell.state in COUNTED and cell.episodes]
     return tuple(check(with_episodes) for check in CHECKS)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from operator import index
 from typing import Any
 
-from fewshot_bench.tables.scores import CellScore, EpisodeResult, Experiment, Results
+from fewshot_bench.tables.scores import COUNTED, CellScore, EpisodeResult, Experiment, Results
 from fewshot_bench.tables.statistics.changes import Sample, sample
 from fewshot_bench.tables.wording import cell_name, setting_name
 
@@ -54,7 +54,7 @@ def stored_cell(cell: CellScore) -> BaselineCell:
 
 def baseline_of(results: Results) -> Baseline:
     """Results of another database as a baseline: every cell that has episodes, unless it failed."""
-    counted = [cell for cell in results.cells if cell.state in ("done", "partial") and cell.episodes]
+    counted = [cell for cell in results.cells if cell.state in COUNTED and cell.episodes]
     return Baseline(experiment_identity(results.experiment), tuple(stored_cell(cell) for cell in counted))
 
 
