@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
@@ -35,17 +35,11 @@ class Snapshot:
 
     def runs(self) -> dict[int, Row]:
         """The rows of `runs` by id."""
-        found = self._all(runs)
-        for row in found.values():
-            whole.check_run(self.where, row)
-        return found
+        return self._checked(runs, whole.check_run)
 
     def trainings(self) -> dict[str, Row]:
         """The rows of `trainings` by key."""
-        found = self._all(trainings)
-        for row in found.values():
-            whole.check_training(self.where, row)
-        return found
+        return self._checked(trainings, whole.check_training)
 
     def cells(self) -> dict[str, Row]:
         """The rows of `cells` by key, in an order that only their content decides."""
@@ -104,10 +98,7 @@ class Snapshot:
 
     def all(self, table: Table) -> dict[Any, Row]:
         """By key, whatever their keys are the hashes of."""
-        found = self._all(table)
-        for row in found.values():
-            check_seal(self.where, table, row)
-        return found
+        return self._checked(table, lambda where, row: check_seal(where, table, row))
 
     def some(self, table: Table, keys: Iterable[str]) -> list[Row]:
         """Those of the rows with these keys that are stored."""
@@ -115,6 +106,12 @@ class Snapshot:
         found = [row._asdict() for row in self._read(select(table).where(column.in_(list(keys))))]
         for row in found:
             check_seal(self.where, table, row)
+        return found
+
+    def _checked(self, table: Table, check: Callable[[str, Row], object]) -> dict[Any, Row]:
+        found = self._all(table)
+        for row in found.values():
+            check(self.where, row)
         return found
 
     def _all(self, table: Table) -> dict[Any, Row]:
