@@ -166,20 +166,9 @@ class Reader(Database):
     @transaction
     def all_cells(self, c: Connection) -> list[dict[str, Any]]:
         """One short record a cell, in the order of their labels."""
-        columns = (
-            "key",
-            "variant",
-            "n_way",
-            "n_shot",
-            "seed",
-            "n_episodes",
-            "reason",
-            "label",
-            "run_id",
-            "training_key",
-        )
+        names = ("key", "variant", "n_way", "n_shot", "seed", "n_episodes", "reason", "label", "run_id", "training_key")
         rows = sorted(Snapshot(self.where, c).all(cells).values(), key=lambda row: row["label"])
-        return [{name: row[name] for name in columns} for row in rows]
+        return [{name: row[name] for name in names} for row in rows]
 
     @transaction
     def held(self, c: Connection) -> str:
