@@ -5,7 +5,6 @@ What the file says of how its results were made is kept as what the file says: t
 
 from __future__ import annotations
 
-import hashlib
 import json
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from fewshot_bench.data.images import Outline, without_pixels
 from fewshot_bench.errors import BenchError, UsageError
 from fewshot_bench.experiment.episodes import BANK_VERSION, Sampler, Setting, bank, lack
 from fewshot_bench.experiment.records import n_right, unpack_answers
-from fewshot_bench.files import as_text, temporary_folder
+from fewshot_bench.files import as_text, content_of, temporary_folder
 from fewshot_bench.results.exchange.export import words_of
 from fewshot_bench.results.exchange.long_facts import CellFacts, DataSetFacts, Described, TrainingFacts, describe
 from fewshot_bench.results.exchange.long_file import Field, LongFileRow, read_rows
@@ -62,8 +61,7 @@ class _Loader:
     ) -> None:
         self.bank_ids = bank_ids
         self._path, self._scratch, self._described, self._provenance = path, scratch, described, provenance
-        with path.open("rb") as file:
-            self._source = f"{as_text(path.name)}, SHA-256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
+        self._source = f"{as_text(path.name)}, SHA-256 {content_of(path)}"
         self._runs: dict[str, int] = {}
         self._trainings = {key: self._training_row(facts) for key, facts in described.trainings.items()}
         self._cells = {key: _Cell(facts, self, path) for key, facts in described.cells.items()}
