@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from fewshot_bench.reports.canvas import VALUE, WIDE, panels, styled
 from fewshot_bench.reports.palette import BACKGROUND, FAINT, TEXT, Style, readable_on, styles
 from fewshot_bench.tables.aggregate import Aggregate, Measured
+from fewshot_bench.tables.layout import by_way
 from fewshot_bench.tables.summary import Cell, Row, Table
 from fewshot_bench.tables.wording import accuracy, cell_name, setting_name
 
@@ -41,7 +42,7 @@ def leading(table: Table) -> Table:
 def accuracy_against_shots(table: Table) -> Figure:
     """Accuracy in percent over the shots, one panel a way; bands are the 95 % intervals of the table."""
     look = styles(table.variants)
-    ways = [(way, list(rows)) for way, rows in groupby(table.rows, key=lambda row: row.n_way)]
+    ways = by_way(table.rows)
     with styled():
         figure, places, columns = panels(len(ways), 3, 3.6, 1)
         for place, (axes, (way, rows)) in enumerate(zip(places, ways, strict=True)):
@@ -51,7 +52,7 @@ def accuracy_against_shots(table: Table) -> Figure:
             axes.set_ylim(0, min(100, axes.get_ylim()[1]))
             if place % columns == 0:
                 axes.set_ylabel("accuracy (%)")
-        figure.legend(handles=legend(look), labels=[*look, "chance"], loc="outside lower center", ncols=4)
+        add_legend(figure, look)
     return figure
 
 
@@ -152,10 +153,11 @@ def _aggregate_panel(
     axes.invert_yaxis()
 
 
-def legend(look: dict[str, Style]) -> list[Line2D]:
-    """One handle a variant, then that of the chance line."""
+def add_legend(figure: Figure, look: dict[str, Style]) -> None:
+    """Below the panels: every variant, then the line of chance."""
     handles = [Line2D([], [], color=style.colour, marker=style.marker, linestyle=style.line) for style in look.values()]
-    return [*handles, Line2D([], [], color=TEXT, linestyle="--", linewidth=1)]
+    handles.append(Line2D([], [], color=TEXT, linestyle="--", linewidth=1))
+    figure.legend(handles=handles, labels=[*look, "chance"], loc="outside lower center", ncols=4)
 
 
 def _above_chance(row: Row, cell: Cell) -> float | None:

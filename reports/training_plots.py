@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from fewshot_bench.reports.canvas import WIDE, panels, styled
 from fewshot_bench.reports.palette import FAINT, Style, styles
-from fewshot_bench.reports.plots import legend
+from fewshot_bench.reports.plots import add_legend
 from fewshot_bench.tables.over_training import Curves, curves
 from fewshot_bench.tables.scores import CurvePoint, Results, TrainingCost
 from fewshot_bench.tables.summary import ends
@@ -37,7 +37,7 @@ def accuracy_over_training(results: Results) -> Figure:
             _budgets_panel(axes, measured[setting], look)
             axes.axhline(100 / setting[0], color=axes.xaxis.label.get_color(), linestyle="--", linewidth=1)
         figure.supylabel("accuracy (%)", fontsize=9)
-        figure.legend(handles=legend(look), labels=[*look, "chance"], loc="outside lower center", ncols=4)
+        add_legend(figure, look)
     return figure
 
 
