@@ -195,7 +195,7 @@ def _claims(results: Results, papers: Sequence[PublishedTable]) -> str:
     variants = {column.variant for paper in papers for column in paper.columns}
     source = parse_claims(shipped_claims(), SHIPPED, variants, [paper.id for paper in papers])
     judged = judge(source, results, papers)
-    return render_claims(judged, "html") if judged and any(not claim.missing for claim in judged.claims) else ""
+    return render_claims(judged, "html") if any(not claim.missing for claim in judged.claims) else ""
 
 
 def _shown(results: Results, table: Table) -> dict[str, tuple[str, Callable[[], Figure]]]:
