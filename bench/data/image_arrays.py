@@ -138,9 +138,9 @@ def _places(content: Content) -> tuple[NDArray[np.int64], list[int]]:
     counts = np.bincount(class_ids, minlength=len(index))
     for name, count in zip(index, counts.tolist(), strict=True):
         if count < FEWEST_IMAGES:
-            file = next((shelf.file for shelf in content.shelves if name in shelf.class_names), content.shelves[0].file)
             raise DataError(
-                f"{file}: class {name!r} has only {count} image(s), and a class needs {FEWEST_IMAGES} at the very least"
+                f"{_file_of(content, name)}: class {name!r} has only {count} image(s), and a class needs "
+                f"{FEWEST_IMAGES} at the very least"
             )
     order = np.argsort(class_ids, kind="stable")
     places = np.empty_like(order)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fewshot_bench.data.duplicates import Pictures, contents, find_pictures
 from fewshot_bench.data.images import ClassSplit, ImageSet
+from fewshot_bench.data.readers.faults import shown
 from fewshot_bench.tables.alarms.alarm import Check, rung
 from fewshot_bench.tables.wording import counted
 
@@ -109,7 +110,6 @@ def _shown(twins: Sequence[Twins], images: ImageSet, names: Sequence[str]) -> st
 def place(image: int, images: ImageSet, names: Sequence[str] = ()) -> str:
     """The image's file, or "dog[3]": number 3, from 0, of its class; on one line, whatever that is called."""
     if names:
-        return names[image] if names[image].isprintable() else repr(names[image])
+        return shown(names[image])
     c = int(images.class_ids[image])
-    name = images.class_names[c]
-    return f"{name if name.isprintable() else repr(name)}[{int(np.searchsorted(images.images_of_class[c], image))}]"
+    return f"{shown(images.class_names[c])}[{int(np.searchsorted(images.images_of_class[c], image))}]"

@@ -14,6 +14,7 @@ from typing import Self
 from fewshot_bench.data.format import Entries, Progress, stamp
 from fewshot_bench.data.labels import LISTS, MAX_LIST_BYTES, PART_OF, Listing, check_length, hidden
 from fewshot_bench.data.readers.archives import archive_name, read_members, write_members
+from fewshot_bench.data.readers.faults import shown
 from fewshot_bench.data.readers.image_decoding import Encoded
 from fewshot_bench.errors import DataError
 
@@ -64,7 +65,7 @@ class Archive:
 
     def show(self, file: str) -> str:
         """See `Tree`."""
-        return f"{self.path}: {file if file.isprintable() else repr(file)}"
+        return f"{self.path}: {shown(file)}"
 
     def state(self, _read_listing: Callable[[], Listing], /) -> Iterator[str]:
         """See `Tree`; the archive's stamp, as reading it takes long."""
