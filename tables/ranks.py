@@ -76,8 +76,7 @@ CAUTION = (
 
 def rank(table: Table) -> Ranking | None:
     """The ranking over the settings in which every variant is done; None for fewer than three of either."""
-    complete = [all(cell.state == "done" and cell.mean is not None for cell in row.cells) for row in table.rows]
-    rows = [row for row, whole in zip(table.rows, complete, strict=True) if whole]
+    rows = [row for row in table.rows if all(cell.state == "done" and cell.mean is not None for cell in row.cells)]
     if len(rows) < FEWEST_SETTINGS or len(table.variants) < FEWEST_VARIANTS:
         return None
     values = np.array([[cell.mean for cell in row.cells] for row in rows], dtype=float)
@@ -90,6 +89,6 @@ def rank(table: Table) -> Ranking | None:
         settings=tuple((row.n_way, row.n_shot) for row in rows),
         friedman_p=overall,
         critical_difference=critical_difference(len(listed), len(rows)),
-        left_out=tuple((row.n_way, row.n_shot) for row, whole in zip(table.rows, complete, strict=True) if not whole),
+        left_out=tuple((row.n_way, row.n_shot) for row in table.rows if row not in rows),
         seeds=table.seeds,
     )
