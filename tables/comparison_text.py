@@ -19,8 +19,7 @@ def render_comparisons(comparisons: Sequence[Comparison], format: str, *, margin
 def render_ranking(ranking: Ranking, format: str) -> str:
     """ "text" or "json"."""
     if format == "json":
-        document = {"schema": 1, "alpha": ALPHA} | asdict(ranking) | {"groups": ranking.groups}
-        return json_text(document)
+        return json_text({"schema": 1, "alpha": ALPHA} | asdict(ranking) | {"groups": ranking.groups})
     lines = [f"{'':<24}mean rank  p against the first (Nemenyi)"]
     for i, ranked in enumerate(ranking.ranked):
         lines.append(f"  {ranked.variant:<22}{ranked.mean_rank:>9.2f}  {p_value(ranked.p) if i else ''}".rstrip())
@@ -54,16 +53,14 @@ def _text(comparisons: Sequence[Comparison], margin: float, note: str) -> str:
     if tested:
         family = pairs_counted([c.n_tests for c in tested])
         lent = ", and borrow from all what they tell of the seeds" if borrows(tested) else ""
-        lines += [
-            *wrap(
-                f"Paired tests on shared episodes, {scope_of(c.estimate for c in tested)}. The intervals are of one "
-                f"difference each; p (all) and the words are corrected for all {family} "
-                f"compared, {100 * ALPHA:.0f} %{lent}; claims for those of their sentence. cannot tell: too few "
-                "episodes, seeds or classes to show even the higher side's lead over chance; equal counts: in every "
-                "shared episode. Words and formulas: docs/statistics.md",
-                WIDTH,
-            )
-        ]
+        lines += wrap(
+            f"Paired tests on shared episodes, {scope_of(c.estimate for c in tested)}. The intervals are of one "
+            f"difference each; p (all) and the words are corrected for all {family} "
+            f"compared, {100 * ALPHA:.0f} %{lent}; claims for those of their sentence. cannot tell: too few "
+            "episodes, seeds or classes to show even the higher side's lead over chance; equal counts: in every "
+            "shared episode. Words and formulas: docs/statistics.md",
+            WIDTH,
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -98,5 +95,4 @@ def _json(comparisons: Sequence[Comparison], margin: float) -> str:
         listed.append(
             asdict(c) | {"low": low, "high": high, "verdict": verdict(c, margin), "scope": scope_of([c.estimate])}
         )
-    document = {"schema": 1, "alpha": ALPHA, "comparisons": listed}
-    return json_text(document)
+    return json_text({"schema": 1, "alpha": ALPHA, "comparisons": listed})
