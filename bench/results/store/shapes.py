@@ -3,13 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fewshot_bench.config import (
-    MOST_FILTERS,
-    MOST_ITERATIONS,
-    MOST_PIXELS,
-    MOST_PROCESSES,
-    MOST_WAYS,
-)
+from fewshot_bench.config import MOST_FILTERS, MOST_ITERATIONS, MOST_PIXELS, MOST_PROCESSES, MOST_WAYS
 from fewshot_bench.data.images import wrong_outline
 from fewshot_bench.settings import MOST, shown
 from fewshot_bench.tables.parsing import ParseError, parse_json

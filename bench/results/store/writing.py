@@ -26,16 +26,7 @@ from fewshot_bench.results.store.checksums import (
     runs_sum,
     seal,
 )
-from fewshot_bench.results.store.schema import (
-    answers,
-    cells,
-    curves,
-    data_sets,
-    episodes,
-    runs,
-    trainings,
-    weights,
-)
+from fewshot_bench.results.store.schema import answers, cells, curves, data_sets, episodes, runs, trainings, weights
 from fewshot_bench.results.store.transactions import Database, transaction
 from fewshot_bench.tables.scores import EpisodeResult
 
