@@ -116,8 +116,7 @@ def judge(cells: Sequence[Finding], margin: float) -> tuple[list[Finding], list[
     """The cells, and each variant over its cells, with their verdicts; one family for Holm's correction."""
     variants = [found for name in dict.fromkeys(cell.variant for cell in cells) if (found := together(name, cells))]
     every = [*cells, *variants]
-    tested = [finding for finding in every if finding.estimate]
-    p_values = iter(holm([finding.estimate.p_value() for finding in tested if finding.estimate]))
+    p_values = iter(holm([finding.estimate.p_value() for finding in every if finding.estimate]))
     judged = [_judged(finding, next(p_values), margin) if finding.estimate else finding for finding in every]
     return judged[: len(cells)], judged[len(cells) :]
 
@@ -187,7 +186,7 @@ def _by_means(found: Finding, old: BaselineCell, cell: CellScore) -> Finding:
     new = stored_cell(cell)
     first = sorted(cell.episodes, key=lambda episode: episode.number)[: old.accuracy.n]
     same = episodes_sha256(first) == old.episodes_sha256
-    n_episodes, most = min(old.accuracy.n, new.accuracy.n), max(episode.n_queries for episode in cell.episodes)
+    n_episodes, most = min(old.accuracy.n, new.accuracy.n), cell.most_queries
     return replace(
         found,
         verdict="identical" if same else "undecided",

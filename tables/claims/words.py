@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from fewshot_bench.tables.claims.file import Claim
+from fewshot_bench.tables.claims.measuring import Tested
 from fewshot_bench.tables.claims.outlook import Outlook
 from fewshot_bench.tables.claims.paper import PaperReading, PrintedDifference
 from fewshot_bench.tables.claims.verdicts import JudgedClaim, Judgement, after_holm
@@ -94,16 +95,14 @@ def turns_on(judged: JudgedClaim, seeds: Sequence[int]) -> str:
     if not link:
         return ""
     fewer = f", of seeds {', '.join(map(str, link.seeds))} alone" if len(link.seeds) < len(seeds) else ""
-    return f"{link.hypothesis}: {difference(judged)} points, n = {link.n_episodes}{fewer}; {_p_value(judged)}"
+    return f"{link.hypothesis}: {difference(judged)} points, n = {link.n_episodes}{fewer}; {_p_value(judged, link)}"
 
 
-def _p_value(judged: JudgedClaim) -> str:
+def _p_value(judged: JudgedClaim, link: Tested) -> str:
     """Of the test that the verdict rests on, or would: Holm's where one hypothesis is enough, else its own."""
-    if not judged.link:
-        return ""
-    place, against = judged.tested.index(judged.link), judged.verdict == "refuted"
+    place, against = judged.tested.index(link), judged.verdict == "refuted"
     corrected = (judged.claim.quantifier == "all") == against
-    own = judged.link.p_false if against else judged.link.p_true
+    own = link.p_false if against else link.p_true
     p = after_holm(judged.tested, true=not against)[place] if corrected else own
     digits = 4 if p < 0.01 else 3 if p < 0.1 else 2
     shown = "p < 0.0001" if p < 1e-4 else f"p = {p:.{digits}f}"
@@ -112,7 +111,7 @@ def _p_value(judged: JudgedClaim) -> str:
 
 def power(judged: JudgedClaim, ahead: Outlook) -> str:
     """What the present episodes would show of the declared margin."""
-    if ahead.power is None or not judged.link or judged.verdict != "undecided":
+    if ahead.power is None or judged.verdict != "undecided":
         return ""
     margin = f"{100 * judged.claim.margin:g} point{'s' if judged.claim.margin != 0.01 else ''}"
     return f"a true difference of {margin} at this link would be shown with probability {_probability(ahead.power)}"
