@@ -115,22 +115,19 @@ def _current(name: str, configured: dict[str, Any], selection: Selection) -> Ide
 
 def _answer(reader: Reader, rows: list[Row], name: str, row: Row | None, current: Identified | None) -> Answer:
     """What is wanted (what the configuration asks for, else the stored cell itself) against what is stored."""
-    like = (row["n_way"], row["n_shot"]) if row else _setting(name)
-    known = current or (_identified(reader, row) if row else None)
-    method = known.fields["training.method"] if known else None
-    found = [_identified(reader, r) for r in rows if (r["n_way"], r["n_shot"]) == like]
-    candidates = [c for c in found if c.fields["training.method"] == method]
-    if row:
-        own = next(c for c in candidates if c.key == row["key"])
-        if current:
-            return explain(name, current, own)
-        return explain(name, own, nearest(own, [c for c in candidates if c is not own]), configured=False)
-    assert current
-    return explain(name, current, nearest(current, candidates))
+    own = _identified(reader, row) if row else None
+    if own and current:
+        return explain(name, current, own)
+    wanted, place = current or own, place_of(row) if row else place_named(name)
+    assert wanted
+    assert place
+    like = [_identified(reader, r) for r in rows if r is not row and place_of(r)[1:3] == place[1:3]]
+    method = wanted.fields["training.method"]
+    near = nearest(wanted, [c for c in like if c.fields["training.method"] == method])
+    return explain(name, wanted, near, configured=current is not None)
 
 
 def _identified(reader: Reader, row: Row) -> Identified:
-
     facts = reader.cell(row["key"])
     return Identified(
         key=row["key"],
@@ -140,12 +137,6 @@ def _identified(reader: Reader, row: Row) -> Identified:
         reason=row["reason"] or facts.training["reason"],
         run=facts.cell["run_id"],
     )
-
-
-def _setting(name: str) -> tuple[int, int]:
-    place = place_named(name)
-    assert place
-    return place.n_way, place.n_shot
 
 
 def fields_of(training: Mapping[str, Any], cell: Mapping[str, Any]) -> dict[str, Any]:

@@ -159,6 +159,16 @@ def test_a_variant_that_is_configured_no_more(place, bench):
     assert "training.settings.lr  0.02 -> 0.01" in out
 
 
+def test_a_variant_that_is_another_method_now(place, bench):
+    config = (place.folder / "bench.toml").read_text()
+    place.add('\n[methods.mine]\nmethod = "transfer"\n')
+    assert bench("run", "-q", "--method", "mine", "--shot", "1").code == 0
+    (place.folder / "bench.toml").write_text(config + '\n[methods.mine]\nmethod = "maml"\n')
+    ran = bench("why", key_of(place))
+    assert ran.code == 0
+    assert re.search(r'training\.method +"transfer" -> "maml"', ran.out)
+
+
 def test_no_such_cell(run, bench):
     for words in (["nothing-4w1s-s0"], ["zzzz"], [""]):
         ran = bench("why", *words)
