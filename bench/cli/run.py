@@ -1,8 +1,5 @@
 """`bench run`: do what is missing of the grid."""
 
-import shlex
-import sys
-
 import click
 
 from fewshot_bench.cli.options import engine_options, means_options, selection_options
@@ -45,7 +42,7 @@ def run(
 
     if max_episodes and not until:
         raise UsageError("--max-episodes needs --until separated")
-    with RunScreen(verbosity, as_json, shlex.join(["bench", *sys.argv[1:]])) as screen:
+    with RunScreen(verbosity, as_json=as_json) as screen:
         chosen = screen.choose(selection)
         engine = screen.engine(chosen, means)
         if until and engine != HERE:

@@ -35,11 +35,12 @@ LONG_SECONDS = 20.0  # an evaluation that takes longer says so first
 
 
 class RunScreen(Screen):
-    """The screen of one `bench run`; command: what the user typed."""
+    """The screen of one `bench run`."""
 
-    def __init__(self, verbosity: int, as_json: bool, command: str) -> None:
+    def __init__(self, verbosity: int, *, as_json: bool = False) -> None:
         super().__init__(verbosity)
-        self._as_json, self._command = as_json, command
+        self._as_json = as_json
+        self._command = shlex.join(["bench", *sys.argv[1:]])  # what the user typed
 
     def choose(self, selection: Selection) -> Chosen:
         """Resolve a selection; data that is prepared now shows how far it is."""

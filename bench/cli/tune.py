@@ -1,7 +1,5 @@
 """`bench tune`: choose how each method is fitted at test, on classes that nobody reports."""
 
-import shlex
-import sys
 from pathlib import Path
 
 import click
@@ -27,5 +25,5 @@ def tune(*, selection: Selection, means: Means, output: Path, dry_run: bool, qui
     """
     from fewshot_bench.cli.tune_screen import TuneScreen
 
-    with TuneScreen(-1 if quiet else 0, as_json=False, command=shlex.join(["bench", *sys.argv[1:]])) as screen:
+    with TuneScreen(-1 if quiet else 0) as screen:
         return screen.tune(selection, means, output, dry_run=dry_run)
