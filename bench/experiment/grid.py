@@ -7,7 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from fewshot_bench.config import LONGEST_NAME, AugmentationConfig, Config, choose, overlay, unsayable
+from fewshot_bench.config import LONGEST_NAME, Config, choose, overlay, unsayable
 from fewshot_bench.data.format import FAMILIES
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import UsageError, did_you_mean
@@ -320,14 +320,10 @@ def _check_data(request: Request, images: ImageSet) -> None:
     if request.rules:
         request.rules.check_data(images)
     check_size(backbone_of(request.config), images)
-    _check_augmentation(request.config.augmentation, images)
-
-
-def _check_augmentation(augmentation: AugmentationConfig, images: ImageSet) -> None:
-    side = images.images.shape[-1]
-    if augmentation.crop_padding >= side:
+    padding, side = request.config.augmentation.crop_padding, images.images.shape[-1]
+    if padding >= side:
         raise UsageError(
-            f"[augmentation] crop_padding = {augmentation.crop_padding} must be less than {side}: the images of "
+            f"[augmentation] crop_padding = {padding} must be less than {side}: the images of "
             f"{images.name} have {side}x{side} pixels, and are reflected at their borders"
         )
 
