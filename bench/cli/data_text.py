@@ -2,15 +2,13 @@
 
 import dataclasses
 import json
-import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from fewshot_bench.cli.data import Asked
-from fewshot_bench.cli.doctor import checks_document, checks_text
-from fewshot_bench.cli.output import terminal_width, write_file
+from fewshot_bench.cli.doctor import ALARMED, checks_document, checks_text
+from fewshot_bench.cli.output import hanging, write_file
 from fewshot_bench.cli.screen import Screen
 from fewshot_bench.config import Config, config_file, load
 from fewshot_bench.data import FORMATS, NAMED, open_images, recognise
@@ -33,7 +31,6 @@ from fewshot_bench.experiment.episodes import Setting
 from fewshot_bench.files import cache_folder
 from fewshot_bench.tables.wording import aligned
 
-ALARMED = 3  # exit code
 SHEET_CLASSES, SHEET_IMAGES = 8, 12  # of base and of novel classes each; of a class
 
 
@@ -124,7 +121,7 @@ def formats_text() -> str:
     width = max(map(len, FORMATS))
 
     def lines(names: list[str]) -> list[str]:
-        return [_hanging(f"  {name:<{width}}  ", FORMATS[name].EXPECTS) for name in names]
+        return [hanging(f"  {name:<{width}}  ", FORMATS[name].EXPECTS) for name in names]
 
     others = [name for name in FORMATS if name not in NAMED]
     heading = "Formats of folders and archives; each is recognised, and FORMAT:PATH says which it is"
@@ -152,13 +149,7 @@ def _prepared_table(found: list[Prepared]) -> str:
 def _fact_table(lines: list[tuple[str, str]]) -> str:
     """A line, or more, for each (what, its value)."""
     width = max(len(name) for name, _ in lines)
-    return "\n".join(_hanging(f"{name:<{width}}  ", text) for name, text in lines)
-
-
-def _hanging(start: str, text: str) -> str:
-    """Text of the terminal's columns behind a name, its further lines below the first; paths stay whole."""
-    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.fill(text, terminal_width(), initial_indent=start, subsequent_indent=" " * len(start), **options)
+    return "\n".join(hanging(f"{name:<{width}}  ", text) for name, text in lines)
 
 
 def _checked_split(asked: Asked, config: Config) -> str:

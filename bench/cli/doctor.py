@@ -17,7 +17,7 @@ from fewshot_bench.experiment.selection import Selection
 if TYPE_CHECKING:
     from fewshot_bench.tables.alarms.alarm import Alarm, Check
 
-ALARMED = 3
+ALARMED = 3  # exit code
 
 
 @click.command()

@@ -1,7 +1,6 @@
 """`bench list` and `init`: what there is to choose, and a file to choose in."""
 
 import json
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import click
 
 from fewshot_bench.cli.options import set_option
-from fewshot_bench.cli.output import terminal_width, written
+from fewshot_bench.cli.output import hanging, terminal_width, written
 from fewshot_bench.config import Config, config_file, load, packaged_text
 from fewshot_bench.errors import UsageError
 from fewshot_bench.methods.names import HEADS, PAPERS, declared
@@ -49,7 +48,7 @@ def _grids(config: Config) -> list[str]:
             f"seeds {_listed(grid.seeds)}{once}; budget {grid.budget or config.run.budget}; "
             f"protocol {grid.protocol or config.run.protocol}"
         )
-        lines.append(hanging(f"{name:<10} ", told))
+        lines.append(hanging(f"{name:<10} ", told, WIDEST))
     return lines
 
 
@@ -87,14 +86,6 @@ def _plain(value: Any) -> str:
 
 def _listed(numbers: tuple[int, ...]) -> str:
     return ", ".join(map(str, numbers))
-
-
-def hanging(start: str, text: str) -> str:
-    """Text behind a name, within the terminal, its further lines below the first; words stay whole."""
-    return textwrap.fill(
-        text, terminal_width(WIDEST), initial_indent=start, subsequent_indent=" " * len(start), break_long_words=False,
-        break_on_hyphens=False,
-    )  # fmt: skip
 
 
 @click.command()

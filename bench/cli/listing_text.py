@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import click
 
 from fewshot_bench.cli.data_text import formats_text
-from fewshot_bench.cli.listing import hanging, method_lines
+from fewshot_bench.cli.listing import WIDEST, method_lines
+from fewshot_bench.cli.output import hanging
 from fewshot_bench.config import Config
 from fewshot_bench.experiment.grid import Variant, for_family, inherited, variants
 
@@ -27,7 +28,7 @@ def lines_of(what: str, config: Config, *, verbose: bool) -> list[str]:
 def _settings(config: Config, v: Variant) -> Iterator[str]:
     """A variant's settings, and what it inherits from where."""
     told = [f"{name} = {json.dumps(value, default=str)}" for name, value in dataclasses.asdict(v.settings).items()]
-    yield hanging(f"{v.name:<22} ", f"{v.method}: {', '.join(told)}")
+    yield hanging(f"{v.name:<22} ", f"{v.method}: {', '.join(told)}", WIDEST)
     by_source: dict[str, list[str]] = {}
     for name, (value, source) in inherited(config, config.run.budget, v).items():
         by_source.setdefault(source, []).append(f"{name} = {json.dumps(value)}")
@@ -36,4 +37,4 @@ def _settings(config: Config, v: Variant) -> Iterator[str]:
             if name not in config.methods.get(v.name, {}):
                 by_source.setdefault(f"[families.{family}]", []).append(f"{name} = {json.dumps(value)}")
     for source, values in by_source.items():
-        yield hanging(f"{'':<23}  ", f"{source}: {', '.join(values)}")
+        yield hanging(f"{'':<23}  ", f"{source}: {', '.join(values)}", WIDEST)

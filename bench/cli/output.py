@@ -83,6 +83,14 @@ def terminal_width(most: int = 110) -> int:
     return min(most, shutil.get_terminal_size().columns) if named else most
 
 
+def hanging(start: str, text: str, most: int = 110) -> str:
+    """Text in `terminal_width` columns behind a name, its further lines below the first; words and paths stay whole."""
+    return textwrap.fill(
+        text, terminal_width(most), initial_indent=start, subsequent_indent=" " * len(start), break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
+
+
 def between_words(text: str) -> str:
     """A message in the lines of the terminal that reads it; a command in backticks can be copied whole."""
     if not sys.stderr.isatty():
