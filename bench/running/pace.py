@@ -14,9 +14,9 @@ from fewshot_bench.experiment.plan import Expected, Plan, PlannedCell, PlannedTr
 from fewshot_bench.experiment.selection import Means
 from fewshot_bench.methods.interface import Method
 from fewshot_bench.methods.strangers import contained
-from fewshot_bench.running import device as machine
 from fewshot_bench.running import runner
-from fewshot_bench.running.recording import device_of, history_of, workplace
+from fewshot_bench.running.device import arithmetic
+from fewshot_bench.running.recording import history_of, workplace
 from fewshot_bench.running.runner import Laboratory
 from fewshot_bench.running.tasks import BaseClasses, Features
 
@@ -58,16 +58,14 @@ def cost_of(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[str, int, 
     means: the device, jobs and threads that a run would have
     tell: what is being timed, how many were, of how many; None: for other machines, and nothing is timed on this one
     """
-    config, expected = chosen.request.config, history_of(chosen.database).expected(plan)
+    expected = history_of(chosen.database).expected(plan)
     n_cells_of = {todo.training.key: len(todo.cells) for todo in plan.todo}
     if tell is None:
         return Cost(expected, frozenset(), means.jobs or 1, n_cells_of)
-    device = device_of(chosen, means)
-    wanted, threads = config.run.jobs if means.jobs is None else means.jobs, means.threads or config.run.threads
-    jobs = machine.choose_jobs(device, wanted, threads, sum(n_cells_of.values()))
+    place, jobs = workplace(chosen, plan, means)
     unknown = [todo for todo in plan.todo if None in expected[todo.training.key]]
     if unknown:
-        lab = workplace(chosen, device.type, threads).open(lambda: False)
+        lab = place.open(lambda: False)
         alike: dict[Hashable, list[PlannedTraining]] = {}  # seeds take alike long
         for todo in unknown:
             alike.setdefault(_work(todo), []).append(todo)
@@ -110,7 +108,7 @@ def _step_seconds(todo: PlannedTraining, method: Method, lab: Laboratory) -> flo
     source = BaseClasses(lab.images, classes, lab.gallery, training.data_identity, training.augmentation)
 
     def step() -> None:
-        with machine.arithmetic(training.numerics, lab.device):
+        with arithmetic(training.numerics, lab.device):
             for loss in method.step(source).values():
                 float(loss)  # waits for a GPU
 

@@ -90,20 +90,24 @@ def _reader_if_any(database: str) -> Reader | None:
         return None
 
 
-def workplace(chosen: Chosen, device: str, threads: int) -> Workplace:
-    """What a process needs to train or evaluate chosen cells."""
-    return Workplace(
+def workplace(chosen: Chosen, plan: Plan, means: Means) -> tuple[Workplace, int]:
+    """What a process needs to do a plan here, and how many such processes do it. Raises UsageError, see `device`."""
+    config, device = chosen.request.config, device_of(chosen, means)
+    threads, jobs = means.threads or config.run.threads, config.run.jobs if means.jobs is None else means.jobs
+    n_units = sum(len(todo.cells) if plan.with_cells else 1 for todo in plan.todo)
+    place = Workplace(
         source=chosen.source,
         cache=cache_folder(),
-        image_size=chosen.request.config.data.image_size or None,
+        image_size=config.data.image_size or None,
         checkpoints=checkpoints(chosen.out),
-        device=device,
+        device=device.type,
         threads=threads,
         fingerprint=chosen.images.fingerprint,
         novel_source=chosen.novel_source if chosen.other else "",
         novel_fingerprint=chosen.novel.fingerprint,
-        recompute=chosen.request.config.run.recompute,
+        recompute=config.run.recompute,
     )
+    return place, machine.choose_jobs(device, jobs, threads, n_units)
 
 
 def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None], command: str) -> Outcome:
@@ -115,15 +119,11 @@ def run(chosen: Chosen, plan: Plan, means: Means, tell: Callable[[Event], None],
     if threading.current_thread() is not threading.main_thread():
         raise UsageError("a run stops at Ctrl-C and SIGTERM, which only the main thread is told of: call it there")
     begin_job()
-    settings, device = chosen.request.config.run, device_of(chosen, means)
-    threads = means.threads or settings.threads
-    n_units = sum(len(todo.cells) if plan.with_cells else 1 for todo in plan.todo)
-    jobs = machine.choose_jobs(device, settings.jobs if means.jobs is None else means.jobs, threads, n_units)
-    place = workplace(chosen, device.type, threads)
+    settings, (place, jobs) = chosen.request.config.run, workplace(chosen, plan, means)
     methods, rules = {cell.training.method for cell in chosen.cells}, chosen.request.rules
     others = {f"method {name}": origin for name, origin in origins(methods).items()}
     others |= {"rules at test": f"{rules.file}, SHA-256 {rules.content_sha256}"} if rules else {}
-    provenance = collect(command, machine.describe(device), threads, jobs, others)
+    provenance = collect(command, machine.describe(torch.device(place.device)), place.threads, jobs, others)
     stop = StopOnSignal()
     waiting = patient(settings.server_wait_seconds, lambda said: tell(events.Warned(said)), stop.asked)
     with _once_at_a_time(chosen.database), waiting:

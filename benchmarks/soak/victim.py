@@ -1,5 +1,6 @@
 """A `bench` command in a process of its own, forked from one that has its libraries, and what strikes it."""
 
+import functools
 import itertools
 import os
 import random
@@ -130,8 +131,7 @@ class Hit:
         """`bench`, to be struck."""
         self.arm(main=True)
         fork_workers()
-        make = recording.workplace
-        recording.workplace = lambda *words: Armed(**vars(make(*words)), hit=self)
+        vars(recording)["Workplace"] = functools.partial(Armed, hit=self)  # what a run makes its own with
         cli.main()
 
     def arm(self, *, main: bool) -> None:
