@@ -7,6 +7,7 @@ from typing import Any
 
 from fewshot_bench.errors import DatabaseError
 from fewshot_bench.experiment.records import Answers, StoredTraining, n_right, unpack_answers
+from fewshot_bench.experiment.selection import place_of
 from fewshot_bench.results.store import Reader
 from fewshot_bench.results.store.reading import Counts
 from fewshot_bench.tables.alarms.alarm import EDITED, ONE_SEED, Alarm, name
@@ -74,8 +75,8 @@ def _tables(reader: Reader) -> dict[str, list[CellScore]]:
     episodes = reader.episodes(row["key"] for row in latest.values())
     tables: dict[str, list[CellScore]] = defaultdict(list)
     for label, row in latest.items():
-        place = (row["variant"], row["n_way"], row["n_shot"], row["seed"])
-        tables[label.rsplit(" ", 1)[0]].append(CellScore(*place, row["key"], "done", episodes=episodes[row["key"]]))
+        cell = CellScore(*place_of(row), row["key"], "done", episodes=episodes[row["key"]])
+        tables[label.rsplit(" ", 1)[0]].append(cell)
     return tables
 
 
