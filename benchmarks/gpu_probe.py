@@ -25,7 +25,7 @@ from fewshot_bench.running import device as machine
 from fewshot_bench.running import runner
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.runner import Laboratory
-from fewshot_bench.running.tasks import BaseClasses, Gallery
+from fewshot_bench.running.tasks import Gallery
 
 PARTS = {"train": 64, "val": 16, "test": 20}  # classes
 PER_CLASS = 120  # images: 100 shots and the queries
@@ -79,8 +79,7 @@ def training_line(cell: Cell, lab: Laboratory, *, recorded: bool) -> str:
     training, peak = cell.training, machine.PeakMemory(lab.device)
     method = runner.build(training, lab)
     method.execution = replace(method.execution, recorded=recorded and method.execution.recorded)
-    classes = lab.images.classes_of(training.base_parts)
-    source = BaseClasses(lab.images, classes, lab.gallery, training.data_identity, training.augmentation)
+    source = lab.base_classes(training, training.augmentation)
     for _ in range(WARM_UP + 2):
         method.step(source)
     seconds = seconds_each(lambda: method.step(source), lab.device)
@@ -104,16 +103,16 @@ def test_line(cell: Cell, lab: Laboratory) -> str:
 def lines(device: torch.device, out: Path) -> Iterator[tuple[str, Callable[[], str]]]:
     """What is measured, in this order, under its name."""
     labs = {
-        size: Laboratory(images, Gallery(images, device), Checkpoints(out), device, lambda: False)
+        size: Laboratory(Gallery(images, device), Checkpoints(out), device, lambda: False)
         for size in sorted({size for size, _, _ in TRAINED} | set(TESTED))
         for images in [random_images(size)]
     }
     for size, filters, recorded in TRAINED:
-        for variant, of_variant in of_grid(labs[size].images, filters, out).items():
+        for variant, of_variant in of_grid(labs[size].gallery.images, filters, out).items():
             name = f"train {size:>2} px {filters} filters {'graph' if recorded else 'plain'} {variant:<12}"
             yield name, partial(training_line, of_variant[0], labs[size], recorded=recorded)
     for size in TESTED:
-        for variant, of_variant in of_grid(labs[size].images, 32, out).items():
+        for variant, of_variant in of_grid(labs[size].gallery.images, 32, out).items():
             if variant in ("transfer", "protonet", "maml"):  # the others are tested as MAML is
                 for cell in of_variant:
                     name = f"test  {size:>2} px 32 filters {variant:<9} {cell.setting.n_way:>2}w{cell.setting.n_shot}s"

@@ -128,7 +128,7 @@ def evaluating(point: Point) -> tuple[Method, Callable[[], object]]:
     if point.work == EMBEDDED:
         images = dataclasses.replace(images, parts=images.parts | {"test": images.parts["test"][: point.n_tasks]})
     training = training_of(point)
-    lab = runner.Laboratory(images, Gallery(images, CPU), Checkpoints(Path("unused")), CPU, lambda: False)
+    lab = runner.Laboratory(Gallery(images, CPU), Checkpoints(Path("unused")), CPU, lambda: False)
     method = runner.build(training, lab).eval()
     rule = Adaptation(steps=point.steps)
     cell = Cell("", training, "ravi", Setting(point.n_way, point.n_shot, N_QUERY), 0, rule, n_episodes)

@@ -56,7 +56,7 @@ def _of_models(chosen: Chosen, control: bool, say: Say) -> list[Check]:
     prepare(device, run.threads)
     novel = Gallery(chosen.other, device) if chosen.other else None
     weights = Checkpoints(checkpoints(chosen.out))
-    lab = Laboratory(chosen.images, Gallery(chosen.images, device), weights, device, lambda: False, novel=novel)
+    lab = Laboratory(Gallery(chosen.images, device), weights, device, lambda: False, novel=novel)
     stored = models.stored_models(chosen.cells, Reader(chosen.database))
     say(f"looking at {counted(stored, 'model')}, an episode each")
     found = [models.queries_apart(stored, lab)]

@@ -235,7 +235,7 @@ def _laboratory(stored: Stored, weights: Path, device: torch.device) -> Laborato
             f"the head of {stored.name} needs the mean of its base classes' features, and their images are not "
             "prepared here: `bench data prepare SOURCE` prepares them"
         )
-    return Laboratory(images, Gallery(images, device), Checkpoints(weights), device, lambda: False)
+    return Laboratory(Gallery(images, device), Checkpoints(weights), device, lambda: False)
 
 
 def _labels(labels: Any) -> NDArray[Any]:

@@ -141,7 +141,7 @@ def _laboratory(
     differs = [pair for pair in pairs if pair[1] != pair[2] or "uncommitted" in pair[1]]  # which may be others now
     other = novel_at_hand(stored, cache_folder())
     novel = Gallery(other, device) if other else None
-    lab = Laboratory(images, Gallery(images, device), checkpoints, device, lambda: False, novel=novel)
+    lab = Laboratory(Gallery(images, device), checkpoints, device, lambda: False, novel=novel)
     return lab, tuple(differs)
 
 

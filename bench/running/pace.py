@@ -18,7 +18,7 @@ from fewshot_bench.running import runner
 from fewshot_bench.running.device import arithmetic
 from fewshot_bench.running.recording import history_of, workplace
 from fewshot_bench.running.runner import Laboratory
-from fewshot_bench.running.tasks import BaseClasses, Features
+from fewshot_bench.running.tasks import Features
 
 STEPS_AT = (0.25, 0.75)  # of a training, which may have stages
 STEPS_SECONDS = 0.3  # at each, at least one step after a first, which is slower
@@ -104,8 +104,7 @@ def _timed(todo: PlannedTraining, lab: Laboratory) -> tuple[float | None, float 
 
 def _step_seconds(todo: PlannedTraining, method: Method, lab: Laboratory) -> float:
     training = todo.training
-    classes = lab.images.classes_of(training.base_parts)
-    source = BaseClasses(lab.images, classes, lab.gallery, training.data_identity, training.augmentation)
+    source = lab.base_classes(training, training.augmentation)
 
     def step() -> None:
         with arithmetic(training.numerics, lab.device):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fewshot_bench import machine
-from fewshot_bench.data.images import ImageSet
+from fewshot_bench.config import NO_AUGMENTATION, AugmentationConfig
 from fewshot_bench.errors import BenchError
 from fewshot_bench.experiment.episodes import Episode, bank
 from fewshot_bench.experiment.identity import Cell, Training, by_content
@@ -51,7 +51,6 @@ class WeightsGone(FileNotFoundError):
 class Laboratory:
     """What every training and evaluation of a run shares."""
 
-    images: ImageSet
     gallery: Gallery
     checkpoints: Checkpoints
     device: torch.device
@@ -65,6 +64,12 @@ class Laboratory:
     def tested(self) -> Gallery:
         """The images whose novel classes are tested on."""
         return self.novel or self.gallery
+
+    def base_classes(self, training: Training, augmentation: AugmentationConfig = NO_AUGMENTATION) -> BaseClasses:
+        """What a training draws from."""
+        images = self.gallery.images
+        classes = images.classes_of(training.base_parts)
+        return BaseClasses(images, classes, self.gallery, training.data_identity, augmentation)
 
 
 def build(training: Training, lab: Laboratory) -> Method:
@@ -99,8 +104,7 @@ def load(training: Training, checkpoint: str, lab: Laboratory, rule: Adaptation 
 
 def frozen(method: Method, training: Training, lab: Laboratory) -> Method:
     """A finished method's features under a head that a rule names. Raises BrokenMethod for one without any."""
-    classes = lab.images.classes_of(training.base_parts)
-    source = BaseClasses(lab.images, classes, lab.gallery, training.data_identity)
+    source = lab.base_classes(training)
     try:
         with arithmetic(training.numerics, lab.device):
             return Frozen(method, source, keep_moments=bool(training.weights) and not training.iterations)
@@ -123,8 +127,7 @@ def train(training: Training, lab: Laboratory) -> Iterator[TrainingEvent]:
     method = build(training, lab)
     if by_content(training.weights) != training.identity.get("weights"):
         raise BenchError(f"{training.weights} has changed since this run began; start it again")
-    classes = lab.images.classes_of(training.base_parts)
-    source = BaseClasses(lab.images, classes, lab.gallery, training.data_identity, training.augmentation)
+    source = lab.base_classes(training, training.augmentation)
     clock, pending = Clock(lab.device), Losses()
     logged_at = _go_on(training, lab, method, source, pending, clock)
     every = max(1, min(LOG_EVERY, training.iterations // CURVE_POINTS))

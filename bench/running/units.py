@@ -68,11 +68,9 @@ class Workplace:
             register(name, method)
         device = torch.device(self.device)
         prepare(device, self.threads)
-        images = self._images(self.source, self.fingerprint)
-        novel = self._images(self.novel_source, self.novel_fingerprint) if self.novel_source else None
-        gallery, checkpoints = Gallery(images, device), Checkpoints(self.checkpoints)
-        tested = Gallery(novel, device) if novel else None
-        return Laboratory(images, gallery, checkpoints, device, should_stop, self.recompute, tested)
+        gallery = Gallery(self._images(self.source, self.fingerprint), device)
+        novel = Gallery(self._images(self.novel_source, self.novel_fingerprint), device) if self.novel_source else None
+        return Laboratory(gallery, Checkpoints(self.checkpoints), device, should_stop, self.recompute, novel)
 
     def _images(self, source: str, fingerprint: str) -> ImageSet:
         images = open_images(source, self.cache, self.image_size)

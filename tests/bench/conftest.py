@@ -292,7 +292,7 @@ def make_lab(images: ImageSet, tmp_path: Path) -> Callable[..., Laboratory]:
 
     def make(should_stop: Callable[[], bool] = lambda: False, checkpoints: str | Path = "checkpoints") -> Laboratory:
         cpu = torch.device("cpu")
-        return Laboratory(images, Gallery(images, cpu), Checkpoints(tmp_path / checkpoints), cpu, should_stop)
+        return Laboratory(Gallery(images, cpu), Checkpoints(tmp_path / checkpoints), cpu, should_stop)
 
     return make
 
