@@ -49,6 +49,8 @@ def run(
             raise UsageError(
                 f"--until needs each result before it continues, which --engine {engine} cannot give; use here"
             )
+        if until and means.training is not None:
+            raise UsageError("--until compares tests, and --training tests nothing: leave one of them out")
         if means.detach and engine == HERE:
             raise UsageError("--detach leaves jobs to an engine: name one, --engine slurm or dask")
         if means.training is not None and engine != HERE:

@@ -65,6 +65,8 @@ class RunScreen(Screen):
             with self._engine(chosen, means, engine):  # which refuses what it would refuse to do
                 pass
         plan = plan_of(chosen, retry_failed=means.retry_failed)
+        if means.training is not None:
+            plan = plan.training_alone(means.training)
         cost = cost_of(chosen, plan, means, self.preparing if here else None)
         memory = memory_of(chosen, plan, means) if here else dict.fromkeys(cost.expected, 0)
         print_plan(plan, cost, memory, self._as_json)

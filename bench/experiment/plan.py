@@ -153,7 +153,10 @@ class History:
 
     def expected(self, plan: Plan) -> Expected:
         """How long each training and its cells may take with one job; None where nothing like it is stored."""
-        return {todo.training.key: (self.of_training(todo), self.of_cells(todo)) for todo in plan.todo}
+        return {
+            todo.training.key: (self.of_training(todo), self.of_cells(todo) if plan.with_cells else 0.0)
+            for todo in plan.todo
+        }
 
     def longest_first(self, plan: Plan) -> Plan:
         """The trainings, by what they and their longest cell will take, and the cells of each; the unknown first.

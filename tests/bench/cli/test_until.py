@@ -199,6 +199,7 @@ def test_several_seeds_compare_methods(bench):
             "--max-episodes 4 is fewer than the 6 of the first analysis",
         ),
         (["--until", "separated", "--method", "transfer"], 5, "choose at least two"),
+        (["--until", "separated", "--training", "ab"], 2, "--training tests nothing"),
         (["--until", "bored"], 2, "'bored' is not"),
     ],
 )

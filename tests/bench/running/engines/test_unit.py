@@ -63,9 +63,20 @@ def test_a_training_alone_that_fails_says_so(place, bench, monkeypatch):
     assert [cell.reason for cell in cells] == ["training diverged: loss not finite at iteration 1"] * 2
 
 
+def test_a_dry_run_of_a_training_alone_tells_of_it_alone(place, bench, chosen):
+    key = chosen.cells[0].training.key
+    ran = bench("run", "--training", key, "-n", "--json")
+    assert ran.code == 0
+    document = json.loads(ran.out)
+    assert [training["key"] for training in document["trainings"]] == [key]
+    assert document["trainings"][0]["expected_test_seconds"] == 0
+    assert document["expected_wall_seconds"] == document["trainings"][0]["expected_seconds"]
+
+
 @pytest.mark.parametrize(("key", "n"), [("", 2), ("zz", 0)])
-def test_a_key_names_one_training(place, bench, key, n):
-    ran = bench("run", "--training", key)
+@pytest.mark.parametrize("dry", [(), ("-n",)])
+def test_a_key_names_one_training(place, bench, key, n, dry):
+    ran = bench("run", "--training", key, *dry)
     assert ran.code == 2
     assert ran.err.splitlines()[-1] == (
         f"bench: error: --training {key!r}: keys of {n} chosen trainings begin so; give one's (bench run -n)"
