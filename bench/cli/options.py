@@ -229,7 +229,7 @@ def _as_in(last_command: Callable[[str], str], selection: Selection) -> Selectio
     out = out_folder(selection.out)
     command = last_command(database(out))
     try:
-        last: Selection = _selected.main(shlex.split(command)[2:], standalone_mode=False)
+        last = selected(shlex.split(command)[2:], alone=False)
     except (ValueError, click.ClickException):  # half a quotation; of another version, maybe
         return selection
     meant = {name: getattr(last, name) for name in EXPERIMENT if getattr(last, name) not in (None, ())}
@@ -241,11 +241,18 @@ def _as_in(last_command: Callable[[str], str], selection: Selection) -> Selectio
     return dataclasses.replace(selection, **meant, out=out, recalled=True)
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@click.command(add_help_option=False)
 @selection_options
-def _selected(selection: Selection) -> Selection:
-    """What the words of a run choose; those that say how it works are left out."""
+def _selection(selection: Selection) -> Selection:
+    """Only reads the options that choose cells."""
     return selection
+
+
+def selected(words: list[str], *, alone: bool) -> Selection:
+    """What the words of a run choose; others are passed over, or wrong if `alone`. Raises click.ClickException."""
+    with _selection.make_context("run", words, ignore_unknown_options=not alone, allow_extra_args=not alone) as context:
+        found: Selection = _selection.invoke(context)
+        return found
 
 
 # say how a run works: a command's `means`

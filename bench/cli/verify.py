@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from fewshot_bench.cli.options import config_option, database_in, json_option, selection_options, stored_options
+from fewshot_bench.cli.options import config_option, database_in, json_option, selected, stored_options
 from fewshot_bench.experiment.selection import Selection
 
 
@@ -29,8 +29,8 @@ def verify(*, file: Path, selection: Selection, as_json: bool) -> int:
     """
     from fewshot_bench.replay.verification import verified
 
-    selected = partial(_selected, rules=selection.rules)
-    found = verified(file, database_in(selection.out), selected, selection.config)
+    chosen = partial(_chosen, rules=selection.rules)
+    found = verified(file, database_in(selection.out), chosen, selection.config)
     if as_json:
         findings = [dataclasses.asdict(finding) | {"text": finding.text} for finding in found.findings]
         said = {"file": str(file), "findings": findings, "exit_code": found.exit_code}
@@ -40,14 +40,7 @@ def verify(*, file: Path, selection: Selection, as_json: bool) -> int:
     return found.exit_code
 
 
-@click.command(add_help_option=False)
-@selection_options
-def _selection(selection: Selection) -> Selection:
-    """Only reads the options that choose cells."""
-    return selection
-
-
-def _selected(command: str, rules: str | None) -> Selection | None:
+def _chosen(command: str, rules: str | None) -> Selection | None:
     """What a report's command selects; it is read, never run. None for another, or one that makes no sense.
 
     rules: those of results that come with the package
@@ -58,8 +51,6 @@ def _selected(command: str, rules: str | None) -> Selection | None:
             words = [*(["--rules", rules] if rules else []), *words[2:]]  # the last one counts
         elif (program, name) != ("bench", "run"):
             return None
-        with _selection.make_context("run", words) as context:
-            found: Selection = _selection.invoke(context)
-            return found
+        return selected(words, alone=True)
     except (ValueError, click.ClickException):
         return None
