@@ -55,7 +55,7 @@ def stored_models(cells: Iterable[Cell], reader: Reader) -> list[Model]:
     cheapest: dict[str, Cell] = {}
     for cell in cells:
         known = cheapest.setdefault(cell.training.key, cell)
-        if _n_images(cell) < _n_images(known):
+        if cell.setting.n_images < known.setting.n_images:
             cheapest[cell.training.key] = cell
     models = []
     for key, cell in cheapest.items():
@@ -69,7 +69,7 @@ def stored_models(cells: Iterable[Cell], reader: Reader) -> list[Model]:
 def one_a_column(models: Sequence[Model]) -> list[Model]:
     """The cheapest model of each variant and seed: where every setting has a training of its own, one is enough."""
     found: dict[tuple[str, int], Model] = {}
-    for model in sorted(models, key=lambda model: _n_images(model.cell)):
+    for model in sorted(models, key=lambda model: model.cell.setting.n_images):
         found.setdefault((model.cell.variant, model.cell.training.seed), model)
     return [model for model in models if model in found.values()]
 
@@ -181,7 +181,3 @@ def _first_episode(cell: Cell, lab: Laboratory) -> Episodes:
     images = lab.tested.images
     sampler = bank(images, cell.split, cell.setting.n_way, cell.setting.n_query, cell.bank_seed)
     return lab.tested.collate([sampler.draw(0, cell.setting)], class_index(images, images.split(cell.split).novel))
-
-
-def _n_images(cell: Cell) -> int:
-    return cell.setting.n_way * (cell.setting.n_shot + cell.setting.n_query)

@@ -30,6 +30,11 @@ class Setting:
     def __str__(self) -> str:
         return setting_name(self.n_way, self.n_shot)
 
+    @property
+    def n_images(self) -> int:
+        """Support and query together."""
+        return self.n_way * (self.n_shot + self.n_query)
+
 
 class Episode(NamedTuple):
     """One episode as indices into the image set; labels are 0..n_way-1."""

@@ -236,8 +236,7 @@ def _passes(cell: Cell, method: Method, lab: Laboratory, first: int) -> Iterator
     features = embed(cell, method, lab)
     at_once = 1
     if lab.device.type == "cuda" and (method.embeds or find_backbone(cell.training.backbone).folds):
-        n_images = setting.n_way * (setting.n_shot + setting.n_query)
-        at_once = max(1, GPU_PIXELS // (n_images * cell.training.image_size**2))
+        at_once = max(1, GPU_PIXELS // (setting.n_images * cell.training.image_size**2))
     adaptation = cell.adaptation or Adaptation()  # a method that adapts nothing ignores it
 
     def answers_to(drawn: list[Episode]) -> NDArray[np.int64]:
