@@ -18,28 +18,26 @@ SHOWN = 20  # conflicts listed one by one; --json has them all
 def merged(other: str, out: Path, *, dry_run: bool, as_json: bool) -> Iterator[str]:
     """Merge another database into that of `out`. Raises DatabaseError, after saying why, where it contradicts ours."""
     found, brought = merging.merge(other, out, dry_run=dry_run)
-    yield _told(found, brought, "would merge" if dry_run else "merged", as_json=as_json)
-    _refuse_conflicts(other, found)
+    yield from _told(other, found, brought, "would merge" if dry_run else "merged", as_json=as_json)
 
 
 def imported(file: Path, out: Path, command: str, *, dry_run: bool, as_json: bool) -> Iterator[str]:
     """Merge a file of exported results; see `merged`. command: what the user typed, for the record."""
     found, brought = merging.import_file(file, out, command, dry_run=dry_run)
-    yield _told(found, brought, "would import" if dry_run else "imported", as_json=as_json)
-    _refuse_conflicts(str(file), found)
+    yield from _told(str(file), found, brought, "would import" if dry_run else "imported", as_json=as_json)
 
 
-def _refuse_conflicts(other: str, found: Comparison) -> None:
+def _told(other: str, found: Comparison, brought: Brought, done: str, *, as_json: bool) -> Iterator[str]:
+    """What a merge did (`done` is its verb), or the conflicts that forbade it, and then DatabaseError."""
+    if as_json:
+        facts = {"forbidden": found.forbidden, "anything_new": found.anything_new}
+        yield json.dumps(dataclasses.asdict(found) | facts | {"checkpoints": dataclasses.asdict(brought)})
+    elif found.forbidden:
+        yield "\n".join(_conflict_lines(found))
+    else:
+        yield "\n".join([_summary(found, done), *_notes(found), *_weights_notes(found, brought)])
     if found.forbidden:
         raise DatabaseError(f"{other} contradicts our results: {_count_conflicts(found)}; nothing was changed")
-
-
-def _told(found: Comparison, brought: Brought, done: str, *, as_json: bool) -> str:
-    """What a merge did (`done` is its verb), or the conflicts that forbade it."""
-    if as_json:
-        return json.dumps(_as_json(found, brought))
-    lines = [_summary(found, done), *_notes(found), *_weights_notes(found, brought)]
-    return "\n".join(_conflict_lines(found) if found.forbidden else lines)
 
 
 def _summary(found: Comparison, done: str) -> str:
@@ -109,14 +107,6 @@ def _conflict_line(conflict: EpisodeConflict, width: int) -> str:
         f"{conflict.cell:<{width}}  episode {conflict.number:>4}  {ids}  "
         f"ours {ours[0]}/{ours[1]}  theirs {theirs[0]}/{theirs[1]}"
     )
-
-
-def _as_json(found: Comparison, brought: Brought) -> dict[str, object]:
-    return dataclasses.asdict(found) | {
-        "forbidden": found.forbidden,
-        "anything_new": found.anything_new,
-        "checkpoints": dataclasses.asdict(brought),
-    }
 
 
 def _count_conflicts(found: Comparison) -> str:
