@@ -69,9 +69,8 @@ class Dask:
         found = {_name(key): key for key in states}
         for name, key in found.items():
             own = self._futures.get(name)
-            if (
-                own is None or own.key != key or own.cancelled()
-            ):  # another driver's, or the scheduler was lost for a while
+            # another driver's, or the scheduler was lost for a while
+            if own is None or own.key != key or own.cancelled():
                 self._futures[name] = Future(key, self._client)
         return set(found)
 
