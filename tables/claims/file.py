@@ -10,7 +10,7 @@ from importlib import resources
 from itertools import pairwise
 from typing import Any, Literal
 
-from fewshot_bench.tables.claims.section import ClaimError, Section, unknown
+from fewshot_bench.tables.claims.section import ClaimError, Section, shown, unknown
 from fewshot_bench.tables.parsing import ParseError, parse_toml
 from fewshot_bench.tables.wording import cell_name, setting_name
 
@@ -104,7 +104,7 @@ def parse_claims(text: str | bytes, name: str, variants: Collection[str], publis
     head = Section(name, document)
     schema = head.get("schema")
     if type(schema) is not int or schema != SCHEMA:
-        raise head.wrong("schema", f"{schema!r} is not known; this version reads {SCHEMA}")
+        raise head.wrong("schema", f"{shown(schema)} is not known; this version reads {SCHEMA}")
     head.only(FILE_KEYS)
     table = head.text("published") if "published" in document else ""
     if table and table not in published:
@@ -114,14 +114,14 @@ def parse_claims(text: str | bytes, name: str, variants: Collection[str], publis
     claims = [_claim(Section(name, shared | entry, _label(entry, i)), variants) for i, entry in enumerate(entries, 1)]
     for i, claim in enumerate(claims):
         if claim.id in {earlier.id for earlier in claims[:i]}:
-            raise Section(name, {}, f"claim {claim.id!r}").wrong("id", "two claims have it")
+            raise Section(name, {}, f"claim {shown(claim.id)}").wrong("id", "two claims have it")
     return ClaimFile(name, head.text("source"), table, tuple(claims))
 
 
 def _claim(section: Section, variants: Collection[str]) -> Claim:
     identity = section.text("id")
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", identity):
-        raise section.wrong("id", f"{identity!r} has more than lower-case letters, digits and single hyphens")
+        raise section.wrong("id", f"{shown(identity)} has more than lower-case letters, digits and single hyphens")
     kind = section.choice("kind", KIND_KEYS)
     section.only(CLAIM_KEYS + KIND_KEYS[kind])
     return Claim(
@@ -165,17 +165,17 @@ def _pairs(section: Section, variants: Collection[str]) -> list[tuple[str, str]]
         pairs = section.list_of("pairs", list, 'two variants, ["better", "worse"]')
         for pair in pairs:
             if len(pair) != 2 or not all(isinstance(name, str) for name in pair):
-                raise section.wrong("pairs", f'each entry must be two variants, ["better", "worse"], not {pair!r}')
+                raise section.wrong("pairs", f'each entry must be two variants, ["better", "worse"], not {shown(pair)}')
             section.variants("pairs", variants, pair)
     else:
         worse = section.variants("worse", variants)
         pairs = [(a, b) for a in section.variants("better", variants) for b in worse]
     for a, b in pairs:
         if a == b:
-            raise section.wrong("pairs" if "pairs" in section.table else "worse", f"{a!r} is compared with itself")
+            raise section.wrong("pairs" if "pairs" in section.table else "worse", f"{shown(a)} is compared with itself")
     return [(a, b) for a, b in pairs]
 
 
 def _label(entry: dict[str, Any], number: int) -> str:
     identity = entry.get("id")
-    return f"claim {identity!r}" if isinstance(identity, str) else f"claim number {number}"
+    return f"claim {shown(identity)}" if isinstance(identity, str) else f"claim number {number}"

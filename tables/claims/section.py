@@ -2,8 +2,11 @@
 
 from collections.abc import Collection
 from difflib import get_close_matches
-from reprlib import repr as short
+from reprlib import Repr
 from typing import Any
+
+_short = Repr()
+_short.maxstring = _short.maxother = 80  # letters of a value in an error
 
 
 class ClaimError(ValueError):
@@ -36,40 +39,40 @@ class Section:
         """A text that is not empty, in one line."""
         value = self.get(key)
         if not isinstance(value, str) or not value.strip():
-            raise self.wrong(key, f"must be a text that is not empty, not {value!r}")
+            raise self.wrong(key, f"must be a text that is not empty, not {shown(value)}")
         return " ".join(value.split())
 
     def choice(self, key: str, known: Collection[str]) -> str:
         """One of the known words."""
         value = self.text(key)
         if value not in known:
-            raise self.wrong(key, f"must be one of {', '.join(known)}, not {value!r}")
+            raise self.wrong(key, f"must be one of {', '.join(known)}, not {shown(value)}")
         return value
 
     def flag(self, key: str) -> bool:
         """True or false; false where it is not given."""
         value = self.table.get(key, False)
         if not isinstance(value, bool):
-            raise self.wrong(key, f"must be true or false, not {value!r}")
+            raise self.wrong(key, f"must be true or false, not {shown(value)}")
         return value
 
     def number(self, key: str, default: float) -> float:
         """A percentage, above 0."""
         value = self.table.get(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 100:
-            raise self.wrong(key, f"must be a number above 0 and up to 100, not {value!r}")
+            raise self.wrong(key, f"must be a number above 0 and up to 100, not {shown(value)}")
         return float(value)
 
     def list_of(self, key: str, kind: type, what: str) -> list[Any]:
         """At least one value; none twice, unless they are tables."""
         values = self.get(key)
         if not isinstance(values, list) or not values:
-            raise self.wrong(key, f"must be a list that is not empty, not {short(values)}")
+            raise self.wrong(key, f"must be a list that is not empty, not {shown(values)}")
         for i, value in enumerate(values):
             if type(value) is not kind:  # True is no number of ways
-                raise self.wrong(key, f"each entry must be {what}, not {short(value)}")
+                raise self.wrong(key, f"each entry must be {what}, not {shown(value)}")
             if kind is not dict and value in values[:i]:
-                raise self.wrong(key, f"{value!r} stands in it twice")
+                raise self.wrong(key, f"{shown(value)} stands in it twice")
         return values
 
     def counts(self, key: str, least: int) -> list[int]:
@@ -88,8 +91,13 @@ class Section:
         return listed
 
 
+def shown(value: object) -> str:
+    """A value as an error names it, however long it is."""
+    return _short.repr(value)
+
+
 def unknown(what: str, name: str, known: Collection[str]) -> str:
     """ "unknown variant 'mamml': did you mean 'maml'?"."""
     near = get_close_matches(name, known, n=1)
     advice = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
-    return f"unknown {what} {name!r}: {advice}"
+    return f"unknown {what} {shown(name)}: {advice}"

@@ -120,6 +120,17 @@ def test_a_mistake_is_one_line_that_names_file_claim_and_key(change, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [('id = "c"', 'id = "A{long}"'), ('["maml"]', '["{long}"]'), ('"better"', '"{long}"')],
+)
+def test_a_mistake_of_any_length_is_told_in_few_words(change):
+    text = BETTER.replace(change[0], change[1].format(long="x" * 100_000), 1)
+    with pytest.raises(ClaimError) as error:
+        parse(text)
+    assert len(str(error.value)) < 400
+
+
 def test_more_shots_need_two_numbers_of_them():
     with pytest.raises(ClaimError, match="claim 'c': shots: more shots need at least two"):
         one('kind = "more-shots"\nvariants = ["maml"]\nshots = [5]')
