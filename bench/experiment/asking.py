@@ -1,7 +1,8 @@
 """What a method's class is asked before anything runs: another package may have made it, and it may answer anything."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.episodes import BANK_VERSION
@@ -9,8 +10,6 @@ from fewshot_bench.methods.interface import CORE_VERSION, Method
 from fewshot_bench.methods.registry import whose
 from fewshot_bench.methods.returned import wrong_training_setting, wrong_versions
 from fewshot_bench.methods.strangers import contained, in_one_line
-
-T = TypeVar("T")
 
 
 class UnusableVariant(UsageError):
@@ -21,11 +20,12 @@ class NotInstalled(UsageError):
     """A variant whose method is of no package that is installed here, or is misspelled."""
 
 
-def asked(where: str, method: str, ask: Callable[[], T]) -> T:
-    """What a method answers. Raises UnusableVariant, naming its package, where that is an error."""
+@contextmanager
+def asking(where: str, method: str) -> Iterator[None]:
+    """Raise UnusableVariant, naming the method's package, where what it is asked inside is an error."""
     try:
         with contained():
-            return ask()
+            yield
     except UsageError:
         raise
     except Exception as error:  # noqa: BLE001  # a package of strangers may raise anything

@@ -11,7 +11,7 @@ from fewshot_bench.config import LONGEST_NAME, Config, choose, overlay, unsayabl
 from fewshot_bench.data.format import FAMILIES
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.errors import UsageError, did_you_mean
-from fewshot_bench.experiment.asking import NotInstalled, UnusableVariant, asked, training_setting_of, versions_of
+from fewshot_bench.experiment.asking import NotInstalled, UnusableVariant, asking, training_setting_of, versions_of
 from fewshot_bench.experiment.episodes import Setting, lack
 from fewshot_bench.experiment.identity import Cell, Training, by_content
 from fewshot_bench.experiment.network import backbone_of, check_network, check_size, weights_of
@@ -112,16 +112,13 @@ def variant(config: Config, name: str, family: str = "") -> Variant:
     table = overlay(for_family(config, method_name, family), table)
     where = f"families.{family}.methods.{method_name}" if family else f"methods.{name}"  # without a family comes first
 
-    def answered() -> Any:
+    own = {f.name for f in fields(method.Settings)}
+    spent = {f.name: table.pop(f.name) for f in fields(Spent) if f.name in table and f.name not in own}
+    with asking(f"[methods.{name}] method = {method_name!r}", method_name):
         settings: Any = build(method.Settings, table, where)
         versions_of(method)
         training_setting_of(method, settings, SMALLEST)  # what fails at any size shows before the data are read
         digest(by_content(mentioned(settings)))  # what no identity can hold
-        return settings
-
-    own = {f.name for f in fields(method.Settings)}
-    spent = {f.name: table.pop(f.name) for f in fields(Spent) if f.name in table and f.name not in own}
-    settings = asked(f"[methods.{name}] method = {method_name!r}", method_name, answered)
     if not family:  # what a family says of it gives way
         refuse_twice(spent, where)
     found = Variant(name, method_name, settings, build(Spent, spent, where))
@@ -336,7 +333,8 @@ def _training(request: Request, images: ImageSet, chosen: Variant, tested: tuple
     if request.protocol == "matched":
         wanted = (tested[0], min(tested[1], size.most_shots))
     where = f"[methods.{chosen.name}] method = {chosen.method!r}"
-    n_way, n_shot = asked(where, chosen.method, lambda: training_setting_of(method, chosen.settings, wanted))
+    with asking(where, chosen.method):
+        n_way, n_shot = training_setting_of(method, chosen.settings, wanted)
     if n_way:
         setting = Setting(n_way, n_shot, size.query)
         what = f"base classes in split {split.name!r} to train {chosen.name} on"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fewshot_bench.config import MOST_ITERATIONS, Budget
 from fewshot_bench.errors import UsageError
-from fewshot_bench.experiment.asking import asked, training_setting_of
+from fewshot_bench.experiment.asking import asking, training_setting_of
 from fewshot_bench.methods.cost import image_passes
 from fewshot_bench.methods.interface import Problem
 from fewshot_bench.methods.registry import find_method
@@ -65,13 +65,10 @@ def iterations(
 def _passes(variant: "Variant", size: tuple[int, int, int]) -> float:
     """Images forward and backward in a step."""
     method = find_method(variant.method)
-
-    def counted() -> float:
+    with asking(f"[methods.{variant.name}]", variant.method):
         n_way, n_shot = training_setting_of(method, variant.settings, size[:2])
         problem = Problem(1, 1, 1, n_way or 1, n_way, n_shot, size[2] if n_way else 0, 1, 0)
-        return image_passes(method, variant.settings, problem)
-
-    found = asked(f"[methods.{variant.name}]", variant.method, counted)
+        found = image_passes(method, variant.settings, problem)
     if not found:
         raise UsageError(f"[methods.{variant.name}] passes no image through a backbone: it has no cost to compare")
     return found

@@ -12,7 +12,7 @@ from fewshot_bench.data.cache import find
 from fewshot_bench.data.images import ImageSet
 from fewshot_bench.data.readers.downloads import Downloaded
 from fewshot_bench.errors import DataError, NothingSelected, UsageError
-from fewshot_bench.experiment.asking import asked, versions_of
+from fewshot_bench.experiment.asking import asking, versions_of
 from fewshot_bench.experiment.episodes import BANK_VERSION, Setting
 from fewshot_bench.experiment.grid import files_named
 from fewshot_bench.experiment.identity import Cell, Training
@@ -160,13 +160,15 @@ def _training(identity: dict[str, Any], bank_version: int) -> Training:
     except UnusableMethod as error:
         raise UsageError(str(error)) from None
     then = (*identity["versions"], bank_version)
-    now = (*asked("its versions", name, lambda: versions_of(method)), BANK_VERSION)
+    with asking("its versions", name):
+        now = (*versions_of(method), BANK_VERSION)
     if then != now:
         raise UsageError(
             f"the versions of its method, core and episode bank were {then[:-1]}, this code's are {now[:-1]}"
         )
     stored = _with_files(identity["settings"])
-    settings: Any = asked("its settings", name, lambda: build(method.Settings, stored, "settings"))
+    with asking("its settings", name):
+        settings: Any = build(method.Settings, stored, "settings")
     missing = [name for name in mentioned(settings) if name not in identity["settings"]]
     if missing:
         raise UsageError(f"it was made before {name} had the setting {missing[0]!r}")
