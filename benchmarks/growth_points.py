@@ -116,7 +116,7 @@ def training_of(point: Point) -> Training:
 def stepping(training: Training, execution: Execution) -> tuple[Method, Callable[[], object]]:
     """A method, and its next training step, on noise."""
     images = noise(training.image_size, training.n_shot + N_QUERY)
-    source = BaseClasses(images, images.parts["train"], Gallery(images, CPU), training.data_identity)
+    source = BaseClasses(images.parts["train"], Gallery(images, CPU), training.data_identity)
     method = find_method(training.method)(training.problem, training.settings)
     method.execution = execution
     return method, lambda: method.step(source)

@@ -67,9 +67,8 @@ class Laboratory:
 
     def base_classes(self, training: Training, augmentation: AugmentationConfig = NO_AUGMENTATION) -> BaseClasses:
         """What a training draws from."""
-        images = self.gallery.images
-        classes = images.classes_of(training.base_parts)
-        return BaseClasses(images, classes, self.gallery, training.data_identity, augmentation)
+        classes = self.gallery.images.classes_of(training.base_parts)
+        return BaseClasses(classes, self.gallery, training.data_identity, augmentation)
 
 
 def build(training: Training, lab: Laboratory) -> Method:

@@ -91,13 +91,12 @@ class BaseClasses:
 
     def __init__(
         self,
-        images: ImageSet,
         classes: tuple[int, ...],
         gallery: Gallery,
         identity: Canonical,
         augmentation: AugmentationConfig = NO_AUGMENTATION,
     ) -> None:
-        self._gallery = gallery
+        self._gallery, images = gallery, gallery.images
         self._augmentation = Augmentation(augmentation, identity)
         self._episodes = Sampler(images, classes, Stream("training episodes", identity))
         self._batches = Stream("training batches", identity)

@@ -75,7 +75,7 @@ def test_replayed_steps_are_the_plain_ones(name, norm, images, monkeypatch):
             return Recorded(module, tapes[-1])
 
         monkeypatch.setattr(interface, "Recorded", on_tape)
-        source = BaseClasses(images, images.parts["train"], Gallery(images, CPU), ["test"])
+        source = BaseClasses(images.parts["train"], Gallery(images, CPU), ["test"])
         losses = [method.step(source)["loss"] for _ in range(method.problem.iterations)]
         ends.append((losses, method.training_state()))
     (plain_losses, plain), (losses, replayed) = ends
@@ -110,7 +110,7 @@ def test_where_nothing_can_be_recorded_steps_go_on_plainly(images, monkeypatch):
         method = make("maml", "support")
         method.execution = Execution(recorded=recorded)
         monkeypatch.setattr(interface, "Recorded", lambda module: Recorded(module, refuse))
-        source = BaseClasses(images, images.parts["train"], Gallery(images, CPU), ["test"])
+        source = BaseClasses(images.parts["train"], Gallery(images, CPU), ["test"])
         with pytest.warns(UserWarning, match="no CUDA graph could be made") if recorded else nullcontext():
             for _ in range(STEPS):
                 method.step(source)
@@ -121,7 +121,7 @@ def test_where_nothing_can_be_recorded_steps_go_on_plainly(images, monkeypatch):
 def test_a_recorded_method_is_freed_without_a_search_for_garbage(images):
     method = make("maml-mtl", "support")
     method.execution = Execution(recorded=True)
-    method.step(BaseClasses(images, images.parts["train"], Gallery(images, CPU), ["test"]))
+    method.step(BaseClasses(images.parts["train"], Gallery(images, CPU), ["test"]))
     known = weakref.ref(method.meta)
     gc.collect()
     gc.disable()

@@ -40,7 +40,7 @@ def make(name, device, *, recorded=False, **settings):
 
 
 def source_of(images, device):
-    return BaseClasses(images, images.parts["train"], Gallery(images, device), ["gpu"])
+    return BaseClasses(images.parts["train"], Gallery(images, device), ["gpu"])
 
 
 def novel(images, device):

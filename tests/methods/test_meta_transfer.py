@@ -27,7 +27,7 @@ pytestmark = pytest.mark.parametrize("kind", list(KINDS))
 
 
 def run(method, images, steps=4, wrap=lambda source: source):
-    source = BaseClasses(images, images.parts["train"], Gallery(images, torch.device("cpu")), ["mtl"])
+    source = BaseClasses(images.parts["train"], Gallery(images, torch.device("cpu")), ["mtl"])
     for _ in range(steps):
         method.step(wrap(source))
     return method
@@ -137,7 +137,7 @@ def test_with_sgd_averaging_parameters_equals_averaging_gradients(kind, images, 
 def test_supervised_data_are_the_tasks_own_instances_with_their_base_labels(kind, images):
     joint, joint_settings, _, _ = KINDS[kind]
     method = joint(PROBLEM, joint_settings(**SMALL))
-    source = BaseClasses(images, images.parts["train"], Gallery(images, torch.device("cpu")), ["mtl"])
+    source = BaseClasses(images.parts["train"], Gallery(images, torch.device("cpu")), ["mtl"])
     episodes = method.meta.draw(source)
     batch, labels = instances(episodes)
     everything = torch.from_numpy(images.images).float() / 255

@@ -94,7 +94,7 @@ def make(name, backbone="conv4", **more):
 
 def source_of(images, augmentation=None):
     classes, gallery = images.parts["train"], Gallery(images, META)
-    return BaseClasses(images, classes, gallery, ["meta"], *([augmentation] if augmentation else []))
+    return BaseClasses(classes, gallery, ["meta"], *([augmentation] if augmentation else []))
 
 
 def novel(images, gallery, n_way, n_shot, features=None):

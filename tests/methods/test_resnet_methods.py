@@ -41,7 +41,7 @@ def make(name: str, seed: int = 5, backbone: str = "narrow", size=(4, 3, 2), **o
 
 
 def source_for(images) -> BaseClasses:
-    return BaseClasses(images, images.parts["train"], Gallery(images, CPU), ["test"])
+    return BaseClasses(images.parts["train"], Gallery(images, CPU), ["test"])
 
 
 def trained(name: str, images, **overrides):

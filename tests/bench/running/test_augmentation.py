@@ -86,7 +86,7 @@ def test_one_setting_does_not_move_another():
 
 
 def source(images, config: AugmentationConfig = ALL, seed: int = 0) -> BaseClasses:
-    return BaseClasses(images, images.parts["train"], Gallery(images, CPU), ["augmented", seed], config)
+    return BaseClasses(images.parts["train"], Gallery(images, CPU), ["augmented", seed], config)
 
 
 def same(a, b) -> bool:
@@ -114,7 +114,7 @@ def words_of_episodes(n_tasks: int, n_images: int):
 
 def test_the_same_images_in_another_draw_are_changed_otherwise(images):
     every = images.parts["train"]
-    one_class = BaseClasses(images, every[:1], Gallery(images, CPU), ["few"], ALL)
+    one_class = BaseClasses(every[:1], Gallery(images, CPU), ["few"], ALL)
     n = len(images.images_of_class[every[0]])
     assert not same(one_class.batch(n), one_class.batch(n))
     seen = torch.cat([source(images, seed=seed).batch(50)[0] for seed in range(2)])

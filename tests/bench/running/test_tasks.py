@@ -12,7 +12,7 @@ def source(images) -> BaseClasses:
 
 
 def make(images, seed: int = 0) -> BaseClasses:
-    return BaseClasses(images, images.parts["train"], Gallery(images, torch.device("cpu")), ["tasks", seed])
+    return BaseClasses(images.parts["train"], Gallery(images, torch.device("cpu")), ["tasks", seed])
 
 
 def same(a, b) -> bool:
@@ -48,7 +48,7 @@ def test_batches_are_labelled_by_base_class(source, images):
 def test_labels_count_within_the_classes_that_were_given(images):
     """Novel classes would be counted from 0, too: nothing depends on where base classes stand in the data."""
     late = images.parts["test"]
-    source = BaseClasses(images, late, Gallery(images, torch.device("cpu")), ["late"])
+    source = BaseClasses(late, Gallery(images, torch.device("cpu")), ["late"])
     assert set(source.batch(200)[1].tolist()) == set(range(len(late)))
     assert set(source.episodes(20, 3, 1, 1).class_ids.flatten().tolist()) == set(range(len(late)))
 
