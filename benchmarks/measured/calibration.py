@@ -11,7 +11,7 @@ from fewshot_bench.results.reading_back import choose_stored, shipped
 from fewshot_bench.tables.scores import CellScore, Results, cells_by_place, quantum, shared_accuracies
 from fewshot_bench.tables.statistics.estimate import Estimate, of_episodes
 from fewshot_bench.tables.summary import Cell, Ends, summarise
-from fewshot_bench.tables.wording import accuracy, counted, percent, points, shots
+from fewshot_bench.tables.wording import accuracy, counted, percent, points, rough_duration, shots
 
 BANDS = Path(__file__).with_name("bands.toml")
 NAMES = ("miniimagenet-84", "miniimagenet-84aug", "miniimagenet-84meta")
@@ -56,6 +56,11 @@ def section() -> list[str]:
         "| | " + " | ".join(f"{split}, {shots(shot)}" for split in (VALIDATION, NOVEL) for shot in SHOTS) + " |",
         "|:---|" + "---:|" * 4,
         *_curves(),
+        "",
+        "All of the published training (`bench run --config tables/measured/NAME.toml --data miniimagenet "
+        "--budget paper`) would take, at the pace of these trainings, which shared their cards with others: "
+        + "; ".join(f"`{name}`: {_whole_training(table)}" for name, table in zip(NAMES, tables, strict=True))
+        + ".",
     ]  # fmt: skip
 
 
@@ -66,6 +71,15 @@ def _stored(name: str, budget: str, split: str) -> Results:
 
 def _seeds(tables: Sequence[Results]) -> str:
     return counted({cell.seed for table in tables for cell in table.cells if cell.episodes}, "training seed")
+
+
+def _whole_training(stored: Results) -> str:
+    """How long each training of a table would take if it had as many updates as are published."""
+    each, devices = [], {cost.device for cost in stored.trainings}
+    for cost in stored.trainings:
+        share, _ = stored.experiment.shares[cost.variants[0]]
+        each.append(f"{', '.join(f'`{v}`' for v in cost.variants)} {rough_duration(cost.seconds * 100 / share)}")
+    return f"{', '.join(each)} of an {' and an '.join(devices)}"
 
 
 def _by_place(stored: Results) -> dict[tuple[str, int], Cell]:
