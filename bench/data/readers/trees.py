@@ -127,7 +127,7 @@ class Folder:
                 for entry in found:
                     if not hidden(entry.name):
                         (folders if entry.is_dir() else files).append(entry.name)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for a zero byte
             return Entries((), ())
         except OSError as error:
             raise DataError(f"{shown(path)}: {error.strerror}") from None

@@ -189,6 +189,7 @@ JSON_FAULTS = {
         "class 2: 'cow' is listed before",
     ),
     "no folder": (b'{"class_names": ["cow"], "class_roots": ["/x/yak"]}', "class 1: there is no folder 'yak'"),
+    "a zero byte": (b'{"class_names": ["cow"], "class_roots": ["c\\u0000w"]}', r"class 1: there is no folder 'c\x00w'"),
     "too long": (b'{"class_names": ["cow"], "class_roots": ["%s"]}' % (b"a" * 2000), "too long for a path"),
     "upwards": (b'{"class_names": ["cow"], "class_roots": ["../.."]}', "class 1: there is no folder '../..'"),
 }
