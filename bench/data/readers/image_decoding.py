@@ -7,6 +7,7 @@ ignore them too, and the pixel array should be what the file stores. Of an anima
 
 import io
 import warnings
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -43,6 +44,7 @@ _GREY_MODES = ("1", "L", "LA")
 _COLOUR_MODES = ("P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _MARKER, _SCAN = 0xFF, 0xDA
+_PNG_START, _PNG_PIXELS, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IDAT", b"IEND"
 _one_large = Lock()
 
 
@@ -87,6 +89,8 @@ def read_image(data: bytes, where: str, image_size: int | None = None) -> NDArra
         raise DataError(f"{where} is damaged or truncated ({reason(error)})") from None
     if not _ends(data):
         raise DataError(f"{where} is damaged or truncated (its end is zeros or something else, not that of a JPEG)")
+    if not _checksums_fit(data):
+        raise DataError(f"{where} is damaged or truncated (a checksum in it does not fit its pixels)")
     return pixels
 
 
@@ -111,6 +115,23 @@ def _ends(data: bytes) -> bool:
         if data[at + 1] == _SCAN:  # in what follows the end's mark stands for nothing else
             return data.find(_JPEG_END, at) >= 0
         at += 2 + int.from_bytes(data[at + 2 : at + 4])  # also past a preview, which has an end of its own
+    return True
+
+
+def _checksums_fit(data: bytes) -> bool:
+    """Whether a PNG's pixels are those that were written, which Pillow does not check; True for other formats.
+
+    Without it zeros in place of the rest of a file, even of nearly all of it, pass for pixels.
+    """
+    if not data.startswith(_PNG_START):
+        return True
+    at, kind = len(_PNG_START), b""
+    while at < len(data) and kind != _PNG_END:  # a piece: its size, kind, content, checksum of kind and content
+        kind, end = data[at + 4 : at + 8], at + 8 + int.from_bytes(data[at : at + 4])
+        checksum = int.from_bytes(data[end : end + 4])
+        if kind == _PNG_PIXELS and zlib.crc32(memoryview(data)[at + 4 : end]) != checksum:
+            return False
+        at = end + 4
     return True
 
 

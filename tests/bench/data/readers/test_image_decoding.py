@@ -165,3 +165,14 @@ def test_a_jpeg_that_ends_in_zeros_is_truncated():
 def test_what_follows_a_jpegs_end_does_no_harm(options, behind):
     data = _jpeg(**options)
     np.testing.assert_array_equal(read_image(data + behind, "x"), read_image(data, "x"))
+
+
+def test_a_png_with_zeros_in_place_of_its_rest_is_damaged():
+    coarse = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
+    image = Image.fromarray(coarse).resize((40, 40), Image.Resampling.BICUBIC)
+    data = _encoded(image, "PNG")
+    np.testing.assert_array_equal(read_image(data, "x"), np.asarray(image).transpose(2, 0, 1))
+    np.testing.assert_array_equal(read_image(data + b"IDAT" * 9, "x"), read_image(data, "x"))  # behind its end
+    for kept in (len(data) // 10, len(data) // 2, len(data) - 40):
+        with pytest.raises(DataError, match=r"^x is damaged or truncated \(a checksum in it does not fit its pixels\)"):
+            read_image(data[:kept] + bytes(len(data) - kept), "x")
