@@ -1,9 +1,9 @@
 """Reads members of .tar, .tar.xz, .tar.gz and .zip archives, tars as one stream.
 
 Image files go straight into memory. Nothing is ever written to a path that an archive names: large files are written
-where the caller says, so nothing can climb out of a folder. Only regular files count: links, devices, folders and
-sparse files are passed over. Sizes, counts and the ratio of unpacked to packed bytes have caps, so that a small
-hostile file cannot fill the memory or keep the machine busy for hours.
+where the caller says, so nothing can climb out of a folder. Only regular files count: devices and folders are passed
+over, links and sparse files refused where they are wanted. Sizes, counts and the ratio of unpacked to packed bytes
+have caps, so that a small hostile file cannot fill the memory or keep the machine busy for hours.
 """
 
 import gzip
@@ -173,10 +173,14 @@ def _tar_streams(archive: Path, select: Select, max_member_bytes: int) -> Iterat
                 if count > MAX_MEMBERS:
                     raise DataError(f"{archive} holds more than {MAX_MEMBERS:,} members")
                 is_link = member.islnk() or member.issym()
-                if not (member.isreg() or is_link) or member.issparse() or (key := select(member.name)) is None:
+                if not (member.isreg() or is_link) or (key := select(member.name)) is None:
                     continue
                 if is_link:
                     raise _link(archive, member.name)
+                if member.issparse():
+                    raise DataError(
+                        f"{archive}: {member.name!r} is stored with holes, which are not read: pack it without --sparse"
+                    )
                 _check_member(archive, member.name, member.size, max_member_bytes)
                 if content := tar.extractfile(member):
                     yield key, content

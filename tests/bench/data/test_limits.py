@@ -131,16 +131,14 @@ def test_of_an_animation_one_frame_is_decoded():
     assert image_decoding.read_image(out.getvalue(), "a.gif").shape == (3, 16, 16)
 
 
-@pytest.mark.parametrize("kind", ["GNU", "PAX"])
-def test_sparse_members_of_an_archive_are_passed_over(kind, photos, tmp_path, cache):
+def _add_sparse(archive, name, kind):
     """A member of 512 bytes that claims a terabyte of nothing."""
-    archive = photos.as_archive(tmp_path / "set.tar")
     with tarfile.open(archive, "a") as tar:
-        info = tarfile.TarInfo("images/sparse.jpg")
+        info = tarfile.TarInfo(name)
         info.size = 512
         if kind == "PAX":
             info.pax_headers = {
-                "GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "images/x.jpg",
+                "GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": name,
                 "GNU.sparse.realsize": str(1 << 40),
             }  # fmt: skip
             tar.addfile(info, io.BytesIO(b"0\n".ljust(512, b"\0")))
@@ -152,7 +150,21 @@ def test_sparse_members_of_an_archive_are_passed_over(kind, photos, tmp_path, ca
             head[148:156] = b"%06o\0 " % sum(head)
             tar.fileobj.write(bytes(head) + bytes(512))
             tar.offset += 1024
+
+
+@pytest.mark.parametrize("kind", ["GNU", "PAX"])
+def test_sparse_members_of_an_archive_are_passed_over(kind, photos, tmp_path, cache):
+    archive = photos.as_archive(tmp_path / "set.tar")
+    _add_sparse(archive, "images/sparse.jpg", kind)
     assert len(open_images(str(archive), cache).images) == 15
+
+
+@pytest.mark.parametrize("kind", ["GNU", "PAX"])
+def test_a_sparse_member_that_is_wanted_is_refused(kind, photos, layouts, tmp_path, cache):
+    archive = layouts.write(tmp_path / "set.tar", layouts.files("split-folders", photos))
+    _add_sparse(archive, "train/dog/sparse.jpg", kind)
+    with pytest.raises(DataError, match=r"set\.tar: 'train/dog/sparse\.jpg' is stored with holes, which are not read"):
+        open_images(str(archive), cache)
 
 
 def test_a_name_that_is_no_path(photos, tmp_path, cache):
