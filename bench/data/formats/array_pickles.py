@@ -158,7 +158,9 @@ def _cached(path: Path, _part: str) -> Part:
         if not is_class_name(str(name)):
             raise DataError(f"{path}: {str(name)[:50]!r} cannot be the name of a class")
         indices = np.sort(integers_of(values, f"{path}: class {str(name)!r}"))
-        if len(indices) and not 0 <= indices[0] <= indices[-1] < len(images):
+        if not len(indices):
+            raise DataError(f"{path}: class {str(name)!r} has no images")
+        if not 0 <= indices[0] <= indices[-1] < len(images):
             wrong = int(indices[0] if indices[0] < 0 else indices[-1])
             raise DataError(f"{path}: class {str(name)!r} has image {wrong}, but there are {len(images):,} images")
         numbers[indices] = number

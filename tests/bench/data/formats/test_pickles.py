@@ -280,6 +280,7 @@ CACHE_FAULTS = {
     "index twice": (with_classes(n11=[4, 0]), "is listed 2 times"),
     "index twice in a class": (changed(class_dict={"n07": [0, 1, 2, 2], "n09": [3, 4, 5]}), "image 2 is listed 2"),
     "image of no class": (changed(class_dict={"n07": [0, 1, 2]}), "image 3 is in no class"),
+    "class of none": (changed(class_dict={"n07": [0, 1, 2], "n08": [], "n09": [3, 4, 5]}), "class 'n08' has no images"),
     "class of one": (changed(class_dict={"n07": [0], "n09": [1, 2, 3, 4, 5]}), "class 'n07' has only 1 image(s)"),
     "text as index": (with_classes(n09=["a"]), "class 'n09' is not a list of integers"),
     "fraction as index": (with_classes(n09=[1.0, 2.0]), "class 'n09' is not a list of integers"),
