@@ -68,7 +68,9 @@ def _given(image: Any, where: str, shape: tuple[int, int], *, inverted: bool) ->
     elif isinstance(image, Image.Image):
         try:
             pixels = pixels_of(image, where, side)
-        except OSError as error:  # it is only read now
+        except DataError:
+            raise
+        except Exception as error:  # noqa: BLE001  # it is only read now: of damaged images Pillow raises nearly anything
             raise DataError(f"{where} is damaged or truncated ({reason(error)})") from None
     else:
         return _with_channels(_of_array(image, where, side), where, channels)

@@ -1,6 +1,7 @@
 """A stored model on images from outside: on an episode it answers as the stored cell did, however they are given."""
 
 import csv
+import io
 import json
 import sqlite3
 from contextlib import closing
@@ -129,6 +130,19 @@ def test_omniglots_ink_is_bright_here_and_dark_in_files(run, images, monkeypatch
         assert np.array_equal(as_file, model.predict_proba(query[None])) is not inverted
 
 
+def _read_later(damage):
+    """An image whose header is in order."""
+    out = io.BytesIO()
+    Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(out, "PNG")
+    return Image.open(io.BytesIO(damage(out.getvalue())))
+
+
+def _closed():
+    image = Image.new("L", (16, 16))
+    image.close()
+    return image
+
+
 NO_IMAGES = {
     "type": (np.zeros((1, 16, 16), np.int64), "image 0 has numbers of type int64: give bytes"),
     "range": (np.full((1, 16, 16), 255.0), "image 0 has floats outside"),
@@ -144,6 +158,12 @@ NO_IMAGES = {
     "number": (3, "images are a int: give files"),
     "no pixels": (Image.new("L", (0, 5)), "image 0 has no pixels: it is 0×5"),
     "ragged": ([[[0], [0, 0]]], "image 0 is no image"),
+    "cut": (_read_later(lambda data: data[:-30]), r"image 0 is damaged or truncated \(image file is truncated"),
+    "piece": (
+        _read_later(lambda data: data.replace(b"\x17IDAT", b"\1IDAT")),
+        r"image 0 is damaged or truncated \(broken PNG file",
+    ),
+    "closed": (_closed(), r"image 0 is damaged or truncated \(Operation on closed image"),
 }
 
 
