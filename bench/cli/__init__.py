@@ -1,5 +1,6 @@
 """The command line; only this folder imports click and rich. Commands are thin: options in, one call, lines out."""
 
+import errno
 import sys
 from pathlib import Path
 from typing import Any
@@ -107,10 +108,18 @@ def _main() -> None:
     except Exception as error:
         if machine.lacks_memory(error):
             _fail("there is too little memory; what was stored is safe: run the same command again with more", 1)
-        if not isinstance(error, OSError) or error.filename is not None:
-            raise
+        if isinstance(error, OSError):
+            _fail_at_a_file(error)
+        raise
+
+
+def _fail_at_a_file(error: OSError) -> None:
+    """End with what no command foresaw: output that cannot be written, and names that are too long."""
+    if error.filename is None:
         _forget_output()
         _fail(f"the output cannot be written: {error.strerror}", 1)
+    if error.errno == errno.ENAMETOOLONG:  # only a word of the user's can be
+        _fail(f"{error.filename}: {error.strerror}", UsageError.exit_code)
 
 
 def _stand_somewhere() -> None:

@@ -24,7 +24,9 @@ def predicted(cell: str, support: Path, images: tuple[Path, ...], form: str, out
     if not support.is_dir():
         raise DataError(f"there is no folder {support}")
     tree = Folder(support, follow_links=True)
-    rows = rows_of_classes(tree, class_folders(tree))
+    if not (classes := class_folders(tree)):
+        raise DataError(f"{support} holds no class folders: expected <class>/<image> in it")
+    rows = rows_of_classes(tree, classes)
     model.fit([tree.path / row.file for row in rows], [row.label for row in rows])
     shares = model.predict_proba(images)
     if turned := turned_files([*(support / row.file for row in rows), *images]):

@@ -62,9 +62,7 @@ def _given(image: Any, where: str, shape: tuple[int, int], *, inverted: bool) ->
     channels, side = shape
     if isinstance(image, str | PathLike):
         where = str(image)
-        if not Path(where).is_file():  # a pipe would be waited for
-            raise DataError(f"{where} is not a file")
-        pixels: Pixels = read_image(read_bounded(Path(where), MAX_IMAGE_BYTES), where, side)
+        pixels: Pixels = _of_file(Path(where), side)
     elif isinstance(image, Image.Image):
         try:
             pixels = pixels_of(image, where, side)
@@ -75,6 +73,15 @@ def _given(image: Any, where: str, shape: tuple[int, int], *, inverted: bool) ->
     else:
         return _with_channels(_of_array(image, where, side), where, channels)
     return _with_channels(255 - pixels if inverted else pixels, where, channels)
+
+
+def _of_file(path: Path, side: int) -> Pixels:
+    try:
+        if not path.is_file():  # a pipe would be waited for
+            raise DataError(f"{path} is not a file")
+    except OSError as error:  # a name that is too long
+        raise DataError(f"{path}: {error.strerror}") from None
+    return read_image(read_bounded(path, MAX_IMAGE_BYTES), str(path), side)
 
 
 def _of_array(image: Any, where: str, side: int) -> Pixels:

@@ -58,6 +58,10 @@ WRONG = {
     ("check", "--against", "x", "--margin", "101"): (2, "101"),
     ("check", "--against", "x", "--margin", "nan"): (2, "nan"),
     ("init", "--force"): (2, "No such option"),
+    ("compare", "x" * 300): (2, "xxx: File name too long"),
+    ("check", "--against", "x" * 300): (2, "xxx.json: File name too long"),
+    ("merge", "x" * 300): (2, "xxx: File name too long"),
+    ("import", "x" * 300): (2, "xxx: File name too long"),
 }  # fmt: skip
 
 

@@ -153,6 +153,7 @@ NO_IMAGES = {
     "colour": (np.arange(768).reshape(1, 16, 16, 3).astype(np.uint8), "image 0 is a colour image"),
     "no file": ("absent.png", "absent.png is not a file"),
     "folder": (".", ". is not a file"),
+    "long name": ("x" * 300, "xxx: File name too long"),
     "no image": ("bench.toml", "bench.toml is not a JPEG"),
     "nothing": (None, "images are a NoneType: give files, PIL images, or arrays of them"),
     "number": (3, "images are a int: give files"),
@@ -292,7 +293,7 @@ def test_predict_names_files_that_exif_would_turn_and_is_silent_on_transparency(
     assert (ran.code, ran.err[: len(told)], ran.err.count("\n")) == (0, told, 2)
 
 
-@pytest.mark.parametrize("support", ["absent", "out"])
+@pytest.mark.parametrize("support", ["absent", "out", "out/checkpoints", "x" * 300])
 def test_predict_without_labelled_images_is_one_line(support, run, bench):
     ran = bench("predict", "protonet-4w1s-s0", "--support", support, "bench.toml")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
