@@ -34,6 +34,7 @@ MAX_IMAGE_BYTES = 64 << 20
 MAX_PIXELS = 8192**2  # of a file that is resized: more than a camera has is a mistake or an attack
 MAX_WEBP_PIXELS = MAX_PIXELS // 4  # its library keeps 16 bytes of each
 LARGE_PIXELS = 4096**2  # images of more are decoded one at a time: each takes up to 200 MB
+MAX_SCANS = 1000  # of a JPEG, which has about ten: each takes 15 ms of the largest image, and may have 100 bytes
 MAX_STORED_PIXELS = 1024**2  # of a file kept as it is: 50,000 of these need 150 GB already
 CHUNK = 32  # images a task: enough to outweigh handing it over, few enough to bound the memory
 CHUNK_BYTES = 4 << 20  # of files that are in memory: a task with more takes no further image
@@ -76,6 +77,8 @@ def read_image(data: bytes, where: str, image_size: int | None = None) -> NDArra
         raise DataError(f"{where} {problem}")
     if len(data) > MAX_IMAGE_BYTES:
         raise DataError(f"{where} is larger than {MAX_IMAGE_BYTES >> 20} MiB")
+    if data.startswith(_JPEG_START) and data.count(bytes([_MARKER, _SCAN])) > MAX_SCANS:
+        raise DataError(f"{where} is a JPEG of more than {MAX_SCANS:,} scans, which would take minutes")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             pixels = pixels_of(image, where, image_size)

@@ -176,3 +176,13 @@ def test_a_png_with_zeros_in_place_of_its_rest_is_damaged():
     for kept in (len(data) // 10, len(data) // 2, len(data) - 40):
         with pytest.raises(DataError, match=r"^x is damaged or truncated \(a checksum in it does not fit its pixels\)"):
             read_image(data[:kept] + bytes(len(data) - kept), "x")
+
+
+def test_a_jpeg_of_countless_scans_is_not_waited_for():
+    data = _jpeg(progressive=True)
+    first, second = [at for at in range(len(data)) if data.startswith(b"\xff\xda", at)][1:3]
+    scan = data[first:second]
+    most = image_decoding.MAX_SCANS - data.count(b"\xff\xda")
+    np.testing.assert_array_equal(read_image(data[:first] + scan * most + data[first:], "x"), read_image(data, "x"))
+    with pytest.raises(DataError, match=r"^x is a JPEG of more than 1,000 scans"):
+        read_image(data[:first] + scan * (most + 1) + data[first:], "x")
