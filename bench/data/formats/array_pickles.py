@@ -28,7 +28,7 @@ from fewshot_bench.data.labels import PARTS, is_class_name
 from fewshot_bench.data.readers.unpickling import unpickle
 from fewshot_bench.errors import DataError
 
-Part = tuple[tuple[str, ...], Shelf]  # its classes in their order, and its images
+Part = tuple[tuple[str, ...], Shelf, str]  # its classes in their order, its images, and what is to be said of it
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,8 @@ def _sets_in(tree: Tree) -> list[PublishedSize]:
 def _content(
     files: dict[str, Path], read: Callable[[Path, str], Part], published: PublishedSize, said: str = ""
 ) -> Content:
-    classes, shelves = zip(*(read(files[part], part) for part in PARTS), strict=True)
-    remark = f"{said} {published.difference(shelves)}".strip()
+    classes, shelves, remarks = zip(*(read(files[part], part) for part in PARTS), strict=True)
+    remark = " ".join(filter(None, [said, published.difference(shelves), *remarks]))
     return Content(dict(zip(PARTS, classes, strict=True)), shelves, encoded=False, remark=remark)
 
 
@@ -129,20 +129,24 @@ def _labelled(path: Path, part: str) -> Part:
     labels = integers_of(entry(content, "labels", path), f"{path}: 'labels'")
     if len(labels) != len(images):
         raise DataError(f"{path} has {len(images):,} images but {len(labels):,} labels")
-    names = _names(content, np.unique(labels).tolist(), part)
+    different, remark = np.unique(labels).tolist(), ""
+    if not (names := _names(content, different)):
+        names = {label: f"{part}-{label}" for label in different}
+        if "catname2label" in content:
+            remark = f"Not used: 'catname2label' of {part}, which does not name each label once."
     class_names = tuple(names[label] for label in labels.tolist())
-    return tuple(names.values()), Shelf(str(path), class_names, partial(pixels_of, images, path))
+    return tuple(names.values()), Shelf(str(path), class_names, partial(pixels_of, images, path)), remark
 
 
-def _names(content: dict[str | int, Any], labels: list[int], part: str) -> dict[int, str]:
-    """Label -> class, in their order: as in `catname2label` where it names every label once, else after the part."""
+def _names(content: dict[str | int, Any], labels: list[int]) -> dict[int, str]:
+    """Label -> class, in their order, as in `catname2label` where it names every label once; else nothing."""
     named = content.get("catname2label")
     if isinstance(named, dict):
         names = {label: str(name) for name, label in named.items() if type(label) is int}
         unique = len(names) == len(named) == len(set(names.values()))
         if unique and names.keys() >= set(labels):
             return {label: names[label] for label in sorted(labels, key=lambda label: (names[label], label))}
-    return {label: f"{part}-{label}" for label in labels}
+    return {}
 
 
 def _cached(path: Path, _part: str) -> Part:
@@ -173,4 +177,4 @@ def _cached(path: Path, _part: str) -> Part:
     if len(set(known)) < len(known):  # a number, and the text of it
         raise DataError(f"{path}: two classes in 'class_dict' have one name")
     class_names = tuple(known[number] for number in numbers.tolist())
-    return tuple(sorted(set(class_names))), Shelf(str(path), class_names, partial(pixels_of, images, path))
+    return tuple(sorted(set(class_names))), Shelf(str(path), class_names, partial(pixels_of, images, path)), ""

@@ -165,6 +165,8 @@ def test_names_that_do_not_fit_the_labels_are_not_used(tmp_path, cache, named):
 
     images = open_images(str(write_labels(tmp_path / "set", Set(), writer)), cache)
     assert images.class_names[:2] == ("train-0", "train-1")
+    assert "Not used: 'catname2label' of train, which does not name each label once." in images.note
+    assert "catname2label" not in open_images(str(write_labels(tmp_path / "plain", Set())), cache).note
 
 
 def test_grey_images(tmp_path, cache):
