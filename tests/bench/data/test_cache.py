@@ -71,12 +71,26 @@ def _edit_meta(**changes):
     return edit
 
 
+def _edit_header(name: str, old: bytes, new: bytes):
+    def edit(folder):
+        data = (folder / name).read_bytes()
+        assert old in data[:100]
+        (folder / name).write_bytes(data.replace(old, new, 1))
+
+    return edit
+
+
 DAMAGE = {
     "images cut short": lambda folder: os.truncate(folder / "images.npy", 2000),
     "images empty": lambda folder: os.truncate(folder / "images.npy", 0),
     "images missing": lambda folder: (folder / "images.npy").unlink(),
     "images of another shape": lambda folder: np.save(folder / "images.npy", np.zeros((9, 1, 2, 2), "u1")),
     "images not an array": lambda folder: (folder / "images.npy").write_bytes(b"\x80\x04K\x00." * 50),
+    "images with an open header": _edit_header("images.npy", b"(", b" "),
+    "class ids with an open header": _edit_header("class_ids.npy", b"(", b" "),
+    "class ids beyond all memory": _edit_header("class_ids.npy", b"(15,), }" + b" " * 12, b"(150000000000000,), }"),
+    "meta nested": lambda folder: (folder / "meta.json").write_text("[" * 200_000),
+    "meta beyond all numbers": _edit_meta(parts={"train": [float("inf")]}),
     "class ids missing": lambda folder: (folder / "class_ids.npy").unlink(),
     "class ids changed": lambda folder: np.save(folder / "class_ids.npy", np.zeros(15, np.int64)),
     "meta empty": lambda folder: (folder / "meta.json").write_text(""),
