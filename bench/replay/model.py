@@ -251,7 +251,7 @@ def _labels(labels: Any) -> NDArray[Any]:
         raise wrong from None
     if array.dtype == object and all(isinstance(label, str) for label in array.flat):
         array = array.astype(str)
-    if array.ndim != 1 or array.dtype.kind not in "iubU":
+    if array.ndim != 1 or (len(array) and array.dtype.kind not in "iubU"):
         raise wrong
     return array
 

@@ -1,6 +1,7 @@
 """Images as a user gives them, brought to the pixels that a data set has: same decoding, channels and size."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,10 @@ def _given(image: Any, where: str, shape: tuple[int, int], *, inverted: bool) ->
     channels, side = shape
     if isinstance(image, str | PathLike):
         where = str(image)
-        pixels: Pixels = _of_file(Path(where), side)
+        with suppress(OSError):  # who reads it says why it cannot be looked at
+            if not Path(where).is_file():  # a pipe would be waited for
+                raise DataError(f"{where} is not a file")
+        pixels: Pixels = read_image(read_bounded(Path(where), MAX_IMAGE_BYTES), where, side)
     elif isinstance(image, Image.Image):
         try:
             pixels = pixels_of(image, where, side)
@@ -75,23 +79,14 @@ def _given(image: Any, where: str, shape: tuple[int, int], *, inverted: bool) ->
     return _with_channels(255 - pixels if inverted else pixels, where, channels)
 
 
-def _of_file(path: Path, side: int) -> Pixels:
-    try:
-        if not path.is_file():  # a pipe would be waited for
-            raise DataError(f"{path} is not a file")
-    except OSError as error:  # a name that is too long
-        raise DataError(f"{path}: {error.strerror}") from None
-    return read_image(read_bounded(path, MAX_IMAGE_BYTES), str(path), side)
-
-
 def _of_array(image: Any, where: str, side: int) -> Pixels:
     """An array or tensor (H, W), (C, H, W) or (H, W, C)."""
-    if hasattr(image, "detach"):  # of its floats, bfloat16 is none of numpy's
-        image = image.detach().cpu()
-        image = image.float() if image.is_floating_point() else image
     try:
+        if hasattr(image, "detach"):  # of its floats, bfloat16 is none of numpy's
+            image = image.detach().cpu()
+            image = image.float() if image.is_floating_point() else image
         array = np.asarray(image)
-    except (TypeError, ValueError, RuntimeError) as error:  # lists of several lengths, a sparse tensor
+    except (TypeError, ValueError, RuntimeError) as error:  # lists of several lengths, a sparse or empty tensor
         raise DataError(f"{where} is no image: {reason(error)}") from None
     if array.ndim == 2:
         array = array[None]

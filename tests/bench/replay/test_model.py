@@ -165,6 +165,7 @@ NO_IMAGES = {
         r"image 0 is damaged or truncated \(broken PNG file",
     ),
     "closed": (_closed(), r"image 0 is damaged or truncated \(Operation on closed image"),
+    "no data": (torch.zeros(1, 16, 16, device="meta"), "image 0 is no image"),
 }
 
 
@@ -194,6 +195,8 @@ def test_labels_may_be_any_iterable_that_has_an_order(model):
         assert model.fit(pixels, labels).classes.tolist() == ["a", "b"]
     with pytest.raises(UsageError, match="one whole number or text per image"):
         model.fit(pixels, {"a", "b"})
+    with pytest.raises(UsageError, match="0 images and 0 labels of 0 classes do not make a task"):
+        model.fit([], [])
 
 
 @pytest.mark.parametrize("labels", [["a", "a"], ["a"], [0.5, 1.5], [["a", "b"]], [None, "a"], ["a", 1], [True, 2]])
