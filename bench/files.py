@@ -26,12 +26,21 @@ def database(out: Path) -> str:
 
 def database_at(where: str) -> str:
     """Path or URL of a results database that is named itself, or by its folder."""
-    return str(Path(where) / DATABASE) if "://" not in where and Path(where).is_dir() else where
+    with suppress(OSError):  # who opens it says why it cannot be looked at
+        return str(Path(where) / DATABASE) if "://" not in where and Path(where).is_dir() else where
+    return where
 
 
 def is_database(name: str) -> bool:
     """Whether a word names a database, by path, folder or URL, and no variant."""
-    return "://" in name or Path(name).exists()
+    return "://" in name or is_there(Path(name))
+
+
+def is_there(path: Path) -> bool:
+    """Whether something is called so; not where we may not look, or where nothing can be called so."""
+    with suppress(OSError):
+        return path.exists()
+    return False
 
 
 def as_text(name: str) -> str:

@@ -108,18 +108,18 @@ def _main() -> None:
     except Exception as error:
         if machine.lacks_memory(error):
             _fail("there is too little memory; what was stored is safe: run the same command again with more", 1)
-        if isinstance(error, OSError):
-            _fail_at_a_file(error)
-        raise
+        if not isinstance(error, OSError):
+            raise
+        _fail_of_system(error)
 
 
-def _fail_at_a_file(error: OSError) -> None:
-    """End with what no command foresaw: output that cannot be written, and names that are too long."""
-    if error.filename is None:
-        _forget_output()
-        _fail(f"the output cannot be written: {error.strerror}", 1)
-    if error.errno == errno.ENAMETOOLONG:  # only a word of the user's can be
-        _fail(f"{error.filename}: {error.strerror}", UsageError.exit_code)
+def _fail_of_system(error: OSError) -> None:
+    """End with what no command foresaw, of a file that we may not look at, say, or of output that cannot be written."""
+    if error.filename is not None:
+        too_long = error.errno == errno.ENAMETOOLONG  # only a word of the user's can be
+        _fail(f"{error.filename}: {error.strerror}", UsageError.exit_code if too_long else 1)
+    _forget_output()
+    _fail(f"the output cannot be written: {error.strerror}", 1)
 
 
 def _stand_somewhere() -> None:

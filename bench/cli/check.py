@@ -9,7 +9,7 @@ from fewshot_bench.cli.options import reading_options
 from fewshot_bench.cli.output import write_file
 from fewshot_bench.errors import UsageError
 from fewshot_bench.experiment.selection import Selection
-from fewshot_bench.files import database_at
+from fewshot_bench.files import database_at, is_there
 
 
 @click.command()
@@ -61,4 +61,4 @@ def check(
 def _file(named: str) -> str:
     """The file or database, or the accuracies that come with the package under this name."""
     shipped = Path(str(files("fewshot_bench.tables.baselines"))) / f"strokes-{named}.json"
-    return str(shipped) if shipped.is_file() and not Path(named).exists() else database_at(named)
+    return str(shipped) if is_there(shipped) and not is_there(Path(named)) else database_at(named)

@@ -62,7 +62,8 @@ def describe(*, asked: Asked, sheet: Path | None, as_json: bool) -> None:
     from fewshot_bench.cli.data_text import described
 
     if sheet and sheet.suffix.lower() != ".png":
-        raise UsageError(f"--sheet {sheet}: the picture is a PNG, so name it {sheet.with_suffix('.png')}")
+        named = sheet.parent / f"{sheet.stem or 'sheet'}.png"  # '' and / have no name
+        raise UsageError(f"--sheet {sheet}: the picture is a PNG, so name it {named}")
     for said in described(asked, sheet, as_json=as_json):
         click.echo(said)
 

@@ -6,7 +6,7 @@ import click
 
 from fewshot_bench.cli.options import out_folder, out_option
 from fewshot_bench.errors import DatabaseError
-from fewshot_bench.files import database
+from fewshot_bench.files import database, is_there
 from fewshot_bench.results.passwords import without_password
 
 
@@ -46,7 +46,7 @@ def salvage(*, other: Path, out: Path | None) -> None:
     from fewshot_bench.results.store import salvage as saving
 
     where, target = database(out_folder(out)), other
-    if other.exists() and "://" not in where and not Path(where).exists():
+    if is_there(other) and "://" not in where and not is_there(Path(where)):
         where, target = str(other), Path(where)
     found = saving.salvage(where, target)
     click.echo("\n".join(found.damage), nl=bool(found.damage))

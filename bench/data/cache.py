@@ -157,8 +157,16 @@ def _loaded(folder: Path) -> ImageSet | None:
 
 def find(cache: Path, fingerprint: str) -> ImageSet | None:
     """The data set of that content, wherever it came from; None where it is not prepared."""
-    found = (load(folder) for folder in sorted(cache.glob("*")) if folder.is_dir() and folder.name[0] != ".")
+    found = map(load, folders_of(cache))
     return next((images for images in found if images and images.fingerprint == fingerprint), None)
+
+
+def folders_of(cache: Path) -> list[Path]:
+    """Where data sets lie in a cache; none where there is no cache yet, or we may not look into it."""
+    try:
+        return sorted(path for path in cache.iterdir() if path.name[0] != "." and path.is_dir())
+    except OSError:
+        return []
 
 
 def content_fingerprint(images: NDArray[np.uint8], labels: Labels) -> str:

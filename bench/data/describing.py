@@ -159,8 +159,8 @@ def prepared(folder: Path) -> Prepared | None:
 
 
 def prepared_sets(folder: Path) -> list[Prepared]:
-    """Every data set in a cache, by name; nothing where there is no cache yet."""
-    found = [prepared(path) for path in sorted(folder.glob("*")) if path.is_dir() and not path.name.startswith(".")]
+    """Every data set in a cache, by name."""
+    found = map(prepared, cache.folders_of(folder))
     return sorted((one for one in found if one), key=lambda one: (one.name, one.source, one.image_shape))
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, select
 from fewshot_bench.errors import DatabaseError, NothingSelected
 from fewshot_bench.experiment.records import Answers, StoredCell, StoredTraining, pace_of
 from fewshot_bench.experiment.selection import place_named
+from fewshot_bench.files import as_text
 from fewshot_bench.results.provenance import origin
 from fewshot_bench.results.store import whole
 from fewshot_bench.results.store.checksums import EDITED
@@ -204,6 +205,7 @@ class Reader(Database):
 
 def _named(named: str) -> ColumnElement[bool]:
     """Of a cell, whether it is called so: by its name, or by the beginning of its key."""
+    named = as_text(named)  # a database takes no bytes that are not UTF-8
     if place := place_named(named):
         return and_(*(cells.c[column] == value for column, value in place._asdict().items()))
     return cells.c.key.startswith(named, autoescape=True)

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import select
 
 from fewshot_bench.errors import DatabaseError, OldSchema
-from fewshot_bench.files import temporary_folder
+from fewshot_bench.files import is_there, temporary_folder
 from fewshot_bench.results.passwords import without_password
 from fewshot_bench.results.store import whole
 from fewshot_bench.results.store.checking import LONGEST_BYTES, check_values, is_plain_table
@@ -94,7 +94,7 @@ def examine(where: str) -> Examined:
 
 def salvage(where: str, target: Path) -> Examined:
     """Take every intact row of a database into a new file. Raises DatabaseError as `examine`, or where that is one."""
-    if target.exists():
+    if is_there(target):
         raise DatabaseError(f"{target}: it exists already; name a new file")
     found = examine(where)
     if not any(found.intact.values()):
@@ -104,7 +104,8 @@ def salvage(where: str, target: Path) -> Examined:
             for table in TAKEN:
                 new.add(table.name, found.intact[table.name])
     except BaseException:  # an empty file would keep the same command from being run again
-        target.unlink(missing_ok=True)
+        with suppress(OSError):  # as if the folder is none
+            target.unlink()
         raise
     return found
 

@@ -54,6 +54,13 @@ def test_list_names_formats_and_what_is_prepared(own, bench):
     assert listed["formats"]["class-folders"].startswith("a folder with <class>/<image>")
 
 
+def test_a_cache_that_cannot_be_looked_into_holds_nothing(bench, monkeypatch):
+    monkeypatch.setenv("BENCH_CACHE", "x" * 300)
+    ran = bench("data", "list")
+    assert (ran.code, ran.err) == (0, "")
+    assert "nothing yet" in ran.out
+
+
 @pytest.mark.usefixtures("own")
 def test_list_and_list_datasets_are_one_truth(bench):
     assert bench("list", "datasets").out in bench("data", "list").out
@@ -395,6 +402,7 @@ WRONG = {
     ("prepare", "set", "--image-size", "9999"): "image_size = 9999 is not between",
     ("prepare", "set", "--image-size", "-1"): "-1 is not in the range",
     ("describe", "set", "--sheet", "sheet.jpg"): "name it sheet.png",
+    ("describe", "set", "--sheet", ""): "name it sheet.png",
     ("describe", "set", "--sheet", "set/split.csv/a.png"): "set/split.csv/a.png: cannot be written",
     ("describe", "set", "--split", "papre"): "unknown split 'papre': did you mean 'paper'",
     ("check", "set", "--split", "papre"): "unknown split 'papre'",

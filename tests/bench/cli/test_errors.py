@@ -1,11 +1,14 @@
 """What a user can get wrong: one line on stderr that says what, an exit code of its own, and no traceback."""
 
+import os
 import re
 import shutil
 import sqlite3
 from contextlib import closing
 
 import pytest
+
+LONG = "x" * 300  # a name that no file can have, and of which Path.exists raises an OSError
 
 # words of the command -> exit code, what the line must say
 WRONG = {
@@ -43,6 +46,11 @@ WRONG = {
     ("run", "--timeout", "nan"): (2, "'nan' is not finite"),
     ("run", "--timeout", "inf"): (2, "'inf' is not finite"),
     ("compare", "--margin", "nan"): (2, "'nan' is not finite"),
+    ("compare", LONG, "maml"): (2, f"unknown method '{LONG[:10]}"),
+    ("status", "--out", LONG): (6, f"{LONG}/results.sqlite: File name too long"),
+    ("check", "--against", LONG): (2, f"{LONG}: File name too long"),
+    ("import", LONG): (1, f"{LONG}: File name too long"),
+    ("merge", LONG): (1, f"{LONG}: File name too long"),
     ("run", "-k", "nothing"): (5, "-k 'nothing' matches none of the cells"),
     ("run", "--out", "bench.toml"): (2, "bench.toml"),
     ("report", "--format", "pdf"): (2, "'pdf' is not one of"),
@@ -126,6 +134,8 @@ def test_a_wrong_baseline_is_one_line(content, said, place, bench):
 def test_a_cell_that_is_not_there(bench):
     bench("run", "-q", "--shot", "1", "--method", "transfer")
     one_line(bench("show", "zz"), 5, "no cell's key starts with 'zz'")
+    one_line(bench("show", os.fsdecode(b"\xff")), 5, r"no cell's key starts with '\udcff'")
+    one_line(bench("show", os.fsdecode(b"\xff-4w1s-s0")), 5, r"\udcff-4w1s-s0 is not stored")
 
 
 @pytest.mark.parametrize(

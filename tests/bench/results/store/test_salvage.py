@@ -158,6 +158,14 @@ def test_an_existing_file_is_not_written(filled, bench):
     assert Path(NEW).read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "file/new.sqlite"])
+def test_a_file_that_cannot_be_made_is_one_line(name, filled, bench):
+    Path("file").touch()
+    ran = bench("db", "salvage", name)
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (6, "", 1)
+    assert ran.err.startswith(f"bench: error: {name.partition('/')[0]}: ")
+
+
 def test_a_damaged_file_may_be_the_one_named(filled, bench):
     Path(filled).rename("damaged.sqlite")
     assert bench("db", "salvage", "damaged.sqlite").code == 0
