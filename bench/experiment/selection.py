@@ -4,6 +4,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,6 +79,13 @@ def text(word: str, given: Any) -> str:
     if not isinstance(given, str):
         raise UsageError(f"{word} = {shown(given)} must be a text")
     return str(given)  # numpy's, too
+
+
+def path(word: str, given: Any) -> str:
+    """The path, or the URL, that a word has. Raises UsageError."""
+    if not isinstance(given, str | PathLike):
+        raise UsageError(f"{word} = {shown(given)} must be a text or a path")
+    return str(given)
 
 
 def _several(given: Any) -> Iterable[Any]:

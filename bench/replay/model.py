@@ -20,6 +20,7 @@ from fewshot_bench.data.readers.given_images import Pixels, given_images
 from fewshot_bench.errors import BenchError, DatabaseError, NothingSelected, UsageError
 from fewshot_bench.experiment.episodes import bank
 from fewshot_bench.experiment.identity import Cell
+from fewshot_bench.experiment.selection import path
 from fewshot_bench.files import cache_folder, checkpoints, database_at
 from fewshot_bench.methods.adaptation import Adaptation
 from fewshot_bench.methods.interface import Episodes, Method
@@ -27,6 +28,7 @@ from fewshot_bench.methods.registry import find_method
 from fewshot_bench.methods.returned import wrong_features
 from fewshot_bench.replay.rebuild import Stored, find_stored, rebuild
 from fewshot_bench.results.store import Reader
+from fewshot_bench.results.store.engine import sqlite_path
 from fewshot_bench.running import runner
 from fewshot_bench.running.checkpoint import Checkpoints
 from fewshot_bench.running.device import arithmetic, choose_device
@@ -34,7 +36,6 @@ from fewshot_bench.running.returned import BrokenMethod, blaming, require
 from fewshot_bench.running.runner import Laboratory, answer
 from fewshot_bench.running.tasks import EMBEDDED_AT_ONCE, Gallery, as_floats
 from fewshot_bench.seeding import Stream, shuffled
-from fewshot_bench.settings import shown
 
 AT_ONCE = 1024  # images that are predicted in one pass, where they do not depend on each other
 
@@ -52,19 +53,20 @@ def load(
         device: cpu or cuda; auto takes a GPU if there is one
 
     Raises:
-        UsageError: for an unknown device, or what is no cell's name
+        UsageError: for an unknown device, or what is no path or cell's name
         DatabaseError: where there is no database, or the weights are missing
         NothingSelected: for a cell that is not stored, or of other code
     """
     if not isinstance(cell, str):
         raise UsageError(f"cell = {cell!r} must be a text: a cell's name (maml-5w1s-s0) or key")
-    if weights is not None and not isinstance(weights, str | PathLike):
-        raise UsageError(f"weights = {shown(weights)} must be a text or a path")
-    stored = find_stored(Reader(database_at(str(where))), cell)
-    beside = Path(where) if Path(where).is_dir() else Path(where).parent
-    if weights is None and "://" in str(where):
-        raise UsageError("a database on a server has no weights beside it: name their folder, weights=...")
-    return TrainedModel(stored, Path(weights) if weights else checkpoints(beside), device)
+    folder, database = path("weights", "" if weights is None else weights), database_at(path("where", where))
+    stored = find_stored(Reader(database), cell)
+    if not folder:
+        file = sqlite_path(database)
+        if file is None:
+            raise UsageError("a database on a server has no weights beside it: name their folder, weights=...")
+        folder = str(checkpoints(file.parent))
+    return TrainedModel(stored, Path(folder), device)
 
 
 class TrainedModel:

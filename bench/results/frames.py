@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from fewshot_bench.experiment.selection import Selection, names, numbers, place_of, text
+from fewshot_bench.experiment.selection import Selection, names, numbers, path, place_of, text
 from fewshot_bench.files import database_at
 from fewshot_bench.results.exchange.export import words_of
 from fewshot_bench.results.store.snapshot import Snapshot, snapshot
@@ -68,7 +68,7 @@ def results(
 
     Raises:
         DatabaseError: where there is no database, or a damaged one
-        UsageError: for what is no name or whole number
+        UsageError: for what is no path, name or whole number
     """
     selection = _selection(methods, ways, shots, seeds, matching)
     rows = []
@@ -141,7 +141,7 @@ def _selection(methods: Words, ways: Numbers, shots: Numbers, seeds: Numbers, ma
 def _cells(where: Where, selection: Selection) -> Iterator[tuple[Snapshot, Row, dict[str, Any]]]:
     """Each chosen cell that is stored, the database that it is in, and the columns that say which cell it is."""
     wants = selection.wants
-    with snapshot(database_at(str(where))) as stored:
+    with snapshot(database_at(path("where", where))) as stored:
         trainings = stored.trainings()
         for cell in stored.cells().values():
             if wants(place_of(cell)):

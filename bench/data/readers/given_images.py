@@ -82,7 +82,7 @@ def _given(image: Any, where: str, shape: tuple[int, int], *, inverted: bool) ->
 def _of_array(image: Any, where: str, side: int) -> Pixels:
     """An array or tensor (H, W), (C, H, W) or (H, W, C)."""
     try:
-        if hasattr(image, "detach"):  # of its floats, bfloat16 is none of numpy's
+        if hasattr(image, "is_floating_point"):  # a tensor, of whose floats bfloat16 is none of numpy's
             image = image.detach().cpu()
             image = image.float() if image.is_floating_point() else image
         array = np.asarray(image)

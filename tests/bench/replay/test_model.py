@@ -6,6 +6,7 @@ import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,11 @@ def test_on_an_episode_it_answers_as_the_stored_cell_did(variant, n_shot, run, i
 
 def test_a_cell_is_found_by_name_and_by_key_in_a_folder_and_in_a_file(run):
     model = fewshot_bench.load("out", "transfer-4w5s-s0")
-    for where, cell in ((Path("out"), model.cell.key), (run.database, model.cell.key[:9])):
+    for where, cell in (
+        (Path("out"), model.cell.key),
+        (run.database, model.cell.key[:9]),
+        ("sqlite:///out/results.sqlite", model.name),
+    ):
         assert fewshot_bench.load(where, cell).cell == model.cell
 
 
@@ -155,6 +160,7 @@ NO_IMAGES = {
     "folder": (".", ". is not a file"),
     "long name": ("x" * 300, "xxx: File name too long"),
     "no image": ("bench.toml", "bench.toml is not a JPEG"),
+    "open file": ([BytesIO()], "image 0 has the shape"),
     "nothing": (None, "images are a NoneType: give files, PIL images, or arrays of them"),
     "number": (3, "images are a int: give files"),
     "no pixels": (Image.new("L", (0, 5)), "image 0 has no pixels: it is 0×5"),
@@ -233,6 +239,8 @@ def test_what_cannot_be_loaded_is_one_line(run):
     for cell in (None, 3):
         with pytest.raises(UsageError, match=f"cell = {cell} must be a text"):
             fewshot_bench.load("out", cell)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match=f"where = {cell} must be a text or a path"):
+            fewshot_bench.load(cell, "protonet-4w5s-s0")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="unknown device 'x'"):
         fewshot_bench.load("out", "protonet-4w1s-s0", device="x")  # type: ignore[arg-type]
     with pytest.raises(NothingSelected, match="mamal-4w1s-s0 is not stored"):

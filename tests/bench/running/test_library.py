@@ -117,6 +117,10 @@ def test_cells_are_chosen_by_the_words_of_the_command_line(run):
         for read in (results, episodes, curves):
             with pytest.raises(UsageError, match=rf"{next(iter(wrong))} = .* (must be|is no name)"):
                 read("out", **wrong)
+    nowhere: list[Any] = [None, 3, b"out"]
+    for where in nowhere:
+        with pytest.raises(UsageError, match=r"where = .* must be a text or a path"):
+            results(where)
     with pytest.raises(NoResultsYet):
         results("elsewhere")
 
