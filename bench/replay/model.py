@@ -31,7 +31,7 @@ from fewshot_bench.results.store import Reader
 from fewshot_bench.results.store.engine import sqlite_path
 from fewshot_bench.running import runner
 from fewshot_bench.running.checkpoint import Checkpoints
-from fewshot_bench.running.device import arithmetic, choose_device
+from fewshot_bench.running.device import alone, arithmetic, choose_device
 from fewshot_bench.running.returned import BrokenMethod, blaming, require
 from fewshot_bench.running.runner import Laboratory, answer
 from fewshot_bench.running.tasks import EMBEDDED_AT_ONCE, Gallery, as_floats
@@ -40,6 +40,7 @@ from fewshot_bench.seeding import Stream, shuffled
 AT_ONCE = 1024  # images that are predicted in one pass, where they do not depend on each other
 
 
+@alone()
 def load(
     where: str | PathLike[str], cell: str, *, weights: str | PathLike[str] | None = None, device: Device = "auto"
 ) -> "TrainedModel":
@@ -98,6 +99,7 @@ class TrainedModel:
         self.classes: NDArray[Any] = np.array([])
         self._support: tuple[Tensor, Tensor] | None = None  # images or features (1, n, ...), numbers of classes (1, n)
 
+    @alone()
     def fit(self, images: Any, labels: Iterable[Any]) -> Self:
         """Take n labelled images as a task's support set, at least one for each of two classes.
 
@@ -132,6 +134,7 @@ class TrainedModel:
         best: NDArray[np.int64] = self.predict_proba(images).argmax(1)
         return self.classes[best]
 
+    @alone()
     def predict_proba(self, images: Any) -> NDArray[np.float64]:
         """The softmax of the model's logits, (m, n): a row an image, a column a class, in the order of `classes`."""
         if self._support is None:
@@ -143,6 +146,7 @@ class TrainedModel:
             rows.append(self._logits(torch.stack(some).to(self._device)).softmax(-1).cpu().numpy())
         return np.concatenate(rows)
 
+    @alone()
     def features(self, images: Any) -> NDArray[np.float32]:
         """The features of m images that a head or prototypes see, (m, F).
 

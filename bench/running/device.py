@@ -4,7 +4,7 @@ import ctypes
 import resource
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import get_args
 
@@ -51,6 +51,31 @@ def prepare(device: torch.device, threads: int) -> None:
         if hasattr(libc, "mallopt"):  # glibc
             libc.mallopt(m_mmap_max, 0)  # from the heap alone
             libc.mallopt(m_trim_threshold, -1)  # never given back
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Torch's modes and switches inside are those of a process of our own, and in the end what the caller's were.
+
+    A script or notebook may have switched gradients off, or be in another dtype or on another device.
+    """
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    tf32, deterministic = (matmul.allow_tf32, cudnn.allow_tf32), cudnn.deterministic
+    n_threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    try:
+        with ExitStack() as modes:
+            modes.enter_context(torch.inference_mode(mode=False))
+            modes.enter_context(torch.enable_grad())
+            if torch.get_default_device().type != "cpu":  # naming the CPU slows every call down
+                modes.enter_context(torch.device("cpu"))
+            torch.set_default_dtype(torch.float32)
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        if torch.get_num_threads() != n_threads:
+            torch.set_num_threads(n_threads)
+        cudnn.deterministic = deterministic
+        matmul.allow_tf32, cudnn.allow_tf32 = tf32
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from fewshot_bench.experiment.selection import Means, Selection, names, number, 
 from fewshot_bench.files import temporary_folder, write_whole
 from fewshot_bench.results.frames import results
 from fewshot_bench.running import recording
+from fewshot_bench.running.device import alone
 from fewshot_bench.running.events import Event
 from fewshot_bench.running.tuning import best_of, document, tuning_of
 from fewshot_bench.settings import shown
@@ -73,7 +74,7 @@ def plan(**words: Unpack[Words]) -> Plan:
         UsageError: for invalid words
         NothingSelected: where no cell matches
     """
-    with temporary_folder() as folder:
+    with temporary_folder() as folder, alone():
         chosen, means = _resolved(words, folder, choose)
         return recording.plan_of(chosen, retry_failed=means.retry_failed)
 
@@ -98,10 +99,11 @@ def run(*, progress: Callable[[Event], None] | None = None, **words: Unpack[RunW
         KeyboardInterrupt: when it was stopped
     """
     _check_callable(progress)
-    chosen, means = _resolved(words, None, partial(choose, skip_unusable=True))
-    for problem in chosen.unusable:
-        warnings.warn(f"left out: {problem}", stacklevel=2)
-    _do(chosen, means, progress)
+    with alone():
+        chosen, means = _resolved(words, None, partial(choose, skip_unusable=True))
+        for problem in chosen.unusable:
+            warnings.warn(f"left out: {problem}", stacklevel=2)
+        _do(chosen, means, progress)
     r = chosen.request
     found = results(chosen.database, methods=r.methods, ways=r.ways, shots=r.shots, seeds=r.seeds)
     keys = [cell.key for cell in chosen.cells]
@@ -135,8 +137,9 @@ def tune(
     _check_callable(progress)
     if not isinstance(file, str | PathLike):
         raise UsageError(f"file = {shown(file)} must be a path")
-    tuning, means = _resolved(words, None, tuning_of)
-    _do(tuning.chosen, means, progress)
+    with alone():
+        tuning, means = _resolved(words, None, tuning_of)
+        _do(tuning.chosen, means, progress)
     scores = tuning.scores()
     _write(Path(file), document(tuning, scores))
     return pd.DataFrame([tuning.entry(score) for score in best_of(scores)])

@@ -4,7 +4,9 @@ import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import torch
 import fewshot_bench
 from fewshot_bench import curves, episodes, plan, results, run
 from fewshot_bench.errors import NoResultsYet, NothingSelected, UsageError
+from fewshot_bench.methods.strangers import modes
 from fewshot_bench.results import frames
 from fewshot_bench.running.events import CellFinished, Trained
 
@@ -84,6 +87,49 @@ def test_a_run_tells_what_happens_and_returns_what_is_stored(bench):
     again: list = []
     assert run(methods=["transfer", "protonet"], shots=1, out="mine", progress=again.append).equals(table)
     assert again == []  # nothing was left to do
+
+
+@contextmanager
+def doubles() -> Iterator[None]:
+    """As some scripts begin: a dtype and numbers of threads and backends of their own."""
+    backends, before = (torch.backends.cuda.matmul, torch.backends.cudnn), torch.get_num_threads()
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(3)
+    for backend in backends:
+        backend.allow_tf32 = True
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_num_threads(before)
+        for backend in backends:
+            backend.allow_tf32 = False
+
+
+def switched() -> tuple[Any, ...]:
+    backends = (
+        torch.backends.cuda.matmul.allow_tf32,
+        torch.backends.cudnn.allow_tf32,
+        torch.backends.cudnn.deterministic,
+    )
+    return modes(), torch.is_inference_mode_enabled(), torch.get_num_threads(), backends
+
+
+@pytest.mark.usefixtures("place")
+def test_what_a_script_switched_in_torch_changes_no_result_and_is_as_it_was():
+    """A cell that fails without gradients, say, would be stored as failed."""
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 16, 16)).astype(np.uint8)
+    ways: list[Any] = [nullcontext(), torch.no_grad(), torch.inference_mode(), torch.device("meta"), doubles()]
+    found = []
+    for place, mode in enumerate(ways):
+        with mode:
+            before = switched()
+            table = run(methods="transfer", shots=1, out=str(place))
+            assert switched() == before
+            model = fewshot_bench.load(str(place), "transfer-4w1s-s0").fit(pixels, list("aabb"))
+            found.append((table["reason"].item(), table["accuracy"].item(), model.predict_proba(pixels).tolist()))
+            assert switched() == before
+    assert found == [found[0]] * 5
 
 
 @pytest.mark.usefixtures("run")
