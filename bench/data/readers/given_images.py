@@ -13,6 +13,7 @@ from PIL import Image
 from fewshot_bench.data.readers.faults import read_bounded, reason
 from fewshot_bench.data.readers.image_decoding import (
     MAX_IMAGE_BYTES,
+    damage_named,
     is_turned,
     pixels_of,
     quiet_pillow,
@@ -68,12 +69,8 @@ def _given(image: Any, where: str, shape: tuple[int, int], *, inverted: bool) ->
                 raise DataError(f"{where} is not a file")
         pixels: Pixels = read_image(read_bounded(Path(where), MAX_IMAGE_BYTES), where, side)
     elif isinstance(image, Image.Image):
-        try:
+        with damage_named(where):  # it is only read now
             pixels = pixels_of(image, where, side)
-        except DataError:
-            raise
-        except Exception as error:  # noqa: BLE001  # it is only read now: of damaged images Pillow raises nearly anything
-            raise DataError(f"{where} is damaged or truncated ({reason(error)})") from None
     else:
         return _with_channels(_of_array(image, where, side), where, channels)
     return _with_channels(255 - pixels if inverted else pixels, where, channels)

@@ -79,9 +79,20 @@ def read_image(data: bytes, where: str, image_size: int | None = None) -> NDArra
         raise DataError(f"{where} is larger than {MAX_IMAGE_BYTES >> 20} MiB")
     if data.startswith(_JPEG_START) and data.count(bytes([_MARKER, _SCAN])) > MAX_SCANS:
         raise DataError(f"{where} is a JPEG of more than {MAX_SCANS:,} scans, which would take minutes")
+    with damage_named(where), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        pixels = pixels_of(image, where, image_size)
+    if not _ends(data):
+        raise DataError(f"{where} is damaged or truncated (its end is zeros or something else, not that of a JPEG)")
+    if not _checksums_fit(data):
+        raise DataError(f"{where} is damaged or truncated (a checksum in it does not fit its pixels)")
+    return pixels
+
+
+@contextmanager
+def damage_named(where: str) -> Iterator[None]:
+    """Raise DataError, naming the image, for whatever Pillow raises of it inside."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            pixels = pixels_of(image, where, image_size)
+        yield
     except DataError:
         raise
     except UnidentifiedImageError:
@@ -90,11 +101,6 @@ def read_image(data: bytes, where: str, image_size: int | None = None) -> NDArra
         raise DataError(f"{where} has more than {MAX_PIXELS:,} pixels") from None
     except Exception as error:  # noqa: BLE001  # of damaged images Pillow raises nearly anything
         raise DataError(f"{where} is damaged or truncated ({reason(error)})") from None
-    if not _ends(data):
-        raise DataError(f"{where} is damaged or truncated (its end is zeros or something else, not that of a JPEG)")
-    if not _checksums_fit(data):
-        raise DataError(f"{where} is damaged or truncated (a checksum in it does not fit its pixels)")
-    return pixels
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """A stored model on images from outside: on an episode it answers as the stored cell did, however they are given."""
 
 import csv
-import io
 import json
 import sqlite3
 from contextlib import closing
@@ -137,9 +136,9 @@ def test_omniglots_ink_is_bright_here_and_dark_in_files(run, images, monkeypatch
 
 def _read_later(damage):
     """An image whose header is in order."""
-    out = io.BytesIO()
+    out = BytesIO()
     Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(out, "PNG")
-    return Image.open(io.BytesIO(damage(out.getvalue())))
+    return Image.open(BytesIO(damage(out.getvalue())))
 
 
 def _closed():
